@@ -1,0 +1,118 @@
+"""What every loss shares: full precision, attached zeros and checks."""
+import functools
+from typing import Any, Callable, Optional
+
+import torch
+from torch import Tensor
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def _upcast(value: Any) -> Any:
+    """Return half-precision tensors in float32, anything else as it is."""
+    if isinstance(value, Tensor) and value.dtype in _HALF:
+        return value.float()
+    if isinstance(value, (list, tuple)) and any(
+            isinstance(item, Tensor) for item in value):
+        return type(value)(_upcast(item) for item in value)
+    return value
+
+
+def full_precision(loss: Callable) -> Callable:
+    """Make a loss compute in float32 with autocast off.
+
+    Tensors in float16 or bfloat16, also those in lists and tuples, are cast
+    to float32 before the call; the gradient flows back in the tensor's own
+    type. Without this, sums of exponentials overflow under mixed precision.
+    Tensors in float64 stay as they are, for numerical gradient checks.
+
+    Args:
+        loss (Callable): A function of tensors.
+
+    Returns:
+        Callable: The same function in full precision.
+    """
+
+    @functools.wraps(loss)
+    def wrapper(*args, **kwargs):
+        args = [_upcast(value) for value in args]
+        kwargs = {name: _upcast(value) for name, value in kwargs.items()}
+        device = next((value.device.type
+                       for value in (*args, *kwargs.values())
+                       if isinstance(value, Tensor)), 'cpu')
+        with torch.autocast(device_type=device, enabled=False):
+            return loss(*args, **kwargs)
+
+    return wrapper
+
+
+def zero_like_graph(*tensors: Tensor) -> Tensor:
+    """Return an exact zero that hangs on the graph of the given tensors.
+
+    DDP waits for the gradient of every parameter, so a loss without any
+    object or pixel must still reach the parameters behind its inputs. The
+    sum over an empty slice does that and is 0 whatever the tensor holds,
+    while ``0 * tensor.sum()`` is NaN as soon as one value is infinite.
+
+    Args:
+        tensors (Tensor): Tensors of any shape, at least one.
+
+    Returns:
+        Tensor: A scalar 0 in float32 (float64 if an input is float64).
+    """
+    zeros = [_upcast(tensor.reshape(-1)[:0].sum()) for tensor in tensors]
+    return sum(zeros[1:], zeros[0])
+
+
+def check_logits(logits_s: Tensor, logits_t: Tensor, tau: float) -> None:
+    """Raise unless two logit maps fit together and tau is positive.
+
+    Args:
+        logits_s (Tensor): Student's logits (N, C, H, W).
+        logits_t (Tensor): Teacher's logits (N, C, H, W).
+        tau (float): Temperature.
+    """
+    if logits_s.shape != logits_t.shape or logits_s.dim() != 4:
+        raise ValueError(
+            'student and teacher must have one shape (N, C, H, W), but got '
+            f'{tuple(logits_s.shape)} and {tuple(logits_t.shape)}')
+    if not tau > 0:
+        raise ValueError(f'tau must be positive, but got {tau}')
+
+
+def valid_cells(valid: Optional[Tensor], logits: Tensor) -> Optional[Tensor]:
+    """Bring a map of valid cells to the shape (N, 1, H, W) and to bool.
+
+    Args:
+        valid (Tensor, optional): Map of cells that take part, (N, H, W) or
+            (N, 1, H, W). None stands for all cells.
+        logits (Tensor): The logits that it belongs to, (N, C, H, W).
+
+    Returns:
+        Optional[Tensor]: Bool map (N, 1, H, W), or None.
+    """
+    if valid is None:
+        return None
+    if valid.dim() == 3:
+        valid = valid.unsqueeze(1)
+    expected = (logits.size(0), 1, *logits.shape[2:])
+    if tuple(valid.shape) != expected:
+        raise ValueError('the map of valid cells must have the shape '
+                         f'{expected}, but got {tuple(valid.shape)}')
+    return valid.to(torch.bool)
+
+
+def mean_over_valid(values: Tensor, valid: Optional[Tensor]) -> Tensor:
+    """Mean over the valid cells of each image, then over the images.
+
+    Args:
+        values (Tensor): One number per cell, (N, 1, H, W).
+        valid (Tensor, optional): Bool map (N, 1, H, W); None stands for all.
+
+    Returns:
+        Tensor: Scalar. An image without a valid cell counts as 0.
+    """
+    if valid is None:
+        return values.mean()
+    total = values.masked_fill(~valid, 0).sum(dim=(1, 2, 3))
+    return (total / valid.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
