@@ -45,6 +45,21 @@ def _slide(maps: Tensor, width: int, op: Callable, fill) -> Tensor:
     return maps
 
 
+def _share(maps: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Share of true pixels in each cell of a grid.
+
+    Args:
+        maps (Tensor): Bool maps (N, Hg, Wg).
+        size (Tuple[int, int]): Height and width (H, W) of the grid. Cells
+            overlap by a pixel where it does not divide the map.
+
+    Returns:
+        Tensor: Means in float32, (N, H, W).
+    """
+    # Integers of one byte turn into floats much faster than booleans do.
+    return F.adaptive_avg_pool2d(maps.view(torch.uint8).float(), size)
+
+
 def _check_labels(labels: Tensor, num_classes: int,
                   ignore_index: int) -> Tensor:
     """Return labels as integers (N, Hg, Wg), or say what is wrong."""
@@ -107,8 +122,7 @@ def edge_masks(labels: Tensor,
                          f'but got {edge_width}')
     labels = _check_labels(labels, num_classes, ignore_index)
     labelled = labels != ignore_index
-    cells = F.adaptive_avg_pool2d(labelled.float().unsqueeze(1), size)
-    valid = cells >= valid_threshold
+    valid = _share(labelled, size).unsqueeze(1) >= valid_threshold
 
     # Pixels whose window holds two labels at least.
     other = labels.masked_fill(~labelled, num_classes)
@@ -118,7 +132,8 @@ def edge_masks(labels: Tensor,
     highest = _slide(other, edge_width, torch.maximum, -1)
     mixed = labelled & (highest > lowest)
 
-    masks = cells.new_zeros((labels.size(0), num_classes, *size))
+    masks = torch.zeros((labels.size(0), num_classes, *size),
+                        device=labels.device)
     chunk = max(1, _CHUNK // labels[0].numel())
     for image, marked in enumerate(mixed):
         present = labels[image][labelled[image]].bincount().nonzero()
@@ -126,7 +141,7 @@ def edge_masks(labels: Tensor,
             # The class lies in the window, and so does another one.
             same = labels[image] == classes.view(-1, 1, 1)
             edge = _slide(same, edge_width, torch.logical_or, False) & marked
-            masks[image, classes] = F.adaptive_avg_pool2d(edge.float(), size)
+            masks[image, classes] = _share(edge, size)
     return masks * valid, valid
 
 
