@@ -1,0 +1,63 @@
+# mmkd: what there is to do. `make help` lists it.
+#
+# The environment lives in a cache folder of the user and is shared by all
+# clones with the same pins; see tools/setup/env.py.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+# The Python that the environment is made with (3.11); the first that fits.
+PYTHON ?=
+FIND_PYTHON = sh tools/setup/find_python.sh '$(PYTHON)'
+# The environment's interpreter. Prepares the environment when it is missing.
+ENV_PYTHON = base=$$($(FIND_PYTHON)) || exit 1; \
+	python=$$("$$base" tools/setup/env.py python) || exit 1;
+
+# Every clone sees its own code.
+export PYTHONPATH := $(CURDIR)$(if $(PYTHONPATH),:$(PYTHONPATH))
+
+ARGS ?=
+QUICK ?=
+OLD ?=
+
+.PHONY: help
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1 \2/p' Makefile | \
+	while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
+	@echo
+	@echo '  PYTHON=...     the Python 3.11 to start from'
+	@echo '  ARGS="..."     more arguments for pytest or the demo'
+	@echo '  MMKD_CACHE=... where the environment lives (default: the cache'
+	@echo '                 folder of the user)'
+
+.PHONY: env
+env: ## prepare the environment
+	@$(ENV_PYTHON) echo "$$python"
+
+.PHONY: python
+python: ## print the interpreter of the environment: $(make -s python) tools/train.py ...
+	@$(ENV_PYTHON) echo "$$python"
+
+.PHONY: test
+test: ## the tests
+	@$(ENV_PYTHON) set -x; "$$python" -m pytest $(ARGS)
+
+.PHONY: demo
+demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one
+	@$(ENV_PYTHON) set -x; "$$python" tools/demo.py $(if $(QUICK),--quick) $(ARGS)
+
+.PHONY: lint
+lint: ## check the style of the code
+	@$(ENV_PYTHON) sh tools/setup/style.sh "$$python" check
+
+.PHONY: format
+format: ## bring the code into the house style
+	@$(ENV_PYTHON) sh tools/setup/style.sh "$$python" format
+
+.PHONY: all-checks
+all-checks: lint test ## lint and test
+
+.PHONY: clean-env
+clean-env: ## remove the environment; OLD=1: those of other pins instead
+	@base=$$($(FIND_PYTHON)) || exit 1; \
+	"$$base" tools/setup/env.py clean $(if $(OLD),--old)

@@ -1,0 +1,371 @@
+# Copyright (c) mmkd contributors. All rights reserved.
+"""The set-up: names of the environment, checks, plan of mmcv's build."""
+import importlib.util
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import setuptools
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def load(name):
+    path = ROOT / 'tools' / 'setup' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(f'setup_{name}', path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+env = load('env')
+build_mmcv = load('build_mmcv')
+
+
+@pytest.fixture
+def described(monkeypatch):
+    """The arguments that setup.py gives to setuptools."""
+    seen = {}
+    monkeypatch.setattr(setuptools, 'setup', seen.update)
+    runpy.run_path(str(ROOT / 'setup.py'))
+    return seen
+
+
+def name_of(requirement):
+    return env.normalise(re.match(r'[\w.-]+', requirement).group())
+
+
+def bare(folder, *names):
+    """A PATH with nothing but some programs."""
+    folder.mkdir()
+    for name in names:
+        (folder / name).symlink_to(shutil.which(name))
+    return str(folder)
+
+
+# -- what is pinned
+
+
+def test_every_requirement_is_pinned(described):
+    pins = env.read_pins()
+    lists = dict(described['extras_require'],
+                 install=described['install_requires'])
+    for extra, lines in lists.items():
+        for line in lines:
+            assert name_of(line) in pins, f'{line} of {extra}'
+
+
+def test_pins_lie_within_the_ranges(described):
+    requirements = pytest.importorskip('packaging.requirements')
+    pins = env.read_pins()
+    lists = [described['install_requires']]
+    lists += described['extras_require'].values()
+    for line in sum(lists, []):
+        requirement = requirements.Requirement(line)
+        assert requirement.specifier.contains(pins[name_of(line)]), line
+
+
+def test_extras(described):
+    extras = described['extras_require']
+    assert {'seg', 'det', 'det3d', 'scenes', 'dev', 'all'} <= set(extras)
+    for name in ('seg', 'det', 'det3d', 'scenes'):
+        assert set(extras[name]) <= set(extras['all'])
+    names = [name_of(line) for line in described['install_requires']]
+    assert 'torch' in names
+    # pip would build it without its operators
+    assert 'mmcv' not in names
+
+
+def test_version(described):
+    text = (ROOT / 'mmkd' / 'version.py').read_text()
+    assert f"'{described['version']}'" in text
+
+
+def test_pins_are_exact_and_named_once():
+    lines = [
+        line.split('#')[0].strip()
+        for line in (ROOT / 'constraints.txt').read_text().splitlines()
+    ]
+    lines = [line for line in lines if line]
+    assert all(re.fullmatch(r'[\w.-]+==[\w.]+', line) for line in lines)
+    assert len(lines) == len(env.read_pins())
+
+
+# -- where things lie
+
+
+def test_cache_folder():
+    assert env.cache_root({'MMKD_CACHE': '/a/b'}) == Path('/a/b')
+    assert env.cache_root({'XDG_CACHE_HOME': '/x'}) == Path('/x/mmkd')
+    assert env.cache_root({}) == Path.home() / '.cache' / 'mmkd'
+
+
+def copy_pins(folder):
+    shutil.copytree(ROOT / 'requirements', folder / 'requirements')
+    shutil.copy(ROOT / 'constraints.txt', folder)
+    return folder
+
+
+def test_env_key_follows_the_pins(tmp_path):
+    clone = copy_pins(tmp_path)
+    key = env.env_key()
+    assert env.env_key(clone) == key
+    assert env.env_key(clone, tag='cp310') != key
+    pins = clone / 'constraints.txt'
+    text = pins.read_text()
+    pins.write_text('# a remark\n\n' + text)
+    assert env.env_key(clone) == key
+    pins.write_text(text.replace('torch==', 'torch==1'))
+    assert env.env_key(clone) != key
+    pins.write_text(text)
+    assert env.env_key(clone) == key
+    with open(clone / 'requirements' / 'seg.txt', 'a') as f:
+        f.write('six\n')
+    assert env.env_key(clone) != key
+
+
+def test_wheel_key_follows_what_it_is_built_from():
+    pins = env.read_pins()
+    key = env.wheel_key(pins)
+    assert env.wheel_key(dict(pins, mmdet='3.2.0')) == key
+    for change in (dict(torch='2.8.0'), dict(mmcv='2.0.1')):
+        assert env.wheel_key(dict(pins, **change)) != key
+    assert env.wheel_key(pins, kind='cu128') != key
+    assert env.wheel_key(pins, tag='cp310') != key
+
+
+def test_setup_goes_on_behind_the_last_mark(tmp_path, capsys):
+    setup = env.Setup(cache=tmp_path)
+    done = []
+    setup.stage('one', '1/2 one', lambda: done.append('one'))
+
+    def cut():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        setup.stage('two', '2/2 two', cut)
+    setup.stage('one', '1/2 one', lambda: done.append('again'))
+    setup.stage('two', '2/2 two', lambda: done.append('two'))
+    assert done == ['one', 'two']
+    assert 'done before' in capsys.readouterr().err
+    assert not setup.ready()
+
+
+def test_half_installed_packages_are_forgotten(tmp_path):
+    setup = env.Setup(cache=tmp_path)
+    site = setup.env / 'lib' / 'python3.11' / 'site-packages'
+    for name in ('whole-1.dist-info', 'half-1.dist-info', '~alf'):
+        (site / name).mkdir(parents=True)
+    (site / 'whole-1.dist-info' / 'RECORD').touch()
+    setup.mend()
+    assert [p.name for p in site.iterdir()] == ['whole-1.dist-info']
+
+
+def test_two_set_ups_do_not_meet(tmp_path):
+    code = ('import sys, time; sys.path.insert(0, sys.argv[1]); import env\n'
+            'from pathlib import Path\n'
+            'with env.Setup(cache=Path(sys.argv[2])).lock():\n'
+            '    print("in", flush=True); time.sleep(1)\n'
+            '    print("out", flush=True)\n')
+    command = [sys.executable, '-c', code, ROOT / 'tools/setup', tmp_path]
+    with open(tmp_path / 'seen', 'w+') as seen:
+        jobs = [
+            subprocess.Popen(
+                command, stdout=seen, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        errors = [job.communicate()[1] for job in jobs]
+        seen.seek(0)
+        assert seen.read().split() == ['in', 'out', 'in', 'out']
+    assert sum('waiting for it' in error for error in errors) == 1
+
+
+@pytest.mark.parametrize('name', ['opencv-python', 'typing'])
+def test_stand_ins(tmp_path, name):
+    path = env.write_stand_in(tmp_path, name, '1.2', 'other', '3')
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        assert all('.dist-info/' in n for n in names)
+        metadata = wheel.read(names[0]).decode()
+    assert f'Name: {name}\n' in metadata
+    assert 'Requires-Dist: other==3' in metadata
+
+
+# -- what a bare machine is told
+
+
+def one_line(error):
+    text = str(error.value)
+    assert '\n' not in text
+    return text
+
+
+def test_wrong_python():
+    env.check_python((3, 11))
+    with pytest.raises(env.SetupError) as error:
+        env.check_python((3, 9))
+    assert 'PYTHON=' in one_line(error)
+    assert 'this is 3.9' in one_line(error)
+
+
+def test_missing_compiler(monkeypatch, tmp_path):
+    monkeypatch.setenv('PATH', bare(tmp_path / 'bin', 'ls'))
+    monkeypatch.delenv('CXX', raising=False)
+    with pytest.raises(env.SetupError) as error:
+        env.check_compiler()
+    assert 'no C++ compiler' in one_line(error)
+    assert 'g++' in one_line(error)
+
+
+def test_missing_headers(monkeypatch, tmp_path):
+    compiler = tmp_path / 'c++'
+    compiler.write_text('#!/bin/sh\nexit 0\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setattr(env.sysconfig, 'get_paths',
+                        lambda: dict(include=str(tmp_path)))
+    with pytest.raises(env.SetupError) as error:
+        env.check_compiler()
+    assert 'Python.h' in one_line(error)
+    assert '-dev' in one_line(error)
+
+
+def test_old_compiler(monkeypatch, tmp_path):
+    (tmp_path / 'Python.h').touch()
+    compiler = tmp_path / 'c++'
+    compiler.write_text('#!/bin/sh\necho "x.cpp:2: fatal error: optional: '
+                        'No such file" >&2\nexit 1\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv('CXX', str(compiler))
+    monkeypatch.setattr(env.sysconfig, 'get_paths',
+                        lambda: dict(include=str(tmp_path)))
+    with pytest.raises(env.SetupError) as error:
+        env.check_compiler()
+    assert 'fatal error: optional' in one_line(error)
+
+
+def find_python(path, wanted=''):
+    return subprocess.run(
+        [shutil.which('sh'), ROOT / 'tools/setup/find_python.sh', wanted],
+        env=dict(PATH=path),
+        capture_output=True,
+        text=True)
+
+
+def test_no_python(tmp_path):
+    done = find_python(bare(tmp_path / 'bin', 'ls'))
+    assert done.returncode and not done.stdout
+    assert done.stderr.count('\n') == 1
+    assert 'Python 3.11 is needed' in done.stderr
+
+
+def test_python_of_another_version(tmp_path):
+    fake = tmp_path / 'python3'
+    fake.write_text('#!/bin/sh\ncase "$2" in *print*) echo 3.9;; '
+                    '*) exit 1;; esac\n')
+    fake.chmod(0o755)
+    done = find_python(str(tmp_path))
+    assert done.returncode and 'python3 is 3.9' in done.stderr
+    done = find_python(str(tmp_path), '/no/such/python')
+    assert 'no /no/such/python that runs' in done.stderr
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != env.PYTHON_VERSION, reason='needs Python 3.11')
+def test_python_by_name():
+    done = find_python(os.environ['PATH'], sys.executable)
+    assert done.stdout.strip() == sys.executable
+
+
+@pytest.mark.skipif(shutil.which('make') is None, reason='needs make')
+def test_make_help_names_every_target():
+    done = subprocess.run(['make', '-s', 'help'],
+                          cwd=ROOT,
+                          capture_output=True,
+                          text=True)
+    for target in ('env', 'python', 'test', 'demo', 'all-checks',
+                   'clean-env'):
+        assert f'make {target} ' in done.stdout
+
+
+def test_ci_runs_the_tests():
+    text = (ROOT / '.ci' / 'run').read_text()
+    assert 'make test' in text
+    assert os.access(ROOT / '.ci' / 'run', os.X_OK)
+
+
+# -- the build of mmcv
+
+
+def test_plan_keeps_every_file_once_and_foes_apart():
+    names = [
+        'pybind.cpp', 'nms.cpp', 'roi_align.cpp', 'cpu/nms.cpp',
+        'cpu/psamask.cpp', 'cpu/voxelization.cpp', *build_mmcv.APART
+    ]
+    units = build_mmcv.plan(names)
+    assert sorted(sum(units, [])) == sorted(names)
+    for unit in units:
+        assert sum(n in build_mmcv.APART for n in unit) <= 1
+        if 'cpu/psamask.cpp' in unit:  # its macros would hit the headers
+            assert unit[-1] == 'cpu/psamask.cpp'
+    assert ['pybind.cpp'] in units
+
+
+def fake_tree(folder, failing=()):
+    """A source tree whose setup.py 'compiles' what its globs find."""
+    root = folder / build_mmcv.SOURCES
+    (root / 'cpu').mkdir(parents=True)
+    for name in ('a.cpp', 'b.cpp', 'c.cpp', 'cpu/d.cpp'):
+        (root / name).touch()
+    (folder / 'setup.py').write_text(f"""\
+import glob, json, os, sys
+assert sys.argv[1] == 'bdist_wheel'
+units = glob.glob('./{build_mmcv.SOURCES}/*.cpp')
+units += glob.glob('./{build_mmcv.SOURCES}/cpu/*.cpp')
+others = glob.glob('./*.py')
+assert others == ['./setup.py'], others
+bad = 0
+for i, unit in enumerate(units):
+    text = open(unit).read()
+    if any(name in text and text.count('#') > 1 for name in {failing!r}):
+        print('FAILED: /x/' + os.path.basename(unit)[:-4] + '.o')
+        bad = 1
+    print(f'@[{{i + 1}}/{{len(units)}}] c++', flush=True)
+if bad:
+    sys.exit(1)
+os.makedirs('unity/dist', exist_ok=True)
+with open('unity/dist/mmcv-2.1.0-py3-none-any.whl', 'w') as f:
+    json.dump([open(u).read() for u in units], f)
+""")
+    return folder
+
+
+@pytest.mark.parametrize('failing', [(), ('b.cpp', )])
+def test_build(tmp_path, capsys, failing):
+    tree = fake_tree(tmp_path / 'tree', failing)
+    wheel = build_mmcv.build(tree, tmp_path / 'out', 2)
+    units = json.loads(wheel.read_text())
+    names = re.findall(r'pytorch/(\S+\.cpp)', ''.join(units))
+    assert sorted(names) == ['a.cpp', 'b.cpp', 'c.cpp', 'cpu/d.cpp']
+    text = capsys.readouterr().out
+    assert 'objects' in text and 'built in' in text
+    if failing:
+        assert 'trying their halves' in text
+        assert any(unit.count('#') == 1 and 'b.cpp' in unit
+                   for unit in units)
+
+
+def test_build_that_cannot_succeed_stops(tmp_path):
+    tree = fake_tree(tmp_path / 'tree')
+    with open(tree / 'setup.py', 'a') as f:
+        f.write("sys.exit('no such luck')\n")
+    with pytest.raises(SystemExit, match='building mmcv failed'):
+        build_mmcv.build(tree, tmp_path / 'out', 2)
+    assert not (tmp_path / 'out').exists()
