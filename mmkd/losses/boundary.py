@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .channel_wise import channel_wise_divergence
-from .kd import class_divergence
-from .utils import (check_logits, full_precision, mean_over_valid,
-                    valid_cells)
+from mmkd.losses.channel_wise import channel_wise_divergence
+from mmkd.losses.kd import class_divergence
+from mmkd.losses.utils import (check_logits, full_precision, label_maps,
+                               labelled_cells, mean_over_valid,
+                               share_of_cells, valid_cells)
 
 # Pixels of class maps that are worked on at once, about 20 MB.
 _CHUNK = 1 << 21
@@ -43,40 +44,6 @@ def _slide(maps: Tensor, width: int, op: Callable, fill) -> Tensor:
             maps = op(maps.narrow(dim, 0, size), maps.narrow(dim, step, size))
             done += step
     return maps
-
-
-def _share(maps: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Share of true pixels in each cell of a grid.
-
-    Args:
-        maps (Tensor): Bool maps (N, Hg, Wg).
-        size (Tuple[int, int]): Height and width (H, W) of the grid. Cells
-            overlap by a pixel where it does not divide the map.
-
-    Returns:
-        Tensor: Means in float32, (N, H, W).
-    """
-    # Integers of one byte turn into floats much faster than booleans do.
-    return F.adaptive_avg_pool2d(maps.view(torch.uint8).float(), size)
-
-
-def _check_labels(labels: Tensor, num_classes: int,
-                  ignore_index: int) -> Tensor:
-    """Return labels as integers (N, Hg, Wg), or say what is wrong."""
-    if labels.dim() == 4 and labels.size(1) == 1:
-        labels = labels.squeeze(1)
-    if labels.dim() != 3 or labels.is_floating_point():
-        raise ValueError('labels must be integers of shape (N, H, W), but '
-                         f'got {tuple(labels.shape)} of {labels.dtype}')
-    labels = labels.int()
-    wrong = (labels != ignore_index) & ((labels < 0) |
-                                        (labels >= num_classes))
-    if wrong.any():
-        raise ValueError(
-            f'label {labels[wrong].unique().tolist()} found, but there are '
-            f'{num_classes} classes (0 to {num_classes - 1}) and '
-            f'ignore_index is {ignore_index}')
-    return labels
 
 
 @torch.no_grad()
@@ -120,9 +87,15 @@ def edge_masks(labels: Tensor,
     if edge_width < 3 or edge_width % 2 == 0:
         raise ValueError('edge_width must be an odd number of at least 3, '
                          f'but got {edge_width}')
-    labels = _check_labels(labels, num_classes, ignore_index)
+    labels = label_maps(labels)
     labelled = labels != ignore_index
-    valid = _share(labelled, size).unsqueeze(1) >= valid_threshold
+    wrong = labelled & ((labels < 0) | (labels >= num_classes))
+    if wrong.any():
+        raise ValueError(
+            f'label {labels[wrong].unique().tolist()} found, but there are '
+            f'{num_classes} classes (0 to {num_classes - 1}) and '
+            f'ignore_index is {ignore_index}')
+    valid = labelled_cells(labels, size, ignore_index, valid_threshold)
 
     # Pixels whose window holds two labels at least.
     other = labels.masked_fill(~labelled, num_classes)
@@ -141,7 +114,7 @@ def edge_masks(labels: Tensor,
             # The class lies in the window, and so does another one.
             same = labels[image] == classes.view(-1, 1, 1)
             edge = _slide(same, edge_width, torch.logical_or, False) & marked
-            masks[image, classes] = _share(edge, size)
+            masks[image, classes] = share_of_cells(edge, size)
     return masks * valid, valid
 
 

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .utils import check_logits, full_precision, valid_cells
+from mmkd.losses.utils import check_logits, full_precision, valid_cells
 
 
 def spatial_log_softmax(logits: Tensor,

@@ -4,8 +4,8 @@ from typing import Optional
 import torch.nn.functional as F
 from torch import Tensor
 
-from .utils import (check_logits, full_precision, mean_over_valid,
-                    valid_cells)
+from mmkd.losses.utils import (check_logits, full_precision, mean_over_valid,
+                               valid_cells)
 
 
 def class_divergence(logits_s: Tensor, logits_t: Tensor, tau: float) -> Tensor:

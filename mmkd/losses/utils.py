@@ -1,8 +1,9 @@
 """What every loss shares: full precision, attached zeros and checks."""
 import functools
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 _HALF = (torch.float16, torch.bfloat16)
@@ -78,6 +79,58 @@ def check_logits(logits_s: Tensor, logits_t: Tensor, tau: float) -> None:
             f'{tuple(logits_s.shape)} and {tuple(logits_t.shape)}')
     if not tau > 0:
         raise ValueError(f'tau must be positive, but got {tau}')
+
+
+def label_maps(labels: Tensor) -> Tensor:
+    """Bring label maps to the shape (N, Hg, Wg) and to 32-bit integers.
+
+    Args:
+        labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
+
+    Returns:
+        Tensor: Labels (N, Hg, Wg).
+    """
+    if labels.dim() == 4 and labels.size(1) == 1:
+        labels = labels.squeeze(1)
+    if labels.dim() != 3 or labels.is_floating_point():
+        raise ValueError('labels must be integers of shape (N, H, W), but '
+                         f'got {tuple(labels.shape)} of {labels.dtype}')
+    return labels.int()
+
+
+def share_of_cells(maps: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Share of true pixels in each cell of a grid.
+
+    Args:
+        maps (Tensor): Bool maps (N, Hg, Wg).
+        size (Tuple[int, int]): Height and width (H, W) of the grid. Cells
+            overlap by a pixel where it does not divide the map.
+
+    Returns:
+        Tensor: Means in float32, (N, H, W).
+    """
+    # Integers of one byte turn into floats much faster than booleans do.
+    return F.adaptive_avg_pool2d(maps.view(torch.uint8).float(), size)
+
+
+@torch.no_grad()
+def labelled_cells(labels: Tensor,
+                   size: Tuple[int, int],
+                   ignore_index: int = 255,
+                   threshold: float = 0.5) -> Tensor:
+    """Cells of a grid where enough pixels carry a label.
+
+    Args:
+        labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
+        size (Tuple[int, int]): Height and width (H, W) of the grid.
+        ignore_index (int): Label of pixels to ignore. Defaults to 255.
+        threshold (float): Least share of labelled pixels. Defaults to 0.5.
+
+    Returns:
+        Tensor: Bool map (N, 1, H, W).
+    """
+    labelled = label_maps(labels) != ignore_index
+    return share_of_cells(labelled, size).unsqueeze(1) >= threshold
 
 
 def valid_cells(valid: Optional[Tensor], logits: Tensor) -> Optional[Tensor]:

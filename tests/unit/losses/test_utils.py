@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.losses import full_precision, zero_like_graph
+from mmkd.losses import full_precision, labelled_cells, zero_like_graph
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -51,3 +51,19 @@ def test_zero_like_graph_of_empty_tensor():
     zero = zero_like_graph(empty)
     zero.backward()
     assert zero.item() == 0 and empty.grad.shape == (0, 4)
+
+
+def test_labelled_cells():
+    labels = torch.zeros((1, 4, 8), dtype=torch.uint8)
+    labels[0, :2, 2:6] = 9  # half of two cells
+    labels[0, 2:, 2:6] = 255
+    labels[0, :, 6:] = 255
+    valid = labelled_cells(labels, (1, 4))
+    assert valid.tolist() == [[[[True, True, True, False]]]]
+    assert labelled_cells(labels.unsqueeze(1), (1, 4), threshold=0.6
+                          ).tolist() == [[[[True, False, False, False]]]]
+    assert labelled_cells(labels, (1, 4), ignore_index=9).tolist() == [[[[
+        True, True, True, True
+    ]]]]
+    with pytest.raises(ValueError, match='integers'):
+        labelled_cells(labels.float(), (1, 4))

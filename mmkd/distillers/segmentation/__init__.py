@@ -1,0 +1,4 @@
+"""Methods for semantic segmentation."""
+from mmkd.distillers.segmentation.bpkd import BPKD
+
+__all__ = ['BPKD']
