@@ -1,0 +1,384 @@
+"""What the tools do, for use from python as well."""
+import os
+import os.path as osp
+import re
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.dist import init_dist
+from mmengine.registry import RUNNERS, DefaultScope
+from mmengine.runner import Runner
+
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.utils.arguments import argument_names
+from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.naming import did_you_mean
+
+_OWN = 'mmkd.'
+
+
+def is_distillation(cfg: Config) -> bool:
+    """Whether a config trains a :class:`DistillationModel`."""
+    kind = (cfg.get('model') or {}).get('type')
+    return str(kind).split('.')[-1] == 'DistillationModel'
+
+
+def prepare_training(cfg: Config) -> Config:
+    """Add to a config what every distillation run has.
+
+    The self-check; the average of the student alone in place of one over the
+    whole model; an optimiser constructor that shows the student's own
+    constructor the student alone; two checkpoints at least, so that one is
+    whole when a run is killed while it replaces the other.
+
+    Args:
+        cfg (Config): Config of a run; a plain one comes back with the safe
+            runner only.
+
+    Returns:
+        Config: The config, changed in place.
+    """
+    import mmkd.engine.runner  # noqa: F401  (registers the runner)
+    cfg.setdefault('runner_type', f'{_OWN}DistillationRunner')
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
+        checkpoint['max_keep_ckpts'] = 2
+    if not is_distillation(cfg):
+        return cfg
+    hooks = [ConfigDict(hook) for hook in cfg.get('custom_hooks') or []]
+    for hook in hooks:
+        if str(hook.get('type')).split('.')[-1] == 'EMAHook':
+            hook['type'] = f'{_OWN}StudentEMAHook'
+    if not any('SelfCheckHook' in str(hook.get('type')) for hook in hooks):
+        hooks.append(ConfigDict(type=f'{_OWN}SelfCheckHook'))
+    cfg['custom_hooks'] = hooks
+    wrapper = cfg.get('optim_wrapper')
+    own = f'{_OWN}DistillationOptimWrapperConstructor'
+    if wrapper and wrapper.get('constructor') != own:
+        if 'constructor' in wrapper:
+            wrapper['student_constructor'] = wrapper['constructor']
+        wrapper['constructor'] = own
+    return cfg
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch mixed precision on: fp16 with loss scaling on CUDA, bf16 on a
+    CPU."""
+    wrapper = cfg.get('optim_wrapper')
+    if not wrapper:
+        raise ConfigError('--amp needs an `optim_wrapper` in the config')
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ConfigError(f'--amp cannot be combined with {kind!r}')
+    if torch.cuda.is_available():
+        wrapper['type'] = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        wrapper['type'] = f'{_OWN}CPUAmpOptimWrapper'
+        wrapper.pop('loss_scale', None)
+
+
+def prepare_devices(cfg: Config) -> None:
+    """Let several processes train on CPUs where there is no GPU.
+
+    mmengine sets a CUDA device for every backend, so the group of a CPU run
+    is made here, before the runner is built.
+    """
+    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        if cfg.launcher == 'pytorch':
+            torch.distributed.init_process_group('gloo')
+        else:
+            init_dist(cfg.launcher, backend='gloo')
+    cfg.setdefault('model_wrapper_cfg', ConfigDict())
+    cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
+    cfg.model_wrapper_cfg['device_ids'] = None
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the runner of a prepared config.
+
+    Raises:
+        ConfigError: If a part of the config cannot be built.
+    """
+    import mmkd.registry  # noqa: F401  (makes the scope `mmkd` known)
+    prepare_devices(cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.get(cfg.runner_type).from_cfg(cfg)
+    return Runner.from_cfg(cfg)
+
+
+def train(cfg: Config) -> Runner:
+    """Train by a config and return the runner.
+
+    Raises:
+        MMKDError: If a part of the config is wrong, before training starts.
+    """
+    runner = build_runner(prepare_training(cfg))
+    runner.train()
+    return runner
+
+
+def student_only(cfg: ConfigLike) -> Config:
+    """A distillation config as a plain config of the student's library.
+
+    Args:
+        cfg (str | dict | Config): A distillation config; a plain one comes
+            back as it is.
+
+    Returns:
+        Config: A copy without teachers, distillers and hooks of mmkd.
+    """
+    from mmkd.models.network import network_config
+    cfg = read_config(cfg)
+    if is_distillation(cfg):
+        model, scope = network_config(cfg, 'the student')
+        cfg['model'] = ConfigDict(model)
+        if scope:
+            cfg.setdefault('default_scope', scope)
+    hooks = []
+    for hook in cfg.get('custom_hooks') or []:
+        kind = str(hook.get('type'))
+        if kind.endswith('StudentEMAHook'):
+            hooks.append(ConfigDict(hook, type='EMAHook'))
+        elif not kind.startswith(_OWN):
+            hooks.append(hook)
+    if 'custom_hooks' in cfg:
+        cfg['custom_hooks'] = hooks
+    wrapper = cfg.get('optim_wrapper') or {}
+    if str(wrapper.get('constructor')).startswith(_OWN):
+        wrapper.pop('constructor')
+        if 'student_constructor' in wrapper:
+            wrapper['constructor'] = wrapper.pop('student_constructor')
+    if str(wrapper.get('type')).startswith(_OWN):
+        wrapper['type'] = 'OptimWrapper'
+    for key in ('runner_type', 'model_wrapper_cfg'):
+        cfg.pop(key, None)
+    imports = cfg.get('custom_imports')
+    if imports:
+        names = imports.get('imports') or []
+        names = [names] if isinstance(names, str) else names
+        kept = [n for n in names if not re.match(r'mmkd(\.|$)', n)]
+        if kept:
+            imports['imports'] = kept
+        else:
+            cfg.pop('custom_imports')
+    return cfg
+
+
+def test(cfg: Config, ckpt: str) -> Dict[str, float]:
+    """Evaluate a student; neither teachers nor distillers are built.
+
+    Args:
+        cfg (Config): Its distillation config, or a plain config.
+        ckpt (str): A checkpoint of the run, or an exported student.
+
+    Returns:
+        dict[str, float]: The metrics of the config's evaluator.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+    """
+    from mmkd.utils.checkpoint import load_weights, read_checkpoint
+    work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
+    cfg = student_only(cfg)
+    cfg.work_dir, cfg.launcher = work_dir, launcher
+    cfg['load_from'], cfg['resume'] = None, False
+    cfg['custom_hooks'] = [
+        hook for hook in cfg.get('custom_hooks') or []
+        if not str(hook.get('type')).endswith('EMAHook')
+    ]
+    checkpoint = read_checkpoint(ckpt)
+    runner = build_runner(cfg)
+    model = getattr(runner.model, 'module', runner.model)
+    load_weights(model, checkpoint, 'the student')
+    return runner.test()
+
+
+def export_student(cfg: ConfigLike,
+                   ckpt: str,
+                   out_dir: str,
+                   raw: bool = False,
+                   safetensors: bool = False) -> Tuple[str, str]:
+    """Write the student as a plain checkpoint and config of its library.
+
+    Args:
+        cfg (str | dict | Config): The distillation config.
+        ckpt (str): A checkpoint of the run.
+        out_dir (str): Folder for both files.
+        raw (bool): Whether to take the trained weights where the checkpoint
+            holds an average of them (EMA) as well; the average is taken
+            otherwise. Defaults to False.
+        safetensors (bool): Whether to write safetensors in place of a
+            ``.pth``. Defaults to False.
+
+    Returns:
+        tuple[str, str]: Paths of the weights and of the config.
+
+    Raises:
+        CheckpointError: If the checkpoint does not hold this student.
+    """
+    from mmkd.models.network import build_network
+    from mmkd.utils.checkpoint import (Checkpoint, load_weights,
+                                       read_checkpoint, read_file)
+    plain = student_only(cfg)
+    checkpoint = read_checkpoint(ckpt)
+    if raw:
+        # mmengine keeps the average where plain weights are looked for, and
+        # the trained weights in its place.
+        content = read_file(ckpt)
+        ema = content.get('ema_state_dict')
+        if ema is None:
+            raise CheckpointError(f'{ckpt} holds one set of weights, not '
+                                  'two; leave --raw out')
+        trained = {
+            key[len('module.'):]: value
+            for key, value in ema.items() if key.startswith('module.')
+        }
+        checkpoint = Checkpoint({
+            **checkpoint.state_dict,
+            **trained
+        }, checkpoint.meta, ckpt)
+    network = build_network(plain, 'the student')
+    load_weights(network, checkpoint, 'the student')
+    state_dict = {k: v.contiguous() for k, v in network.state_dict().items()}
+    os.makedirs(out_dir, exist_ok=True)
+    kind = 'safetensors' if safetensors else 'pth'
+    weights = osp.join(out_dir, f'student.{kind}')
+    meta = {
+        key: value
+        for key, value in checkpoint.meta.items()
+        if key in ('dataset_meta', 'epoch', 'iter')
+    }
+    if safetensors:
+        from safetensors.torch import save_file
+        save_file(state_dict, f'{weights}.part')
+    else:
+        torch.save(dict(state_dict=state_dict, meta=meta), f'{weights}.part')
+    os.replace(f'{weights}.part', weights)
+    for key in ('load_from', 'resume', 'work_dir', 'launcher'):
+        plain.pop(key, None)
+    plain['load_from'], plain['resume'] = None, False
+    config = osp.join(out_dir, 'student.py')
+    plain.dump(config)
+    return weights, config
+
+
+def list_taps(cfg: ConfigLike,
+              size: Tuple[int, int] = (128, 128),
+              depth: Optional[int] = None) -> Dict[str, List[List[str]]]:
+    """What can be tapped in the networks of a config.
+
+    Args:
+        cfg (str | dict | Config): A plain or a distillation config; no
+            weights are loaded.
+        size (tuple[int, int]): Height and width in pixels of the made-up
+            image. Defaults to (128, 128).
+        depth (int, optional): Deepest modules to list, 1 for ``backbone``.
+            Defaults to None: all of them.
+
+    Returns:
+        dict[str, list[list[str]]]: For each network by name, the rows
+        (tap, module, calls, what it gives, standard place).
+    """
+    from mmkd.models.dry_run import trace
+    from mmkd.models.network import build_network
+    from mmkd.taps import PLACES
+    cfg = read_config(cfg)
+    references: Dict[str, Any] = {'student': cfg}
+    if is_distillation(cfg):
+        for name, teacher in cfg.model.get('teachers', {}).items():
+            references[name] = teacher['cfg']
+    listed = {}
+    for name, reference in references.items():
+        network = build_network(reference, name)
+        places = {find(network): f'standard place {place!r}'
+                  for place, (_, find) in PLACES.items()}
+        listed[name] = [
+            [path, kind, str(calls), what, places.get(path, '')]
+            for path, kind, calls, what in trace(network, name, size)
+            if depth is None or path.count('.') < depth
+        ]
+    return listed
+
+
+def find_method(method: str) -> str:
+    """Registered name of a method, whatever its spelling.
+
+    Raises:
+        ConfigError: If there is none; names the nearest ones.
+    """
+    from mmkd.registry import DISTILLERS
+    with DefaultScope.overwrite_default_scope('mmkd'):
+        DISTILLERS.import_from_location()
+    known = DISTILLERS.module_dict
+
+    def plain(name: str) -> str:
+        return re.sub(r'[^a-z0-9]', '', name.lower())
+
+    for name in known:
+        if plain(name) == plain(method):
+            return name
+    raise ConfigError(f'there is no method {method!r}. '
+                      f'{did_you_mean(method.upper(), known)} Known: '
+                      f'{", ".join(sorted(known))}')
+
+
+def write_distillation_config(student: str,
+                              teacher: str,
+                              teacher_ckpt: str,
+                              method: str,
+                              path: str,
+                              options: Optional[dict] = None) -> Config:
+    """Write the short config of one method over two configs.
+
+    Args:
+        student (str): ``'pkg::path'`` or a file.
+        teacher (str): The same for the teacher.
+        teacher_ckpt (str): Its weights, as ``ckpt`` of :class:`Teacher`.
+        method (str): Name of the method, in any spelling.
+        path (str): The file to write.
+        options (dict, optional): Arguments of the method. Defaults to None.
+
+    Returns:
+        Config: What was written, read back.
+
+    Raises:
+        ConfigError: If a config, the method or an option is not known.
+    """
+    from mmkd.registry import DISTILLERS
+    read_config(student), read_config(teacher)  # names what is wrong, early
+    name = find_method(method)
+    known = argument_names(DISTILLERS.module_dict[name])
+    for option in options or {}:
+        if option not in known:
+            raise ConfigError(f'{name} has no option {option!r}. '
+                              f'{did_you_mean(option, known)} It takes '
+                              f'{", ".join(known)}.')
+
+    def reference(cfg: str) -> str:
+        return cfg if '::' in cfg else osp.abspath(cfg)
+
+    if '/' in teacher_ckpt or osp.isfile(teacher_ckpt):
+        if not teacher_ckpt.startswith('http'):
+            if not osp.isfile(teacher_ckpt):
+                raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
+            teacher_ckpt = osp.abspath(teacher_ckpt)
+    arguments = ''.join(f', {k}={v!r}' for k, v in (options or {}).items())
+    text = (f"_base_ = '{reference(student)}'\n\n"
+            'model = dict(\n'
+            '    _delete_=True,\n'
+            "    type='mmkd.DistillationModel',\n"
+            '    student={{_base_.model}},\n'
+            '    teachers=dict(\n'
+            '        teacher=dict(\n'
+            f"            cfg='{reference(teacher)}',\n"
+            f"            ckpt='{teacher_ckpt}')),\n"
+            f"    distillers=dict({name.lower()}=dict(type='{name}'"
+            f'{arguments})))\n')
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write(text)
+    return Config.fromfile(path)

@@ -1,0 +1,236 @@
+"""The command line: arguments in, a call of :mod:`mmkd.apis`, clear errors.
+"""
+import argparse
+import os
+import os.path as osp
+import re
+import sys
+from typing import Callable, Optional, Sequence
+
+from mmengine.config import Config, DictAction
+
+from mmkd import apis
+from mmkd.errors import ConfigError, MMKDError
+from mmkd.utils.config import read_config
+from mmkd.utils.table import format_table
+
+Argv = Optional[Sequence[str]]
+
+
+def run(main: Callable[[], Optional[int]]) -> None:
+    """Run a tool; a :class:`MMKDError` ends it with its message alone."""
+    try:
+        sys.exit(main() or 0)
+    except MMKDError as error:
+        text = ' '.join(str(error).split())
+        print(f'error: {text}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print('interrupted; --resume goes on from the last checkpoint',
+              file=sys.stderr)
+        sys.exit(130)
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--work-dir',
+        help='folder of logs and checkpoints; by default '
+        'work_dirs/<name of the config>')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value; nested '
+        'keys are written a.b.c=1, lists "[1,2]"')
+    parser.add_argument(
+        '--launcher',
+        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        default='none',
+        help='how the processes were started')
+    # torchrun sets LOCAL_RANK; older launchers pass it.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+
+
+def _add_train_options(parser: argparse.ArgumentParser) -> None:
+    _add_run_options(parser)
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        help='go on from a checkpoint; without a file, from the last one of '
+        'the work folder')
+    parser.add_argument(
+        '--amp', action='store_true', help='train in mixed precision')
+
+
+def _run_config(args: argparse.Namespace, cfg: Config, name: str) -> Config:
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    cfg.launcher = args.launcher
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = osp.join('work_dirs', name)
+    if 'runner_type' in cfg and not isinstance(cfg.runner_type, str):
+        raise ConfigError('runner_type must be a name')
+    return cfg
+
+
+def _name_of(config: str) -> str:
+    return osp.splitext(osp.basename(config))[0]
+
+
+def _train(args: argparse.Namespace, cfg: Config) -> None:
+    if args.amp:
+        apis.use_amp(cfg)
+    if args.resume == 'auto':
+        cfg.resume, cfg.load_from = True, None
+    elif args.resume:
+        cfg.resume, cfg.load_from = True, args.resume
+    apis.train(cfg)
+
+
+def train(argv: Argv = None) -> None:
+    """``tools/train.py``."""
+    parser = argparse.ArgumentParser(
+        description='Train: a distillation, or a plain model')
+    parser.add_argument('config', help='a config file, or pkg::path')
+    _add_train_options(parser)
+    args = parser.parse_args(argv)
+    cfg = read_config(args.config)
+    _train(args, _run_config(args, cfg, _name_of(args.config)))
+
+
+def test(argv: Argv = None) -> None:
+    """``tools/test.py``."""
+    parser = argparse.ArgumentParser(
+        description='Evaluate a student; teachers are not needed')
+    parser.add_argument('config', help='the config that it was trained by')
+    parser.add_argument('checkpoint', help='checkpoint or exported student')
+    _add_run_options(parser)
+    parser.add_argument('--out', help='write the metrics to this JSON file')
+    args = parser.parse_args(argv)
+    cfg = read_config(args.config)
+    cfg = _run_config(args, cfg, _name_of(args.config))
+    metrics = apis.test(cfg, args.checkpoint)
+    if args.out:
+        from mmengine.fileio import dump
+        os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
+        dump({k: float(v) for k, v in metrics.items()}, args.out)
+
+
+def export_student(argv: Argv = None) -> None:
+    """``tools/export_student.py``."""
+    parser = argparse.ArgumentParser(
+        description="Write the student as a plain checkpoint and config, for "
+        "its own library's tools")
+    parser.add_argument('config', help='the distillation config')
+    parser.add_argument('checkpoint', help='a checkpoint of the run')
+    parser.add_argument(
+        '--out-dir', help="by default the checkpoint's folder, export/")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        '--ema',
+        action='store_true',
+        help='take the averaged weights (the default where there are some)')
+    which.add_argument(
+        '--raw', action='store_true', help='take the trained weights')
+    parser.add_argument(
+        '--safetensors', action='store_true', help='write safetensors')
+    args = parser.parse_args(argv)
+    out_dir = args.out_dir or osp.join(
+        osp.dirname(args.checkpoint) or '.', 'export')
+    if args.ema and 'ema_state_dict' not in _content(args.checkpoint):
+        raise ConfigError(f'{args.checkpoint} holds no averaged weights; '
+                          'leave --ema out')
+    for path in apis.export_student(args.config, args.checkpoint, out_dir,
+                                    args.raw, args.safetensors):
+        print(path)
+
+
+def _content(checkpoint: str) -> dict:
+    from mmkd.utils.checkpoint import read_file
+    content = read_file(checkpoint)
+    return content if isinstance(content, dict) else {}
+
+
+def list_taps(argv: Argv = None) -> None:
+    """``tools/list_taps.py``."""
+    parser = argparse.ArgumentParser(
+        description='List what can be tapped in the networks of a config')
+    parser.add_argument('config', help='a plain or a distillation config')
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        default=(128, 128),
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the made-up image, in pixels')
+    parser.add_argument(
+        '--depth', type=int, help='list modules down to this depth only')
+    parser.add_argument('--match', help='list taps that hold this text only')
+    args = parser.parse_args(argv)
+    listed = apis.list_taps(args.config, tuple(args.size), args.depth)
+    for name, rows in listed.items():
+        rows = [r for r in rows if not args.match or args.match in r[0]]
+        print(f'{name}: {len(rows)} places')
+        print(format_table(['tap', 'module', 'calls', 'gives', ''], rows))
+        print()
+
+
+def distill(argv: Argv = None) -> None:
+    """``tools/distill.py``."""
+    parser = argparse.ArgumentParser(
+        description='Distil a teacher into a student, given two configs')
+    parser.add_argument('student', help='config of the student, or pkg::path')
+    parser.add_argument('--teacher', required=True, help='its config')
+    parser.add_argument(
+        '--teacher-ckpt',
+        required=True,
+        help="its weights: a file, or 'official' for those of its library")
+    parser.add_argument('--method', default='bpkd')
+    parser.add_argument(
+        '--method-options',
+        nargs='+',
+        action=DictAction,
+        default={},
+        help='arguments of the method, as key=value')
+    parser.add_argument(
+        '--config-only',
+        action='store_true',
+        help='write the config, build everything once, and stop')
+    _add_train_options(parser)
+    args = parser.parse_args(argv)
+    method = apis.find_method(args.method)
+    name = (f'{re.sub("[^a-z0-9]", "", method.lower())}_'
+            f'{_name_of(args.teacher)}_{_name_of(args.student)}')
+    args.work_dir = args.work_dir or osp.join('work_dirs', name)
+    path = osp.join(args.work_dir, f'{name}.py')
+    cfg = apis.write_distillation_config(args.student, args.teacher,
+                                         args.teacher_ckpt, method, path,
+                                         dict(args.method_options))
+    print(f'wrote {path}:\n')
+    with open(path, encoding='utf-8') as file:
+        print(file.read())
+    cfg = _run_config(args, cfg, name)
+    if args.config_only:
+        from mmkd.models import DistillationModel
+        from mmkd.models.network import network_config
+        model = dict(cfg.model)
+        model.pop('type')
+        student, scope = network_config(cfg, 'the student')
+        with _scope(scope):
+            model = DistillationModel(**{**model, 'student': student})
+        print(model.summary())
+        return
+    _train(args, cfg)
+
+
+def _scope(name: Optional[str]):
+    from contextlib import nullcontext
+
+    from mmengine.registry import DefaultScope
+    return DefaultScope.overwrite_default_scope(name) if name else nullcontext(
+    )
+

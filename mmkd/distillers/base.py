@@ -1,0 +1,243 @@
+"""The interface of a distillation method."""
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import (ClassVar, Dict, FrozenSet, List, Mapping, Optional,
+                    Sequence, Tuple, Union)
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmkd.distillers.schedule import (Progress, WeightLike, WeightSchedule,
+                                      build_weight)
+from mmkd.errors import ConfigError
+from mmkd.taps import Tap, TapLike, TapSpec
+
+TapsLike = Union[TapLike, Sequence[TapLike], Mapping[str, Union[
+    TapLike, Sequence[TapLike]]], None]
+
+
+@dataclass
+class StepBatch:
+    """What a distiller may know of the batch besides the tapped tensors.
+
+    Attributes:
+        inputs (Tensor | dict): The student's prepared inputs.
+        data_samples (list): The student's data samples, with ground truth.
+        progress (Progress): Where training stands.
+        active_terms (frozenset[str]): The terms of the asking distiller
+            whose weight is not 0 at this iteration; others need not be
+            computed.
+    """
+    inputs: object = None
+    data_samples: Optional[list] = None
+    progress: Progress = field(default_factory=Progress)
+    active_terms: FrozenSet[str] = frozenset()
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Ground-truth label maps of the batch, (N, H, W), integer.
+
+        Raises:
+            ConfigError: If the batch has no label maps.
+        """
+        maps = [
+            sample.gt_sem_seg.data for sample in self.data_samples or []
+            if 'gt_sem_seg' in sample
+        ]
+        if not maps:
+            raise ConfigError(
+                'this method needs label maps (`gt_sem_seg`), but the batch '
+                'has none; it serves semantic segmentation only')
+        return torch.stack(maps).flatten(0, -3)
+
+    def gt_sem_seg(self) -> Tensor:
+        """Same as :attr:`labels`."""
+        return self.labels
+
+    def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
+        """The same batch as another distiller sees it."""
+        other = StepBatch(self.inputs, self.data_samples, self.progress,
+                          active_terms)
+        if 'labels' in self.__dict__:
+            other.__dict__['labels'] = self.labels
+        return other
+
+
+class Distiller(BaseModule):
+    """Turn tensors of a student and of its teachers into named losses.
+
+    A method is a subclass that names the places it reads (:attr:`roles`),
+    builds its trainable modules in :meth:`setup`, when the shapes are known,
+    and computes its terms in :meth:`losses`. It never sees a whole model, a
+    runner or a file.
+
+    Args:
+        student (str | dict | list, optional): Where to read in the student:
+            a tap, a list of taps (levels), or a dict from role to either.
+            None takes the standard place of the network's family for every
+            role. Defaults to None.
+        teacher (str | dict | list, optional): The same for the teacher. A
+            tap may name its network, ``'assistant:neck'``, when there are
+            several teachers. Defaults to None.
+        weights (dict[str, float | dict], optional): Weight of each term that
+            :meth:`losses` returns; a number or the arguments of
+            :class:`WeightSchedule`. Defaults to None: the single term
+            ``loss`` with weight 1.
+        loss_weight (float | dict): Weight of the whole method, on top of
+            those of the terms. Defaults to 1.0.
+        init_cfg (dict, optional): Initialisation of the own modules.
+            Defaults to None.
+
+    Raises:
+        ConfigError: If a weight or a role makes no sense.
+    """
+
+    #: What the method reads in the student.
+    roles: ClassVar[Tuple[str, ...]] = ('logits', )
+    #: What it reads in the teacher; None means the same roles.
+    teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
+
+    def __init__(self,
+                 student: TapsLike = None,
+                 teacher: TapsLike = None,
+                 weights: Optional[Dict[str, WeightLike]] = None,
+                 loss_weight: WeightLike = 1.0,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        weights = dict(loss=1.0) if weights is None else weights
+        for term in weights:
+            if not term.startswith('loss'):
+                raise ValueError(f'{type(self).__name__}: the term {term!r} '
+                                 "must begin with 'loss' to be summed")
+        try:
+            self.weights: Dict[str, WeightSchedule] = {
+                term: build_weight(weight)
+                for term, weight in weights.items()
+            }
+            self.loss_weight = build_weight(loss_weight)
+        except ConfigError as error:
+            raise ConfigError(f'{type(self).__name__}: {error}') from None
+        self.student_taps = self._taps_by_role(student, self.roles, 'student')
+        self.teacher_taps = self._taps_by_role(
+            teacher, self.teacher_roles or self.roles, 'teacher')
+
+    def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
+                      side: str) -> Dict[str, Optional[List[Tap]]]:
+        """Read the taps of a config; None marks the standard place."""
+        if taps is None:
+            taps = {}
+        elif not isinstance(taps, Mapping) or 'module' in taps:
+            if len(roles) != 1:
+                raise ConfigError(
+                    f'{type(self).__name__} reads several places; give '
+                    f'`{side}` as a dict with the keys {", ".join(roles)}')
+            taps = {roles[0]: taps}
+        unknown = [role for role in taps if role not in roles]
+        if unknown:
+            raise ConfigError(
+                f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
+                f'takes the keys {", ".join(roles)}')
+        by_role: Dict[str, Optional[List[Tap]]] = {}
+        for role in roles:
+            value = taps.get(role)
+            if value is None:
+                by_role[role] = None
+            elif isinstance(value, (list, tuple)):
+                by_role[role] = [Tap.parse(tap) for tap in value]
+            else:
+                by_role[role] = [Tap.parse(value)]
+        return by_role
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build what depends on shapes; called once, after the dry run.
+
+        Args:
+            student (dict[str, list[TapSpec]]): What the student's taps gave
+                in the dry run, by role, one entry a level.
+            teacher (dict[str, list[TapSpec]]): The same for the teacher.
+
+        Raises:
+            ConfigError: If the two sides cannot be matched.
+        """
+        self.check_levels(student, teacher)
+
+    def check_levels(self, student: Dict[str, List[TapSpec]],
+                     teacher: Dict[str, List[TapSpec]]) -> None:
+        """Check that both sides give the same number of levels a role."""
+        for role in set(student) & set(teacher):
+            levels_s, levels_t = student[role], teacher[role]
+            if len(levels_s) != len(levels_t):
+                raise ConfigError(
+                    f'{type(self).__name__}: {role!r} has {len(levels_s)} '
+                    f'level(s) in the student ({levels_s[0].path}) but '
+                    f'{len(levels_t)} in the teacher ({levels_t[0].path}); '
+                    "choose levels with an index, such as 'neck[0:3]'")
+
+    @abstractmethod
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the terms of the method, unweighted.
+
+        Args:
+            student (dict[str, list[Tensor]]): The student's tensors by role,
+                one a level.
+            teacher (dict[str, list[Tensor]]): The teachers' tensors by role,
+                detached.
+            batch (StepBatch): Ground truth, progress and active terms.
+
+        Returns:
+            dict[str, Tensor]: One scalar a term; every active term is there.
+        """
+
+    def term_weights(self, progress: Progress) -> Dict[str, float]:
+        """Weight of each term at ``progress``; terms with weight 0 left out.
+        """
+        whole = self.loss_weight(progress)
+        weights = {
+            term: whole * weight(progress)
+            for term, weight in self.weights.items()
+        } if whole else {}
+        return {term: weight for term, weight in weights.items() if weight}
+
+    def forward(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str, List[Tensor]],
+                batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the weighted terms; see :meth:`losses` for the arguments.
+
+        Returns:
+            dict[str, Tensor]: One weighted scalar for each declared term; a
+            term that is not active is an exact zero.
+        """
+        weights = self.term_weights(batch.progress)
+        terms = self.losses(student, teacher,
+                            batch.for_terms(frozenset(weights)))
+        missing = [term for term in weights if term not in terms]
+        undeclared = [term for term in terms if term not in self.weights]
+        if missing or undeclared:
+            raise RuntimeError(
+                f'{type(self).__name__}.losses must return the terms '
+                f'{", ".join(self.weights)}, but returned {", ".join(terms)}')
+        weighted = {term: terms[term] * weights[term] for term in weights}
+        if len(weights) < len(self.weights):
+            device = next(iter(weighted.values())).device
+            weighted = {**self.idle_losses(device), **weighted}
+        return weighted
+
+    def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
+        """Exact zeros for every term, attached to the own parameters.
+
+        Distributed training needs every parameter in the graph, at the
+        iterations too at which the method does not run.
+
+        Args:
+            device (torch.device): Where the zeros shall be.
+        """
+        zero = torch.zeros((), device=device)
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                zero = zero + parameter.flatten()[:1].sum() * 0
+        return {term: zero for term in self.weights}

@@ -1,0 +1,261 @@
+"""Looking at teachers and losses before training starts."""
+import logging
+import math
+from contextlib import contextmanager
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import Tensor, nn
+
+from mmkd.distillers.base import StepBatch
+from mmkd.distillers.schedule import Progress
+from mmkd.errors import ConfigError
+from mmkd.models.distillation_model import DistillationModel, _by_role
+from mmkd.registry import HOOKS
+from mmkd.utils.rng import preserve_rng
+from mmkd.utils.table import format_table
+
+
+@HOOKS.register_module()
+class SelfCheckHook(Hook):
+    """Check teachers and losses on a few training batches, before training.
+
+    - Was each teacher trained on the classes of this data set?
+    - Does each teacher do its job? Its task loss on real images must be
+      clearly below that on blank ones. A wrong checkpoint or normalisation
+      is the usual reason why distillation brings nothing.
+    - How large is each distillation loss, and its gradient at the student's
+      taps, beside the task loss?
+
+    Nothing of the run changes: neither weights, buffers, random state nor
+    the order of the data. A resumed run is not checked again.
+
+    Args:
+        num_batches (int): Training batches to look at. Defaults to 2.
+        teacher_margin (float): Highest share of its blank-image loss that a
+            teacher's loss may have on real images. Defaults to 0.8.
+        gradient_band (tuple[float, float]): Sane range of the gradient of a
+            method at its taps, as a multiple of the task loss's. Defaults to
+            (1e-3, 1e2).
+    """
+    priority = 'LOW'
+
+    def __init__(self,
+                 num_batches: int = 2,
+                 teacher_margin: float = 0.8,
+                 gradient_band: Tuple[float, float] = (1e-3, 1e2)) -> None:
+        if num_batches < 1:
+            raise ConfigError('SelfCheckHook: num_batches must be at least '
+                              f'1, but got {num_batches}')
+        self.num_batches = num_batches
+        self.teacher_margin = teacher_margin
+        self.gradient_band = gradient_band
+        #: What was found, for those who want more than the log.
+        self.report: Dict[str, dict] = {}
+
+    def before_train(self, runner) -> None:
+        """Run the checks and log them.
+
+        Raises:
+            ConfigError: If a teacher knows other classes than the data set
+                and a method compares class scores.
+        """
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        if not isinstance(model, DistillationModel) or runner.iter > 0:
+            return
+        self._check_classes(runner, model)
+        with preserve_rng():
+            batches = self._batches(runner)
+            with _kept(model.student):
+                self._check_teachers(model, batches)
+                self._check_losses(model, batches)
+
+    @staticmethod
+    def _check_classes(runner, model: DistillationModel) -> None:
+        dataset = runner.train_dataloader.dataset
+        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+        for name, teacher in model.teachers.items():
+            if not classes or not teacher.classes or list(
+                    teacher.classes) == list(classes):
+                continue
+            differ = next(
+                ((a, b) for a, b in zip(classes, teacher.classes) if a != b),
+                (len(classes), len(teacher.classes)))
+            message = (
+                f'teacher {name!r} was trained on other classes than the '
+                f'data set has: {differ[0]!r} here, {differ[1]!r} there')
+            if any(tap.network == name
+                   for distiller in model.distillers.values()
+                   for tap in distiller.teacher_taps.get('logits', [])):
+                raise ConfigError(
+                    f'{message}. Class scores cannot be compared; distil '
+                    'features, or take a teacher of these classes')
+            print_log(f'self-check: {message}', 'current', logging.WARNING)
+
+    def _batches(self, runner) -> List[dict]:
+        """A few training batches, without touching the loader's order."""
+        loader = runner.train_dataloader
+        dataset, size = loader.dataset, loader.batch_size or 1
+        count = min(self.num_batches * size, len(dataset))
+        indices = [i * len(dataset) // count for i in range(count)]
+        return [
+            loader.collate_fn([dataset[i] for i in indices[at:at + size]])
+            for at in range(0, count, size)
+        ]
+
+    def _check_teachers(self, model: DistillationModel,
+                        batches: List[dict]) -> None:
+        for name, teacher in model.teachers.items():
+            real, blank = [], []
+            try:
+                for data in batches:
+                    batch = model.prepare_batch(
+                        data, [name])['teacher_batches'][name]
+                    real.append(_task_loss(teacher.network, batch))
+                    if isinstance(batch['inputs'], Tensor):
+                        batch = dict(
+                            batch, inputs=torch.zeros_like(batch['inputs']))
+                        blank.append(_task_loss(teacher.network, batch))
+            except Exception as error:  # of another library, for instance
+                print_log(
+                    f'self-check: the task loss of teacher {name!r} cannot '
+                    f'be had on this data ({type(error).__name__}: '
+                    f'{str(error)[:120]})', 'current')
+                continue
+            loss = sum(r['loss'] for r in real) / len(real)
+            extra = ''.join(
+                f', {key} {sum(r[key] for r in real) / len(real):.1f}'
+                for key in real[0] if key != 'loss')
+            found = dict(loss=loss, blank=None, ok=math.isfinite(loss))
+            text = f'task loss {loss:.4g}{extra}'
+            if blank:
+                found['blank'] = sum(b['loss'] for b in blank) / len(blank)
+                found['ok'] = loss <= self.teacher_margin * found['blank']
+                text += f'; {found["blank"]:.4g} on blank images'
+            self.report[f'teacher {name}'] = found
+            if found['ok']:
+                print_log(f'self-check: teacher {name!r}: {text}', 'current')
+            else:
+                print_log(
+                    f'self-check: teacher {name!r} does not seem to do its '
+                    f'job: {text}. Is its checkpoint of this config, and its '
+                    'normalisation (mean, std, channel order) right?',
+                    'current', logging.WARNING)
+
+    def _check_losses(self, model: DistillationModel,
+                      batches: List[dict]) -> None:
+        rows, warnings = [], []
+        for found in self._measure(model, batches[0]):
+            self.report[found['term']] = found
+            ratio = found['gradient']
+            rows.append([
+                found['term'], f'{found["loss"]:.4g}',
+                f'{found["loss"] / max(found["task"], 1e-12):.3g}',
+                None if ratio is None else f'{ratio:.3g}'
+            ])
+            low, high = self.gradient_band
+            if not math.isfinite(found['loss']):
+                warnings.append(f'{found["term"]} is {found["loss"]}')
+            elif ratio is not None and not low <= ratio <= high:
+                warnings.append(
+                    f'the gradient of {found["term"]} at its taps is '
+                    f'{ratio:.3g} times that of the task loss; its weight '
+                    f'should bring it into {low:g} to {high:g}')
+        print_log(
+            'self-check: losses at full weight beside the task loss\n' +
+            format_table(['term', 'loss', 'of task', 'gradient'], rows),
+            'current')
+        for warning in warnings:
+            print_log(f'self-check: {warning}', 'current', logging.WARNING)
+
+    def _measure(self, model: DistillationModel, data: dict) -> List[dict]:
+        """Value and gradient norm of each term, at its full weight."""
+        distillers = {
+            name: distiller
+            for name, distiller in model.distillers.items()
+            if distiller.loss_weight.value
+        }
+        names = model.active_teachers(distillers)
+        batch = model.prepare_batch(data, names)
+        losses, tensors = model._run_student(distillers, batch['inputs'],
+                                             batch['data_samples'])
+        for name in names:
+            own = batch['teacher_batches'][name]
+            tensors.update(model.teachers[name].extract(
+                own['inputs'], own['data_samples'],
+                model._teacher_taps(name, distillers)))
+        task = _total(losses)
+        found = []
+        step = StepBatch(batch['inputs'], batch['data_samples'],
+                         Progress(0, None))
+        for name, distiller in distillers.items():
+            weights = {
+                term: weight.value * distiller.loss_weight.value
+                for term, weight in distiller.weights.items() if weight.value
+            }
+            student, teacher = _by_role(distiller, tensors)
+            terms = distiller.losses(student, teacher,
+                                     step.for_terms(frozenset(weights)))
+            taps = [t for levels in student.values() for t in levels]
+            task_norm = _gradient_norm(task, taps)
+            for term, weight in weights.items():
+                loss = terms[term] * weight
+                norm = _gradient_norm(loss, taps)
+                found.append(
+                    dict(
+                        term=f'{name}.{term}',
+                        loss=float(loss),
+                        task=float(task),
+                        gradient=norm / task_norm if norm is not None
+                        and task_norm else None))
+        return found
+
+
+@contextmanager
+def _kept(network: nn.Module) -> Iterator[None]:
+    """Put the buffers of a network back, which a forward may change."""
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+def _total(losses: dict) -> Tensor:
+    values = [
+        sum(v.mean() for v in value) if isinstance(value,
+                                                   (list,
+                                                    tuple)) else value.mean()
+        for key, value in losses.items() if 'loss' in key
+    ]
+    return sum(values)
+
+
+def _task_loss(network: nn.Module, batch: dict) -> Dict[str, float]:
+    """Task loss of a frozen network, and the accuracies it reports."""
+    with torch.no_grad():
+        losses = network(batch['inputs'], batch['data_samples'], mode='loss')
+    accuracies = {
+        key: float(value)
+        for key, value in losses.items()
+        if 'acc' in key and isinstance(value, Tensor) and value.numel() == 1
+    }
+    return dict(loss=float(_total(losses)), **accuracies)
+
+
+def _gradient_norm(loss: Tensor, taps: List[Tensor]) -> Optional[float]:
+    taps = [tap for tap in taps if tap.requires_grad]
+    if not taps or not loss.requires_grad:
+        return None
+    gradients = torch.autograd.grad(
+        loss, taps, retain_graph=True, allow_unused=True)
+    norms = [g.float().norm() for g in gradients if g is not None]
+    return float(torch.stack(norms).norm()) if norms else None
+

@@ -1,0 +1,25 @@
+"""Mixed precision without a GPU."""
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from mmengine.optim import OptimWrapper
+from torch import nn
+
+from mmkd.registry import OPTIM_WRAPPERS
+
+
+@OPTIM_WRAPPERS.register_module()
+class CPUAmpOptimWrapper(OptimWrapper):
+    """Run the forward in bfloat16 on a CPU.
+
+    mmengine's ``AmpOptimWrapper`` asks for a GPU. bfloat16 has the range of
+    float32, so there is no loss scaling.
+    """
+
+    @contextmanager
+    def optim_context(self, model: nn.Module) -> Iterator[None]:
+        """Context of the forward."""
+        with super().optim_context(model), torch.autocast(
+                'cpu', dtype=torch.bfloat16):
+            yield

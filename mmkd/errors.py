@@ -1,0 +1,21 @@
+"""Errors that a user can act on.
+
+The command-line tools print them as one or two lines without a trace; code
+may catch :class:`MMKDError` for all of them.
+"""
+
+
+class MMKDError(Exception):
+    """Base of all errors that name their cause and the way out."""
+
+
+class ConfigError(MMKDError, ValueError):
+    """A config asks for something that cannot be built or trained."""
+
+
+class TapError(MMKDError, RuntimeError):
+    """A tap names no module, never fires, or fires more than expected."""
+
+
+class CheckpointError(MMKDError, RuntimeError):
+    """A checkpoint is missing, broken, unsafe, or of another network."""

@@ -1,0 +1,72 @@
+"""Building a student or a teacher from whatever the user gives."""
+from typing import Optional, Tuple, Union
+
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
+from torch import nn
+
+from mmkd.errors import ConfigError, MMKDError
+from mmkd.utils.config import ConfigLike, read_config
+
+NetworkLike = Union[ConfigLike, nn.Module]
+
+
+def network_config(cfg: ConfigLike, name: str) -> Tuple[dict, Optional[str]]:
+    """The model part of a config, and the scope that it is written in.
+
+    Args:
+        cfg (str | dict | Config): ``'pkg::path'``, a file, a whole config or
+            a model dict. Of a distillation config, its student is taken.
+        name (str): What to call the network in messages.
+
+    Returns:
+        tuple[dict, str | None]: Arguments of the model with its
+        ``data_preprocessor``, and the default scope if the config names one.
+
+    Raises:
+        ConfigError: If there is no model in it.
+    """
+    config: Config = read_config(cfg)
+    model = config.get('model')
+    if not isinstance(model, dict) or not ('type' in model
+                                           or 'student' in model):
+        raise ConfigError(f'{name}: there is no `model` in the config '
+                          f'{config.filename or ""}')
+    scope = config.get('default_scope')
+    if str(model.get('type')).split('.')[-1] == 'DistillationModel':
+        inner, inner_scope = network_config(model['student'], name)
+        return inner, inner_scope or scope
+    model = model.to_dict() if hasattr(model, 'to_dict') else dict(model)
+    if 'data_preprocessor' in config:
+        model.setdefault('data_preprocessor',
+                         config['data_preprocessor'].to_dict())
+    return model, scope
+
+
+def build_network(network: NetworkLike, name: str) -> nn.Module:
+    """Build a network, in the scope of its own library.
+
+    Args:
+        network (str | dict | Config | nn.Module): As in
+            :func:`network_config`, or a network that is built already.
+        name (str): What to call it in messages.
+
+    Raises:
+        ConfigError: If its config cannot be read or built.
+    """
+    if isinstance(network, nn.Module):
+        return network
+    model, scope = network_config(network, name)
+    try:
+        if scope is None:
+            return MODELS.build(model)
+        with DefaultScope.overwrite_default_scope(scope):
+            return MODELS.build(model)
+    except MMKDError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError,
+            AssertionError) as error:
+        reason = str(error).strip().splitlines() or ['']
+        raise ConfigError(f'{name}: cannot build {model.get("type")}: '
+                          f'{type(error).__name__}: {reason[0][:300]}'
+                          ) from error

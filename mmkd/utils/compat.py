@@ -1,0 +1,41 @@
+"""Version checks, all in one place."""
+from importlib import metadata
+from typing import Dict, Tuple
+
+# package -> (lowest version, first version that is too new)
+RANGES: Dict[str, Tuple[str, str]] = {
+    # Weights-only loading can be bypassed before 2.6 (CVE-2025-32434).
+    'torch': ('2.6.0', '3.0.0'),
+    'mmengine': ('0.10.0', '1.0.0'),
+    'mmcv': ('2.0.0', '2.2.0'),
+    'mmdet': ('3.2.0', '3.4.0'),
+    'mmsegmentation': ('1.2.0', '1.3.0'),
+    'mmdet3d': ('1.4.0', '1.5.0'),
+}
+REQUIRED = ('torch', 'mmengine', 'mmcv')
+
+
+def check_versions() -> None:
+    """Check that the installed packages are of versions that work together.
+
+    Reads package metadata only; nothing is imported.
+
+    Raises:
+        ImportError: If a package is missing that mmkd cannot do without, or
+            if one has a version outside of its range.
+    """
+    from mmengine.utils import digit_version
+
+    for name, (low, high) in RANGES.items():
+        try:
+            version = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            if name in REQUIRED:
+                raise ImportError(
+                    f'mmkd needs {name} >= {low}, < {high}, which is not '
+                    'installed; README.md shows how to install it') from None
+            continue
+        if not (digit_version(low) <= digit_version(version.split('+')[0]) <
+                digit_version(high)):
+            raise ImportError(f'mmkd needs {name} >= {low}, < {high}, but '
+                              f'{version} is installed')

@@ -1,0 +1,85 @@
+"""Configs of the libraries: finding, reading, naming what is wrong."""
+import difflib
+import os
+import os.path as osp
+from importlib.util import find_spec
+from typing import Tuple, Union
+
+from mmengine.config import Config, ConfigDict
+from mmengine.fileio import load
+
+from mmkd.errors import ConfigError
+
+ConfigLike = Union[str, dict, Config]
+
+def read_config(cfg: ConfigLike) -> Config:
+    """Read a config given as ``pkg::path``, as a file or as a dict.
+
+    Args:
+        cfg (str | dict | Config): ``'mmseg::pspnet/...py'``, a file of the
+            user's, or the content of one.
+
+    Returns:
+        Config: A copy of its own; a bare model dict becomes its ``model``.
+
+    Raises:
+        ConfigError: If it cannot be found or read.
+    """
+    if isinstance(cfg, Config):
+        return Config(cfg.to_dict(), filename=cfg.filename)
+    if isinstance(cfg, dict):
+        cfg = ConfigDict(cfg).to_dict()
+        return Config(cfg if 'model' in cfg else dict(model=cfg))
+    path = _packaged_file(cfg)[1] if '::' in cfg else cfg
+    if not osp.isfile(path):
+        raise ConfigError(f'there is no config file {cfg}; configs of the '
+                          "libraries are written 'mmseg::pspnet/...py'")
+    try:
+        return Config.fromfile(path)
+    except Exception as error:
+        lines = str(error).strip().splitlines() or ['']
+        raise ConfigError(f'cannot read the config {cfg}: '
+                          f'{type(error).__name__}: {lines[0]}') from error
+
+
+def official_weights(cfg: str) -> str:
+    """Address of the weights that a library publishes for a config of its.
+
+    Args:
+        cfg (str): ``'pkg::path'``.
+
+    Raises:
+        ConfigError: If the library's model index names none.
+    """
+    if not isinstance(cfg, str) or '::' not in cfg:
+        raise ConfigError("ckpt='official' needs a config of a library, "
+                          f"written 'mmseg::...', not {cfg!r}; give the file")
+    root, path = _packaged_file(cfg)
+    for index in load(osp.join(root, 'model-index.yml'))['Import']:
+        for model in load(osp.join(root, index)).get('Models', []):
+            if osp.join(root, model.get('Config', '')) == path and model.get(
+                    'Weights'):
+                return model['Weights']
+    raise ConfigError(f'{cfg.split("::")[0]} publishes no weights for {cfg}; '
+                      'train it, and give the file as ckpt')
+
+
+def _packaged_file(cfg: str) -> Tuple[str, str]:
+    """Folder of a library's configs and index, and the file within."""
+    package, path = cfg.split('::', 1)
+    path = path if path.endswith('.py') else f'{path}.py'
+    spec = find_spec(package) if package.isidentifier() else None
+    if spec is None or spec.origin is None:
+        raise ConfigError(f'{cfg}: the package {package} is not installed')
+    root = osp.join(osp.dirname(spec.origin), '.mim')
+    folder = osp.join(root, 'configs')
+    if not osp.isfile(osp.join(folder, path)):
+        known = [
+            osp.relpath(osp.join(base, file), folder)
+            for base, _, files in os.walk(folder) for file in files
+            if file.endswith('.py')
+        ]
+        near = difflib.get_close_matches(path, known, n=2, cutoff=0.6)
+        hint = f'. Did you mean {" or ".join(near)}?' if near else ''
+        raise ConfigError(f'{package} has no config {path}{hint}')
+    return root, osp.join(folder, path)
