@@ -1,0 +1,11 @@
+# Pixel-wise KD of the logits of PSPNet, R101 to R18, on Cityscapes.
+_base_ = 'mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='mmseg::pspnet/pspnet_r101-d8_4xb2-80k_cityscapes-512x1024.py',
+            ckpt='official')),
+    distillers=dict(logits_kd=dict(type='LogitsKD', tau=1.0, loss_weight=1.0)))
