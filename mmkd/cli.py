@@ -117,7 +117,7 @@ def test(argv: Argv = None) -> None:
     if args.out:
         from mmengine.fileio import dump
         os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-        dump({k: float(v) for k, v in metrics.items()}, args.out)
+        dump({k: float(v) for k, v in metrics.items()}, args.out, file_format='json')
 
 
 def export_student(argv: Argv = None) -> None:

@@ -1,0 +1,229 @@
+#!/usr/bin/env python
+"""Does a method help? Teacher, student alone and distilled, seed by seed.
+
+    benchmarks/methods.py --method bpkd --seeds 0 1 2
+
+The comparison is fair by construction: for each seed the student alone and
+the distilled one have the same initial weights, the same order of data and
+augmentations, and the same schedule. What is tuned (the learning rate of the
+student alone, the weight of the method: as many values each) is tuned on the
+validation scenes with a seed that is not reported; the test scenes are seen
+by finished networks only. Everything is done once; an interrupted benchmark
+goes on where it stopped.
+
+A method joins by a config in benchmarks/entries.
+"""
+import argparse
+import json
+import os
+import os.path as osp
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mmkd import cli  # noqa: E402
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--method', required=True)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--preset', help='scenes; default: the entry\'s')
+    parser.add_argument('--data-root', help='scenes that are there already')
+    parser.add_argument('--work-dir', help='default: work_dirs/bench/PRESET')
+    parser.add_argument('--out', help='default: benchmarks/results')
+    parser.add_argument(
+        '--iters', type=int, help='iterations of each training, for a trial')
+    return parser.parse_args(argv)
+
+
+def summarise(result: dict, key: str = '') -> dict:
+    """Mean gain, its paired standard error, and the share of the gap.
+
+    Args:
+        result (dict): Has ``teacher`` (a number), ``baseline`` and
+            ``distilled`` (a number a seed).
+        key (str): What to call the metric. Defaults to ''.
+
+    Returns:
+        dict: ``gain``, ``standard_error`` (None for one seed) and
+        ``gap_closed`` (a share, None where the teacher is not better).
+    """
+    import numpy as np
+    gains = np.subtract(result['distilled'], result['baseline'])
+    gap = result['teacher'] - np.mean(result['baseline'])
+    error = gains.std(ddof=1) / len(gains)**0.5 if len(gains) > 1 else None
+    return dict(
+        metric=key,
+        gain=float(gains.mean()),
+        standard_error=None if error is None else float(error),
+        gap_closed=float(gains.mean() / gap) if gap > 0 else None)
+
+
+def _best(run, grid: dict, seed: int) -> dict:
+    """The best value of a grid on the validation scenes."""
+    (key, values), = grid.items()
+    scores = {}
+    for value in values:
+        scores[value] = run(f'tune_{value:g}', seed, {key: value})
+    best = max(scores, key=scores.get)
+    return dict(
+        key=key,
+        values=list(scores),
+        validation=list(scores.values()),
+        chosen=best)
+
+
+def main(argv=None) -> None:
+    """Run the benchmark of one method."""
+    args = parse_args(argv)
+    os.chdir(ROOT)
+    from mmengine.config import Config
+
+    from mmkd.apis import export_student
+    from mmkd.errors import ConfigError
+    from mmkd.experiment import Run
+    from mmkd.utils.table import format_table
+    entries = sorted(
+        p.stem for p in (ROOT / 'benchmarks/entries').glob('*.py')
+        if 'method' in Config.fromfile(p))
+    if args.method not in entries:
+        raise ConfigError(f'there is no benchmark of {args.method!r}; there '
+                          f'is {", ".join(entries)}')
+    entry = Config.fromfile(f'benchmarks/entries/{args.method}.py')
+    preset = args.preset or entry.preset
+    root = args.data_root or f'data/scenes/{preset}'
+    work = args.work_dir or f'work_dirs/bench/{preset}'
+    if not args.data_root:
+        subprocess.run([
+            sys.executable, 'tools/make_scenes.py', '--preset', preset,
+            '--out', root
+        ], check=True)
+    data = {
+        f'{split}_dataloader.dataset.data_root': root
+        for split in ('train', 'val', 'test')
+    }
+    iters = {
+        part: args.iters or entry[part].iters
+        for part in ('teacher', 'student')
+    }
+
+    def make(name: str, config: str, length: int, seed: int,
+             options: dict) -> Run:
+        return Run(name, config, f'{work}/{name}', length, {
+            **data, 'randomness.seed': seed,
+            **options
+        })
+
+    teacher = make('teacher', entry.teacher.config, iters['teacher'], 0,
+                   dict(entry.teacher.get('options', {}))).train()
+    ckpt = f'{work}/teacher/export/student.pth'
+    if not osp.isfile(ckpt):
+        export_student(entry.teacher.config, teacher.checkpoint,
+                       osp.dirname(ckpt))
+
+    def alone(name: str, seed: int, options: dict) -> Run:
+        return make(f'student_{name}', entry.student.config, iters['student'],
+                    seed, options).train()
+
+    def distil(name: str, seed: int, options: dict) -> Run:
+        return make(f'{args.method}_{name}', entry.distilled.config,
+                    iters['student'], seed, {
+                        **options, 'model.teachers.teacher.ckpt': ckpt
+                    }).train()
+
+    metric = entry.metric
+    tuned_s = _best(
+        lambda name, seed, options: alone(name, seed, options).test('val')[
+            metric], entry.student_grid, entry.tuning_seed)
+    recipe = {tuned_s['key']: tuned_s['chosen']}
+    tuned_d = _best(
+        lambda name, seed, options: distil(name, seed, {
+            **recipe,
+            **options
+        }).test('val')[metric], entry.distilled_grid, entry.tuning_seed)
+    method_recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
+
+    scores = {'baseline': [], 'distilled': []}
+    minutes = teacher.minutes
+    for seed in args.seeds:
+        pair = dict(
+            baseline=alone(f'seed{seed}', seed, recipe),
+            distilled=distil(f'seed{seed}', seed, method_recipe))
+        for part, run in pair.items():
+            scores[part].append(run.test('test'))
+            minutes += run.minutes
+    teacher_scores = teacher.test('test')
+
+    def collect(key: str) -> dict:
+        return dict(
+            teacher=teacher_scores[key],
+            **{part: [s[key] for s in found]
+               for part, found in scores.items()})
+
+    result = dict(
+        method=args.method,
+        task=entry.task,
+        metric=metric,
+        split='test',
+        **collect(metric),
+        seeds=list(args.seeds),
+        preset=preset,
+        summary=summarise(collect(metric), metric),
+        boundary=dict(
+            metric=entry.boundary_metric,
+            **collect(entry.boundary_metric),
+            summary=summarise(
+                collect(entry.boundary_metric), entry.boundary_metric)),
+        tuned=dict(student=tuned_s, distilled=tuned_d),
+        iters=iters,
+        command=' '.join(
+            ['benchmarks/methods.py', '--method', args.method, '--seeds',
+             *map(str, args.seeds)]),
+        versions=versions(),
+        minutes=round(minutes, 1),
+        date=time.strftime('%Y-%m-%d'))
+    out = osp.join(args.out or 'benchmarks/results', f'{args.method}.json')
+    os.makedirs(osp.dirname(out), exist_ok=True)
+    with open(out, 'w', encoding='utf-8') as file:
+        json.dump(result, file, indent=2)
+        file.write('\n')
+
+    rows = []
+    for part in (result, result['boundary']):
+        summary = part['summary']
+        error = summary['standard_error']
+        closed = summary['gap_closed']
+        rows.append([
+            part['metric'], f'{part["teacher"]:.2f}',
+            ' '.join(f'{x:.2f}' for x in part['baseline']),
+            ' '.join(f'{x:.2f}' for x in part['distilled']),
+            f'{summary["gain"]:+.2f}',
+            None if error is None else f'{error:.2f}',
+            None if closed is None else f'{100 * closed:.0f} %'
+        ])
+    print(
+        format_table([
+            'test metric', 'teacher', 'student alone', args.method, 'gain',
+            'standard error', 'gap closed'
+        ], rows))
+    print(f'written to {out}')
+
+
+def versions() -> dict:
+    """Versions of what the numbers hang on."""
+    from importlib.metadata import version
+
+    from mmkd import __version__
+    names = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'open3d')
+    return dict(mmkd=__version__, **{name: version(name) for name in names})
+
+
+if __name__ == '__main__':
+    cli.run(main)

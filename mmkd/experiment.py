@@ -1,0 +1,204 @@
+"""Series of runs that can be interrupted: train, test, remember the result.
+"""
+import json
+import os
+import os.path as osp
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Optional
+
+from mmkd.errors import MMKDError
+
+_ITER = re.compile(r'Iter\(train\) \[ *(\d+)/(\d+)\].*?eta: (\S+)')
+_LOSS = re.compile(r' loss: ([\d.]+)')
+
+
+def _write_json(path: str, content: Any) -> None:
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(f'{path}.part', 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=2)
+        file.write('\n')
+    os.replace(f'{path}.part', path)
+
+
+def _read_json(path: str) -> Optional[Any]:
+    if not osp.isfile(path):
+        return None
+    with open(path, encoding='utf-8') as file:
+        return json.load(file)
+
+
+class ProgressLine:
+    """Shows where a training is: one line on a terminal, a few in a log."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.terminal = sys.stdout.isatty()
+        self.shown = -1
+        self.began = time.time()
+
+    def update(self, line: str) -> None:
+        """Read a line of mmengine's log."""
+        match = _ITER.search(line)
+        if not match:
+            return
+        now, total = int(match[1]), int(match[2])
+        loss = _LOSS.search(line)
+        loss_text = f'  loss {float(loss[1]):.3f}' if loss else ''
+        text = (f'{self.name:<28} {now:>5}/{total} iterations{loss_text}  '
+                f'left {match[3]}')
+        if self.terminal:
+            print(f'\r{text:<78}', end='', flush=True)
+        elif now * 5 // total > self.shown:
+            self.shown = now * 5 // total
+            print(text, flush=True)
+
+    def close(self, text: str) -> None:
+        """End with a line that stays."""
+        start = '\r' if self.terminal else ''
+        print(f'{start}{self.name:<28} {text:<48}', flush=True)
+
+
+@dataclass
+class Run:
+    """One training, and its tests; done once, resumed where interrupted.
+
+    Args:
+        name (str): What to call it.
+        config (str): Config file.
+        work_dir (str): Folder of log, checkpoints and results.
+        iters (int): Iterations to train.
+        options (dict): Further settings, as ``--cfg-options`` takes them.
+    """
+    name: str
+    config: str
+    work_dir: str
+    iters: int
+    options: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def checkpoint(self) -> str:
+        """Path of the last checkpoint."""
+        return osp.join(self.work_dir, f'iter_{self.iters}.pth')
+
+    @property
+    def minutes(self) -> float:
+        """Minutes that the training took, over all its attempts."""
+        state = _read_json(osp.join(self.work_dir, 'state.json')) or {}
+        return state.get('seconds', 0.0) / 60
+
+    def _options(self) -> Dict[str, Any]:
+        return {
+            'train_cfg.max_iters': self.iters,
+            'train_cfg.val_interval': self.iters,
+            'param_scheduler.1.end': self.iters,
+            **self.options
+        }
+
+    def _call(self, arguments: List[str], progress: ProgressLine,
+              log: str) -> None:
+        os.makedirs(self.work_dir, exist_ok=True)
+        root = osp.dirname(osp.dirname(osp.abspath(__file__)))
+        env = dict(os.environ)
+        env['PYTHONPATH'] = os.pathsep.join(
+            [root, *filter(None, [env.get('PYTHONPATH')])])
+        command = [sys.executable, '-W', 'ignore', '-m', 'mmkd', *arguments]
+        path = osp.join(self.work_dir, log)
+        tail: List[str] = []
+        with open(path, 'a', encoding='utf-8') as file, subprocess.Popen(
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=env) as process:
+            try:
+                for line in process.stdout:
+                    file.write(line)
+                    progress.update(line)
+                    tail = (tail + [line.strip()])[-5:]
+            except BaseException:
+                process.terminate()
+                raise
+        if process.returncode:
+            reason = next((t for t in reversed(tail) if 'rror' in t),
+                          tail[-1] if tail else '')
+            raise MMKDError(f'{self.name} failed: {reason} (the log is '
+                            f'{path})')
+
+    def train(self) -> 'Run':
+        """Train unless that is done.
+
+        Raises:
+            MMKDError: If it fails, or if the folder holds a run with other
+                settings.
+        """
+        state_path = osp.join(self.work_dir, 'state.json')
+        settings = dict(config=self.config, options=self._options())
+        state = _read_json(state_path)
+        if state and state['settings'] != json.loads(json.dumps(settings)):
+            raise MMKDError(
+                f'{self.work_dir} holds a run with other settings; remove it '
+                'or choose another folder')
+        state = state or dict(settings=settings, seconds=0.0, done=False)
+        progress = ProgressLine(self.name)
+        if state['done']:
+            progress.close(f'done before, {self.minutes:.1f} min')
+            return self
+        _write_json(state_path, state)
+        began = time.time()
+        try:
+            self._call([
+                'train', self.config, '--work-dir', self.work_dir, '--resume',
+                '--cfg-options', *_as_options(self._options())
+            ], progress, 'train.log')
+            state['done'] = True
+        finally:
+            state['seconds'] += time.time() - began
+            _write_json(state_path, state)
+        progress.close(f'trained in {self.minutes:.1f} min')
+        return self
+
+    def test(self, split: str = 'test') -> Dict[str, float]:
+        """Metrics on a split of the scenes, ``'val'`` or ``'test'``."""
+        path = osp.join(self.work_dir, f'{split}.json')
+        metrics = _read_json(path)
+        if metrics is not None:
+            return metrics
+        options = dict(self._options())
+        prefix = 'test_dataloader.dataset.data_prefix'
+        options[f'{prefix}.img_path'] = f'leftImg8bit/{split}'
+        options[f'{prefix}.seg_map_path'] = f'gtFine/{split}'
+        progress = ProgressLine(self.name)
+        self._call([
+            'test', self.config, self.checkpoint, '--work-dir', self.work_dir,
+            '--out', f'{path}.new', '--cfg-options', *_as_options(options)
+        ], progress, 'test.log')
+        os.replace(f'{path}.new', path)
+        metrics = _read_json(path)
+        shown = ', '.join(f'{k} {v:.2f}' for k, v in metrics.items())
+        progress.close(f'{split}: {shown}')
+        return metrics
+
+    def curve(self) -> Dict[str, List[float]]:
+        """Learning curve: iterations and task losses from the log."""
+        points: Dict[int, float] = {}
+        for base, _, files in os.walk(self.work_dir):
+            if 'scalars.json' in files:
+                with open(
+                        osp.join(base, 'scalars.json'),
+                        encoding='utf-8') as file:
+                    for line in file:
+                        row = json.loads(line)
+                        for key in ('student.decode.loss_ce',
+                                    'decode.loss_ce'):
+                            if key in row:
+                                points[int(row['step'])] = row[key]
+        steps = sorted(points)
+        return dict(iters=steps, loss=[points[step] for step in steps])
+
+
+def _as_options(options: Dict[str, Any]) -> List[str]:
+    return [f'{key}={value}' for key, value in options.items()]

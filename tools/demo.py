@@ -1,0 +1,197 @@
+#!/usr/bin/env python
+"""Teacher, student alone and distilled students on the driving scenes.
+
+Every step is done once: an interrupted demo goes on where it stopped.
+"""
+import argparse
+import glob
+import os
+import os.path as osp
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from mmkd import cli  # noqa: E402
+
+CONFIGS = 'configs/demo'
+TEACHER = f'{CONFIGS}/deeplabv3plus_r18w32-d16_scenes.py'
+STUDENT = f'{CONFIGS}/deeplabv3plus_r18w8-d16_scenes.py'
+DISTILLED = f'{CONFIGS}/%s_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py'
+# Preset of the scenes, iterations of teacher and student.
+FULL = dict(preset='small', teacher=500, student=500)
+QUICK = dict(preset='small', teacher=110, student=110)
+
+
+def parse_args() -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--quick', action='store_true', help='a short one, to see it run')
+    parser.add_argument('--work-dir', help='default: work_dirs/demo[_quick]')
+    parser.add_argument('--data-root', help='scenes that are there already')
+    parser.add_argument(
+        '--iters', type=int, help='iterations of each training')
+    parser.add_argument('--preset', help='scenes to make, such as tiny')
+    return parser.parse_args()
+
+
+def step(title: str) -> None:
+    """Say what comes now."""
+    print(f'\n== {title}', flush=True)
+
+
+def make_scenes(preset: str, root: str) -> None:
+    """Make the driving scenes unless they are there."""
+    subprocess.run([
+        sys.executable, 'tools/make_scenes.py', '--preset', preset, '--out',
+        root
+    ], check=True)
+
+
+def complexity(config: str) -> tuple:
+    """Parameters and multiply-adds of a network at 128x256."""
+    import torch
+    from mmengine.analysis import get_model_complexity_info
+
+    from mmkd.models.network import build_network
+    network = build_network(config, 'the network').eval()
+    found = get_model_complexity_info(
+        network,
+        input_shape=None,
+        inputs=torch.zeros(1, 3, 128, 256),
+        show_table=False,
+        show_arch=False)
+    return found['params'], found['flops']
+
+
+def table(runs: dict, metrics: dict, out: str) -> str:
+    """The results as text; written to a file as well."""
+    from mmkd.utils.table import format_table
+    rows = []
+    for name, run in runs.items():
+        params, flops = complexity(TEACHER if name == 'teacher' else STUDENT)
+        rows.append([
+            name, f'{params / 1e6:.2f}', f'{flops / 1e9:.2f}',
+            f'{metrics[name]["mIoU"]:.2f}', f'{metrics[name]["mBIoU"]:.2f}',
+            f'{run.minutes:.1f}'
+        ])
+    text = format_table([
+        'model', 'parameters (M)', 'multiply-adds (G)', 'mIoU',
+        'boundary IoU', 'training (min)'
+    ], rows)
+    with open(out, 'w', encoding='utf-8') as file:
+        file.write(text + '\n')
+    return text
+
+
+def figure(runs: dict, root: str, out: str) -> None:
+    """Pictures of the test street and learning curves."""
+    from mmkd.visualization import draw_comparison, predict
+    images = sorted(
+        glob.glob(f'{root}/leftImg8bit/test/*/*_leftImg8bit.png'))
+    images = images[::max(1, len(images) // 5)][:5]
+    truths = [
+        path.replace('leftImg8bit/', 'gtFine/').replace(
+            '_leftImg8bit.png', '_gtFine_labelTrainIds.png')
+        for path in images
+    ]
+    shown = {k: runs[k] for k in ('student alone', 'BPKD')}
+    predictions = {
+        name: predict(run.config, run.checkpoint, images)
+        for name, run in shown.items()
+    }
+    curves = {}
+    for name, run in runs.items():
+        if name != 'teacher':
+            curve = run.curve()
+            curves[name] = (curve['iters'], curve['loss'])
+    draw_comparison(images, truths, predictions, curves, out)
+
+
+def export_and_check(run, work: str, data: dict) -> None:
+    """Export the distilled student and let mmseg alone evaluate it."""
+    import mmseg
+
+    from mmkd.apis import export_student
+    weights, config = export_student(run.config, run.checkpoint,
+                                     f'{work}/export')
+    print(f'exported {weights} and {config}; now mmseg alone:')
+    options = [f'{k}={v}' for k, v in data.items()]
+    command = [
+        sys.executable, '-W', 'ignore',
+        osp.join(osp.dirname(mmseg.__file__), '.mim/tools/test.py'), config,
+        weights, '--work-dir', f'{work}/mmseg', '--cfg-options',
+        "test_evaluator={'type':'IoUMetric','iou_metrics':['mIoU']}", *options
+    ]
+    with open(f'{work}/mmseg.log', 'w', encoding='utf-8') as log:
+        subprocess.run(
+            command, check=True, stdout=log, stderr=subprocess.STDOUT)
+    with open(f'{work}/mmseg.log', encoding='utf-8') as log:
+        last = [line for line in log if 'mIoU:' in line][-1]
+    print(f'mmseg says: {last[last.index("aAcc"):].strip()}')
+
+
+def main() -> None:
+    """Run the demo."""
+    args = parse_args()
+    os.chdir(ROOT)
+    plan = dict(QUICK if args.quick else FULL)
+    if args.iters:
+        plan.update(teacher=args.iters, student=args.iters)
+    if args.preset:
+        plan['preset'] = args.preset
+    work = args.work_dir or ('work_dirs/demo_quick'
+                             if args.quick else 'work_dirs/demo')
+    root = args.data_root or f'data/scenes/{plan["preset"]}'
+    began = time.time()
+
+    step('1/5 driving scenes')
+    if not args.data_root:
+        make_scenes(plan['preset'], root)
+    from mmkd.apis import export_student
+    from mmkd.experiment import Run
+    data = {
+        f'{split}_dataloader.dataset.data_root': root
+        for split in ('train', 'val', 'test')
+    }
+    runs, metrics = {}, {}
+
+    def train(name: str, config: str, iters: int, **options) -> None:
+        folder = osp.join(work, name.lower().replace(' ', '_'))
+        runs[name] = Run(name, config, folder, iters, {**data, **options})
+        metrics[name] = runs[name].train().test()
+
+    step('2/5 the teacher')
+    train('teacher', TEACHER, plan['teacher'])
+    ckpt = f'{work}/teacher/export/student.pth'
+    if not osp.isfile(ckpt):
+        export_student(TEACHER, runs['teacher'].checkpoint,
+                       osp.dirname(ckpt))
+    step('3/5 the student: alone, with CWD, with BPKD')
+    train('student alone', STUDENT, plan['student'])
+    for name in ('CWD', 'BPKD'):
+        train(name, DISTILLED % name.lower(), plan['student'],
+              **{'model.teachers.teacher.ckpt': ckpt})
+
+    step('4/5 the results, on streets that no network has seen')
+    print(table(runs, metrics, f'{work}/results.txt'))
+    figure(runs, root, f'{work}/comparison.png')
+    step('5/5 the student without mmkd')
+    export_and_check(runs['BPKD'], work, {
+        k: v
+        for k, v in data.items() if k.startswith('test')
+    })
+    print(f'\nscenes:      {root} (contact_sheet.png shows them)\n'
+          f'runs:        {work}\n'
+          f'table:       {work}/results.txt\n'
+          f'figure:      {work}/comparison.png\n'
+          f'student:     {work}/export\n'
+          f'{(time.time() - began) / 60:.1f} minutes')
+
+
+if __name__ == '__main__':
+    cli.run(main)
