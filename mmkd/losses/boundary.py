@@ -12,8 +12,8 @@ from torch import Tensor
 from mmkd.losses.channel_wise import channel_wise_divergence
 from mmkd.losses.kd import class_divergence
 from mmkd.losses.utils import (check_logits, full_precision, label_maps,
-                               labelled_cells, mean_over_valid,
-                               share_of_cells, valid_cells)
+                               labelled_cells, mean_over_valid, share_of_cells,
+                               valid_cells)
 
 # Pixels of class maps that are worked on at once, about 20 MB.
 _CHUNK = 1 << 21

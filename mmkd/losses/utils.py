@@ -38,8 +38,7 @@ def full_precision(loss: Callable) -> Callable:
     def wrapper(*args, **kwargs):
         args = [_upcast(value) for value in args]
         kwargs = {name: _upcast(value) for name, value in kwargs.items()}
-        device = next((value.device.type
-                       for value in (*args, *kwargs.values())
+        device = next((value.device.type for value in (*args, *kwargs.values())
                        if isinstance(value, Tensor)), 'cpu')
         with torch.autocast(device_type=device, enabled=False):
             return loss(*args, **kwargs)

@@ -12,10 +12,13 @@ from mmkd.models import DistillationModel
 from mmkd.utils.config import official_weights
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-RECIPES = sorted(path for path in CONFIGS.rglob('*.py')
-                 if not {'_base_', 'demo'} & set(path.parts))
-SEGMENTATION = [path for path in RECIPES
-                if path.parent.name in ('bpkd', 'cwd', 'logits_kd')]
+RECIPES = sorted(
+    path for path in CONFIGS.rglob('*.py')
+    if not {'_base_', 'demo'} & set(path.parts))
+SEGMENTATION = [
+    path for path in RECIPES
+    if path.parent.name in ('bpkd', 'cwd', 'logits_kd')
+]
 BPKD = [path for path in RECIPES if path.parent.name == 'bpkd']
 
 # Learning rate, weight decay, crop, classes and images per GPU of the BPKD

@@ -115,8 +115,9 @@ class CWD(Distiller):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute ``loss``, the sum over the levels."""
         terms = []
-        for connector, feat_s, feat_t in zip(
-                self.connectors, student[self.place], teacher[self.place]):
+        for connector, feat_s, feat_t in zip(self.connectors,
+                                             student[self.place],
+                                             teacher[self.place]):
             feat_s = connector(feat_s)
             feat_t = match_size(feat_t, feat_s, self.align_corners)
             valid = labelled_cells(

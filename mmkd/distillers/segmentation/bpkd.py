@@ -97,12 +97,17 @@ class BPKD(Distiller):
             weights=dict(loss_edge=lambda_edge, loss_body=lambda_body),
             **kwargs)
         check_tau('BPKD', tau_edge=tau_edge, tau_body=tau_body)
-        if edge_width < 3 or edge_width % 2 == 0:
+        if not isinstance(edge_width, int) or (edge_width < 3
+                                               or edge_width % 2 == 0):
             raise ConfigError('BPKD: edge_width must be an odd number of at '
                               f'least 3, but got {edge_width}')
         if not 0 <= valid_threshold <= 1:
             raise ConfigError('BPKD: valid_threshold is a share in [0, 1], '
                               f'but got {valid_threshold}')
+        numbers = alpha if isinstance(alpha, (list, tuple)) else [alpha]
+        if not all(isinstance(number, (int, float)) for number in numbers):
+            raise ConfigError('BPKD: alpha is one number or a list of one for '
+                              f'each class, but got {alpha!r}')
         self.tau_edge = tau_edge
         self.tau_body = tau_body
         self.alpha = alpha
@@ -124,8 +129,8 @@ class BPKD(Distiller):
             raise ConfigError('BPKD distils one map of logits, but the taps '
                               f'give {len(student["logits"])} levels')
         num_classes = student['logits'][0].channels
-        if not isinstance(self.alpha, (int, float)) and len(
-                self.alpha) != num_classes:
+        if isinstance(self.alpha,
+                      (list, tuple)) and len(self.alpha) != num_classes:
             raise ConfigError(
                 f'BPKD: alpha is one number or one for each of the '
                 f'{num_classes} classes, but has {len(self.alpha)}')

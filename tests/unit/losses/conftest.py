@@ -33,7 +33,12 @@ def pair():
 def draw_labels():
     """Make seeded label maps of blobs, some of them ignored."""
 
-    def make(num_images, height, width, num_classes, seed=0, ignored=0.1,
+    def make(num_images,
+             height,
+             width,
+             num_classes,
+             seed=0,
+             ignored=0.1,
              ignore_index=255):
         generator = torch.Generator().manual_seed(seed)
         coarse = torch.rand((num_images, num_classes, 4, 5),
@@ -60,8 +65,7 @@ def divergence(values_s, values_t, tau):
     """KL divergence of the teacher's softmax from the student's."""
     prob_s = softmax([value / tau for value in values_s])
     prob_t = softmax([value / tau for value in values_t])
-    return sum(t * (math.log(t) - math.log(s))
-               for s, t in zip(prob_s, prob_t))
+    return sum(t * (math.log(t) - math.log(s)) for s, t in zip(prob_s, prob_t))
 
 
 def cells_of(valid, image, height, width):
@@ -104,7 +108,8 @@ def edge_loss(logits_s, logits_t, masks, tau, alpha):
     total = 0.0
     for b in range(num_images):
         phi = {
-            (y, x): tau**2 * divergence(
+            (y, x):
+            tau**2 * divergence(
                 (logits_s[b, :, y, x] * masks[b, :, y, x]).tolist(),
                 (logits_t[b, :, y, x] * masks[b, :, y, x]).tolist(), tau)
             for y, x in cells
@@ -112,13 +117,18 @@ def edge_loss(logits_s, logits_t, masks, tau, alpha):
         for c in range(num_classes):
             mask = {cell: masks[(b, c) + cell].item() for cell in cells}
             count = sum(value > 0 for value in mask.values())
-            total += alpha[c] / max(1, count) * sum(
-                phi[cell] * mask[cell] for cell in cells)
+            total += alpha[c] / max(1, count) * sum(phi[cell] * mask[cell]
+                                                    for cell in cells)
     return total / num_images
 
 
-def edge_masks(labels, num_classes, size, width, ignore_index=255,
-               ignore_as_edge=False, threshold=0.5):
+def edge_masks(labels,
+               num_classes,
+               size,
+               width,
+               ignore_index=255,
+               ignore_as_edge=False,
+               threshold=0.5):
     """Masks by one-hot maps and max pooling at full resolution."""
 
     def pool(maps):

@@ -1,9 +1,8 @@
 import pytest
 import torch
 
-from mmkd.losses import (body_loss, channel_wise_divergence, edge_loss,
-                         edge_masks, kl_divergence)
-from mmkd.losses import boundary
+from mmkd.losses import (body_loss, boundary, channel_wise_divergence,
+                         edge_loss, edge_masks, kl_divergence)
 
 GOLDEN_LABELS = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 255, 255]]
 GOLDEN_T = [[[2., 1.], [3., 0.]], [[0., 2.], [-1., 1.]], [[1., 0.], [0., -1.]]]
@@ -13,8 +12,8 @@ GOLDEN_S = [[[1., 1.], [2., 0.]], [[0., 1.], [0., 1.]], [[0., 0.], [1., 0.]]]
 def golden():
     """Labels, student's and teacher's logits of the golden vector."""
     return (torch.tensor([GOLDEN_LABELS]),
-            torch.tensor([GOLDEN_S], requires_grad=True),
-            torch.tensor([GOLDEN_T]))
+            torch.tensor([GOLDEN_S],
+                         requires_grad=True), torch.tensor([GOLDEN_T]))
 
 
 def losses(logits_s, logits_t, labels, edge_width=3, tau=1.0, **kwargs):
@@ -36,8 +35,8 @@ class TestEdgeMasks:
                                  edge_width, ignore_as_edge):
         labels = draw_labels(2, 64, 80, 6, seed=edge_width)
         labels[1][labels[1] == 3] = 0
-        masks, valid = edge_masks(labels, 7, size, edge_width,
-                                  ignore_as_edge=ignore_as_edge)
+        masks, valid = edge_masks(
+            labels, 7, size, edge_width, ignore_as_edge=ignore_as_edge)
         expected, expected_valid = reference.edge_masks(
             labels, 7, size, edge_width, ignore_as_edge=ignore_as_edge)
         assert masks.dtype == torch.float32 and valid.dtype == torch.bool
@@ -98,22 +97,23 @@ class TestEdgeMasks:
         assert (masks == 0).all()
         assert torch.equal(valid[0, 0], labels[0] == 0)
         masks, _ = edge_masks(labels, 2, (16, 16), ignore_as_edge=True)
-        assert torch.equal(masks[0, 0, 0, :8], torch.tensor([0.] * 5 +
-                                                            [1.] * 3))
+        assert torch.equal(masks[0, 0, 0, :8],
+                           torch.tensor([0.] * 5 + [1.] * 3))
         assert (masks[0, 0, :, 8:] == 0).all() and (masks[0, 1] == 0).all()
 
     @pytest.mark.parametrize('threshold, valid', [(0.5, True), (0.6, False)])
     def test_threshold(self, threshold, valid):
         labels = torch.zeros((1, 4, 4), dtype=torch.long)
         labels[:, 2:] = 255
-        assert edge_masks(labels, 2, (1, 1), valid_threshold=threshold
-                          )[1].item() is valid
+        assert edge_masks(
+            labels, 2, (1, 1), valid_threshold=threshold)[1].item() is valid
 
     def test_value_of_ignored_labels_does_not_matter(self, draw_labels):
         labels = draw_labels(2, 64, 80, 6)
         other = labels.masked_fill(labels == 255, -1)
-        for a, b in zip(edge_masks(labels, 6, (8, 10)),
-                        edge_masks(other, 6, (8, 10), ignore_index=-1)):
+        for a, b in zip(
+                edge_masks(labels, 6, (8, 10)),
+                edge_masks(other, 6, (8, 10), ignore_index=-1)):
             assert torch.equal(a, b)
 
     def test_all_ignored(self):
@@ -150,9 +150,8 @@ class TestEdgeMasks:
 
 class TestLosses:
 
-    @pytest.mark.parametrize('tau, edge, body',
-                             [(1.0, 0.0626603, 0.1540083),
-                              (4.0, 0.0715855, 0.1510238)])
+    @pytest.mark.parametrize('tau, edge, body', [(1.0, 0.0626603, 0.1540083),
+                                                 (4.0, 0.0715855, 0.1510238)])
     def test_golden_vector(self, tau, edge, body):
         # Invariant 12.
         labels, logits_s, logits_t = golden()
@@ -229,8 +228,8 @@ class TestLosses:
         assert edge.item() == 0
         assert torch.equal(logits_s.grad, torch.zeros_like(logits_s))
         body = body_loss(logits_s, logits_t, masks, valid, 4.0)
-        assert torch.equal(body, channel_wise_divergence(logits_s, logits_t,
-                                                         4.0))
+        assert torch.equal(body,
+                           channel_wise_divergence(logits_s, logits_t, 4.0))
 
     def test_invalid_cells_do_not_matter(self, pair, draw_labels):
         # Invariant 7.
@@ -249,8 +248,7 @@ class TestLosses:
             silent = spoilt_s.grad[~valid.expand_as(spoilt_s)]
             assert torch.equal(silent, torch.zeros_like(silent))
 
-    def test_order_of_classes_and_flip_do_not_matter(self, pair,
-                                                     draw_labels):
+    def test_order_of_classes_and_flip_do_not_matter(self, pair, draw_labels):
         # Invariant 8.
         logits_s, logits_t = pair(2, 6, 8, 10)
         labels = draw_labels(2, 64, 80, 6)
@@ -309,8 +307,8 @@ class TestLosses:
         masks, valid = edge_masks(labels, 6, (8, 10))
 
         def loss(prm, pom):
-            return edge_loss(logits_s, logits_t, masks, valid, use_prm=prm,
-                             use_pom=pom)
+            return edge_loss(
+                logits_s, logits_t, masks, valid, use_prm=prm, use_pom=pom)
 
         plain = kl_divergence(logits_s, logits_t, 1.0, valid)
         masked = kl_divergence(logits_s * masks, logits_t * masks, 1.0, valid)
@@ -330,9 +328,12 @@ class TestLosses:
         two = edge_loss(logits_s, logits_t, masks, valid)
         one = edge_loss(logits_s, logits_t, masks, valid, alpha=1)
         each = [
-            edge_loss(logits_s, logits_t, masks, valid,
-                      alpha=[float(c == k) for k in range(6)])
-            for c in range(6)
+            edge_loss(
+                logits_s,
+                logits_t,
+                masks,
+                valid,
+                alpha=[float(c == k) for k in range(6)]) for c in range(6)
         ]
         assert torch.allclose(two, 2 * one)
         assert torch.allclose(one, sum(each))
@@ -359,6 +360,7 @@ class TestLosses:
         logits_s, logits_t = pair(2, 6, 8, 10)
         labels = draw_labels(2, 64, 80, 6)
         value = losses(logits_s, logits_t, labels)
-        turned = losses(logits_s.transpose(2, 3), logits_t.transpose(2, 3),
-                        labels.transpose(1, 2))
+        turned = losses(
+            logits_s.transpose(2, 3), logits_t.transpose(2, 3),
+            labels.transpose(1, 2))
         assert torch.allclose(value, turned, rtol=1e-5)

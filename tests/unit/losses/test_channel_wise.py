@@ -54,8 +54,10 @@ def test_constant_of_a_channel_does_not_matter(pair):
     logits_s, logits_t = pair(2, 5, 3, 4)
     value = channel_wise_divergence(logits_s, logits_t)
     shift = torch.arange(5.).view(1, 5, 1, 1)
-    assert torch.allclose(value, channel_wise_divergence(
-        logits_s + shift, logits_t - shift), rtol=1e-4)
+    assert torch.allclose(
+        value,
+        channel_wise_divergence(logits_s + shift, logits_t - shift),
+        rtol=1e-4)
 
 
 def test_gradient_reaches_the_student_alone(pair):
@@ -90,8 +92,9 @@ def test_invalid_cells_do_not_matter(pair):
     value = channel_wise_divergence(logits_s, logits_t, 1.0, valid)
     spoilt = logits_s.detach().masked_fill(~valid, float('nan'))
     spoilt.requires_grad_()
-    again = channel_wise_divergence(
-        spoilt, logits_t.masked_fill(~valid, float('inf')), 1.0, valid[:, 0])
+    again = channel_wise_divergence(spoilt,
+                                    logits_t.masked_fill(~valid, float('inf')),
+                                    1.0, valid[:, 0])
     again.backward()
     assert torch.equal(value, again)
     assert spoilt.grad.isfinite().all()
@@ -132,8 +135,8 @@ def test_is_the_common_form(pair):
     # One row per image and channel, the sum of the divergences scaled by
     # tau squared over the number of rows.
     logits_s, logits_t = pair(2, 5, 3, 4)
-    rows_s, rows_t = (z.detach().reshape(-1, 12) / 4
-                      for z in (logits_s, logits_t))
+    rows_s, rows_t = (
+        z.detach().reshape(-1, 12) / 4 for z in (logits_s, logits_t))
     rows = F.kl_div(rows_s.log_softmax(1), rows_t.softmax(1), reduction='sum')
     assert torch.allclose(
         channel_wise_divergence(logits_s, logits_t, 4.0), rows * 16 / 10)

@@ -60,10 +60,11 @@ def test_labelled_cells():
     labels[0, :, 6:] = 255
     valid = labelled_cells(labels, (1, 4))
     assert valid.tolist() == [[[[True, True, True, False]]]]
-    assert labelled_cells(labels.unsqueeze(1), (1, 4), threshold=0.6
-                          ).tolist() == [[[[True, False, False, False]]]]
-    assert labelled_cells(labels, (1, 4), ignore_index=9).tolist() == [[[[
-        True, True, True, True
-    ]]]]
+    assert labelled_cells(
+        labels.unsqueeze(1), (1, 4),
+        threshold=0.6).tolist() == [[[[True, False, False, False]]]]
+    assert labelled_cells(
+        labels, (1, 4),
+        ignore_index=9).tolist() == [[[[True, True, True, True]]]]
     with pytest.raises(ValueError, match='integers'):
         labelled_cells(labels.float(), (1, 4))
