@@ -1,0 +1,148 @@
+"""Configs of networks that run in milliseconds on a CPU."""
+from typing import Optional, Sequence
+
+#: Image statistics of ImageNet, for pixels from 0 to 255 in RGB.
+MEAN = (123.675, 116.28, 103.53)
+STD = (58.395, 57.12, 57.375)
+
+
+def _backbone(width: int, depth: int) -> dict:
+    return dict(
+        type='ResNet',
+        depth=depth,
+        base_channels=width,
+        stem_channels=width,
+        num_stages=4,
+        out_indices=(0, 1, 2, 3),
+        norm_cfg=dict(type='BN'))
+
+
+def segmentor(width: int = 4,
+              num_classes: int = 19,
+              size: Optional[Sequence[int]] = (32, 64),
+              depth: int = 18,
+              dropout_ratio: float = 0.1,
+              auxiliary: bool = False,
+              **preprocessor) -> dict:
+    """A small segmentor of mmseg: a thin ResNet under an FCN head.
+
+    Args:
+        width (int): Channels of the first stage; stage ``i`` has
+            ``width * 2**i``. Defaults to 4.
+        num_classes (int): Number of classes. Defaults to 19.
+        size (tuple[int, int], optional): Height and width in pixels that
+            training images are padded to. Defaults to (32, 64).
+        depth (int): Layers of the ResNet. Defaults to 18.
+        dropout_ratio (float): Dropout of the heads. Defaults to 0.1.
+        auxiliary (bool): Whether there is an auxiliary head. Defaults to
+            False.
+        preprocessor: More arguments of mmseg's ``SegDataPreProcessor``.
+
+    Returns:
+        dict: A whole config, with ``default_scope`` and ``model``.
+    """
+
+    def head(stage: int) -> dict:
+        return dict(
+            type='FCNHead',
+            in_channels=width * 2**stage * (4 if depth >= 50 else 1),
+            in_index=stage,
+            channels=2 * width,
+            num_convs=1,
+            concat_input=False,
+            dropout_ratio=dropout_ratio,
+            num_classes=num_classes,
+            norm_cfg=dict(type='BN'),
+            align_corners=False)
+
+    model = dict(
+        type='EncoderDecoder',
+        data_preprocessor={
+            **dict(
+                type='SegDataPreProcessor',
+                mean=list(MEAN),
+                std=list(STD),
+                bgr_to_rgb=True,
+                pad_val=0,
+                seg_pad_val=255,
+                size=tuple(size) if size else None),
+            **preprocessor
+        },
+        backbone=_backbone(width, depth),
+        decode_head=head(3),
+        train_cfg=dict(),
+        test_cfg=dict(mode='whole'))
+    if auxiliary:
+        model['auxiliary_head'] = head(2)
+    return dict(default_scope='mmseg', model=model)
+
+
+def detector(width: int = 4,
+             num_classes: int = 3,
+             channels: int = 8,
+             **preprocessor) -> dict:
+    """A small detector of mmdet: RetinaNet with five levels.
+
+    Args:
+        width (int): Channels of the first stage; stage ``i`` has
+            ``width * 2**i``. Defaults to 4.
+        num_classes (int): Number of classes. Defaults to 3.
+        channels (int): Channels of the neck and of the head. Defaults to 8.
+        preprocessor: More arguments of mmdet's ``DetDataPreprocessor``.
+
+    Returns:
+        dict: A whole config, with ``default_scope`` and ``model``.
+    """
+    strides = [8, 16, 32, 64, 128]
+    model = dict(
+        type='RetinaNet',
+        data_preprocessor={
+            **dict(
+                type='DetDataPreprocessor',
+                mean=list(MEAN),
+                std=list(STD),
+                bgr_to_rgb=True,
+                pad_size_divisor=32),
+            **preprocessor
+        },
+        backbone=_backbone(width, 18),
+        neck=dict(
+            type='FPN',
+            in_channels=[width * 2**i for i in range(4)],
+            out_channels=channels,
+            start_level=1,
+            add_extra_convs='on_input',
+            num_outs=5),
+        bbox_head=dict(
+            type='RetinaHead',
+            num_classes=num_classes,
+            in_channels=channels,
+            stacked_convs=1,
+            feat_channels=channels,
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                octave_base_scale=4,
+                scales_per_octave=1,
+                ratios=[1.0],
+                strides=strides),
+            bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+            loss_cls=dict(
+                type='FocalLoss', use_sigmoid=True, loss_weight=1.0),
+            loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
+        train_cfg=dict(
+            assigner=dict(
+                type='MaxIoUAssigner',
+                pos_iou_thr=0.5,
+                neg_iou_thr=0.4,
+                min_pos_iou=0,
+                ignore_iof_thr=-1),
+            sampler=dict(type='PseudoSampler'),
+            allowed_border=-1,
+            pos_weight=-1),
+        test_cfg=dict(
+            nms_pre=100,
+            min_bbox_size=0,
+            score_thr=0.05,
+            nms=dict(type='nms', iou_threshold=0.5),
+            max_per_img=10))
+    return dict(default_scope='mmdet', model=model)

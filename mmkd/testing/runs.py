@@ -1,0 +1,127 @@
+"""Configs of runs that take a second."""
+from typing import Any, Dict, Optional
+
+from mmengine.config import Config, ConfigDict
+
+from mmkd.testing.networks import segmentor
+
+
+def segmentation_config(data_root: str,
+                        work_dir: str,
+                        model: Optional[dict] = None,
+                        max_iters: int = 4,
+                        seed: int = 0,
+                        **options: Any) -> Config:
+    """A plain run of mmseg on the pictures of :func:`write_cityscapes`.
+
+    Args:
+        data_root (str): Folder of the pictures.
+        work_dir (str): Folder of the run.
+        model (dict, optional): The segmentor; None takes
+            :func:`~mmkd.testing.segmentor`. Defaults to None.
+        max_iters (int): Training iterations. Defaults to 4.
+        seed (int): Of the run. Defaults to 0.
+        options: Settings that are merged into the config, with dots for
+            levels written as two underscores:
+            ``train_dataloader__batch_size=4``.
+
+    Returns:
+        Config: Config of the run.
+    """
+    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+
+    def loader(split: str, train: bool) -> dict:
+        flip = [dict(type='RandomFlip', prob=0.5)] if train else []
+        return dict(
+            batch_size=2 if train else 1,
+            num_workers=0,
+            sampler=dict(
+                type='InfiniteSampler' if train else 'DefaultSampler',
+                shuffle=train),
+            dataset=dict(
+                type='CityscapesDataset',
+                data_root=data_root,
+                data_prefix=dict(
+                    img_path=f'leftImg8bit/{split}',
+                    seg_map_path=f'gtFine/{split}'),
+                pipeline=[*load, *flip,
+                          dict(type='PackSegInputs')]))
+
+    cfg = Config(
+        dict(
+            default_scope='mmseg',
+            model=model or segmentor()['model'],
+            work_dir=work_dir,
+            train_dataloader=loader('train', True),
+            val_dataloader=loader('val', False),
+            test_dataloader=loader('val', False),
+            val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+            test_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
+            train_cfg=dict(
+                type='IterBasedTrainLoop',
+                max_iters=max_iters,
+                val_interval=max(max_iters, 1)),
+            val_cfg=dict(type='ValLoop'),
+            test_cfg=dict(type='TestLoop'),
+            optim_wrapper=dict(
+                type='OptimWrapper',
+                optimizer=dict(
+                    type='SGD', lr=0.05, momentum=0.9, weight_decay=1e-4)),
+            param_scheduler=[
+                dict(
+                    type='PolyLR',
+                    power=0.9,
+                    begin=0,
+                    end=max_iters,
+                    by_epoch=False)
+            ],
+            default_hooks=dict(
+                timer=dict(type='IterTimerHook'),
+                logger=dict(
+                    type='LoggerHook', interval=1, log_metric_by_epoch=False),
+                param_scheduler=dict(type='ParamSchedulerHook'),
+                checkpoint=dict(
+                    type='CheckpointHook',
+                    by_epoch=False,
+                    interval=max(max_iters, 1)),
+                sampler_seed=dict(type='DistSamplerSeedHook')),
+            log_processor=dict(by_epoch=False),
+            log_level='WARNING',
+            randomness=dict(seed=seed)))
+    cfg.merge_from_dict({
+        key.replace('__', '.'): value
+        for key, value in options.items()
+    })
+    return cfg
+
+
+def distillation_config(cfg: Config,
+                        distillers: Dict[str, dict],
+                        teachers: Optional[Dict[str, dict]] = None,
+                        **model: Any) -> Config:
+    """Put the model of a plain run under a teacher.
+
+    Args:
+        cfg (Config): Config of the plain run, which stays as it is.
+        distillers (dict[str, dict]): The methods.
+        teachers (dict[str, dict], optional): The teachers; None takes an
+            untrained one of twice the width. Defaults to None.
+        model: More arguments of
+            :class:`~mmkd.models.DistillationModel`.
+
+    Returns:
+        Config: Config of the distillation run.
+    """
+    cfg = Config(cfg.to_dict())
+    if teachers is None:
+        teachers = dict(teacher=dict(cfg=segmentor(8), ckpt='random'))
+    cfg.model = ConfigDict(
+        type='mmkd.DistillationModel',
+        student=cfg.model,
+        teachers=teachers,
+        distillers=distillers,
+        **{
+            'dry_run_size': (32, 64),
+            **model
+        })
+    return cfg

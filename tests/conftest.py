@@ -1,0 +1,38 @@
+"""What all tests share."""
+import os
+
+# Before torch is imported: one thread gives the same sums everywhere.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('MKL_NUM_THREADS', '1')
+
+import random  # noqa: E402
+
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def clean_process():
+    """Seed, and take back what a runner leaves behind in the process."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+    torch.set_num_threads(1)
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    yield
+    for kind in (MessageHub, MMLogger, DefaultScope, Visualizer):
+        for instance in list(kind._instance_dict.values()):
+            for handler in getattr(instance, 'handlers', []):
+                handler.close()
+        kind._instance_dict.clear()
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope='session')
+def cityscapes(tmp_path_factory):
+    """A few learnable pictures in the format of Cityscapes."""
+    from mmkd.testing import write_cityscapes
+    return write_cityscapes(str(tmp_path_factory.mktemp('cityscapes')))
