@@ -14,7 +14,7 @@ from mmkd.utils.config import official_weights
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RECIPES = sorted(
     path for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'demo'} & set(path.parts))
+    if not {'_base_', 'demo'} & set(path.relative_to(CONFIGS).parts))
 SEGMENTATION = [
     path for path in RECIPES
     if path.parent.name in ('bpkd', 'cwd', 'logits_kd')

@@ -27,11 +27,13 @@ class CWD(Distiller):
     is averaged over channels and images. See
     :func:`mmkd.losses.channel_wise_divergence`.
 
-    Temperature 4 and the weights 3 on logits and 50 on features are the
-    values commonly given for the authors' code on semantic segmentation;
-    other toolboxes ship others (mmrazor: temperature 1 and weight 5 for
-    PSPNet's logits). Departures: several levels may be given and are summed,
-    and invalid cells may be left out; both are off by default.
+    Temperature 4 and weight 3 are what the authors' released code is run
+    with on a segmentation's logits; weight 50 on features is the value
+    commonly quoted, which their code's front page does not state. Other
+    toolboxes ship others (mmrazor: temperature 1 and weight 5 for PSPNet's
+    logits), with the same formula. Departures: several levels may be given
+    and are summed, and invalid cells may be left out; both are off by
+    default.
 
     Args:
         place (str): What is distilled: ``'logits'``, ``'stages'`` (levels of

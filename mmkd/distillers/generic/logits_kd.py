@@ -23,8 +23,9 @@ class LogitsKD(Distiller):
     :func:`mmkd.losses.kl_divergence`. The baseline that any method on
     logits should beat.
 
-    Departures: none in the term itself. The weight depends on the task and
-    is no value of a paper.
+    Departures: the divergence is summed over classes, where some published
+    code averages over them as well. The weight depends on the task and is
+    no value of a paper.
 
     Args:
         student (str | list[str], optional): Taps of the student's logits
