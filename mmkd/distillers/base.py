@@ -145,6 +145,9 @@ class Distiller(BaseModule):
             if value is None:
                 by_role[role] = None
             elif isinstance(value, (list, tuple)):
+                if not value:
+                    raise ConfigError(f'{type(self).__name__}: `{side}` '
+                                      f'lists no tap for {role!r}')
                 by_role[role] = [Tap.parse(tap) for tap in value]
             else:
                 by_role[role] = [Tap.parse(value)]

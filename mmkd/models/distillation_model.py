@@ -74,6 +74,8 @@ class DistillationModel(BaseModel):
             if not isinstance(parts, dict):
                 raise ConfigError(f'`{what}` is a dict from names to '
                                   f'{what}, but got {type(parts).__name__}')
+            for name in parts:
+                _check_name(name, what)
         if data_preprocessor is not None and isinstance(student, dict):
             student = dict(student)
             student.setdefault('data_preprocessor', data_preprocessor)
@@ -220,7 +222,7 @@ class DistillationModel(BaseModel):
                     for taps in (*distiller.student_taps.values(),
                                  *distiller.teacher_taps.values()):
                         taps[:] = [
-                            copying if t is tap else t for t in taps
+                            copying if t == tap else t for t in taps
                         ]
 
     def _specs_by_role(self, distiller: Distiller
@@ -384,19 +386,31 @@ class DistillationModel(BaseModel):
     def _load_from_state_dict(self, state_dict: dict, prefix: str,
                               *args: Any) -> None:
         """Take keys as a checkpoint has them: the student's unprefixed."""
-        renamed = {}
-        for key in [k for k in state_dict if k.startswith(prefix)]:
-            name = key[len(prefix):]
+        own = set(self.student.state_dict())
+
+        def rename(name: str) -> str:
             if name.startswith(DISTILL_KEY):
-                name = DISTILLERS_PREFIX + name[len(DISTILL_KEY):]
-            elif not name.startswith((STUDENT_PREFIX, DISTILLERS_PREFIX)):
-                name = STUDENT_PREFIX + name
-            renamed[prefix + name] = state_dict.pop(key)
-        state_dict.update(renamed)
-        own = {f'{prefix}{STUDENT_PREFIX}{key}'
-               for key in self.student.state_dict()}
-        if not own & set(renamed):
-            some = ', '.join([k[len(prefix):] for k in renamed][:2])
+                return DISTILLERS_PREFIX + name[len(DISTILL_KEY):]
+            # Some hooks name parameters as `named_modules()` does.
+            if name not in own and name.startswith(
+                (STUDENT_PREFIX, DISTILLERS_PREFIX)):
+                return name
+            return STUDENT_PREFIX + name
+
+        given = [k[len(prefix):] for k in state_dict if k.startswith(prefix)]
+        renamed = {name: rename(name) for name in given}
+        state_dict.update({
+            prefix + new: value
+            for new, value in [(renamed[name], state_dict.pop(prefix + name))
+                               for name in given]
+        })
+        metadata = getattr(state_dict, '_metadata', None)
+        for key, value in list((metadata or {}).items()):
+            if key.startswith(prefix) and key != prefix[:-1]:
+                new = rename(f'{key[len(prefix):]}.')[:-1]
+                metadata.setdefault(prefix + new, value)
+        if not {STUDENT_PREFIX + key for key in own} & set(renamed.values()):
+            some = ', '.join(given[:2])
             raise CheckpointError(
                 'the checkpoint matches no weight of the student '
                 f'({type(self.student).__name__}); it holds {some}, ...')
@@ -436,6 +450,15 @@ class DistillationModel(BaseModel):
         return format_table(
             ['distiller', 'role', 'student tap', 'shape', 'teacher tap',
              'shape'], rows)
+
+
+def _check_name(name: str, what: str) -> None:
+    """Names stand in taps, in keys of checkpoints and in the log."""
+    taken = ('student', *dir(nn.ModuleDict))
+    if not isinstance(name, str) or not name.isidentifier() or name in taken:
+        raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
+                          'letters, digits and underscores'
+                          f'{", and no taken name" if name in taken else ""}')
 
 
 def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:

@@ -1,7 +1,7 @@
 """Building a student or a teacher from whatever the user gives."""
 from typing import Optional, Tuple, Union
 
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
@@ -11,7 +11,8 @@ from mmkd.utils.config import ConfigLike, read_config
 NetworkLike = Union[ConfigLike, nn.Module]
 
 
-def network_config(cfg: ConfigLike, name: str) -> Tuple[dict, Optional[str]]:
+def network_config(cfg: ConfigLike,
+                   name: str) -> Tuple[ConfigDict, Optional[str]]:
     """The model part of a config, and the scope that it is written in.
 
     Args:
@@ -20,7 +21,7 @@ def network_config(cfg: ConfigLike, name: str) -> Tuple[dict, Optional[str]]:
         name (str): What to call the network in messages.
 
     Returns:
-        tuple[dict, str | None]: Arguments of the model with its
+        tuple[ConfigDict, str | None]: Arguments of the model with its
         ``data_preprocessor``, and the default scope if the config names one.
 
     Raises:
@@ -36,10 +37,10 @@ def network_config(cfg: ConfigLike, name: str) -> Tuple[dict, Optional[str]]:
     if str(model.get('type')).split('.')[-1] == 'DistillationModel':
         inner, inner_scope = network_config(model['student'], name)
         return inner, inner_scope or scope
-    model = model.to_dict() if hasattr(model, 'to_dict') else dict(model)
+    # The libraries' models read `test_cfg.mode` and the like.
+    model = ConfigDict(model)
     if 'data_preprocessor' in config:
-        model.setdefault('data_preprocessor',
-                         config['data_preprocessor'].to_dict())
+        model.setdefault('data_preprocessor', config['data_preprocessor'])
     return model, scope
 
 

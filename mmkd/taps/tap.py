@@ -49,6 +49,9 @@ class Tap:
     ``'decode_head.conv_seg@input'`` for what goes into a module (its first
     positional argument). As a dict: the fields below by name.
 
+    Two taps of the same place are equal, so that a tensor which several
+    distillers read is caught once.
+
     Args:
         module (str): Path of the module, as in ``named_modules()``.
         index (tuple): How to get from the module's output to tensors, step
@@ -105,6 +108,17 @@ class Tap:
             f'cannot read the tap {tap!r}; write a module path such as '
             "'neck[0]' or 'decode_head.conv_seg', or a dict with the keys "
             f'{", ".join(cls.__dataclass_fields__)}')
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Tap) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple:
+        # The path stands for the index, whose slices have no hash.
+        return self.path, self.calls, self.copy
 
     @property
     def path(self) -> str:
