@@ -55,8 +55,8 @@ def bare(folder, *names):
 
 def test_every_requirement_is_pinned(described):
     pins = env.read_pins()
-    lists = dict(described['extras_require'],
-                 install=described['install_requires'])
+    lists = dict(
+        described['extras_require'], install=described['install_requires'])
     for extra, lines in lists.items():
         for line in lines:
             assert name_of(line) in pins, f'{line} of {extra}'
@@ -290,8 +290,7 @@ def test_make_help_names_every_target():
                           cwd=ROOT,
                           capture_output=True,
                           text=True)
-    for target in ('env', 'python', 'test', 'demo', 'all-checks',
-                   'clean-env'):
+    for target in ('env', 'python', 'test', 'demo', 'all-checks', 'clean-env'):
         assert f'make {target} ' in done.stdout
 
 
@@ -358,8 +357,7 @@ def test_build(tmp_path, capsys, failing):
     assert 'objects' in text and 'built in' in text
     if failing:
         assert 'trying their halves' in text
-        assert any(unit.count('#') == 1 and 'b.cpp' in unit
-                   for unit in units)
+        assert any(unit.count('#') == 1 and 'b.cpp' in unit for unit in units)
 
 
 def test_build_that_cannot_succeed_stops(tmp_path):

@@ -147,23 +147,25 @@ def run_setup(tree, units, jobs, log_file, started):
             log_file.flush()
             match = re.match(r'@\[(\d+)/(\d+)\]', line)
             if match:
-                report(int(match[1]), int(match[2]), total, started)
+                report(int(match[1]), int(match[2]), total, jobs, started)
     except BaseException:
         # ninja removes what its compilers have half written
-        os.killpg(process.pid, signal.SIGINT)
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise
     return process.wait(), paths, ''.join(lines)
 
 
-def report(done, todo, total, started):
+def report(done, todo, total, jobs, started):
     """One line of progress; objects of an earlier try count as done."""
     elapsed = time.time() - started
+    half_way = (min(jobs, todo - done + 1) - 1) / 2
     kept = max(0, total - todo)
     line = f'mmcv: {kept + done} of {max(total, todo)} objects, ' \
            f'{clock(elapsed)} elapsed'
     if 0 < done < todo:
-        line += f', about {clock(elapsed / done * (todo - done))} to go'
+        share = (done + half_way) / todo
+        line += f', about {clock(elapsed / share * (1 - share))} to go'
     print(line, flush=True)
 
 
@@ -176,8 +178,8 @@ def build(tree, out, jobs):
     started = time.time()
     root = tree / SOURCES
     names = [
-        p.relative_to(root).as_posix()
-        for pattern in ('*.cpp', 'cpu/*.cpp') for p in root.glob(pattern)
+        p.relative_to(root).as_posix() for pattern in ('*.cpp', 'cpu/*.cpp')
+        for p in root.glob(pattern)
     ]
     if not names:
         sys.exit(f'no sources of operators in {tree}')

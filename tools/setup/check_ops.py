@@ -103,8 +103,8 @@ def check_points():
 
 
 def main():
-    for check in (check_nms, check_roi_align, check_deform_conv,
-                  check_rotated, check_points):
+    for check in (check_nms, check_roi_align, check_deform_conv, check_rotated,
+                  check_points):
         check()
         print(f'{check.__name__[6:]}: good')
 

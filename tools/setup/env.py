@@ -51,6 +51,15 @@ STAND_INS = {
     'typing': None,
 }
 
+# System libraries that open3d's windows and depth cameras use, and the prefix
+# of what it takes from each. A machine without a screen often lacks them, and
+# then open3d does not even import.
+SCREEN_LIBRARIES = {
+    'libX11.so.6': 'X',
+    'libGL.so.1': 'gl',
+    'libudev.so.1': 'udev_',
+}
+
 IMPORTS = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'mmcv.ops',
            'mmdet', 'mmseg', 'mmdet3d', 'open3d', 'nuscenes',
            'pycocotools.mask', 'cityscapesscripts', 'scipy', 'shapely',
@@ -134,8 +143,9 @@ def env_key(root=ROOT, tag=None):
     files += [f'requirements/{name}.txt' for name in REQUIREMENTS]
     for name in files:
         lines = [
-            line.split('#')[0].strip() for line in (
-                Path(root) / name).read_text(encoding='utf-8').splitlines()
+            line.split('#')[0].strip()
+            for line in (Path(root) /
+                         name).read_text(encoding='utf-8').splitlines()
         ]
         text = '\n'.join(line for line in lines if line)
         digest.update(f'\n[{name}]\n{text}'.encode())
@@ -201,10 +211,9 @@ def check_compiler():
         probe.write_text('#include <Python.h>\n#include <optional>\n'
                          'std::optional<int> value;\n')
         done = subprocess.run(
-            command + [
-                '-std=c++17', f'-I{include}', '-fsyntax-only',
-                str(probe)
-            ],
+            command +
+            ['-std=c++17', f'-I{include}', '-fsyntax-only',
+             str(probe)],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True)
@@ -324,9 +333,10 @@ class Setup:
         """The caller's variables without those that lead pip astray."""
         env = {
             k: v
-            for k, v in os.environ.items() if k not in
-            ('PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET', 'PIP_PREFIX',
-             'PIP_USER', 'PIP_REQUIREMENT', 'VIRTUAL_ENV', 'MAKEFLAGS')
+            for k, v in os.environ.items()
+            if k not in ('PYTHONPATH', 'PYTHONHOME', 'PIP_TARGET',
+                         'PIP_PREFIX', 'PIP_USER', 'PIP_REQUIREMENT',
+                         'VIRTUAL_ENV', 'MAKEFLAGS')
         }
         env['PATH'] = str(self.env / 'bin') + os.pathsep + env['PATH']
         env.update(PIP_DISABLE_PIP_VERSION_CHECK='1', PIP_NO_INPUT='1')
@@ -361,7 +371,7 @@ class Setup:
                         say(text)
                         heartbeat.touch(text.strip())
             except BaseException:
-                process.send_signal(signal.SIGINT)
+                process.terminate()
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     process.wait(10)
                 process.kill()
@@ -380,7 +390,8 @@ class Setup:
         self.mend()
         self.run([
             self.python, '-m', 'pip', 'install', '--prefer-binary',
-            '--no-compile', '--progress-bar', 'off', '-c', ROOT / 'constraints.txt', *args
+            '--no-compile', '--progress-bar', 'off', '-c',
+            ROOT / 'constraints.txt', *args
         ],
                  what,
                  show=show_pip)
@@ -500,16 +511,38 @@ class Setup:
         self.build_mmcv()
         with tempfile.TemporaryDirectory() as folder:
             wheels = [
-                write_stand_in(Path(folder), name, self.pins[name], other,
-                               self.pins.get(other or ''))
+                write_stand_in(
+                    Path(folder), name, self.pins[name], other,
+                    self.pins.get(other or ''))
                 for name, other in STAND_INS.items()
             ]
             files = []
             for name in REQUIREMENTS:
                 files += ['-r', ROOT / 'requirements' / f'{name}.txt']
-            self.pip('installing the packages', *wheels,
-                     'opencv-python-headless', self.find_wheel(self.kind()),
-                     *files)
+            self.pip('installing the packages',
+                     *wheels, 'opencv-python-headless',
+                     self.find_wheel(self.kind()), *files)
+
+    def fill_libraries(self):
+        """Put placeholders for screen libraries that the system lacks.
+
+        Their functions return null ("no display", "no device"), which is the
+        truth on such a machine. open3d finds them by its own search path.
+        """
+        missing = [name for name in SCREEN_LIBRARIES if not loads(name)]
+        modules = sorted(
+            (self.env / 'lib').glob('*/site-packages/open3d/cpu/pybind*.so'))
+        if not missing or not modules:
+            return
+        say(f'no {", ".join(missing)} here: placeholders let open3d import '
+            '(without windows; nothing of mmkd opens one)')
+        done = subprocess.run(['nm', '-D', '--undefined-only', modules[0]],
+                              capture_output=True,
+                              text=True)
+        for name in missing:
+            symbols = re.findall(rf' U ({SCREEN_LIBRARIES[name]}\w+)(@\w+)?',
+                                 done.stdout)
+            write_placeholder(modules[0].parents[1] / name, symbols)
 
     def verify(self):
         """Import everything and let mmcv's operators compute."""
@@ -541,6 +574,7 @@ class Setup:
             self.stage('torch', '2/5 torch', self.install_torch)
             self.stage('mmcv', '3/5 mmcv', self.build_mmcv)
             self.stage('packages', '4/5 packages', self.install_packages)
+            self.fill_libraries()
             self.stage('checked', '5/5 check', self.verify)
             size = size_of(self.env)
             seconds = time.time() - started
@@ -585,6 +619,52 @@ def show_pip(line):
     if line.startswith('Installing collected packages'):
         return f'  writing {line.count(",") + 1} packages to disk'
     return None
+
+
+def loads(name):
+    """Whether the system has a shared library."""
+    import ctypes
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def write_placeholder(path, symbols):
+    """Compile a shared library whose functions return null.
+
+    Args:
+        path (Path): The library; its name is its soname.
+        symbols (list[tuple[str, str]]): Names of its functions, each with
+            ``@VERSION`` or an empty string.
+    """
+    code = ''.join(f'void *{name}(void) {{ return 0; }}\n'
+                   for name, _ in symbols)
+    versions = {}
+    for name, version in symbols:
+        if version:
+            versions.setdefault(version[1:], []).append(name)
+    script = ''.join(f'{version} {{ global: {"; ".join(names)}; }};\n'
+                     for version, names in versions.items())
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / 'placeholder.c'
+        source.write_text(code)
+        built = Path(folder) / path.name
+        command = [
+            'gcc', '-shared', '-fPIC', f'-Wl,-soname,{path.name}', '-o', built,
+            source
+        ]
+        if script:
+            source.with_name('map').write_text(script)
+            command.append(f'-Wl,--version-script,{folder}/map')
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            raise SetupError(
+                f'open3d needs {path.name}; install it (Debian, Ubuntu: '
+                'apt-get install libgl1 libx11-6 libudev1)') from None
+        shutil.copy(built, path)
 
 
 def write_stand_in(folder, name, version, other, other_version):
