@@ -1,4 +1,6 @@
 """Every recipe under ``configs/``: its facts, and one step of its networks."""
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -35,10 +37,16 @@ def name_of(path):
     return path.stem
 
 
+@lru_cache(maxsize=None)
+def read(path):
+    """A recipe, read once."""
+    return Config.fromfile(path)
+
+
 def tiny(path, crop=64):
     """A recipe with untrained networks and small images."""
-    config = Config.fromfile(path)
-    model = config.model
+    config = read(path)
+    model = deepcopy(config.model)
     model.pop('type')
     model.dry_run_size = (crop, crop)
     if model.student.get('pretrained'):
@@ -120,7 +128,7 @@ def test_one_step(path):
 
 @pytest.mark.parametrize('path', BPKD, ids=name_of)
 def test_facts_of_bpkd(path):
-    config = Config.fromfile(path)
+    config = read(path)
     lr, decay, crop, num_classes, images = FACTS[path.stem.split('_')[-1]]
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.momentum) == ('SGD', 0.9)
@@ -150,7 +158,7 @@ def test_facts_of_bpkd(path):
 
 @pytest.mark.parametrize('path', SEGMENTATION, ids=name_of)
 def test_weights_of_the_teacher_are_known(path):
-    teacher = Config.fromfile(path).model.teachers.teacher
+    teacher = read(path).model.teachers.teacher
     if teacher.ckpt == 'official':
         assert official_weights(teacher.cfg).endswith('.pth')
     elif 'isanet' in path.stem:
