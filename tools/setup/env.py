@@ -60,6 +60,10 @@ SCREEN_LIBRARIES = {
     'libudev.so.1': 'udev_',
 }
 
+# How pip says that it reached no package index.
+NO_NETWORK = (r'connection broken by|Could not fetch URL|Max retries exceeded|'
+              r'Read timed out')
+
 IMPORTS = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'mmcv.ops',
            'mmdet', 'mmseg', 'mmdet3d', 'open3d', 'nuscenes',
            'pycocotools.mask', 'cityscapesscripts', 'scipy', 'shapely',
@@ -382,6 +386,8 @@ class Setup:
                     line for line in tail if re.match(r'ERROR|error', line)
                 ]
                 reason = f' ({errors[0]})' if errors else ''
+                if re.search(NO_NETWORK, '\n'.join(tail)):
+                    reason = ': the package index is out of reach'
                 raise SetupError(f'{what} failed{reason}; all output is in '
                                  f'{self.log}, run make again to go on')
 
@@ -412,7 +418,6 @@ class Setup:
 
     def make_venv(self):
         """An empty virtual environment."""
-        check_venv()
         if self.env.exists():
             shutil.rmtree(self.env)
         self.env.parent.mkdir(parents=True, exist_ok=True)
@@ -567,6 +572,8 @@ class Setup:
             check_disk(self.cache)
             if not any(map(self.find_wheel, ('cpu', 'cu*'))):
                 check_compiler()  # now, not after the downloads
+            if not (self.marks / 'venv').exists():
+                check_venv()
             if self.marks.exists() and not self.python.exists():
                 say('the Python that the environment was made with is gone')
                 shutil.rmtree(self.marks)
