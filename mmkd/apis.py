@@ -40,7 +40,7 @@ def prepare_training(cfg: Config) -> Config:
         Config: The config, changed in place.
     """
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
-    cfg.setdefault('runner_type', f'{_OWN}DistillationRunner')
+    cfg.setdefault('runner_type', 'DistillationRunner')
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
     if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
         checkpoint['max_keep_ckpts'] = 2
@@ -106,7 +106,10 @@ def build_runner(cfg: Config) -> Runner:
     import mmkd.registry  # noqa: F401  (makes the scope `mmkd` known)
     prepare_devices(cfg)
     if 'runner_type' in cfg:
-        return RUNNERS.get(cfg.runner_type).from_cfg(cfg)
+        if RUNNERS.get(cfg.runner_type) is None:
+            raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '
+                              '`runner_type` out')
+        return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
 
 
@@ -288,9 +291,11 @@ def list_taps(cfg: ConfigLike,
     from mmkd.taps import PLACES
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
+    modes = {'student': ('loss', 'tensor')}
     if is_distillation(cfg):
         for name, teacher in cfg.model.get('teachers', {}).items():
             references[name] = teacher['cfg']
+            modes[name] = (teacher.get('mode', 'tensor'), )
     listed = {}
     for name, reference in references.items():
         network = build_network(reference, name)
@@ -298,7 +303,8 @@ def list_taps(cfg: ConfigLike,
                   for place, (_, find) in PLACES.items()}
         listed[name] = [
             [path, kind, str(calls), what, places.get(path, '')]
-            for path, kind, calls, what in trace(network, name, size)
+            for path, kind, calls, what in trace(
+                network, name, size, modes[name], name == 'student')
             if depth is None or path.count('.') < depth
         ]
     return listed

@@ -1,20 +1,49 @@
 """mmengine's runner, reading checkpoints as data."""
+import glob
 import os
 import os.path as osp
-from typing import Any, Callable, List, Optional, Tuple, Union
+import re
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from mmengine.dist import is_main_process
+from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 from mmengine.runner.checkpoint import (_load_checkpoint,
                                         _load_checkpoint_to_model)
+from torch import nn
 
 from mmkd.errors import CheckpointError
 from mmkd.utils.checkpoint import read_file
 
 
-@RUNNERS.register_module(name='mmkd.DistillationRunner')
+def last_checkpoint(folder: str) -> Optional[str]:
+    """The checkpoint to go on from, also where the note of it is damaged.
+
+    Args:
+        folder (str): Work folder of a run.
+
+    Returns:
+        str | None: Path of the checkpoint; None if there is none.
+    """
+    note = osp.join(folder, 'last_checkpoint')
+    if osp.isfile(note):
+        with open(note, encoding='utf-8') as file:
+            path = file.read().strip()
+        for candidate in (path, osp.join(folder, osp.basename(path))):
+            if osp.isfile(candidate):
+                return candidate
+    numbered = {}
+    for path in glob.glob(osp.join(glob.escape(folder), '*.pth')):
+        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth',
+                             osp.basename(path))
+        if match:
+            numbered[int(match[1])] = path
+    return numbered[max(numbered)] if numbered else None
+
+
+@RUNNERS.register_module()
 class DistillationRunner(Runner):
     """mmengine's runner, whose checkpoints cannot run code.
 
@@ -24,6 +53,38 @@ class DistillationRunner(Runner):
     appears under its name when it is complete, so that a run that is killed
     while it saves leaves no broken one.
     """
+
+    def train(self) -> nn.Module:
+        """Train; see :class:`~mmengine.runner.Runner`."""
+        self._become_current()
+        return super().train()
+
+    def val(self) -> Dict[str, float]:
+        """Validate; see :class:`~mmengine.runner.Runner`."""
+        self._become_current()
+        return super().val()
+
+    def test(self) -> Dict[str, float]:
+        """Test; see :class:`~mmengine.runner.Runner`."""
+        self._become_current()
+        return super().test()
+
+    def _become_current(self) -> None:
+        """Take the process's message hub, log and scope back from a runner
+        that was built later."""
+        for manager in (MessageHub, MMLogger, DefaultScope):
+            if self.experiment_name in manager._instance_dict:
+                manager._instance_dict.move_to_end(self.experiment_name)
+
+    def load_or_resume(self) -> None:
+        """Load or resume; see :class:`~mmengine.runner.Runner`."""
+        if self._resume and self._load_from is None and not self._has_loaded:
+            self._load_from = last_checkpoint(self.work_dir)
+            if self._load_from is None:
+                self.logger.info(f'no checkpoint in {self.work_dir} to '
+                                 'resume from; training starts anew')
+                return
+        super().load_or_resume()
 
     def load_checkpoint(self,
                         filename: str,
