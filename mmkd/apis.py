@@ -299,12 +299,14 @@ def list_taps(cfg: ConfigLike,
     listed = {}
     for name, reference in references.items():
         network = build_network(reference, name)
-        places = {find(network): f'standard place {place!r}'
-                  for place, (_, find) in PLACES.items()}
+        places = {
+            find(network): f'standard place {place!r}'
+            for place, (_, find) in PLACES.items()
+        }
         listed[name] = [
-            [path, kind, str(calls), what, places.get(path, '')]
-            for path, kind, calls, what in trace(
-                network, name, size, modes[name], name == 'student')
+            [path, kind, str(calls), what,
+             places.get(path, '')] for path, kind, calls, what in trace(
+                 network, name, size, modes[name], name == 'student')
             if depth is None or path.count('.') < depth
         ]
     return listed

@@ -36,8 +36,7 @@ def last_checkpoint(folder: str) -> Optional[str]:
                 return candidate
     numbered = {}
     for path in glob.glob(osp.join(glob.escape(folder), '*.pth')):
-        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth',
-                             osp.basename(path))
+        match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth', osp.basename(path))
         if match:
             numbered[int(match[1])] = path
     return numbered[max(numbered)] if numbered else None
@@ -86,12 +85,12 @@ class DistillationRunner(Runner):
                 return
         super().load_or_resume()
 
-    def load_checkpoint(self,
-                        filename: str,
-                        map_location: Union[str, Callable] = 'cpu',
-                        strict: bool = False,
-                        revise_keys: List[Tuple[str, str]] = [(r'^module.',
-                                                               '')]) -> dict:
+    def load_checkpoint(
+            self,
+            filename: str,
+            map_location: Union[str, Callable] = 'cpu',
+            strict: bool = False,
+            revise_keys: List[Tuple[str, str]] = [(r'^module.', '')]) -> dict:
         """Load a checkpoint; see :class:`~mmengine.runner.Runner`.
 
         Raises:

@@ -1,4 +1,5 @@
 """The model that a runner trains: student, teachers and distillers."""
+import copy
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -89,7 +90,8 @@ class DistillationModel(BaseModel):
                 for name, teacher in teachers.items()
             }
             self.distillers = nn.ModuleDict({
-                name: self._build_distiller(name, distiller)
+                name:
+                self._build_distiller(name, distiller)
                 for name, distiller in distillers.items()
             })
             self._resolve_taps()
@@ -115,8 +117,8 @@ class DistillationModel(BaseModel):
                                    error) from error
 
     @staticmethod
-    def _build_distiller(name: str, distiller: Union[dict, Distiller]
-                         ) -> Distiller:
+    def _build_distiller(name: str, distiller: Union[dict,
+                                                     Distiller]) -> Distiller:
         if isinstance(distiller, Distiller):
             return distiller
         if not isinstance(distiller, dict) or 'type' not in distiller:
@@ -150,8 +152,9 @@ class DistillationModel(BaseModel):
         for name, distiller in self.distillers.items():
             for role, taps in distiller.student_taps.items():
                 if taps is None:
-                    taps = [Tap(standard_tap(self.student, role,
-                                             'the student'))]
+                    taps = [
+                        Tap(standard_tap(self.student, role, 'the student'))
+                    ]
                 for tap in taps:
                     if tap.network not in (None, 'student'):
                         raise ConfigError(
@@ -187,16 +190,22 @@ class DistillationModel(BaseModel):
             return None if data is None else network.data_preprocessor(
                 data, True)
 
-        run = dry_run(self.student, self._student_taps(self.distillers),
-                      'the student', ('loss', 'tensor'), tuple(size),
-                      prepared(self.student, raw))
+        # A copy, since a network may count what it has seen.
+        student = copy.deepcopy(self.student)
+        run = dry_run(
+            student,
+            self._student_taps(self.distillers),
+            'the student', ('loss', 'tensor'),
+            tuple(size),
+            prepared(student, raw),
+            training=True)
         runs = {'': run}
         for name, teacher in self.teachers.items():
             data = raw if raw is None else teacher.own_data(raw)
-            runs[name] = dry_run(
-                teacher.network, self._teacher_taps(name, self.distillers),
-                f'teacher {name!r}', (teacher.mode, ), tuple(size),
-                prepared(teacher.network, data))
+            runs[name] = dry_run(teacher.network,
+                                 self._teacher_taps(name, self.distillers),
+                                 f'teacher {name!r}', (teacher.mode, ),
+                                 tuple(size), prepared(teacher.network, data))
             teacher.counts = runs[name].counts
         self._copy_overwritten(runs)
         self._specs: Dict[Tap, List[TapSpec]] = {}
@@ -221,12 +230,11 @@ class DistillationModel(BaseModel):
                 for distiller in self.distillers.values():
                     for taps in (*distiller.student_taps.values(),
                                  *distiller.teacher_taps.values()):
-                        taps[:] = [
-                            copying if t == tap else t for t in taps
-                        ]
+                        taps[:] = [copying if t == tap else t for t in taps]
 
-    def _specs_by_role(self, distiller: Distiller
-                       ) -> Tuple[Dict[str, List[TapSpec]], ...]:
+    def _specs_by_role(
+            self,
+            distiller: Distiller) -> Tuple[Dict[str, List[TapSpec]], ...]:
         return tuple({
             role: [spec for tap in taps for spec in self._specs[tap]]
             for role, taps in side.items()
@@ -240,8 +248,8 @@ class DistillationModel(BaseModel):
         ]
 
     @staticmethod
-    def _teacher_taps(name: str, distillers: Dict[str, Distiller]
-                      ) -> List[Tap]:
+    def _teacher_taps(name: str, distillers: Dict[str,
+                                                  Distiller]) -> List[Tap]:
         return [
             tap for distiller in distillers.values()
             for taps in distiller.teacher_taps.values() for tap in taps
@@ -255,8 +263,7 @@ class DistillationModel(BaseModel):
         """Where training stands, as mmengine's runner says."""
         hub = MessageHub.get_current_instance()
         return Progress(
-            int(hub.get_info('iter', 0) or 0),
-            hub.get_info('max_iters', None))
+            int(hub.get_info('iter', 0) or 0), hub.get_info('max_iters', None))
 
     def active_distillers(self, progress: Progress) -> Dict[str, Distiller]:
         """The distillers that have a weight at ``progress``."""
@@ -266,9 +273,9 @@ class DistillationModel(BaseModel):
             if distiller.term_weights(progress)
         }
 
-    def active_teachers(self,
-                        distillers: Optional[Dict[str, Distiller]] = None
-                        ) -> List[str]:
+    def active_teachers(
+            self,
+            distillers: Optional[Dict[str, Distiller]] = None) -> List[str]:
         """The teachers that these distillers read; by default those that are
         active now."""
         if distillers is None:
@@ -278,8 +285,7 @@ class DistillationModel(BaseModel):
             if self._teacher_taps(name, distillers)
         ]
 
-    def prepare_batch(self, data: dict,
-                      teachers: Sequence[str] = ()) -> dict:
+    def prepare_batch(self, data: dict, teachers: Sequence[str] = ()) -> dict:
         """Prepare a batch of the data loader as for a training step.
 
         Args:
@@ -292,12 +298,13 @@ class DistillationModel(BaseModel):
         """
         return self.data_preprocessor.prepare(data, teachers)
 
-    def forward(self,
-                inputs: Union[Tensor, dict],
-                data_samples: Optional[list] = None,
-                mode: str = 'tensor',
-                teacher_batches: Optional[Dict[str, dict]] = None
-                ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
+    def forward(
+        self,
+        inputs: Union[Tensor, dict],
+        data_samples: Optional[list] = None,
+        mode: str = 'tensor',
+        teacher_batches: Optional[Dict[str, dict]] = None
+    ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Losses of a training step, or the student's own forward.
 
         Args:
@@ -319,8 +326,9 @@ class DistillationModel(BaseModel):
         active = self.active_distillers(progress)
         losses, tensors = self._run_student(active, inputs, data_samples)
         for name in self.active_teachers(active):
-            batch = (teacher_batches or {}).get(
-                name, dict(inputs=inputs, data_samples=data_samples))
+            batch = (teacher_batches
+                     or {}).get(name,
+                                dict(inputs=inputs, data_samples=data_samples))
             tensors.update(self.teachers[name].extract(
                 batch['inputs'], batch['data_samples'],
                 self._teacher_taps(name, active)))
@@ -332,14 +340,14 @@ class DistillationModel(BaseModel):
             losses.update({f'{name}.{k}': v for k, v in terms.items()})
         return losses
 
-    def _run_student(self, active: Dict[str, Distiller], inputs: Any,
-                     data_samples: Optional[list]
-                     ) -> Tuple[Dict[str, Tensor], Dict[Tap, List[Tensor]]]:
+    def _run_student(
+        self, active: Dict[str, Distiller], inputs: Any,
+        data_samples: Optional[list]
+    ) -> Tuple[Dict[str, Tensor], Dict[Tap, List[Tensor]]]:
         taps = self._student_taps(active)
         with TapCatcher(self.student, taps, 'the student') as caught:
             losses = self.student(inputs, data_samples, mode='loss')
-        return ({f'student.{k}': v for k, v in losses.items()},
-                caught.take())
+        return ({f'student.{k}': v for k, v in losses.items()}, caught.take())
 
     def val_step(self, data: dict) -> list:
         """Predictions of the student alone."""
@@ -383,8 +391,8 @@ class DistillationModel(BaseModel):
             if preprocessor is not None:
                 preprocessor._device = device
 
-    def _load_from_state_dict(self, state_dict: dict, prefix: str,
-                              *args: Any) -> None:
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
         """Take keys as a checkpoint has them: the student's unprefixed."""
         own = set(self.student.state_dict())
 
@@ -430,12 +438,12 @@ class DistillationModel(BaseModel):
             method = f'{name} ({type(distiller).__name__})'
             roles = list(dict.fromkeys([*specs_s, *specs_t]))
             for role in roles:
-                levels_s, levels_t = specs_s.get(role, []), specs_t.get(
-                    role, [])
+                levels_s, levels_t = specs_s.get(role,
+                                                 []), specs_t.get(role, [])
                 for i in range(max(len(levels_s), len(levels_t))):
                     rows.append([
-                        method, role,
-                        *_tap_cells(levels_s, i), *_tap_cells(levels_t, i)
+                        method, role, *_tap_cells(levels_s, i),
+                        *_tap_cells(levels_t, i)
                     ])
                     method = ''
             rows.append([
@@ -447,9 +455,9 @@ class DistillationModel(BaseModel):
             if count:
                 rows.append(
                     ['', 'own modules', f'{count:,} parameters', '', '', ''])
-        return format_table(
-            ['distiller', 'role', 'student tap', 'shape', 'teacher tap',
-             'shape'], rows)
+        return format_table([
+            'distiller', 'role', 'student tap', 'shape', 'teacher tap', 'shape'
+        ], rows)
 
 
 def _check_name(name: str, what: str) -> None:
@@ -469,15 +477,18 @@ def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:
     return [spec.path, 'x'.join(map(str, spec.shape[1:])) + stride]
 
 
-def _by_role(distiller: Distiller, tensors: Dict[Tap, List[Tensor]]
-             ) -> Tuple[Dict[str, List[Tensor]], ...]:
+def _by_role(
+        distiller: Distiller,
+        tensors: Dict[Tap,
+                      List[Tensor]]) -> Tuple[Dict[str, List[Tensor]], ...]:
     return tuple({
         role: [tensor for tap in taps for tensor in tensors[tap]]
         for role, taps in side.items()
     } for side in (distiller.student_taps, distiller.teacher_taps))
 
 
-def _replaced(tap: Tap, module: Optional[str] = None,
+def _replaced(tap: Tap,
+              module: Optional[str] = None,
               network: Optional[str] = None,
               copy: Optional[bool] = None) -> Tap:
     return Tap(module or tap.module, tap.index, tap.where, network

@@ -6,6 +6,7 @@ import torch
 from mmengine.logging import print_log
 from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.errors import ConfigError, TapError
 from mmkd.taps import Tap, TapCatcher, TapSpec
@@ -28,7 +29,8 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
     """A batch of one made-up image, as a preprocessor would give it.
 
     Args:
-        network (nn.Module): A model of mmseg or mmdet.
+        network (nn.Module): A model of mmseg or mmdet; another one gets an
+            image without ground truth.
         size (tuple[int, int]): Height and width in pixels.
 
     Returns:
@@ -36,15 +38,12 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
         ground truth.
 
     Raises:
-        ConfigError: If the network is of another library.
+        ConfigError: If the network is of mmdet3d, whose inputs differ from
+            model to model.
     """
     height, width = size
     library = library_of(network)
-    channels = 3
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            channels = module.in_channels
-            break
+    channels = _image_channels(network)
     meta = dict(
         img_shape=size,
         ori_shape=size,
@@ -65,26 +64,40 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
     elif library == 'mmdet':
         from mmdet.structures import DetDataSample
         from mmdet.structures.mask import BitmapMasks
-        box = torch.tensor([[0.25 * width, 0.25 * height, 0.75 * width,
-                             0.75 * height]])
+        box = torch.tensor(
+            [[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
         masks = BitmapMasks(
             torch.ones((1, height, width), dtype=torch.uint8).numpy(), height,
             width)
         sample = DetDataSample(
             metainfo=meta,
             gt_instances=InstanceData(
-                bboxes=box, labels=torch.zeros(1, dtype=torch.long),
+                bboxes=box,
+                labels=torch.zeros(1, dtype=torch.long),
                 masks=masks),
             ignored_instances=InstanceData(
                 bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
             gt_sem_seg=PixelData(
                 data=torch.zeros((1, height, width), dtype=torch.long)))
+    elif library is None:
+        return dict(inputs=inputs, data_samples=None)
     else:
         raise ConfigError(
-            f'{type(network).__name__} is no model of mmseg or mmdet; give '
-            '`dry_run` a raw batch (what its data loader yields) to find the '
-            'shapes of its taps')
+            f'no input can be made up for {type(network).__name__} of '
+            f'{library}; give a batch of its data loader as `dry_run_batch`')
     return dict(inputs=inputs, data_samples=[sample.to(device)])
+
+
+def _image_channels(network: nn.Module) -> int:
+    """Channels of the images that a network takes."""
+    mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
+    if isinstance(mean, Tensor) and mean.numel() > 1:
+        return mean.numel()
+    first = next(
+        (module.in_channels
+         for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
+    # A stem that stacks the pixels of a patch has a multiple of three.
+    return first if first % 3 else 3
 
 
 def tensors_in(value: Any) -> List[Tensor]:
@@ -99,14 +112,24 @@ def tensors_in(value: Any) -> List[Tensor]:
 
 
 @contextmanager
-def untouched(network: nn.Module) -> Iterator[None]:
-    """Eval mode without gradient; modes and buffers as before on exit."""
+def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
+    """No gradient; modes and buffers are as before on exit.
+
+    Args:
+        network (nn.Module): The network that will run.
+        training (bool): Whether it shall do what it does in training. Batch
+            normalisation, which may need several images or a GPU then, is
+            left in eval mode. Defaults to False: eval mode.
+    """
     modes = {module: module.training for module in network.modules()}
     buffers = {
         buffer: (buffer._version, buffer.clone())
         for buffer in network.buffers()
     }
-    network.eval()
+    network.train(training)
+    for module in modes:
+        if isinstance(module, _BatchNorm):
+            module.training = False
     try:
         with torch.no_grad():
             yield
@@ -141,22 +164,24 @@ def dry_run(network: nn.Module,
             name: str,
             modes: Sequence[str],
             size: Tuple[int, int],
-            batch: Optional[Batch] = None) -> DryRun:
+            batch: Optional[Batch] = None,
+            training: bool = False) -> DryRun:
     """Run a network once and note what its taps give.
 
-    The network is in eval mode, its buffers and the random state of the
-    caller (see :func:`~mmkd.utils.rng.preserve_rng`) are not the business of
-    this function's result: modes and buffers are put back.
+    Modes and buffers are put back. A network may keep other state (counters,
+    histories), so the student should be a copy; and it may draw random
+    numbers, see :func:`~mmkd.utils.rng.preserve_rng`.
 
     Args:
         network (nn.Module): The network.
         taps (Sequence[Tap]): What to look at.
         name (str): What to call the network in messages.
         modes (Sequence[str]): Modes of ``forward`` to try in turn; the first
-            one in which the network runs and every tap fires is taken.
+            one in which the network runs is taken.
         size (tuple[int, int]): Height and width of the made-up image.
         batch (dict, optional): A prepared batch in place of the made-up one.
             Defaults to None.
+        training (bool): See :func:`untouched`. Defaults to False.
 
     Raises:
         TapError: If a tap does not fire, or more often than expected.
@@ -172,20 +197,18 @@ def dry_run(network: nn.Module,
         versions = [tensor._version for tensor in inputs]
         catcher = TapCatcher(network, taps, name)
         try:
-            with untouched(network), catcher:
-                network(
-                    batch['inputs'], batch.get('data_samples'), mode=mode)
+            with untouched(network, training), catcher:
+                network(batch['inputs'], batch.get('data_samples'), mode=mode)
             result.overwritten = catcher.overwritten
             result.counts = catcher.fired
             caught = catcher.take(check_overwritten=False)
-        except TapError as error:
-            failure = error
-            continue
+        except TapError:
+            raise
         except Exception as error:
             print_log(
                 f'{name}: the dry run in mode {mode!r} failed: {error!r}',
                 'current')
-            failure = failure or ConfigError(
+            failure = ConfigError(
                 f'{name} ({type(network).__name__}) does not run on a '
                 f'{size[0]}x{size[1]} image: {type(error).__name__}: '
                 f'{str(error)[:200]}; `dry_run_size` sets another size')
@@ -193,9 +216,8 @@ def dry_run(network: nn.Module,
         for tap, tensors in caught.items():
             levels = len(tensors) > 1
             result.specs[tap] = [
-                TapSpec(
-                    f'{tap.path}[{i}]' if levels else tap.path,
-                    tuple(tensor.shape), tensor.dtype, input_size)
+                TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
+                        tuple(tensor.shape), tensor.dtype, input_size)
                 for i, tensor in enumerate(tensors)
             ]
         result.writes_input = versions != [t._version for t in inputs]
@@ -203,14 +225,20 @@ def dry_run(network: nn.Module,
     raise failure
 
 
-def trace(network: nn.Module, name: str,
-          size: Tuple[int, int]) -> List[Tuple[str, str, int, str]]:
+def trace(network: nn.Module,
+          name: str,
+          size: Tuple[int, int],
+          modes: Sequence[str] = ('loss', 'tensor'),
+          training: bool = True) -> List[Tuple[str, str, int, str]]:
     """Run a network once and note every module that is called.
 
     Args:
         network (nn.Module): A model of mmseg or mmdet.
         name (str): What to call it in messages.
         size (tuple[int, int]): Height and width in pixels of the image.
+        modes (Sequence[str]): As in :func:`dry_run`. Defaults to those of a
+            student.
+        training (bool): See :func:`untouched`. Defaults to True.
 
     Returns:
         list[tuple]: Path, class, number of calls, and what it gave, for each
@@ -219,6 +247,7 @@ def trace(network: nn.Module, name: str,
     names = {module: path for path, module in network.named_modules() if path}
     calls: Dict[str, int] = {}
     rows: Dict[str, Tuple[str, str]] = {}
+    failure: Optional[Exception] = None
 
     def hook(module: nn.Module, args: tuple, output: Any) -> None:
         path = names[module]
@@ -228,13 +257,23 @@ def trace(network: nn.Module, name: str,
     batch = example_batch(network, size)
     handles = [module.register_forward_hook(hook) for module in names]
     try:
-        with preserve_rng(), untouched(network):
+        for mode in modes:
+            calls.clear()
+            rows.clear()
             try:
-                network(batch['inputs'], batch['data_samples'], mode='loss')
+                with preserve_rng(), untouched(network, training):
+                    network(batch['inputs'], batch['data_samples'], mode=mode)
+                break
             except Exception as error:
-                print_log(f'{name}: no loss on made-up data: {error!r}',
-                          'current')
-                network(batch['inputs'], batch['data_samples'], mode='tensor')
+                print_log(
+                    f'{name}: the made-up run in mode {mode!r} failed: '
+                    f'{error!r}', 'current')
+                failure = error
+        else:
+            raise ConfigError(
+                f'{name} ({type(network).__name__}) does not run on a '
+                f'{size[0]}x{size[1]} image: {type(failure).__name__}: '
+                f'{str(failure)[:200]}')
     finally:
         for handle in handles:
             handle.remove()

@@ -70,18 +70,15 @@ class ImageNorm:
 
         def row(values: Tuple[float, ...]) -> Tensor:
             # float64, so that scale and shift are rounded once.
-            return torch.tensor(
-                values, dtype=torch.float64,
-                device=images.device).view(1, -1, 1, 1)
+            return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
 
         mean_s, std_s = row(source.mean), row(source.std)
         if self.flip_channels != source.flip_channels:
-            images, mean_s, std_s = (
-                images.flip(1), mean_s.flip(1), std_s.flip(1))
+            images, mean_s, std_s = (images.flip(1), mean_s.flip(1),
+                                     std_s.flip(1))
         mean, std = row(self.mean), row(self.std)
-        scale = (std_s / std).to(images.dtype)
-        shift = ((mean_s - mean) / std).to(images.dtype)
-        images = torch.addcmul(shift, images, scale)
+        scale, shift = std_s / std, (mean_s - mean) / std
+        images = torch.addcmul(shift.to(images), images, scale.to(images))
         height, width = images.shape[-2:]
         for image, (h, w) in zip(images, sizes):
             if h < height:
@@ -110,8 +107,9 @@ def _settings(preprocessor: Optional[nn.Module]) -> Dict[str, str]:
     own = {
         name: repr(value)
         for name, value in vars(preprocessor).items()
-        if not name.startswith('_') and name not in (
-            'training', 'size', 'batch_augments', 'test_cfg')
+        if not name.startswith('_') and name not in ('training', 'size',
+                                                     'batch_augments',
+                                                     'test_cfg')
     }
     parts = {name: repr(m) for name, m in preprocessor.named_children()}
     return {**own, **parts, 'norm': repr(norm)}
@@ -141,6 +139,8 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         # In a tuple, so that it is not registered as a part of ours.
         self._model = (model, )
         self.writes_input = writes_input
+        self._how: Dict[str, str] = {}
+        self._norms: Dict[str, Tuple[ImageNorm, ImageNorm]] = {}
 
     @property
     def model(self) -> nn.Module:
@@ -154,15 +154,22 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
             ConfigError: If a random batch augmentation of the student cannot
                 be handed on to this teacher.
         """
+        if name not in self._how:  # found once, since it reads from devices
+            self._how[name] = self._find_how(name)
+        return self._how[name]
+
+    def _find_how(self, name: str) -> str:
         teacher = self.model.teachers[name]
         own = getattr(self.model.student, 'data_preprocessor', None)
         if not teacher.input_map and same_preprocessing(
                 own, teacher.preprocessor):
             return 'shared'
-        image_like = ImageNorm.of(own) and ImageNorm.of(teacher.preprocessor)
-        if image_like and not teacher.input_map and not hasattr(
-                own, 'voxel_layer') and not hasattr(own, 'voxel'):
-            return 'renormalised'
+        norms = ImageNorm.of(teacher.preprocessor), ImageNorm.of(own)
+        # Those with voxels, of mmdet3d, take several inputs in a dict.
+        if all(norms) and not teacher.input_map and not any(
+                hasattr(p, 'voxel') for p in (own, teacher.preprocessor)):
+            self._norms[name] = norms
+            return 'shared' if norms[0] == norms[1] else 'renormalised'
         if getattr(own, 'batch_augments', None):
             raise ConfigError(
                 f'teacher {name!r} has its own preprocessing, which would '
@@ -212,11 +219,8 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
                 tuple(sample.metainfo.get('img_shape', full)[:2])
                 for sample in data_samples or []
             ]
-            norm = ImageNorm.of(teacher.preprocessor)
-            inputs = norm.convert(inputs,
-                                  ImageNorm.of(
-                                      self.model.student.data_preprocessor),
-                                  sizes)
+            norm, source = self._norms[name]
+            inputs = norm.convert(inputs, source, sizes)
         elif self.writes_input.get('') or self.writes_input.get(name):
             inputs = _clone(inputs)
         return dict(inputs=inputs, data_samples=data_samples)

@@ -5,7 +5,6 @@ from mmkd.testing.networks import detector, segmentor
 from mmkd.testing.runs import distillation_config, segmentation_config
 
 __all__ = [
-    'detection_batch', 'detector', 'distillation_config',
-    'segmentation_batch', 'segmentation_config', 'segmentor',
-    'write_cityscapes'
+    'detection_batch', 'detector', 'distillation_config', 'segmentation_batch',
+    'segmentation_config', 'segmentor', 'write_cityscapes'
 ]

@@ -39,7 +39,8 @@ def segmentation_batch(num_images: int = 2,
     for height, width in sizes or [size] * num_images:
         inputs.append(_image((height, width), generator))
         blocks = torch.randint(
-            0, num_classes, (-(-height // 8), -(-width // 8)),
+            0,
+            num_classes, (-(-height // 8), -(-width // 8)),
             generator=generator)
         labels = blocks.repeat_interleave(8, 0).repeat_interleave(8, 1)
         labels = labels[:height, :width].clone()

@@ -126,8 +126,7 @@ def detector(width: int = 4,
                 ratios=[1.0],
                 strides=strides),
             bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-            loss_cls=dict(
-                type='FocalLoss', use_sigmoid=True, loss_weight=1.0),
+            loss_cls=dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0),
             loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
         train_cfg=dict(
             assigner=dict(

@@ -1,8 +1,8 @@
 """Looking at teachers and losses before training starts."""
+import copy
 import logging
 import math
-from contextlib import contextmanager
-from typing import Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -43,10 +43,12 @@ class SelfCheckHook(Hook):
     """
     priority = 'LOW'
 
-    def __init__(self,
-                 num_batches: int = 2,
-                 teacher_margin: float = 0.8,
-                 gradient_band: Tuple[float, float] = (1e-3, 1e2)) -> None:
+    def __init__(
+        self,
+        num_batches: int = 2,
+        teacher_margin: float = 0.8,
+        gradient_band: Tuple[float, float] = (1e-3, 1e2)
+    ) -> None:
         if num_batches < 1:
             raise ConfigError('SelfCheckHook: num_batches must be at least '
                               f'1, but got {num_batches}')
@@ -70,10 +72,11 @@ class SelfCheckHook(Hook):
             return
         self._check_classes(runner, model)
         with preserve_rng():
+            # A copy, whose statistics, counters and caches nobody will see.
+            model = copy.deepcopy(model)
             batches = self._batches(runner)
-            with _kept(model.student):
-                self._check_teachers(model, batches)
-                self._check_losses(model, batches)
+            self._check_teachers(model, batches)
+            self._check_losses(model, batches)
 
     @staticmethod
     def _check_classes(runner, model: DistillationModel) -> None:
@@ -100,7 +103,7 @@ class SelfCheckHook(Hook):
     def _batches(self, runner) -> List[dict]:
         """A few training batches, without touching the loader's order."""
         loader = runner.train_dataloader
-        dataset, size = loader.dataset, loader.batch_size or 1
+        dataset, size = _own_pipeline(loader.dataset), loader.batch_size or 1
         count = min(self.num_batches * size, len(dataset))
         indices = [i * len(dataset) // count for i in range(count)]
         return [
@@ -161,6 +164,10 @@ class SelfCheckHook(Hook):
             low, high = self.gradient_band
             if not math.isfinite(found['loss']):
                 warnings.append(f'{found["term"]} is {found["loss"]}')
+            elif not found['reaches']:
+                warnings.append(
+                    f'{found["term"]} gives the student no gradient: its '
+                    'taps lie in frozen or checkpointed layers')
             elif ratio is not None and not low <= ratio <= high:
                 warnings.append(
                     f'the gradient of {found["term"]} at its taps is '
@@ -209,30 +216,31 @@ class SelfCheckHook(Hook):
                 found.append(
                     dict(
                         term=f'{name}.{term}',
-                        loss=float(loss),
-                        task=float(task),
-                        gradient=norm / task_norm if norm is not None
-                        and task_norm else None))
+                        loss=float(loss.detach()),
+                        task=float(task.detach()),
+                        reaches=norm is not None,
+                        gradient=norm /
+                        task_norm if norm is not None and task_norm else None))
         return found
 
 
-@contextmanager
-def _kept(network: nn.Module) -> Iterator[None]:
-    """Put the buffers of a network back, which a forward may change."""
-    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for buffer, value in buffers:
-                buffer.copy_(value)
+def _own_pipeline(dataset: Any) -> Any:
+    """The same data behind transforms of its own, which may keep caches."""
+    dataset = copy.copy(dataset)
+    if hasattr(dataset, 'pipeline'):
+        dataset.pipeline = copy.deepcopy(dataset.pipeline)
+    if hasattr(dataset, 'datasets'):
+        dataset.datasets = [_own_pipeline(part) for part in dataset.datasets]
+    elif hasattr(dataset, 'dataset'):
+        dataset.dataset = _own_pipeline(dataset.dataset)
+    return dataset
 
 
 def _total(losses: dict) -> Tensor:
     values = [
-        sum(v.mean() for v in value) if isinstance(value,
-                                                   (list,
-                                                    tuple)) else value.mean()
+        sum(v.mean()
+            for v in value) if isinstance(value,
+                                          (list, tuple)) else value.mean()
         for key, value in losses.items() if 'loss' in key
     ]
     return sum(values)
@@ -258,4 +266,3 @@ def _gradient_norm(loss: Tensor, taps: List[Tensor]) -> Optional[float]:
         loss, taps, retain_graph=True, allow_unused=True)
     norms = [g.float().norm() for g in gradients if g is not None]
     return float(torch.stack(norms).norm()) if norms else None
-
