@@ -20,6 +20,7 @@ import os.path as osp
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -40,6 +41,11 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('--out', help='default: benchmarks/results')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training, for a trial')
+    parser.add_argument(
+        '--jobs',
+        type=int,
+        default=2,
+        help='students that train side by side, with a thread each')
     return parser.parse_args(argv)
 
 
@@ -66,18 +72,14 @@ def summarise(result: dict, key: str = '') -> dict:
         gap_closed=float(gains.mean() / gap) if gap > 0 else None)
 
 
-def _best(run, grid: dict, seed: int) -> dict:
-    """The best value of a grid on the validation scenes."""
+def _best(grid: dict, scores: list) -> dict:
+    """The best value of a grid, given its scores on the validation scenes."""
     (key, values), = grid.items()
-    scores = {}
-    for value in values:
-        scores[value] = run(f'tune_{value:g}', seed, {key: value})
-    best = max(scores, key=scores.get)
     return dict(
         key=key,
-        values=list(scores),
-        validation=list(scores.values()),
-        chosen=best)
+        values=list(values),
+        validation=scores,
+        chosen=values[scores.index(max(scores))])
 
 
 def main(argv=None) -> None:
@@ -114,12 +116,17 @@ def main(argv=None) -> None:
         for part in ('teacher', 'student')
     }
 
-    def make(name: str, config: str, length: int, seed: int,
-             options: dict) -> Run:
+    def make(name: str, config: str, length: int, seed: int, options: dict,
+             threads=None) -> Run:
         return Run(name, config, f'{work}/{name}', length, {
             **data, 'randomness.seed': seed,
             **options
-        })
+        }, threads)
+
+    def finish(runs: list, split: str) -> list:
+        """Train and test side by side; the metrics of each."""
+        with ThreadPoolExecutor(args.jobs) as pool:
+            return list(pool.map(lambda run: run.train().test(split), runs))
 
     teacher = make('teacher', entry.teacher.config, iters['teacher'], 0,
                    dict(entry.teacher.get('options', {}))).train()
@@ -130,35 +137,37 @@ def main(argv=None) -> None:
 
     def alone(name: str, seed: int, options: dict) -> Run:
         return make(f'student_{name}', entry.student.config, iters['student'],
-                    seed, options).train()
+                    seed, options, 1)
 
     def distil(name: str, seed: int, options: dict) -> Run:
         return make(f'{args.method}_{name}', entry.distilled.config,
                     iters['student'], seed, {
                         **options, 'model.teachers.teacher.ckpt': ckpt
-                    }).train()
+                    }, 1)
+
+    def tune(grid: dict, make_run, recipe: dict) -> dict:
+        (key, values), = grid.items()
+        found = finish([
+            make_run(f'tune_{value:g}', entry.tuning_seed, {
+                **recipe, key: value
+            }) for value in values
+        ], 'val')
+        return _best(grid, [scores[metric] for scores in found])
 
     metric = entry.metric
-    tuned_s = _best(
-        lambda name, seed, options: alone(name, seed, options).test('val')[
-            metric], entry.student_grid, entry.tuning_seed)
+    tuned_s = tune(entry.student_grid, alone, {})
     recipe = {tuned_s['key']: tuned_s['chosen']}
-    tuned_d = _best(
-        lambda name, seed, options: distil(name, seed, {
-            **recipe,
-            **options
-        }).test('val')[metric], entry.distilled_grid, entry.tuning_seed)
+    tuned_d = tune(entry.distilled_grid, distil, recipe)
     method_recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
 
-    scores = {'baseline': [], 'distilled': []}
-    minutes = teacher.minutes
-    for seed in args.seeds:
-        pair = dict(
-            baseline=alone(f'seed{seed}', seed, recipe),
-            distilled=distil(f'seed{seed}', seed, method_recipe))
-        for part, run in pair.items():
-            scores[part].append(run.test('test'))
-            minutes += run.minutes
+    runs = [
+        run for seed in args.seeds
+        for run in (alone(f'seed{seed}', seed, recipe),
+                    distil(f'seed{seed}', seed, method_recipe))
+    ]
+    found = finish(runs, 'test')
+    scores = dict(baseline=found[::2], distilled=found[1::2])
+    minutes = teacher.minutes + sum(run.minutes for run in runs)
     teacher_scores = teacher.test('test')
 
     def collect(key: str) -> dict:

@@ -6,6 +6,7 @@ import os.path as osp
 import re
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
@@ -32,13 +33,17 @@ def _read_json(path: str) -> Optional[Any]:
 
 
 class ProgressLine:
-    """Shows where a training is: one line on a terminal, a few in a log."""
+    """Shows where trainings are: one line on a terminal, a few in a log.
+
+    Trainings that run side by side share the line of a terminal.
+    """
+    _lock = threading.Lock()
+    _running: Dict[str, str] = {}
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.terminal = sys.stdout.isatty()
-        self.shown = -1
-        self.began = time.time()
+        self.shown = 0
 
     def update(self, line: str) -> None:
         """Read a line of mmengine's log."""
@@ -47,19 +52,23 @@ class ProgressLine:
             return
         now, total = int(match[1]), int(match[2])
         loss = _LOSS.search(line)
-        loss_text = f'  loss {float(loss[1]):.3f}' if loss else ''
-        text = (f'{self.name:<28} {now:>5}/{total} iterations{loss_text}  '
-                f'left {match[3]}')
-        if self.terminal:
-            print(f'\r{text:<78}', end='', flush=True)
-        elif now * 5 // total > self.shown:
-            self.shown = now * 5 // total
-            print(text, flush=True)
+        loss_text = f' loss {float(loss[1]):.3f}' if loss else ''
+        text = f'{self.name} {now}/{total}{loss_text}, {match[3]} left'
+        with self._lock:
+            self._running[self.name] = text
+            if self.terminal:
+                shown = ' | '.join(self._running.values())
+                print(f'\r{shown[:118]:<118}', end='', flush=True)
+            elif now * 5 // total > self.shown:
+                self.shown = now * 5 // total
+                print(text, flush=True)
 
     def close(self, text: str) -> None:
         """End with a line that stays."""
-        start = '\r' if self.terminal else ''
-        print(f'{start}{self.name:<28} {text:<48}', flush=True)
+        with self._lock:
+            self._running.pop(self.name, None)
+            line = f'{self.name:<24} {text}'
+            print(f'\r{line:<118}' if self.terminal else line, flush=True)
 
 
 @dataclass
@@ -72,12 +81,15 @@ class Run:
         work_dir (str): Folder of log, checkpoints and results.
         iters (int): Iterations to train.
         options (dict): Further settings, as ``--cfg-options`` takes them.
+        threads (int, optional): Threads to compute with. Defaults to None:
+            as many as torch takes.
     """
     name: str
     config: str
     work_dir: str
     iters: int
     options: Dict[str, Any] = field(default_factory=dict)
+    threads: Optional[int] = None
 
     @property
     def checkpoint(self) -> str:
@@ -105,6 +117,11 @@ class Run:
         env = dict(os.environ)
         env['PYTHONPATH'] = os.pathsep.join(
             [root, *filter(None, [env.get('PYTHONPATH')])])
+        # Threads that wait by spinning take the processor from each other
+        # where anything else runs beside them.
+        env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+        if self.threads:
+            env['OMP_NUM_THREADS'] = str(self.threads)
         command = [sys.executable, '-W', 'ignore', '-m', 'mmkd', *arguments]
         path = osp.join(self.work_dir, log)
         tail: List[str] = []

@@ -242,5 +242,5 @@ class Distiller(BaseModule):
         zero = torch.zeros((), device=device)
         for parameter in self.parameters():
             if parameter.requires_grad:
-                zero = zero + parameter.flatten()[:1].sum() * 0
+                zero = zero + parameter.flatten()[:0].sum()
         return {term: zero for term in self.weights}
