@@ -1,5 +1,6 @@
 # Copyright (c) mmkd contributors. All rights reserved.
 """The set-up: names of the environment, checks, plan of mmcv's build."""
+import ctypes
 import importlib.util
 import json
 import os
@@ -113,7 +114,8 @@ def copy_pins(folder):
     return folder
 
 
-def test_env_key_follows_the_pins(tmp_path):
+def test_env_key_follows_the_pins(tmp_path, monkeypatch):
+    monkeypatch.delenv('MMKD_MMCV', raising=False)
     clone = copy_pins(tmp_path)
     key = env.env_key()
     assert env.env_key(clone) == key
@@ -129,6 +131,8 @@ def test_env_key_follows_the_pins(tmp_path):
     with open(clone / 'requirements' / 'seg.txt', 'a') as f:
         f.write('six\n')
     assert env.env_key(clone) != key
+    monkeypatch.setenv('MMKD_MMCV', 'cuda')
+    assert env.env_key() != key
 
 
 def test_wheel_key_follows_what_it_is_built_from():
@@ -196,6 +200,27 @@ def test_stand_ins(tmp_path, name):
         metadata = wheel.read(names[0]).decode()
     assert f'Name: {name}\n' in metadata
     assert 'Requires-Dist: other==3' in metadata
+
+
+@pytest.mark.skipif(shutil.which('gcc') is None, reason='needs gcc')
+def test_placeholder_library(tmp_path):
+    path = tmp_path / 'libudev.so.1'
+    env.write_placeholder(path, [('udev_new', '@LIBUDEV_183'),
+                                 ('udev_unref', '@LIBUDEV_183'),
+                                 ('plain', '')])
+    library = ctypes.CDLL(str(path))
+    assert library.udev_new() == 0 and library.plain() == 0
+    symbols = subprocess.run(['nm', '-D', path],
+                             capture_output=True,
+                             text=True).stdout
+    assert 'udev_new@@LIBUDEV_183' in symbols
+
+
+def test_missing_library_without_gcc(monkeypatch, tmp_path):
+    monkeypatch.setenv('PATH', bare(tmp_path / 'bin', 'ls'))
+    with pytest.raises(env.SetupError) as error:
+        env.write_placeholder(tmp_path / 'libGL.so.1', [('glX', '')])
+    assert 'libgl1' in one_line(error)
 
 
 # -- what a bare machine is told

@@ -143,6 +143,8 @@ def python_tag(version=sys.version_info):
 def env_key(root=ROOT, tag=None):
     """Name of the environment: what it is made of, as a hash."""
     digest = hashlib.sha256(f'{RECIPE} {platform_tag()}'.encode())
+    if os.environ.get('MMKD_MMCV') == 'cuda':  # asked for by hand
+        digest.update(b' cuda')
     files = ['constraints.txt']
     files += [f'requirements/{name}.txt' for name in REQUIREMENTS]
     for name in files:
