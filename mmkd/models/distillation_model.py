@@ -503,9 +503,12 @@ def _unprefix_student(model: DistillationModel, state_dict: dict, prefix: str,
     for names, tail in ((state_dict, ''), (metadata, '.')):
         if names is None:
             continue
-        for key in list(names):
+        # All are taken out before one is put back, since an old name of one
+        # may be the new name of another.
+        for key, value in [(key, names.pop(key)) for key in list(names)]:
             for old, new in pairs:
                 if (key + tail).startswith(prefix + old):
-                    name = prefix + new + (key + tail)[len(prefix + old):]
-                    names[name[:len(name) - len(tail)]] = names.pop(key)
+                    key = prefix + new + (key + tail)[len(prefix + old):]
+                    key = key[:len(key) - len(tail)]
                     break
+            names[key] = value
