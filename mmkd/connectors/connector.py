@@ -67,9 +67,13 @@ def build_connector(cfg: Union[str, dict, None], in_channels: int,
     if not isinstance(cfg, dict):
         raise ConfigError("connector is 'auto', None or a dict, but got "
                           f'{cfg!r}')
-    with DefaultScope.overwrite_default_scope('mmkd'):
-        return MODELS.build(
-            dict(cfg, in_channels=in_channels, out_channels=out_channels))
+    cfg = dict(cfg, in_channels=in_channels, out_channels=out_channels)
+    try:
+        with DefaultScope.overwrite_default_scope('mmkd'):
+            return MODELS.build(cfg)
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f'cannot build the connector {cfg}: '
+                          f'{str(error).splitlines()[0]}') from error
 
 
 def match_size(feat: Tensor,

@@ -122,10 +122,7 @@ def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
             left in eval mode. Defaults to False: eval mode.
     """
     modes = {module: module.training for module in network.modules()}
-    buffers = {
-        buffer: (buffer._version, buffer.clone())
-        for buffer in network.buffers()
-    }
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
     network.train(training)
     for module in modes:
         if isinstance(module, _BatchNorm):
@@ -137,9 +134,8 @@ def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
         for module, training in modes.items():
             module.training = training
         with torch.no_grad():
-            for buffer, (version, value) in buffers.items():
-                if buffer._version != version:
-                    buffer.copy_(value)
+            for buffer, value in buffers:
+                buffer.copy_(value)
 
 
 class DryRun:

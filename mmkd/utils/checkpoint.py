@@ -154,7 +154,8 @@ def _download(url: str) -> str:
 def _reason(error: Exception) -> str:
     """The telling part of torch's long messages."""
     text = ' '.join(str(error).split())
-    for mark in ('WeightsUnpickler error: ', 'Unsupported'):
+    for mark in ('WeightsUnpickler error: ', 'Trying to load ',
+                 'Unsupported'):
         if mark in text:
             text = text[text.index(mark):].replace(mark, '', 1) \
                 if mark.endswith(': ') else text[text.index(mark):]
