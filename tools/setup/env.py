@@ -64,6 +64,24 @@ SCREEN_LIBRARIES = {
 NO_NETWORK = (r'connection broken by|Could not fetch URL|Max retries exceeded|'
               r'Read timed out')
 
+# Prints what torch requires, is large (its CUDA libraries), and is not there.
+LARGE_PARTS = """
+from importlib.metadata import PackageNotFoundError, requires, version
+from pip._vendor.packaging.requirements import Requirement
+for line in requires('torch') or []:
+    part = Requirement(line)
+    if not part.name.startswith(('nvidia', 'triton')):
+        continue
+    if part.marker and not part.marker.evaluate({'extra': ''}):
+        continue
+    try:
+        if part.specifier.contains(version(part.name)):
+            continue
+    except PackageNotFoundError:
+        pass
+    print(f'{part.name}{part.specifier}')
+"""
+
 IMPORTS = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'mmcv.ops',
            'mmdet', 'mmseg', 'mmdet3d', 'open3d', 'nuscenes',
            'pycocotools.mask', 'cityscapesscripts', 'scipy', 'shapely',
@@ -390,11 +408,13 @@ class Setup:
                 reason = f' ({errors[0]})' if errors else ''
                 if re.search(NO_NETWORK, '\n'.join(tail)):
                     reason = ': the package index is out of reach'
-                raise SetupError(f'{what} failed{reason}; all output is in '
-                                 f'{self.log}, run make again to go on')
+                raise SetupError(
+                    f'failed at "{what}"{reason}; all output is in '
+                    f'{self.log}, run make again to go on')
 
     def pip(self, what, *args):
         """Run pip with the pins; mend first what an interruption left."""
+        say(f'  {what}')
         self.mend()
         self.run([
             self.python, '-m', 'pip', 'install', '--prefer-binary',
@@ -427,11 +447,28 @@ class Setup:
                  'making the virtual environment')
 
     def install_torch(self):
-        """torch, and what the build of mmcv needs beside it."""
-        names = ('numpy', 'setuptools', 'wheel', 'ninja', 'torch',
-                 'torchvision')
-        self.pip('installing torch',
+        """torch, and what the build of mmcv needs beside it.
+
+        The large parts come one by one, so an interruption costs one of
+        them and not all.
+        """
+        torch = f'torch=={self.pins["torch"]}'
+        self.pip('torch itself', '--no-deps', torch)
+        parts = self.ask(LARGE_PARTS).splitlines()
+        for i, part in enumerate(parts):
+            self.pip(f'part {i + 1} of {len(parts)}, {part.split("=")[0]}',
+                     '--no-deps', part)
+        names = ('numpy', 'setuptools', 'wheel', 'ninja', 'torchvision')
+        self.pip('what goes with torch', torch,
                  *(f'{name}=={self.pins[name]}' for name in names))
+
+    def ask(self, code):
+        """What a few lines of code print in the environment."""
+        return subprocess.run([self.python, '-c', code],
+                              stdout=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL,
+                              text=True,
+                              env=self.clean_environ()).stdout
 
     def kind(self):
         """Whether mmcv is built for the CPU alone, or with CUDA kernels.
@@ -451,12 +488,10 @@ class Setup:
                 'torch.version.cuda and torch.cuda.is_available() else ""\n'
                 'print(torch.version.cuda, torch.cuda.is_available(), '
                 'v.partition("release ")[2].partition(",")[0])')
-        done = subprocess.run([self.python, '-c', code],
-                              capture_output=True,
-                              text=True,
-                              env=self.clean_environ())
-        words = (done.stdout.split() + ['', '', ''])[:3]
+        words = (self.ask(code).split() + ['', '', ''])[:3]
         fits = words[2] and words[0].split('.')[0] == words[2].split('.')[0]
+        if choice == 'cuda' and words[0] in ('', 'None'):
+            raise SetupError('MMKD_MMCV=cuda, but this torch has no CUDA')
         if words[1] == 'True' and fits or choice == 'cuda':
             return 'cu' + words[0].replace('.', '')
         if words[1] == 'True':
@@ -526,8 +561,8 @@ class Setup:
             files = []
             for name in REQUIREMENTS:
                 files += ['-r', ROOT / 'requirements' / f'{name}.txt']
-            self.pip('installing the packages',
-                     *wheels, 'opencv-python-headless',
+            self.pip('open3d', '--no-deps', f'open3d=={self.pins["open3d"]}')
+            self.pip('all others', *wheels, 'opencv-python-headless',
                      self.find_wheel(self.kind()), *files)
 
     def fill_libraries(self):
@@ -625,7 +660,7 @@ def show_pip(line):
     if match and re.match(r'\d\d+\.?\d* [MG]B', match[2]):
         name = '-'.join(match[1].split('-')[:2])
         return f'  downloading {name}, {match[2]}'
-    if line.startswith('Installing collected packages'):
+    if line.startswith('Installing collected packages') and ',' in line:
         return f'  writing {line.count(",") + 1} packages to disk'
     return None
 
