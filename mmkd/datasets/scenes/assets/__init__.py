@@ -1,0 +1,1 @@
+"""Parametric meshes: vehicles, people, buildings, plants, furniture."""

@@ -1,0 +1,54 @@
+"""How much of the world each preset writes."""
+from dataclasses import asdict, dataclass
+from typing import Dict, List, Tuple
+
+SPLITS = ('train', 'val', 'test')
+
+#: Cities of each split; no street of one is seen in another.
+CITIES: Dict[str, Tuple[str, ...]] = {
+    'train': ('alderford', 'briarton', 'coldwell', 'dunmore', 'elmsworth',
+              'farley', 'glenbrook', 'harwick'),
+    'val': ('ivelton', 'jarrow', 'kelso'),
+    'test': ('langmoor', 'marden', 'norwood', 'oakham'),
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Size of a data set.
+
+    Args:
+        train (int): Scenes of the training split.
+        val (int): Scenes of the validation split.
+        test (int): Scenes of the test split.
+        frames (int): Pictures of a scene, evenly over its ten seconds.
+        height (int): Rows of a picture. Defaults to 128.
+        width (int): Columns. Defaults to 256.
+        supersample (int): Rays along each side of a pixel. Defaults to 2.
+    """
+    train: int
+    val: int
+    test: int
+    frames: int
+    height: int = 128
+    width: int = 256
+    supersample: int = 2
+
+    def scenes(self) -> List[Tuple[str, int]]:
+        """All scenes as (split, number)."""
+        return [(split, number) for split in SPLITS
+                for number in range(getattr(self, split))]
+
+    def to_dict(self) -> Dict[str, int]:
+        """The numbers by name."""
+        return asdict(self)
+
+
+# A round of the twelve street features is twelve scenes: from `quick` on,
+# every split shows every class.
+PRESETS: Dict[str, Preset] = {
+    'tiny': Preset(4, 2, 2, 2, height=64, width=128),
+    'quick': Preset(36, 4, 12, 2),
+    'small': Preset(60, 12, 18, 4),
+    'bench': Preset(160, 24, 48, 6),
+}

@@ -1,0 +1,55 @@
+#!/usr/bin/env python
+"""Make the driving scenes that the demo and the benchmarks learn from."""
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmkd import cli  # noqa: E402
+
+
+def main() -> None:
+    """Make a data set, or the rest of one that was interrupted."""
+    from mmkd.datasets.scenes.generate import class_shares, generate
+    from mmkd.datasets.scenes.presets import PRESETS, SPLITS
+    from mmkd.datasets.scenes.writers import WRITERS
+    from mmkd.utils.table import format_table
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--preset', default='small', choices=list(PRESETS))
+    parser.add_argument('--out', help='default: data/scenes/PRESET')
+    parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='of the pictures, in pixels')
+    parser.add_argument(
+        '--formats', nargs='+', default=list(WRITERS), choices=list(WRITERS))
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='make it anew')
+    parser.add_argument(
+        '--statistics',
+        action='store_true',
+        help='print the share of each class')
+    args = parser.parse_args()
+    out = args.out or f'data/scenes/{args.preset}'
+    began = time.time()
+    sheet = generate(args.preset, out, args.seed,
+                     args.size and tuple(args.size), args.formats,
+                     args.workers, args.overwrite)
+    if args.statistics:
+        shares = class_shares(out)
+        print(
+            format_table(['class', *(f'{s} (%)' for s in SPLITS)],
+                         [[name, *(f'{100 * shares[s][name]:.3f}'
+                                   for s in SPLITS)]
+                          for name in shares['train']]))
+    print(f'{out} is ready ({time.time() - began:.0f} s); {sheet} shows it')
+
+
+if __name__ == '__main__':
+    cli.run(main)
