@@ -161,7 +161,9 @@ def make_ways(method: str, data: dict) -> List[Way]:
     model = DistillationModel(
         student=deepcopy(student),
         teachers=dict(teacher=teacher),
-        distillers={method: dict(METHODS[method])}).train()
+        distillers={
+            method: dict(METHODS[method])
+        }).train()
     wrapper = OptimWrapper(adamw(model))
     return [
         Way('plain', plain, plain_wrapper.optimizer,
@@ -283,8 +285,7 @@ def measure_memory(way: Way) -> dict:
             kept = [ref() for ref in saved]
             storages = _storages(k.tensor for k in kept if k is not None)
             for_backward.append(
-                sum(size for at, size in storages.items()
-                    if at not in state))
+                sum(size for at, size in storages.items() if at not in state))
         return box.tensor
 
     gc.collect()
@@ -332,9 +333,8 @@ def measure_checkpoints(method: str) -> dict:
     }.items():
         model = DistillationModel(student, dict(teacher=teacher),
                                   dict(own=dict(distiller)))
-        connectors = sum(
-            t.numel() * t.element_size()
-            for t in model.distillers.state_dict().values())
+        connectors = sum(t.numel() * t.element_size()
+                         for t in model.distillers.state_dict().values())
         size = _file_size(model.state_dict())
         found[name] = dict(
             mmkd=size,

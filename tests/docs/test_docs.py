@@ -1,0 +1,261 @@
+"""The code blocks of README.md and docs/ run; what they name is there."""
+import ast
+import importlib
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import List, NamedTuple, Optional
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd import cli
+from mmkd.models import DistillationModel
+from mmkd.models.network import build_network
+from mmkd.testing import segmentation_config, segmentor
+
+ROOT = Path(__file__).parents[2]
+README = ROOT / 'README.md'
+DOCS = ROOT / 'docs'
+PAGES = [README, *sorted(DOCS.glob('*.md'))]
+METHODS = sorted((DOCS / 'methods').glob('*.md'))
+TEXTS = [
+    *PAGES, *METHODS, ROOT / 'CHANGELOG.md', ROOT / 'data/README.md', *sorted(
+        (ROOT / 'configs').rglob('*.md'))
+]
+BLOCK = re.compile(
+    r'(?:^<!-- (?P<note>[^>]*) -->\n)?'
+    r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.M | re.S)
+TOOL = re.compile(r'(?:PYTHONPATH=\. )?python tools/(?P<tool>\w+)\.py (.*)')
+TOOLS = ('distill', 'export_student', 'list_taps', 'test', 'train')
+# What the commands of a page leave behind.
+WRITTEN = dict(
+    distil_your_own_pair=[
+        'work_dirs/bpkd_teacher_student/bpkd_teacher_student.py',
+        'work_dirs/mine/export/student.pth',
+        'work_dirs/mine/export/student.py',
+        'work_dirs/mine/safe/student.safetensors',
+        'work_dirs/averaged/raw/student.pth',
+    ],
+    add_a_method=['work_dirs/fitnet/export/student.pth'])
+
+
+class Block(NamedTuple):
+    """A code block of a page.
+
+    Attributes:
+        kind (str): Its language.
+        text (str): Its lines.
+        file (str | None): Name of the file that it is said to be.
+        runs (bool): Whether it can run here.
+    """
+    kind: str
+    text: str
+    file: Optional[str]
+    runs: bool
+
+
+def blocks_of(page: Path) -> List[Block]:
+    """The code blocks of a page, in order."""
+    found = []
+    for match in BLOCK.finditer(page.read_text(encoding='utf-8')):
+        note = match['note'] or ''
+        file = note[len('file: '):] if note.startswith('file: ') else None
+        found.append(
+            Block(match['kind'], match['text'], file,
+                  not note.startswith('not run: ')))
+    return found
+
+
+def commands_of(block: Block) -> List[str]:
+    """The commands of a bash block, continued lines joined."""
+    text = block.text.replace('\\\n', ' ')
+    return [
+        line for line in map(str.strip, text.splitlines())
+        if line and not line.startswith('#')
+    ]
+
+
+def forget_runs() -> None:
+    """Let the next runner of this process begin anew."""
+    from mmengine.logging import MessageHub, MMLogger
+    from mmengine.registry import DefaultScope
+    from mmengine.visualization import Visualizer
+    for kind in (MessageHub, MMLogger, DefaultScope, Visualizer):
+        for instance in list(kind._instance_dict.values()):
+            for handler in getattr(instance, 'handlers', []):
+                handler.close()
+        kind._instance_dict.clear()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, cityscapes):
+    """A user's folder: two tiny configs, and weights of both."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, width in (('student', 4), ('teacher', 8)):
+        cfg = segmentation_config(
+            cityscapes, 'none', model=segmentor(width)['model'])
+        cfg.pop('work_dir')
+        cfg.dump(f'{name}.py')
+        network = build_network(cfg, name)
+        torch.save(dict(state_dict=network.state_dict()), f'{name}.pth')
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        path = getattr(sys.modules[name], '__file__', None) or ''
+        if path.startswith(str(tmp_path)):
+            del sys.modules[name]
+    from mmkd.registry import DISTILLERS
+    DISTILLERS.module_dict.pop('FitNet', None)
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run the blocks of a page in order, in a user's folder."""
+    names: dict = {}
+    for block in blocks_of(page):
+        if not block.runs or block.kind not in ('python', 'bash'):
+            continue
+        if block.kind == 'bash':
+            for command in commands_of(block):
+                match = TOOL.fullmatch(command)
+                assert match and match['tool'] in TOOLS, (
+                    f'{page.name}: say why this is not run: {command}')
+                forget_runs()
+                getattr(cli, match['tool'])(shlex.split(match[2]))
+        elif block.file is None:
+            exec(compile(block.text, str(page), 'exec'), names)
+        else:
+            (folder / block.file).write_text(block.text, encoding='utf-8')
+            if '_base_' in block.text:
+                check_config(folder / block.file)
+            else:
+                check_module(block.file)
+
+
+def check_config(path: Path) -> None:
+    """Read a config, and build its model without weights."""
+    config = Config.fromfile(path)
+    model = config.model.to_dict()
+    model.pop('type')
+    for teacher in model['teachers'].values():
+        teacher['ckpt'] = 'random'
+    model['student'] = dict(
+        default_scope=config.default_scope, model=model['student'])
+    DistillationModel(**model, dry_run_size=(64, 64))
+
+
+def check_module(name: str) -> None:
+    """Import a file, and call the tests that it holds."""
+    importlib.invalidate_caches()
+    module = importlib.import_module(Path(name).stem)
+    for key, function in list(vars(module).items()):
+        if key.startswith('test_'):
+            function()
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda page: page.stem)
+def test_page_runs(page, folder):
+    run_page(page, folder)
+    missing = [
+        path for path in WRITTEN.get(page.stem, [])
+        if not (folder / path).is_file()
+    ]
+    assert missing == []
+
+
+@pytest.mark.parametrize('page', METHODS, ids=lambda page: page.stem)
+def test_distillers_of_a_method_page(page):
+    """Its blocks are parts of configs: ``distillers=dict(...)``."""
+    found = 0
+    for block in blocks_of(page):
+        if block.kind != 'python' or not block.runs:
+            continue
+        for node in ast.parse(block.text).body:
+            assert isinstance(node, ast.Assign), block.text
+            names: dict = {}
+            exec(compile(ast.Module([node], []), str(page), 'exec'), names)
+            DistillationModel(
+                segmentor(4),
+                dict(teacher=dict(cfg=segmentor(8), ckpt='random')),
+                names['distillers'],
+                dry_run_size=(32, 64))
+            found += 1
+    assert found
+
+
+@pytest.mark.parametrize(
+    'page', TEXTS, ids=lambda page: f'{page.parent.name}-{page.stem}')
+def test_what_a_page_names_is_there(page):
+    text = page.read_text(encoding='utf-8')
+    prose = BLOCK.sub('', text)
+    links = re.findall(r'\]\(([^)#\s]+)(#[^)\s]*)?\)', prose)
+    missing = [
+        link for link, _ in links
+        if not link.startswith('http') and not link.endswith('demo.png')
+        and not (page.parent / link).exists()
+    ]
+    named = re.findall(
+        r'`((?:mmkd|tools|tests|configs|benchmarks|docs)/[\w./-]*\w/?)`',
+        prose)
+    missing += [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+    anchors = [(link, anchor) for link, anchor in re.findall(
+        r'\]\(([\w./-]*\.md)?(#[^)\s]+)\)', prose) if anchor]
+    for link, anchor in anchors:
+        target = (page.parent /
+                  link if link else page).read_text(encoding='utf-8')
+        headings = [
+            re.sub(r'[^\w\- ]', '', h.lower()).replace(' ', '-')
+            for h in re.findall(r'^#+ (.*)$', target, re.M)
+        ]
+        assert anchor[1:] in headings, (link, anchor)
+
+
+def test_tests_that_the_architecture_names_exist():
+    page = (DOCS / 'architecture.md').read_text(encoding='utf-8')
+    named = set(re.findall(r'`(test_\w+)`', page))
+    exist = {
+        name
+        for path in (ROOT / 'tests').rglob('test_*.py')
+        for name in re.findall(r'^ *def (test_\w+)', path.read_text(), re.M)
+    }
+    assert len(named) > 20
+    assert named <= exist, named - exist
+
+
+def test_messages_that_a_page_quotes(folder):
+    """The refusals in the table are what mmkd says."""
+    from mmkd.errors import MMKDError
+
+    def refusal(distiller: dict, **teacher) -> str:
+        teacher = {**dict(cfg='teacher.py', ckpt='teacher.pth'), **teacher}
+        with pytest.raises(MMKDError) as caught:
+            DistillationModel('student.py', dict(teacher=teacher),
+                              dict(own=distiller))
+        return str(caught.value)
+
+    said = [
+        refusal(dict(type='BPKD', student='decode_head.conv_sge')),
+        refusal(dict(type='CWD', student='decode_head')),
+        refusal(dict(type='BPKD', lamda_edge=1)),
+        refusal(dict(type='BPKD'), cfg=segmentor(8, 7), ckpt='random'),
+        refusal(dict(type='BPKD'), ckpt='nowhere.pth'),
+        refusal(dict(type='BPKD'), cfg=segmentor(8, 7)),
+        refusal(dict(type='CWD', place='stages', student='backbone[3]')),
+    ]
+    quoted = [
+        "has no module 'decode_head.conv_sge'",
+        'Tap a module inside of it, such as decode_head.conv_seg',
+        "has no argument 'lamda_edge'. Did you mean lambda_edge",
+        'compares logits class by class, but the student has 19 channels',
+        'there is no checkpoint',
+        "does not fit teacher 'teacher'",
+        'has 1 level(s) in the student (backbone[3]) but 4 in the teacher',
+    ]
+    page = (DOCS / 'distil_your_own_pair.md').read_text(encoding='utf-8')
+    for message, part in zip(said, quoted):
+        assert part in message
+        assert part in page
