@@ -481,6 +481,9 @@ class Setup:
             raise SetupError(f'MMKD_MMCV is {choice!r}; say cpu or cuda')
         if choice == 'cpu':
             return 'cpu'
+        devices = ('/dev/nvidiactl', '/dev/dxg')
+        if not choice and not any(map(os.path.exists, devices)):
+            return 'cpu'
         code = ('import subprocess as s, torch\n'
                 'from torch.utils.cpp_extension import CUDA_HOME as h\n'
                 'v = s.run([h + "/bin/nvcc", "--version"], text=True, '
