@@ -50,5 +50,5 @@ PRESETS: Dict[str, Preset] = {
     'tiny': Preset(4, 2, 2, 2, height=64, width=128),
     'quick': Preset(36, 4, 12, 2),
     'small': Preset(60, 12, 18, 4),
-    'bench': Preset(160, 24, 48, 6),
+    'bench': Preset(110, 18, 36, 6),
 }
