@@ -31,6 +31,20 @@ def clean_process():
     torch.set_default_dtype(torch.float32)
 
 
+@pytest.fixture(scope='session', autouse=True)
+def fast_runners():
+    """Leave out what costs a runner seconds and changes nothing: laying out
+    the text of the config, which it does five times, and asking compilers
+    for their versions."""
+    from mmengine.config import config
+    from mmengine.runner import runner
+    patch = pytest.MonkeyPatch()
+    patch.setattr(config, 'FormatCode', lambda text, **_: (text, False))
+    patch.setattr(runner, 'collect_env', dict)
+    yield
+    patch.undo()
+
+
 @pytest.fixture(scope='session')
 def cityscapes(tmp_path_factory):
     """A few learnable pictures in the format of Cityscapes."""

@@ -128,8 +128,14 @@ class DistillationRunner(Runner):
                resume_param_scheduler: bool = True,
                map_location: Optional[Union[str, Callable]] = 'cpu') -> None:
         """Resume; see :class:`~mmengine.runner.Runner`."""
-        super().resume(filename, resume_optimizer, resume_param_scheduler,
-                       map_location or 'cpu')
+        try:
+            super().resume(filename, resume_optimizer, resume_param_scheduler,
+                           map_location or 'cpu')
+        except KeyError as error:
+            raise CheckpointError(
+                f'{filename} is no checkpoint of a run to resume (it has no '
+                f'{error}); `load_from` without `resume` starts from its '
+                'weights') from error
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any,
                         **kwargs: Any) -> None:

@@ -44,6 +44,7 @@ def segmentation_config(data_root: str,
                 data_prefix=dict(
                     img_path=f'leftImg8bit/{split}',
                     seg_map_path=f'gtFine/{split}'),
+                serialize_data=False,
                 pipeline=[*load, *flip,
                           dict(type='PackSegInputs')]))
 

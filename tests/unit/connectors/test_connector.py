@@ -29,9 +29,12 @@ def test_dict():
     assert 'in_channels' not in cfg
 
 
-@pytest.mark.parametrize('cfg', ['conv', 3, dict(type='NoConnector'),
-                                 dict(kernel_size=3),
-                                 dict(type='ConvConnector', kernel=3)])
+@pytest.mark.parametrize('cfg', [
+    'conv', 3,
+    dict(type='NoConnector'),
+    dict(kernel_size=3),
+    dict(type='ConvConnector', kernel=3)
+])
 def test_wrong(cfg):
     with pytest.raises(ConfigError, match='connector'):
         build_connector(cfg, 4, 6)

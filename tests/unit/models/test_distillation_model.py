@@ -92,8 +92,7 @@ def test_distillation_moves_the_student():
     assert model.student.backbone.conv1 is not None
     stem = next(model.student.backbone.parameters())
     assert stem.grad.abs().sum() > 0
-    assert all(p.grad is None
-               for p in model.student.decode_head.parameters())
+    assert all(p.grad is None for p in model.student.decode_head.parameters())
 
 
 def test_equal_tensors_give_zero():
@@ -175,8 +174,10 @@ def test_teacher_ends_at_its_deepest_tap():
 
 def test_one_forward_serves_all_distillers():
     model = build(
-        dict(a=dict(type='LogitsKD'), b=dict(type='BPKD'),
-             c=dict(STAGES, teacher='backbone[2]')))
+        dict(
+            a=dict(type='LogitsKD'),
+            b=dict(type='BPKD'),
+            c=dict(STAGES, teacher='backbone[2]')))
     student = count_calls(model.student.backbone)
     teacher = count_calls(model.teachers['teacher'].network.backbone)
     losses(model)
@@ -239,8 +240,7 @@ def test_no_tensor_outlives_the_step(with_gc):
         plain.parse_losses(plain(**batch, mode='loss'))[0].backward()
 
     model = build(
-        dict(
-            bpkd=dict(type='BPKD'), cwd=dict(STAGES, teacher='backbone[2]')))
+        dict(bpkd=dict(type='BPKD'), cwd=dict(STAGES, teacher='backbone[2]')))
     assert kept(model, lambda: train_step(model)) <= kept(plain, plain_step)
 
 
@@ -254,8 +254,9 @@ def test_student_alone_outside_of_training():
             assert mine[0].seg_logits.data.equal(plain[0].seg_logits.data)
         prepared = model.data_preprocessor(batch)
         assert set(prepared) == {'inputs', 'data_samples'}
-        assert model(**prepared, mode='tensor').equal(
-            model.student(**prepared, mode='tensor'))
+        assert model(
+            **prepared,
+            mode='tensor').equal(model.student(**prepared, mode='tensor'))
     assert not calls
 
 
@@ -272,16 +273,15 @@ def test_overwritten_taps_are_copied():
     module = dict(model.student.named_modules())[norm]
     module.register_forward_hook(lambda m, i, o: values.append(o.clone()))
     batch = model.data_preprocessor(segmentation_batch(), True)
-    _, tensors = model._run_student(dict(model.distillers),
-                                    batch['inputs'], batch['data_samples'])
+    _, tensors = model._run_student(
+        dict(model.distillers), batch['inputs'], batch['data_samples'])
     tap = model.distillers['cwd'].student_taps['stages'][0]
     assert tensors[tap][0].equal(values[0]) and values[0].min() < 0
 
 
 def test_refusing_the_copy_is_an_error():
     tap = dict(module='backbone.layer3.0.bn1', copy=False)
-    model = build(
-        dict(cwd=dict(STAGES, student=tap, teacher='backbone[2]')))
+    model = build(dict(cwd=dict(STAGES, student=tap, teacher='backbone[2]')))
     with pytest.raises(TapError, match='written into by a later layer'):
         losses(model)
 
@@ -305,8 +305,8 @@ def test_student_that_writes_into_its_input():
         return network
 
     for student, teacher in ((writes(4), segmentor(8)),
-                             (segmentor(4), writes(8)),
-                             (writes(4), writes(8))):
+                             (segmentor(4), writes(8)), (writes(4),
+                                                         writes(8))):
         model = build(
             dict(kd=dict(type='LogitsKD')), student,
             dict(teacher=dict(cfg=teacher, ckpt='random')))
@@ -326,8 +326,7 @@ def test_shared_head_of_a_detector():
         build(
             dict(
                 cwd=dict(
-                    type='CWD',
-                    student='bbox_head.retina_cls',
+                    type='CWD', student='bbox_head.retina_cls',
                     teacher=shared)),
             detector(),
             teachers,
@@ -346,8 +345,8 @@ def test_shared_head_of_a_detector():
 
 
 @pytest.mark.parametrize('student, teacher, taps, batch', [
-    (segmentor(), detector(8), ('backbone[1:4]', 'neck[0:3]'),
-     segmentation_batch),
+    (segmentor(), detector(8),
+     ('backbone[1:4]', 'neck[0:3]'), segmentation_batch),
     (detector(), segmentor(8), ('neck[0]', 'backbone[1]'), detection_batch),
     (detector(), detector(8, channels=16), ('neck', 'neck'), detection_batch),
     (detector(), detector(8, channels=16), (None, None), detection_batch),
@@ -386,8 +385,7 @@ def test_several_teachers():
     model = build(
         dict(
             kd=dict(type='LogitsKD', teacher='big:decode_head.conv_seg'),
-            cwd=dict(
-                STAGES, student='backbone[1]', teacher='boxes:neck[0]')),
+            cwd=dict(STAGES, student='backbone[1]', teacher='boxes:neck[0]')),
         teachers=teachers,
         dry_run_size=(64, 64))
     log = train_step(model)
@@ -468,12 +466,18 @@ def test_deepcopy_shares_the_teacher():
 
 
 def test_pickle():
-    model = build(dict(kd=dict(type='BPKD'), cwd=dict(
-        STAGES, student='backbone[1:3]', teacher='backbone[1:3]')))
+    model = build(
+        dict(
+            kd=dict(type='BPKD'),
+            cwd=dict(STAGES, student='backbone[1:3]',
+                     teacher='backbone[1:3]')))
     twin = pickle.loads(pickle.dumps(model))
     model.eval(), twin.eval()
     first, second = losses(model), losses(twin)
-    assert {k: float(v) for k, v in first.items()} == {
+    assert {
+        k: float(v)
+        for k, v in first.items()
+    } == {
         k: float(v)
         for k, v in second.items()
     }
@@ -633,8 +637,7 @@ def test_preprocessor_outside_of_the_model():
     built = build(
         student=dict(model, _scope_='mmseg'), data_preprocessor=outside)
     assert built.student.data_preprocessor.mean.flatten()[0] == 123.675
-    whole = dict(
-        default_scope='mmseg', model=model, data_preprocessor=outside)
+    whole = dict(default_scope='mmseg', model=model, data_preprocessor=outside)
     assert build(student=whole).student.data_preprocessor.pad_val == 0
 
 
@@ -686,11 +689,11 @@ def test_looking_leaves_the_student_as_it_is():
     (dict(distillers=dict(a=dict(type='CWD', place='neck'))),
      "no standard place for 'neck'.*list_taps"),
     (dict(teachers=dict()), "which teacher is meant.*none"),
-    (dict(teachers=dict(t=dict(cfg=segmentor(num_classes=7), ckpt='random'),
-                        ), distillers=dict(a=dict(type='CWD'))),
+    (dict(
+        teachers=dict(t=dict(cfg=segmentor(num_classes=7), ckpt='random'), ),
+        distillers=dict(a=dict(type='CWD'))),
      "distiller 'a': CWD compares logits.*19 channels.*7"),
-    (dict(distillers=dict(a=dict(
-        type='CWD', place='stages', connector=None))),
+    (dict(distillers=dict(a=dict(type='CWD', place='stages', connector=None))),
      "distiller 'a': the student has 4 channels.*connector='auto'"),
 ])
 def test_config_errors(kwargs, message):

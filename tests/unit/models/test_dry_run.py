@@ -21,9 +21,10 @@ def run(network, *taps, modes=('loss', 'tensor'), **kwargs):
 def test_shapes(cfg):
     network = build_network(cfg, 'x')
     found, (stages, one) = run(network, 'backbone', 'backbone[1]')
-    assert [spec.shape for spec in found.specs[stages]] == [
-        (1, 4, 16, 24), (1, 8, 8, 12), (1, 16, 4, 6), (1, 32, 2, 3)
-    ]
+    assert [spec.shape for spec in found.specs[stages]] == [(1, 4, 16, 24),
+                                                            (1, 8, 8, 12),
+                                                            (1, 16, 4, 6),
+                                                            (1, 32, 2, 3)]
     assert [spec.stride for spec in found.specs[stages]] == [4, 8, 16, 32]
     assert found.specs[one][0].path == 'backbone[1]'
     assert found.specs[stages][1].path == 'backbone[1]'

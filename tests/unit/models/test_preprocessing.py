@@ -133,8 +133,9 @@ def test_training_alone_serves_teachers():
 def test_norm():
     network = build_network(segmentor(**OTHER), 'x')
     norm = ImageNorm.of(network.data_preprocessor)
-    assert norm == ImageNorm((103.53000, 116.28, 123.675), (1., 2., 3.)) or (
-        norm.std == (1., 2., 3.) and not norm.flip_channels)
+    assert norm == ImageNorm(
+        (103.53000, 116.28, 123.675),
+        (1., 2., 3.)) or (norm.std == (1., 2., 3.) and not norm.flip_channels)
     assert ImageNorm.of(None) is None
     assert ImageNorm.of(torch.nn.Identity()) is None
 

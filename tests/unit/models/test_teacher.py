@@ -59,11 +59,12 @@ def test_errors(kwargs, error, message):
 def test_weights_of_another_network(tmp_path):
     file = save(tmp_path / 'w.pth', build_network(segmentor(8), 'x'))
     with pytest.raises(
-            CheckpointError, match=r'w.pth does not fit teacher .t.: .*in '
+            CheckpointError,
+            match=r'w.pth does not fit teacher .t.: .*in '
             r'the file and .* in the config'):
         Teacher(segmentor(), file, name='t')
-    file = save(
-        tmp_path / 'c.pth', build_network(segmentor(num_classes=5), 'x'))
+    file = save(tmp_path / 'c.pth',
+                build_network(segmentor(num_classes=5), 'x'))
     with pytest.raises(CheckpointError, match='trained on other classes'):
         Teacher(segmentor(), file)
     file = save(tmp_path / 'b.pth', build_network(segmentor(), 'x').backbone)

@@ -31,9 +31,8 @@ class Net(nn.Module):
 
 def hooks(network):
     return [
-        module for module in network.modules()
-        if module._forward_hooks or module._forward_pre_hooks
-        or module._backward_hooks
+        module for module in network.modules() if module._forward_hooks
+        or module._forward_pre_hooks or module._backward_hooks
     ]
 
 
@@ -135,7 +134,9 @@ def test_overwritten():
 def test_ends_with_the_last_tap():
     network = Net()
     catcher, (tap, other) = catch(
-        network, dict(module='shared', calls='all'), 'stem@input',
+        network,
+        dict(module='shared', calls='all'),
+        'stem@input',
         counts=[2, 1])
     assert len(catcher.take()[tap]) == 2
     assert network.ran == [] and not hooks(network)

@@ -13,8 +13,8 @@ from mmkd.taps import Tap, TapSpec
     ('backbone[:2]', ('backbone', (slice(None, 2), ), 'output', None)),
     ('a.0.b[1][x]', ('a.0.b', (1, 'x'), 'output', None)),
     ("head['cls'][0]", ('head', ('cls', 0), 'output', None)),
-    ('decode_head.conv_seg@input', ('decode_head.conv_seg', (), 'input',
-                                    None)),
+    ('decode_head.conv_seg@input', ('decode_head.conv_seg',
+                                    (), 'input', None)),
     ('assistant:neck[2]', ('neck', (2, ), 'output', 'assistant')),
     ('big:a.b[0]@input', ('a.b', (0, ), 'input', 'big')),
 ])

@@ -71,11 +71,11 @@ def test_legacy_pickle_with_code(tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize('names', [
-    ('__init__', ), ('__init__', '__globals__'), ('_set_default_statistics', ),
-    ('__class__', ), ('mean', '__globals__'), ('register_statistics', ),
-    ('statistics', )
-])
+@pytest.mark.parametrize('names', [('__init__', ), ('__init__', '__globals__'),
+                                   ('_set_default_statistics', ),
+                                   ('__class__', ), ('mean', '__globals__'),
+                                   ('register_statistics', ),
+                                   ('statistics', )])
 def test_getattr_leads_nowhere(tmp_path, names):
     path = tmp_path / 'gadget.pth'
     torch.save(dict(state_dict={}, meta=Chain(*names)), path)
@@ -161,9 +161,10 @@ def test_safetensors(tmp_path):
 
 @pytest.mark.parametrize('wrap', [
     lambda s: s, lambda s: dict(state_dict=s), lambda s: dict(model=s),
-    lambda s: {f'module.{k}': v
-               for k, v in s.items()},
-    lambda s: dict(state_dict={
+    lambda s: {
+        f'module.{k}': v
+        for k, v in s.items()
+    }, lambda s: dict(state_dict={
         **s, 'distill.cwd.x': torch.zeros(1)
     })
 ])
@@ -173,8 +174,9 @@ def test_where_the_weights_lie(tmp_path, wrap):
     assert set(read_checkpoint(str(path)).state_dict) == {'a', 'b'}
 
 
-@pytest.mark.parametrize('content', [dict(state_dict={}), [1, 2], 'text', 3,
-                                     dict(meta=dict(a=1))])
+@pytest.mark.parametrize(
+    'content', [dict(state_dict={}), [1, 2], 'text', 3,
+                dict(meta=dict(a=1))])
 def test_no_weights(tmp_path, content):
     path = tmp_path / 'w.pth'
     torch.save(content, path)
@@ -182,10 +184,10 @@ def test_no_weights(tmp_path, content):
         read_checkpoint(str(path))
 
 
-@pytest.mark.parametrize('meta', [
-    dict(dataset_meta=dict(classes=('a', 'b'))),
-    dict(CLASSES=['a', 'b'])
-])
+@pytest.mark.parametrize(
+    'meta',
+    [dict(dataset_meta=dict(classes=('a', 'b'))),
+     dict(CLASSES=['a', 'b'])])
 def test_classes(meta):
     assert Checkpoint({}, meta).classes == ['a', 'b']
 
@@ -204,5 +206,4 @@ def test_load_weights():
     with pytest.raises(CheckpointError, match='matches no weight'):
         load_weights(network, Checkpoint(dict(x=key)), strict=False)
     with pytest.raises(CheckpointError, match=r'does not fit.*\(3,\).*\(19,'):
-        load_weights(network,
-                     Checkpoint(dict(given, **{key: torch.ones(3)})))
+        load_weights(network, Checkpoint(dict(given, **{key: torch.ones(3)})))

@@ -1,0 +1,198 @@
+import logging
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd import apis
+from mmkd.engine.hooks import SelfCheckHook
+from mmkd.engine.hooks.self_check_hook import _own_pipeline
+from mmkd.errors import ConfigError
+from mmkd.testing import distillation_config, segmentation_config, segmentor
+from mmkd.utils.rng import preserve_rng
+
+STAGES = dict(
+    type='CWD', place='stages', student='backbone[2]', teacher='backbone[2]')
+
+
+def large(**kwargs):
+    """A teacher that can learn: an output stride of 8."""
+    cfg = segmentor(8, dropout_ratio=0, **kwargs)
+    cfg['model']['backbone'].update(
+        strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    return cfg
+
+
+@pytest.fixture
+def messages(monkeypatch):
+    """What the hook logs, by level."""
+    found = {logging.INFO: [], logging.WARNING: []}
+
+    def log(message, logger=None, level=logging.INFO):
+        found[level].append(message)
+
+    monkeypatch.setattr('mmkd.engine.hooks.self_check_hook.print_log', log)
+    return found
+
+
+@pytest.fixture(scope='module')
+def trained(cityscapes, tmp_path_factory):
+    """Checkpoint of a teacher that has learnt the pictures."""
+    folder = tmp_path_factory.mktemp('teacher')
+    cfg = segmentation_config(
+        cityscapes,
+        str(folder),
+        large()['model'],
+        max_iters=40,
+        train_dataloader__batch_size=4,
+        optim_wrapper__optimizer__lr=0.1)
+    with preserve_rng():
+        apis.train(cfg)
+    return f'{folder}/iter_40.pth'
+
+
+def check(cityscapes, tmp_path, teacher, distillers=None, **kwargs):
+    cfg = segmentation_config(cityscapes, str(tmp_path), max_iters=1)
+    teacher = {'cfg': large(), **teacher}
+    distillers = distillers or dict(cwd=STAGES)
+    cfg = distillation_config(cfg, distillers, dict(teacher=teacher))
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    hook = SelfCheckHook(**kwargs)
+    hook.before_train(runner)
+    return runner, hook
+
+
+def test_trained_teacher(trained, cityscapes, tmp_path, messages):
+    runner, hook = check(
+        cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0, 1e9))
+    assert not messages[logging.WARNING]
+    found = hook.report['teacher teacher']
+    assert found['ok'] and found['loss'] < 0.8 * found['blank']
+    table = messages[logging.INFO][-1]
+    assert 'cwd.loss' in table and 'gradient' in table
+    assert hook.report['cwd.loss']['gradient'] > 0
+
+
+def test_random_teacher(cityscapes, tmp_path, messages):
+    check(cityscapes, tmp_path, dict(ckpt='random'), gradient_band=(0, 1e9))
+    assert len(messages[logging.WARNING]) == 1
+    assert "'teacher' does not seem to do its job" in messages[
+        logging.WARNING][0]
+
+
+def test_wrong_normalisation(trained, cityscapes, tmp_path, messages):
+    wrong = large(mean=[0.] * 3, std=[1.] * 3, bgr_to_rgb=False)
+    check(
+        cityscapes,
+        tmp_path,
+        dict(ckpt=trained, cfg=wrong),
+        gradient_band=(0, 1e9))
+    assert 'normalisation' in messages[logging.WARNING][0]
+
+
+def test_gradient_out_of_band(trained, cityscapes, tmp_path, messages):
+    check(cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0., 1e-9))
+    assert 'the gradient of cwd.loss at its taps' in messages[
+        logging.WARNING][0]
+
+
+def test_no_gradient_reaches_the_student(cityscapes, tmp_path, messages):
+    cfg = segmentor()['model']
+    cfg['backbone']['frozen_stages'] = 4
+    plain = segmentation_config(cityscapes, str(tmp_path), cfg)
+    cfg = distillation_config(plain, dict(cwd=STAGES))
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    SelfCheckHook().before_train(runner)
+    assert any('gives the student no gradient' in text
+               for text in messages[logging.WARNING])
+
+
+def other_classes(trained, tmp_path):
+    content = torch.load(trained, weights_only=False)
+    classes = list(content['meta']['dataset_meta']['classes'])
+    classes[1] = 'pavement'
+    content['meta']['dataset_meta']['classes'] = classes
+    torch.save(content, tmp_path / 'other.pth')
+    return dict(ckpt=str(tmp_path / 'other.pth'))
+
+
+def test_other_classes(trained, cityscapes, tmp_path, messages):
+    teacher = other_classes(trained, tmp_path)
+    with pytest.raises(
+            ConfigError, match="other classes.*'sidewalk' here, 'pavement'"):
+        check(cityscapes, tmp_path, teacher, dict(kd=dict(type='LogitsKD')))
+    # Features do not care, but the user should know.
+    check(cityscapes, tmp_path, teacher, gradient_band=(0, 1e9))
+    assert 'other classes' in messages[logging.WARNING][0]
+
+
+def test_nothing_changes(trained, cityscapes, tmp_path, messages):
+    connector = dict(type='ConvConnector', norm_cfg=dict(type='BN'))
+    cfg = segmentation_config(cityscapes, str(tmp_path), max_iters=1)
+    cfg = distillation_config(
+        cfg, dict(cwd=dict(STAGES, connector=connector), b=dict(type='BPKD')),
+        dict(teacher=dict(cfg=large(), ckpt=trained)))
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    model = runner.model.train()
+    teacher = model.teachers['teacher'].network
+    before = {
+        **{
+            k: v.clone()
+            for k, v in model.state_dict().items()
+        },
+        **{
+            f't.{k}': v.clone()
+            for k, v in teacher.state_dict().items()
+        }
+    }
+    transforms = runner.train_dataloader.dataset.pipeline.transforms
+    transforms[0].seen = seen = []
+    model.student.seen = []
+    model.student.register_forward_hook(lambda m, *_: m.seen.append(1))
+    state = torch.get_rng_state()
+    SelfCheckHook().before_train(runner)
+    assert torch.get_rng_state().equal(state)
+    after = {
+        **model.state_dict(),
+        **{
+            f't.{k}': v
+            for k, v in teacher.state_dict().items()
+        }
+    }
+    assert list(after) == list(before)
+    assert all(value.equal(after[key]) for key, value in before.items())
+    assert all(p.grad is None for p in model.parameters())
+    assert not seen and not model.student.seen
+    assert model.training and not teacher.training
+
+
+def test_resumed_and_plain_runs_are_left_alone(cityscapes, tmp_path):
+    hook = SelfCheckHook()
+    plain = segmentation_config(cityscapes, str(tmp_path), max_iters=1)
+    runner = apis.build_runner(Config(plain.to_dict()))
+    hook.before_train(runner)
+    runner, _ = check(cityscapes, tmp_path, dict(ckpt='random'))
+    runner.train_loop._iter = 1
+    hook.before_train(runner)
+    assert not hook.report
+    with pytest.raises(ConfigError, match='num_batches'):
+        SelfCheckHook(num_batches=0)
+
+
+def test_own_pipeline():
+
+    class Data:
+
+        def __init__(self, **kwargs):
+            self.__dict__.update(kwargs)
+
+    inner = Data(pipeline=[[]], images=[1])
+    for wrapped in (Data(dataset=inner), Data(datasets=[inner])):
+        copied = _own_pipeline(wrapped)
+        part = copied.datasets[0] if hasattr(copied,
+                                             'datasets') else copied.dataset
+        part.pipeline[0].append(1)
+        assert inner.pipeline == [[]] and part.images is inner.images
