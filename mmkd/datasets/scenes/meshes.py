@@ -1,12 +1,13 @@
 """Triangle meshes with everything that sensors need to know of a face."""
+import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-_BOX_VERTS = np.array(
-    [[x, y, z] for z in (-.5, .5) for y in (-.5, .5) for x in (-.5, .5)])
+_BOX_VERTS = np.array([[x, y, z] for z in (-.5, .5) for y in (-.5, .5)
+                       for x in (-.5, .5)])
 _BOX_FACES = np.array([[0, 2, 3], [0, 3, 1], [4, 5, 7], [4, 7, 6], [0, 1, 5],
                        [0, 5, 4], [2, 6, 7], [2, 7, 3], [0, 4, 6], [0, 6, 2],
                        [1, 3, 7], [1, 7, 5]])
@@ -81,8 +82,8 @@ def concat(meshes: Sequence[Mesh]) -> Mesh:
         f.name: np.concatenate([getattr(m, f.name) for m in meshes])
         for f in fields(Mesh) if f.name != 'faces'
     }
-    faces = np.concatenate(
-        [m.faces + o for m, o in zip(meshes, offsets)]).astype(np.int32)
+    faces = np.concatenate([m.faces + o
+                            for m, o in zip(meshes, offsets)]).astype(np.int32)
     return Mesh(faces=faces, **parts)
 
 
@@ -95,16 +96,21 @@ def planar_uv(corners: np.ndarray) -> np.ndarray:
     Returns:
         np.ndarray: (F, 3, 2), metres.
     """
+    p, q = (corners[:, 1] - corners[:, 0]).T, (corners[:, 2] - corners[:, 0]).T
     normal = np.abs(
-        np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]))
+        np.stack([
+            p[1] * q[2] - p[2] * q[1], p[2] * q[0] - p[0] * q[2],
+            p[0] * q[1] - p[1] * q[0]
+        ], 1))
     axis = normal.argmax(1)
     first = np.where(axis == 0, 1, 0)
     second = np.where(axis == 2, 1, 2)
     rows = np.arange(len(corners))[:, None]
     cols = np.arange(3)[None]
-    return np.stack(
-        [corners[rows, cols, first[:, None]],
-         corners[rows, cols, second[:, None]]], -1)
+    return np.stack([
+        corners[rows, cols, first[:, None]], corners[rows, cols, second[:,
+                                                                        None]]
+    ], -1)
 
 
 class MeshBuilder:
@@ -117,6 +123,7 @@ class MeshBuilder:
 
     def __init__(self, label: int = 0) -> None:
         self.label = label
+        self._raw: List[tuple] = []
         self._parts: List[Mesh] = []
 
     def add(self,
@@ -140,27 +147,16 @@ class MeshBuilder:
                 along the dominant axis.
             label (int, optional): Defaults to the builder's.
         """
-        vertices = np.asarray(vertices, np.float32)
-        faces = np.asarray(faces, np.int32)
-        n = len(faces)
-        if uv is None:
-            uv = planar_uv(vertices[faces])
-        self._parts.append(
-            Mesh(
-                vertices, faces,
-                np.asarray(uv, np.float32).reshape(n, 3, 2),
-                np.full(n, material, np.uint8),
-                np.ascontiguousarray(
-                    np.broadcast_to(np.asarray(color, np.float32), (n, 3))),
-                np.ascontiguousarray(
-                    np.broadcast_to(np.asarray(param, np.float32), (n, 4))),
-                np.full(n, self.label if label is None else label, np.uint8)))
+        self._raw.append((vertices, faces, material, color, param, uv,
+                          self.label if label is None else label))
 
     def merge(self, mesh: Mesh) -> None:
         """Adds a finished mesh as it is."""
         self._parts.append(mesh)
 
-    def quad(self, points: Sequence, uv: Optional[Sequence] = None,
+    def quad(self,
+             points: Sequence,
+             uv: Optional[Sequence] = None,
              **kwargs) -> None:
         """A flat quadrilateral.
 
@@ -195,8 +191,9 @@ class MeshBuilder:
         v[upper, 1] *= top[1]
         if yaw:
             c, s = np.cos(yaw), np.sin(yaw)
-            v = np.stack([c * v[:, 0] - s * v[:, 1],
-                          s * v[:, 0] + c * v[:, 1], v[:, 2]], 1)
+            v = np.stack([
+                c * v[:, 0] - s * v[:, 1], s * v[:, 0] + c * v[:, 1], v[:, 2]
+            ], 1)
         self.add(v + np.asarray(center), _BOX_FACES, **kwargs)
 
     def tube(self,
@@ -219,16 +216,19 @@ class MeshBuilder:
         """
         start, end = np.asarray(start, float), np.asarray(end, float)
         radius_end = radius if radius_end is None else radius_end
-        axis = end - start
-        length = np.sqrt((axis**2).sum())
-        axis = axis / max(length, 1e-9)
-        helper = np.array([0., 0., 1.]) if abs(axis[2]) < .9 else \
-            np.array([1., 0., 0.])
-        e1 = np.cross(axis, helper)
-        e1 /= np.sqrt((e1**2).sum())
-        e2 = np.cross(axis, e1)
+        x, y, z = (end - start).tolist()
+        length = max(math.sqrt(x * x + y * y + z * z), 1e-9)
+        x, y, z = x / length, y / length, z / length
+        if abs(z) < .9:
+            flat = math.hypot(x, y)
+            e1 = (y / flat, -x / flat, 0.)
+        else:
+            flat = math.hypot(y, z)
+            e1 = (0., z / flat, -y / flat)
+        e2 = (y * e1[2] - z * e1[1], z * e1[0] - x * e1[2],
+              x * e1[1] - y * e1[0])
         cs, faces = _ring(sides, caps)
-        ring = cs[:, :1] * e1 + cs[:, 1:] * e2
+        ring = cs[:, :1] * np.array(e1) + cs[:, 1:] * np.array(e2)
         v = np.concatenate([
             start + radius * ring, end + radius_end * ring, start[None],
             end[None]
@@ -287,11 +287,10 @@ class MeshBuilder:
                 color=np.concatenate([cols[sel]] * 2),
                 **kwargs)
         if caps:
-            fan = np.stack([
-                np.zeros(k - 2, int),
-                np.arange(1, k - 1),
-                np.arange(2, k)
-            ], 1)
+            fan = np.stack(
+                [np.zeros(k - 2, int),
+                 np.arange(1, k - 1),
+                 np.arange(2, k)], 1)
             for row, off in ((0, 0), (n - 2, (n - 1) * k)):
                 self.add(
                     v,
@@ -300,15 +299,51 @@ class MeshBuilder:
                     color=colors[row, 0],
                     **kwargs)
 
+    def _pack(self) -> Mesh:
+        """The primitives added so far, as arrays."""
+        verts, faces, mats, cols, params, uvs, labels = zip(*self._raw)
+        verts = [np.asarray(v, np.float32) for v in verts]
+        faces = [np.asarray(f, np.int32) for f in faces]
+        n_v = np.array([len(v) for v in verts])
+        n_f = np.array([len(f) for f in faces])
+        offsets = np.repeat(np.cumsum(n_v) - n_v, n_f)
+        vertices = np.concatenate(verts)
+        faces = (np.concatenate(faces) + offsets[:, None]).astype(np.int32)
+        uv = planar_uv(vertices[faces]).astype(np.float32)
+        starts = np.cumsum(n_f) - n_f
+        for i, coords in enumerate(uvs):
+            if coords is not None:
+                uv[starts[i]:starts[i] + n_f[i]] = coords
+
+        def spread(values, width):
+            rows = np.zeros((len(n_f), width), np.float32)
+            full = []
+            for i, value in enumerate(values):
+                value = np.asarray(value, np.float32)
+                if value.ndim == 1:
+                    rows[i] = value
+                else:
+                    full.append((i, value))
+            out = np.repeat(rows, n_f, 0)
+            for i, value in full:
+                out[starts[i]:starts[i] + n_f[i]] = value
+            return out
+
+        return Mesh(vertices, faces, uv,
+                    np.repeat(np.array(mats, np.uint8), n_f), spread(cols, 3),
+                    spread(params, 4),
+                    np.repeat(np.array(labels, np.uint8), n_f))
+
     def build(self) -> Mesh:
         """The mesh of all that was added."""
-        if not self._parts:
+        parts = ([self._pack()] if self._raw else []) + self._parts
+        if not parts:
             return Mesh(
                 np.zeros((0, 3), np.float32), np.zeros((0, 3), np.int32),
                 np.zeros((0, 3, 2), np.float32), np.zeros(0, np.uint8),
                 np.zeros((0, 3), np.float32), np.zeros((0, 4), np.float32),
                 np.zeros(0, np.uint8))
-        return concat(self._parts)
+        return parts[0] if len(parts) == 1 else concat(parts)
 
 
 @lru_cache(maxsize=None)
@@ -323,8 +358,10 @@ def _ring(sides: int, caps: bool) -> Tuple[np.ndarray, np.ndarray]:
     ]
     if caps:
         c0, c1 = np.full(sides, 2 * sides), np.full(sides, 2 * sides + 1)
-        faces += [np.stack([j, i, c0], 1),
-                  np.stack([i + sides, j + sides, c1], 1)]
+        faces += [
+            np.stack([j, i, c0], 1),
+            np.stack([i + sides, j + sides, c1], 1)
+        ]
     return np.stack([np.cos(a), np.sin(a)], 1), np.concatenate(faces)
 
 
