@@ -134,6 +134,7 @@ class Run:
             try:
                 for line in process.stdout:
                     file.write(line)
+                    file.flush()
                     progress.update(line)
                     tail = (tail + [line.strip()])[-5:]
             except BaseException:
