@@ -137,14 +137,16 @@ class Tap:
         Raises:
             ConfigError: If there is no such module; names the nearest ones.
         """
-        modules = dict(network.named_modules())
-        if self.module not in modules:
-            hint = did_you_mean(self.module, modules)
+        try:
+            # Not `named_modules()`: this is asked at every step.
+            return network.get_submodule(self.module)
+        except AttributeError:
+            hint = did_you_mean(self.module,
+                                [path for path, _ in network.named_modules()])
             raise ConfigError(
                 f'{name} ({type(network).__name__}) has no module '
                 f'{self.module!r}. {hint} `tools/list_taps.py` lists all '
-                'that can be tapped.')
-        return modules[self.module]
+                'that can be tapped.') from None
 
     def select(self, value: Any) -> List[Tensor]:
         """The tensors of the tap in what a module took or gave.
