@@ -211,11 +211,11 @@ class StreetBuilder:
     def _claim(self, boxes: np.ndarray) -> None:
         self._boxes = np.concatenate([self._boxes, boxes[None]])
 
-    def _spot(self, s: float, d: float, yaw: float, l: float,
-              w: float) -> np.ndarray:
+    def _spot(self, s: float, d: float, yaw: float, length: float,
+              width: float) -> np.ndarray:
         """A standing rectangle as a track (T, 5)."""
         x, y = self.to_world(s, d)
-        box = np.array([x, y, self.heading(s) + yaw, l, w])
+        box = np.array([x, y, self.heading(s) + yaw, length, width])
         return np.broadcast_to(box, (len(self.times), 5))
 
     def put(self, mesh: Mesh, s: float, d: float, yaw: float = 0.,
@@ -1030,8 +1030,8 @@ class StreetBuilder:
         return yaw + (0. if direction > 0 else np.pi)
 
     def _cross_traffic(self) -> None:
-        """Vehicles that wait in, or drive along, the crossing streets."""
-        r, t = self.rng, self.times
+        """Vehicles that wait, or are parked, in the crossing streets."""
+        r = self.rng
         for s, w in self.crossings:
             for sign in (-1, 1):
                 # Towards the main street; keeps to the right.
