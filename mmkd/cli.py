@@ -26,8 +26,9 @@ def run(main: Callable[[], Optional[int]]) -> None:
         print(f'error: {text}', file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print('interrupted; --resume goes on from the last checkpoint',
-              file=sys.stderr)
+        print(
+            'interrupted; --resume goes on from the last checkpoint',
+            file=sys.stderr)
         sys.exit(130)
 
 
@@ -117,7 +118,12 @@ def test(argv: Argv = None) -> None:
     if args.out:
         from mmengine.fileio import dump
         os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-        dump({k: float(v) for k, v in metrics.items()}, args.out, file_format='json')
+        dump({
+            k: float(v)
+            for k, v in metrics.items()
+        },
+             args.out,
+             file_format='json')
 
 
 def export_student(argv: Argv = None) -> None:
@@ -213,6 +219,11 @@ def distill(argv: Argv = None) -> None:
     print(f'wrote {path}:\n')
     with open(path, encoding='utf-8') as file:
         print(file.read())
+    # The runner writes the whole config beside the short one, not over it.
+    cfg = Config(
+        cfg.to_dict(),
+        cfg_text=cfg.text,
+        filename=osp.join(args.work_dir, f'{name}_full.py'))
     cfg = _run_config(args, cfg, name)
     if args.config_only:
         from mmkd.models import DistillationModel
@@ -231,6 +242,5 @@ def _scope(name: Optional[str]):
     from contextlib import nullcontext
 
     from mmengine.registry import DefaultScope
-    return DefaultScope.overwrite_default_scope(name) if name else nullcontext(
-    )
-
+    return DefaultScope.overwrite_default_scope(
+        name) if name else nullcontext()

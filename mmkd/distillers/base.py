@@ -14,8 +14,8 @@ from mmkd.distillers.schedule import (Progress, WeightLike, WeightSchedule,
 from mmkd.errors import ConfigError
 from mmkd.taps import Tap, TapLike, TapSpec
 
-TapsLike = Union[TapLike, Sequence[TapLike], Mapping[str, Union[
-    TapLike, Sequence[TapLike]]], None]
+TapsLike = Union[TapLike, Sequence[TapLike],
+                 Mapping[str, Union[TapLike, Sequence[TapLike]]], None]
 
 
 @dataclass
@@ -240,7 +240,27 @@ class Distiller(BaseModule):
             device (torch.device): Where the zeros shall be.
         """
         zero = torch.zeros((), device=device)
-        for parameter in self.parameters():
-            if parameter.requires_grad:
-                zero = zero + parameter.flatten()[:0].sum()
+        own = [p for p in self.parameters() if p.requires_grad]
+        if own:
+            zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+class _AttachedZero(torch.autograd.Function):
+    """A zero that has parameters in its graph and gives them no gradient.
+
+    A gradient of zeros would do for distributed training, but would let
+    weight decay and momentum move what idles, and would take part in the norm
+    that the student's gradient is clipped by, whose last bit depends on how
+    many numbers are summed.
+    """
+
+    @staticmethod
+    def forward(ctx, zero: Tensor, *parameters: Tensor) -> Tensor:
+        """Return the zero."""
+        return zero.clone()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[None, ...]:
+        """Return no gradient."""
+        return (None, ) * len(ctx.needs_input_grad)

@@ -60,7 +60,9 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
         from mmseg.structures import SegDataSample
         labels = torch.zeros((1, height, width), dtype=torch.long)
         sample = SegDataSample(
-            metainfo=meta, gt_sem_seg=PixelData(data=labels))
+            metainfo=meta,
+            gt_sem_seg=PixelData(data=labels),
+            gt_edge_map=PixelData(data=labels.clone()))
     elif library == 'mmdet':
         from mmdet.structures import DetDataSample
         from mmdet.structures.mask import BitmapMasks
@@ -195,9 +197,6 @@ def dry_run(network: nn.Module,
         try:
             with untouched(network, training), catcher:
                 network(batch['inputs'], batch.get('data_samples'), mode=mode)
-            result.overwritten = catcher.overwritten
-            result.counts = catcher.fired
-            caught = catcher.take(check_overwritten=False)
         except TapError:
             raise
         except Exception as error:
@@ -208,7 +207,13 @@ def dry_run(network: nn.Module,
                 f'{name} ({type(network).__name__}) does not run on a '
                 f'{size[0]}x{size[1]} image: {type(error).__name__}: '
                 f'{str(error)[:200]}; `dry_run_size` sets another size')
-            continue
+            if mode != modes[-1] or not all(
+                    tap.calls == 'one' and catcher.fired[tap] for tap in taps):
+                continue
+            # All taps lie in front of what fails.
+        result.overwritten = catcher.overwritten
+        result.counts = catcher.fired
+        caught = catcher.take(check_overwritten=False)
         for tap, tensors in caught.items():
             levels = len(tensors) > 1
             result.specs[tap] = [
@@ -269,7 +274,7 @@ def trace(network: nn.Module,
             raise ConfigError(
                 f'{name} ({type(network).__name__}) does not run on a '
                 f'{size[0]}x{size[1]} image: {type(failure).__name__}: '
-                f'{str(failure)[:200]}')
+                f'{str(failure)[:200]}; choose another size')
     finally:
         for handle in handles:
             handle.remove()

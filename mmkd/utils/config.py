@@ -12,6 +12,7 @@ from mmkd.errors import ConfigError
 
 ConfigLike = Union[str, dict, Config]
 
+
 def read_config(cfg: ConfigLike) -> Config:
     """Read a config given as ``pkg::path``, as a file or as a dict.
 
@@ -26,7 +27,7 @@ def read_config(cfg: ConfigLike) -> Config:
         ConfigError: If it cannot be found or read.
     """
     if isinstance(cfg, Config):
-        return Config(cfg.to_dict(), filename=cfg.filename)
+        return Config(cfg.to_dict(), cfg_text=cfg.text, filename=cfg.filename)
     if isinstance(cfg, dict):
         cfg = ConfigDict(cfg).to_dict()
         return Config(cfg if 'model' in cfg else dict(model=cfg))
@@ -57,8 +58,8 @@ def official_weights(cfg: str) -> str:
     root, path = _packaged_file(cfg)
     for index in load(osp.join(root, 'model-index.yml'))['Import']:
         for model in load(osp.join(root, index)).get('Models', []):
-            if osp.join(root, model.get('Config', '')) == path and model.get(
-                    'Weights'):
+            if osp.join(root, model.get('Config',
+                                        '')) == path and model.get('Weights'):
                 return model['Weights']
     raise ConfigError(f'{cfg.split("::")[0]} publishes no weights for {cfg}; '
                       'train it, and give the file as ckpt')

@@ -94,6 +94,10 @@ def test_loss_that_fails_is_no_obstacle():
     network.loss = fail
     found, (tap, ) = run(network, 'backbone[3]')
     assert found.specs[tap][0].channels == 32
+    # Nor is a head that fails behind the last tap.
+    network.decode_head.forward = fail
+    found, (tap, ) = run(network, 'backbone[3]')
+    assert found.specs[tap][0].channels == 32
     network._forward = fail
     with pytest.raises(
             ConfigError, match='does not run on a 64x96.*no loss today'):

@@ -1,0 +1,414 @@
+"""The commands, as a user calls them."""
+import json
+import os
+import os.path as osp
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd import apis, cli
+from mmkd.models.network import build_network
+from mmkd.testing import (distillation_config, segmentation_batch,
+                          segmentation_config, segmentor)
+
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+STAGES = dict(
+    type='CWD', place='stages', student='backbone[2]', teacher='backbone[2]')
+
+
+def environment():
+    path = os.environ.get('PYTHONPATH', '')
+    return dict(os.environ, PYTHONPATH=f'{ROOT}:{path}', PYTHON=sys.executable)
+
+
+def command(*args, **kwargs):
+    return subprocess.run([str(a) for a in args],
+                          env=environment(),
+                          capture_output=True,
+                          text=True,
+                          timeout=300,
+                          **kwargs)
+
+
+@pytest.fixture(scope='module')
+def files(cityscapes, tmp_path_factory):
+    """Configs of student, teacher and distillation, and teacher weights."""
+    folder = tmp_path_factory.mktemp('files')
+    plain = segmentation_config(cityscapes, str(folder / 'work'))
+    plain.pop('work_dir')
+    plain.dump(str(folder / 'student.py'))
+    Config(segmentor(8)).dump(str(folder / 'teacher.py'))
+    teacher = build_network(segmentor(8), 'teacher')
+    torch.save(
+        dict(state_dict=teacher.state_dict()), str(folder / 'teacher.pth'))
+    cfg = distillation_config(
+        plain, dict(cwd=STAGES),
+        dict(
+            teacher=dict(
+                cfg=str(folder / 'teacher.py'),
+                ckpt=str(folder / 'teacher.pth'))))
+    cfg.custom_hooks = [dict(type='EMAHook', momentum=0.3)]
+    cfg.dump(str(folder / 'distil.py'))
+    return folder
+
+
+@pytest.fixture(scope='module')
+def trained(files):
+    """Work folder of a run by ``tools/train.py``."""
+    work = files / 'trained'
+    cli.train([str(files / 'distil.py'), '--work-dir', str(work)])
+    return work
+
+
+def failure(capsys, tool, *args):
+    """What a failing tool prints: one line, and status 2."""
+    with pytest.raises(SystemExit) as stop:
+        cli.run(lambda: tool([str(arg) for arg in args]))
+    assert stop.value.code == 2
+    lines = [
+        line for line in capsys.readouterr().err.splitlines()
+        if not ('arn' in line and ('.py:' in line or 'warn(' in line))
+    ]
+    message = lines[-1]
+    assert message.startswith('error: ') and len(message) < 700
+    assert not any('Traceback' in line for line in lines)
+    return message
+
+
+def test_train_test_and_export(files, trained, tmp_path, capsys):
+    assert (trained / 'iter_4.pth').is_file()
+    checkpoint = str(trained / 'iter_4.pth')
+    out = str(tmp_path / 'metrics.json')
+    work = ['--work-dir', str(tmp_path)]
+    cli.test([str(files / 'distil.py'), checkpoint, '--out', out, *work])
+    with open(out, encoding='utf-8') as file:
+        distilled = json.load(file)
+    assert 0 <= distilled['mIoU'] <= 100
+    cli.export_student([str(files / 'distil.py'), checkpoint])
+    weights, config = (
+        str(trained / 'export' / f'student.{kind}') for kind in ('pth', 'py'))
+    assert weights in capsys.readouterr().out
+    # The export and the checkpoint of the run, each by either config.
+    for cfg in (config, str(files / 'distil.py'), str(files / 'student.py')):
+        for file in (weights, checkpoint):
+            cli.test([cfg, file, '--out', out, *work])
+            with open(out, encoding='utf-8') as file:
+                assert json.load(file)['mIoU'] == distilled['mIoU']
+
+
+def test_library_runs_the_export(files, trained, tmp_path):
+    """mmseg's own tool and loader, which know nothing of mmkd."""
+    out = tmp_path / 'export'
+    checkpoint = str(trained / 'iter_4.pth')
+    cli.export_student(
+        [str(files / 'distil.py'), checkpoint, '--out-dir',
+         str(out)])
+    text = (out / 'student.py').read_text()
+    assert 'mmkd' not in text and 'teacher' not in text
+    code = '''
+import sys, torch
+from mmengine.config import Config
+from mmengine.runner import load_checkpoint
+from mmseg.registry import MODELS
+from mmseg.utils import register_all_modules
+register_all_modules()
+cfg, weights, batch, out = sys.argv[1:]
+model = MODELS.build(Config.fromfile(cfg).model).eval()
+load_checkpoint(model, weights, strict=True, map_location='cpu')
+with torch.no_grad():
+    logits = model(torch.load(batch), mode='tensor')
+assert not any(name.split('.')[0] == 'mmkd' for name in sys.modules)
+torch.save(logits, out)
+'''
+    cfg = Config.fromfile(str(files / 'distil.py'))
+    cfg.work_dir = str(tmp_path)
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    model = runner.model.eval()
+    model.load_state_dict(
+        torch.load(checkpoint, weights_only=False)['state_dict'])
+    batch = model.data_preprocessor(segmentation_batch(), False)
+    torch.save(batch['inputs'], tmp_path / 'batch.pth')
+    with torch.no_grad():
+        expected = model(batch['inputs'], mode='tensor')
+    done = command(sys.executable, '-c', code, out / 'student.py',
+                   out / 'student.pth', tmp_path / 'batch.pth',
+                   tmp_path / 'logits.pth')
+    assert done.returncode == 0, done.stderr
+    assert torch.load(tmp_path / 'logits.pth').equal(expected)
+
+    import mmseg
+    tool = osp.join(osp.dirname(mmseg.__file__), '.mim', 'tools', 'test.py')
+    done = command(
+        sys.executable,
+        tool,
+        out / 'student.py',
+        out / 'student.pth',
+        '--work-dir',
+        tmp_path / 'work',
+        cwd=str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    metrics, = tmp_path.glob('work/*/*.json')
+    assert 'mIoU' in metrics.read_text()
+
+
+@pytest.mark.parametrize('kind', ['pth', 'safetensors'])
+def test_raw_and_averaged_weights(files, trained, tmp_path, kind):
+    from mmkd.utils.checkpoint import read_checkpoint
+    checkpoint = str(trained / 'iter_4.pth')
+    content = torch.load(checkpoint, weights_only=False)
+    # As in mmengine, the trained weights lie where averages were.
+    sources = dict(
+        ema=content['state_dict'],
+        raw={
+            k[7:]: v
+            for k, v in content['ema_state_dict'].items()
+            if k.startswith('module.')
+        })
+    for which, expected in sources.items():
+        args = [f'--{which}', '--out-dir', str(tmp_path / which)]
+        args += ['--safetensors'] if kind == 'safetensors' else []
+        cli.export_student([str(files / 'distil.py'), checkpoint, *args])
+        state = read_checkpoint(str(tmp_path / which /
+                                    f'student.{kind}')).state_dict
+        assert not any(key.startswith('distill') for key in state)
+        for key, value in state.items():
+            assert value.equal(expected[key]), key
+
+
+def test_export_of_what_is_not_there(files, trained, tmp_path, capsys):
+    exported = apis.export_student(
+        str(files / 'distil.py'), str(trained / 'iter_4.pth'),
+        str(tmp_path))[0]
+    for which in ('--ema', '--raw'):
+        message = failure(capsys, cli.export_student, files / 'distil.py',
+                          exported, which)
+        assert f'leave {which} out' in message
+    message = failure(capsys, cli.export_student, files / 'distil.py',
+                      files / 'teacher.pth')
+    assert 'does not fit the student' in message
+
+
+def test_killed_and_resumed(files, tmp_path):
+    """SIGKILL at any moment; the run goes on from its last checkpoint."""
+    args = [
+        sys.executable, f'{ROOT}/tools/train.py', files / 'distil.py',
+        '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2000',
+        'train_cfg.val_interval=9999', 'default_hooks.checkpoint.interval=1',
+        'default_hooks.checkpoint.max_keep_ckpts=1', 'log_level=INFO'
+    ]
+    with open(tmp_path / 'log', 'w', encoding='utf-8') as log:
+        process = subprocess.Popen([str(a) for a in args],
+                                   env=environment(),
+                                   stdout=log,
+                                   stderr=log)
+        try:
+            deadline = time.time() + 240
+            while time.time() < deadline and process.poll() is None:
+                if (tmp_path / 'iter_3.pth').exists():
+                    break
+                time.sleep(0.02)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    assert process.returncode == -signal.SIGKILL, (tmp_path /
+                                                   'log').read_text()[-2000:]
+    from mmkd.engine.runner import last_checkpoint
+    last = last_checkpoint(str(tmp_path))
+    done = torch.load(last, weights_only=False)['meta']['iter']
+    assert done >= 2
+    cfg = Config.fromfile(str(files / 'distil.py'))
+    cfg.work_dir, cfg.resume = str(tmp_path), True
+    cfg.train_cfg.max_iters = done + 2
+    cfg.default_hooks.checkpoint.interval = 1
+    runner = apis.train(cfg)
+    assert runner.iter == done + 2
+    history = runner.message_hub.log_scalars['train/loss']._log_history
+    assert len(history) == done + 2
+
+
+def test_resume_by_command(files, trained, tmp_path):
+    work = tmp_path / 'again'
+    cli.train([
+        str(files / 'distil.py'), '--work-dir',
+        str(work), '--resume',
+        str(trained / 'iter_4.pth'), '--amp', '--cfg-options',
+        'train_cfg.max_iters=6', 'default_hooks.checkpoint.interval=6'
+    ])
+    assert (work / 'iter_6.pth').is_file()
+    cli.train([
+        str(files / 'distil.py'), '--work-dir',
+        str(work), '--resume', '--cfg-options', 'train_cfg.max_iters=7',
+        'default_hooks.checkpoint.interval=7'
+    ])
+    content = torch.load(work / 'iter_7.pth', weights_only=False)
+    assert content['meta']['iter'] == 7
+
+
+def test_list_taps(files, capsys):
+    cli.list_taps([str(files / 'distil.py'), '--size', '32', '64'])
+    text = capsys.readouterr().out
+    student, teacher = text.split('teacher: ')
+    assert student.startswith('student: ')
+    for line in ('decode_head.conv_seg', "standard place 'logits'",
+                 '(1, 32, 1, 2)'):
+        assert line in student
+    assert 'backbone.layer4' in teacher and '(1, 64, 1, 2)' in teacher
+    cli.list_taps([
+        str(files / 'student.py'), '--size', '32', '64', '--depth', '1',
+        '--match', 'backbone'
+    ])
+    text = capsys.readouterr().out
+    assert 'student: 1 places' in text and 'layer1' not in text
+
+
+def test_distill(files, tmp_path, capsys):
+    args = [
+        str(files / 'student.py'), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth')
+    ]
+    cli.distill([
+        *args, '--method', 'logits_kd', '--method-options', 'tau=2.0',
+        'loss_weight=3', '--config-only', '--work-dir',
+        str(tmp_path / 'a')
+    ])
+    text = capsys.readouterr().out
+    assert "dict(type='LogitsKD', tau=2.0, loss_weight=3)" in text
+    assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
+    assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
+    cli.distill([*args, '--work-dir', str(tmp_path / 'b')])
+    config = tmp_path / 'b' / 'bpkd_teacher_student.py'
+    assert (tmp_path / 'b' / 'iter_4.pth').is_file()
+    assert len(config.read_text().splitlines()) <= 15
+    assert (tmp_path / 'b' / 'bpkd_teacher_student_full.py').is_file()
+    # What it wrote is an ordinary config.
+    cli.test([
+        str(config),
+        str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
+        str(tmp_path)
+    ])
+
+
+def test_messages(files, tmp_path, capsys):
+    """One line that says what to write instead."""
+
+    def train(*options):
+        return failure(capsys, cli.train, files / 'distil.py', '--work-dir',
+                       tmp_path / 'w', '--cfg-options', *options)
+
+    distiller, teacher = 'model.distillers.cwd', 'model.teachers.teacher'
+    message = train(f'{distiller}.student=backbnoe')
+    assert "no module 'backbnoe'. Did you mean backbone" in message
+    assert 'list_taps.py' in message
+    message = train(f'{distiller}.student=decode_head')
+    assert 'never fired' in message and 'decode_head.conv_seg' in message
+    message = train(f'{distiller}.taw=3')
+    assert "no argument 'taw'. Did you mean tau" in message
+    message = train(f'{distiller}.type=CDW')
+    assert "no method 'CDW'" in message and 'CWD' in message
+    message = train(f'{teacher}.ckpt=/nowhere/t.pth')
+    assert 'there is no checkpoint /nowhere/t.pth' in message
+    cut = tmp_path / 'cut.pth'
+    whole = (files / 'teacher.pth').read_bytes()
+    cut.write_bytes(whole[:len(whole) // 2])
+    message = train(f'{teacher}.ckpt={cut}')
+    assert 'cut.pth' in message and 'truncated' in message
+    five = tmp_path / 'five.pth'
+    network = build_network(segmentor(8, num_classes=5), 'x')
+    torch.save(network.state_dict(), five)
+    message = train(f'{teacher}.ckpt={five}')
+    assert 'five.pth' in message and 'trained on other classes' in message
+
+    class Code:
+
+        def __reduce__(self):
+            return os.system, (f'touch {tmp_path}/mark', )
+
+    torch.save(dict(state_dict={}, meta=Code()), tmp_path / 'evil.pth')
+    message = train(f'{teacher}.ckpt={tmp_path}/evil.pth')
+    assert 'evil.pth' in message and 'posix.system' in message
+    assert not (tmp_path / 'mark').exists()
+    assert 'iter_1.pth' not in os.listdir(tmp_path)
+    message = failure(capsys, cli.train, tmp_path / 'none.py')
+    assert 'there is no config file' in message
+    message = failure(capsys, cli.distill, files / 'student.py', '--teacher',
+                      files / 'teacher.py', '--teacher-ckpt', '/gone.pth')
+    assert 'there is no checkpoint /gone.pth' in message
+    message = failure(capsys, cli.distill, files / 'student.py', '--teacher',
+                      files / 'teacher.py', '--teacher-ckpt',
+                      files / 'teacher.pth', '--method', 'bpdk')
+    assert "no method 'bpdk'" in message and 'BPKD' in message
+    message = failure(capsys, cli.test, files / 'distil.py',
+                      files / 'teacher.pth', '--work-dir', tmp_path)
+    assert 'does not fit the student' in message
+
+
+def test_script_ends_with_a_message(files):
+    """The script itself, once: no trace, status 2."""
+    done = command(sys.executable, f'{ROOT}/tools/train.py',
+                   files / 'distil.py', '--cfg-options',
+                   'model.teachers.teacher.ckpt=/gone.pth', '--work-dir',
+                   files / 'w')
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1] == (
+        'error: there is no checkpoint /gone.pth')
+    assert 'Traceback' not in done.stderr
+
+
+def test_two_processes(files, tmp_path):
+    """DDP without looking for unused parameters: a connector that idles at
+    first, and weights that agree in the end."""
+    config = tmp_path / 'ddp.py'
+    config.write_text(f'''
+_base_ = {str(files / 'distil.py')!r}
+find_unused_parameters = False
+custom_hooks = [dict(type='WeightsOfRank', _scope_='mmengine')]
+custom_imports = dict(imports=['weights_of_rank'])
+train_cfg = dict(max_iters=4)
+model = dict(distillers=dict(cwd=dict(
+    connector=dict(type='ConvConnector', norm_cfg=dict(type='BN')),
+    loss_weight=dict(value=5., begin=2))))
+''')
+    (tmp_path / 'weights_of_rank.py').write_text(f'''
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class WeightsOfRank(Hook):
+
+    def after_train(self, runner):
+        model = runner.model
+        torch.save(
+            dict(wrapper=type(model).__name__,
+                 unused=model.find_unused_parameters,
+                 parameters=dict(model.module.named_parameters())),
+            {str(tmp_path)!r} + f'/rank{{get_rank()}}.pth')
+''')
+    env = environment()
+    env['PYTHONPATH'] += f':{tmp_path}'
+    done = subprocess.run([
+        'bash', f'{ROOT}/tools/dist_train.sh',
+        str(config), '2', '--work-dir',
+        str(tmp_path / 'work')
+    ],
+                          env=dict(env, PORT=str(29000 + os.getpid() % 900)),
+                          capture_output=True,
+                          text=True,
+                          timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    first, second = (
+        torch.load(tmp_path / f'rank{rank}.pth', weights_only=False)
+        for rank in (0, 1))
+    assert first['wrapper'] == 'MMDistributedDataParallel'
+    assert first['unused'] is False
+    for name, value in first['parameters'].items():
+        assert value.equal(second['parameters'][name]), name
+    assert (tmp_path / 'work' / 'iter_4.pth').is_file()
