@@ -129,11 +129,11 @@ class DistillationModel(BaseModel):
             with DefaultScope.overwrite_default_scope('mmkd'):
                 cls = DISTILLERS.get(kind)
             if cls is None:
-                hint = did_you_mean(kind, DISTILLERS.module_dict)
+                known = sorted(DISTILLERS.module_dict)
+                hint = did_you_mean(kind, known)
                 raise ConfigError(
                     f'distiller {name!r}: there is no method {kind!r}. '
-                    f'{hint} Known: {", ".join(sorted(DISTILLERS.module_dict))}'
-                )
+                    f'{hint} Known: {", ".join(known)}')
         else:
             cls = kind
         arguments = {k: v for k, v in distiller.items() if k != 'type'}
