@@ -1,0 +1,275 @@
+"""The driving scenes: formats, truth, determinism, resuming, refusals."""
+import contextlib
+import glob
+import hashlib
+import io
+import json
+import os
+import os.path as osp
+
+import cv2
+import numpy as np
+import pytest
+
+from mmkd.datasets.scenes import generate as generate_module
+from mmkd.datasets.scenes.generate import class_shares, generate, make_frames
+from mmkd.datasets.scenes.labels import CLASSES, LABEL_IDS, THINGS
+from mmkd.datasets.scenes.presets import CITIES, PRESETS, SPLITS, Preset
+from mmkd.datasets.scenes.world import Frame
+from mmkd.datasets.scenes.writers import CityscapesWriter, CocoWriter
+from mmkd.errors import ConfigError
+
+SMALL = Preset(2, 1, 1, 1, height=48, width=96)
+
+
+def digests(root):
+    found = {}
+    for base, _, files in os.walk(root):
+        for name in files:
+            path = osp.join(base, name)
+            with open(path, 'rb') as file:
+                found[osp.relpath(path, root)] = hashlib.sha256(
+                    file.read()).hexdigest()
+    return found
+
+
+@pytest.fixture(scope='module')
+def scenes(tmp_path_factory):
+    root = str(tmp_path_factory.mktemp('scenes') / 'data')
+    PRESETS['test'] = SMALL
+    try:
+        generate('test', root, workers=1)
+        yield root
+    finally:
+        del PRESETS['test']
+
+
+def pairs(root, split='*'):
+    for path in sorted(
+            glob.glob(f'{root}/leftImg8bit/{split}/*/*_leftImg8bit.png')):
+        yield path, path.replace('leftImg8bit', 'gtFine', 1).replace(
+            '_leftImg8bit.png', '_gtFine_%s.png')
+
+
+def test_layout_sizes_and_labels(scenes):
+    found = list(pairs(scenes))
+    assert len(found) == 4
+    valid = set(LABEL_IDS.values())
+    for image, truth in found:
+        assert cv2.imread(image).shape == (48, 96, 3)
+        labels = cv2.imread(truth % 'labelIds', cv2.IMREAD_UNCHANGED)
+        train = cv2.imread(truth % 'labelTrainIds', cv2.IMREAD_UNCHANGED)
+        instances = cv2.imread(truth % 'instanceIds', cv2.IMREAD_UNCHANGED)
+        assert labels.shape == train.shape == instances.shape == (48, 96)
+        assert instances.dtype == np.uint16
+        assert set(np.unique(labels)) <= valid
+        assert set(np.unique(train)) <= {*range(19), 255}
+        whole = instances >= 1000
+        assert (instances[whole] // 1000 == labels[whole]).all()
+        assert (instances[~whole] == labels[~whole]).all()
+        assert (train == 0).mean() > 0.05  # there is a road
+    assert osp.isfile(osp.join(scenes, 'contact_sheet.png'))
+
+
+def test_pictures_are_pictures(scenes):
+    for image, _ in pairs(scenes):
+        grey = cv2.imread(image, cv2.IMREAD_GRAYSCALE).astype(float)
+        assert 10 < grey.mean() < 245
+        assert grey.std() > 10
+
+
+def test_splits_share_no_city():
+    cities = [city for split in SPLITS for city in CITIES[split]]
+    assert len(cities) == len(set(cities))
+
+
+def test_statistics_add_up(scenes):
+    for shares in class_shares(scenes).values():
+        assert list(shares) == list(CLASSES)
+        assert sum(shares.values()) == pytest.approx(1)
+
+
+def test_same_bytes_for_workers_and_after_an_interruption(
+        scenes, tmp_path, monkeypatch):
+    root = str(tmp_path / 'again')
+    make = generate_module._make_scene
+    done = []
+
+    def stops(job):
+        if done:
+            raise KeyboardInterrupt
+        done.append(job)
+        make(job)
+
+    monkeypatch.setattr(generate_module, '_make_scene', stops)
+    with pytest.raises(KeyboardInterrupt):
+        generate('test', root, workers=1)
+    monkeypatch.undo()
+    stamp = os.stat(glob.glob(f'{root}/leftImg8bit/*/*/*.png')[0]).st_mtime_ns
+    generate('test', root, workers=2)
+    first = sorted(glob.glob(f'{root}/leftImg8bit/*/*/*.png'))
+    assert stamp in [os.stat(path).st_mtime_ns for path in first]
+    assert digests(root) == digests(scenes)
+
+
+def test_seed_changes_the_streets():
+    one = make_frames(SMALL, 0, 'test', 0)[0]
+    other = make_frames(SMALL, 1, 'test', 0)[0]
+    assert (one.label != other.label).mean() > 0.02
+    again = make_frames(SMALL, 0, 'test', 0)[0]
+    assert np.array_equal(one.image, again.image)
+    assert np.array_equal(one.depth, again.depth)
+
+
+def test_depth_label_and_instance_agree():
+    frame = make_frames(SMALL, 0, 'train', 0)[0]
+    sky = frame.label == LABEL_IDS['sky']
+    assert np.isinf(frame.depth[sky]).all()
+    assert np.isfinite(frame.depth[~sky]).all()
+    assert (frame.depth[~sky] > 0).all()
+    assert (frame.instance[sky] == 0).all()
+    # The road comes nearer towards the lower edge of the picture.
+    road = np.where(frame.label == LABEL_IDS['road'], frame.depth, np.nan)
+    rows = [np.nanmedian(r) for r in road if np.isfinite(r).sum() > 5]
+    assert len(rows) > 3 and rows[0] > rows[-1]
+
+
+@pytest.mark.parametrize('change, message', [
+    (dict(preset='huge'), 'no preset'),
+    (dict(formats=('coco', )), 'cityscapes'),
+    (dict(size=(4, 8)), '16 pixels'),
+    (dict(seed=1), 'other settings'),
+])
+def test_refusals_name_the_way_out(scenes, change, message):
+    arguments = dict(preset='test', root=scenes, workers=1)
+    with pytest.raises(ConfigError, match=message):
+        generate(**{**arguments, **change})
+
+
+def test_foreign_folder_is_left_alone(tmp_path):
+    (tmp_path / 'thesis.tex').write_text('years of work')
+    with pytest.raises(ConfigError, match='not empty'):
+        generate('tiny', str(tmp_path))
+
+
+def test_mmseg_reads_it_and_truth_scores_100(scenes):
+    import mmseg.datasets  # noqa: F401
+    from mmengine.registry import DefaultScope
+    from mmseg.evaluation import IoUMetric
+    from mmseg.registry import DATASETS
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        dataset = DATASETS.build(
+            dict(
+                type='CityscapesDataset',
+                data_root=scenes,
+                data_prefix=dict(
+                    img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
+                pipeline=[
+                    dict(type='LoadImageFromFile'),
+                    dict(type='LoadAnnotations'),
+                    dict(type='PackSegInputs')
+                ]))
+    assert len(dataset) == 2
+    metric = IoUMetric()
+    metric.dataset_meta = dataset.metainfo
+    for item in dataset:
+        truth = item['data_samples'].gt_sem_seg.data
+        sample = dict(
+            gt_sem_seg=dict(data=truth), pred_sem_seg=dict(data=truth.clone()))
+        metric.process({}, [sample])
+    assert metric.evaluate(len(dataset))['mIoU'] == 100
+
+
+def test_official_cityscapes_evaluation(scenes, tmp_path):
+    from cityscapesscripts.evaluation import evalPixelLevelSemanticLabeling
+    module = evalPixelLevelSemanticLabeling
+    truths = [truth % 'labelIds' for _, truth in pairs(scenes, 'train')]
+    module.args.evalInstLevelScore = True
+    module.args.JSONOutput = False
+    module.args.quiet = True
+    with contextlib.redirect_stdout(io.StringIO()):
+        found = module.evaluateImgLists(truths, truths, module.args)
+    assert found['averageScoreClasses'] == pytest.approx(1)
+
+
+def test_coco_truth_scores_one(scenes):
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+    path = f'{scenes}/annotations/instances_train.json'
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(path)
+        annotations = truth.loadAnns(truth.getAnnIds(iscrowd=False))
+        assert annotations
+        detections = truth.loadRes([
+            dict(
+                image_id=a['image_id'],
+                category_id=a['category_id'],
+                bbox=a['bbox'],
+                segmentation=a['segmentation'],
+                score=1.0) for a in annotations
+        ])
+        for kind in ('bbox', 'segm'):
+            evaluation = COCOeval(truth, detections, kind)
+            evaluation.evaluate()
+            evaluation.accumulate()
+            evaluation.summarize()
+            assert evaluation.stats[0] == pytest.approx(1)
+
+
+def test_mmdet_reads_the_coco_index(scenes):
+    from mmdet.datasets import CocoDataset
+    dataset = CocoDataset(
+        data_root=scenes,
+        ann_file='annotations/instances_train.json',
+        data_prefix=dict(img='leftImg8bit/'),
+        metainfo=dict(classes=THINGS),
+        pipeline=[])
+    assert len(dataset) == 2
+    info = dataset.get_data_info(0)
+    assert osp.isfile(info['img_path'])
+    assert all(i['bbox'][2] > i['bbox'][0] for i in info['instances'])
+
+
+def made_up_frame():
+    label = np.full((8, 12), LABEL_IDS['road'], np.uint8)
+    instance = np.zeros((8, 12), np.int32)
+    label[1:5, 1:5], instance[1:5, 1:5] = LABEL_IDS['car'], 7
+    # Three small cars that touch, one that stands alone, one too small.
+    for track, column in ((1, 6), (2, 7), (3, 8)):
+        label[1:3, column], instance[1:3, column] = LABEL_IDS['car'], track
+    label[5:7, 6:9], instance[5:7, 6:9] = LABEL_IDS['person'], 4
+    label[7, 11], instance[7, 11] = LABEL_IDS['person'], 5
+    return Frame('train', 'nowhere', 0, 0, 0., np.zeros((8, 12, 3), np.uint8),
+                 label, instance, np.ones((8, 12), np.float32), {})
+
+
+def test_coco_crowds_boxes_and_areas():
+    record = CocoWriter('').record(made_up_frame())
+    found = {(a['category_id'], a['iscrowd'], tuple(a['bbox']), a['area'])
+             for a in record['annotations']}
+    person, car = THINGS.index('person') + 1, THINGS.index('car') + 1
+    assert found == {(car, 0, (1, 1, 4, 4), 16), (car, 1, (6, 1, 3, 2), 6),
+                     (person, 0, (6, 5, 3, 2), 6)}
+
+
+def test_cityscapes_instances_are_numbered_by_class():
+    ids = CityscapesWriter('').instance_ids(made_up_frame())
+    assert sorted(np.unique(ids)) == [
+        LABEL_IDS['road'], 24000, 24001, 26000, 26001, 26002, 26003
+    ]
+
+
+def test_tool_makes_and_finishes(tmp_path, scenes):
+    import subprocess
+    import sys
+    root = osp.join(osp.dirname(__file__), *[os.pardir] * 4)
+    # The scenes of the fixture are whole, so the tool only has to finish.
+    manifest = json.load(open(f'{scenes}/scenes.json'))
+    assert manifest['preset'] == 'test' and manifest['seed'] == 0
+    done = subprocess.run(
+        [sys.executable, 'tools/make_scenes.py', '--preset', 'tiny', '--out',
+         scenes],
+        cwd=root, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert 'other settings' in done.stderr
+    assert 'Traceback' not in done.stderr
