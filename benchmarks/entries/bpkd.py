@@ -4,4 +4,4 @@ distilled = dict(
     config='configs/demo/'
     'bpkd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py')
 # With the learning rate that was best for the student alone.
-distilled_grid = {'model.distillers.bpkd.loss_weight': [0.1, 0.5]}
+distilled_grid = {'model.distillers.bpkd.loss_weight': [0.005, 0.03]}
