@@ -24,7 +24,7 @@ STUDENT = f'{CONFIGS}/deeplabv3plus_r18w8-d16_scenes.py'
 DISTILLED = f'{CONFIGS}/%s_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py'
 # Preset of the scenes, iterations of teacher and student.
 FULL = dict(preset='small', teacher=500, student=500)
-QUICK = dict(preset='small', teacher=110, student=110)
+QUICK = dict(preset='quick', teacher=90, student=90)
 
 
 def parse_args() -> argparse.Namespace:
@@ -50,7 +50,8 @@ def make_scenes(preset: str, root: str) -> None:
     subprocess.run([
         sys.executable, 'tools/make_scenes.py', '--preset', preset, '--out',
         root
-    ], check=True)
+    ],
+                   check=True)
 
 
 def complexity(config: str) -> tuple:
@@ -81,8 +82,8 @@ def table(runs: dict, metrics: dict, out: str) -> str:
             f'{run.minutes:.1f}'
         ])
     text = format_table([
-        'model', 'parameters (M)', 'multiply-adds (G)', 'mIoU',
-        'boundary IoU', 'training (min)'
+        'model', 'parameters (M)', 'multiply-adds (G)', 'mIoU', 'boundary IoU',
+        'training (min)'
     ], rows)
     with open(out, 'w', encoding='utf-8') as file:
         file.write(text + '\n')
@@ -92,12 +93,12 @@ def table(runs: dict, metrics: dict, out: str) -> str:
 def figure(runs: dict, root: str, out: str) -> None:
     """Pictures of the test street and learning curves."""
     from mmkd.visualization import draw_comparison, predict
-    images = sorted(
-        glob.glob(f'{root}/leftImg8bit/test/*/*_leftImg8bit.png'))
+    images = sorted(glob.glob(f'{root}/leftImg8bit/test/*/*_leftImg8bit.png'))
     images = images[::max(1, len(images) // 5)][:5]
     truths = [
-        path.replace('leftImg8bit/', 'gtFine/').replace(
-            '_leftImg8bit.png', '_gtFine_labelTrainIds.png')
+        path.replace('leftImg8bit/',
+                     'gtFine/').replace('_leftImg8bit.png',
+                                        '_gtFine_labelTrainIds.png')
         for path in images
     ]
     shown = {k: runs[k] for k in ('student alone', 'BPKD')}
@@ -175,8 +176,7 @@ def main() -> None:
     }
     ckpt = f'{work}/teacher/export/student.pth'
     if not osp.isfile(ckpt):
-        export_student(TEACHER, runs['teacher'].checkpoint,
-                       osp.dirname(ckpt))
+        export_student(TEACHER, runs['teacher'].checkpoint, osp.dirname(ckpt))
     step('3/5 the student: alone, with CWD, with BPKD')
     # Networks this small gain little from a second thread; two of them side
     # by side, with one each, take half the time.
