@@ -31,7 +31,7 @@ def command(*args, **kwargs):
                           env=environment(),
                           capture_output=True,
                           text=True,
-                          timeout=300,
+                          timeout=900,
                           **kwargs)
 
 
@@ -207,7 +207,7 @@ def test_killed_and_resumed(files, tmp_path):
                                    stdout=log,
                                    stderr=log)
         try:
-            deadline = time.time() + 240
+            deadline = time.time() + 900
             while time.time() < deadline and process.poll() is None:
                 if (tmp_path / 'iter_3.pth').exists():
                     break
@@ -402,7 +402,7 @@ class WeightsOfRank(Hook):
                           env=dict(env, PORT=str(29000 + os.getpid() % 900)),
                           capture_output=True,
                           text=True,
-                          timeout=300)
+                          timeout=900)
     assert done.returncode == 0, done.stderr[-3000:]
     first, second = (
         torch.load(tmp_path / f'rank{rank}.pth', weights_only=False)
