@@ -142,6 +142,7 @@ def main(argv=None) -> None:
     def distil(name: str, seed: int, options: dict) -> Run:
         return make(f'{args.method}_{name}', entry.distilled.config,
                     iters['student'], seed, {
+                        **entry.distilled.get('options', {}),
                         **options, 'model.teachers.teacher.ckpt': ckpt
                     }, 1)
 
