@@ -106,7 +106,8 @@ def main(argv=None) -> None:
         subprocess.run([
             sys.executable, 'tools/make_scenes.py', '--preset', preset,
             '--out', root
-        ], check=True)
+        ],
+                       check=True)
     data = {
         f'{split}_dataloader.dataset.data_root': root
         for split in ('train', 'val', 'test')
@@ -116,7 +117,11 @@ def main(argv=None) -> None:
         for part in ('teacher', 'student')
     }
 
-    def make(name: str, config: str, length: int, seed: int, options: dict,
+    def make(name: str,
+             config: str,
+             length: int,
+             seed: int,
+             options: dict,
              threads=None) -> Run:
         return Run(name, config, f'{work}/{name}', length, {
             **data, 'randomness.seed': seed,
@@ -140,11 +145,12 @@ def main(argv=None) -> None:
                     seed, options, 1)
 
     def distil(name: str, seed: int, options: dict) -> Run:
-        return make(f'{args.method}_{name}', entry.distilled.config,
-                    iters['student'], seed, {
-                        **entry.distilled.get('options', {}),
-                        **options, 'model.teachers.teacher.ckpt': ckpt
-                    }, 1)
+        return make(
+            f'{args.method}_{name}', entry.distilled.config, iters['student'],
+            seed, {
+                **entry.distilled.get('options', {}),
+                **options, 'model.teachers.teacher.ckpt': ckpt
+            }, 1)
 
     def tune(grid: dict, make_run, recipe: dict) -> dict:
         (key, values), = grid.items()
@@ -174,8 +180,10 @@ def main(argv=None) -> None:
     def collect(key: str) -> dict:
         return dict(
             teacher=teacher_scores[key],
-            **{part: [s[key] for s in found]
-               for part, found in scores.items()})
+            **{
+                part: [s[key] for s in found]
+                for part, found in scores.items()
+            })
 
     result = dict(
         method=args.method,
@@ -193,9 +201,10 @@ def main(argv=None) -> None:
                 collect(entry.boundary_metric), entry.boundary_metric)),
         tuned=dict(student=tuned_s, distilled=tuned_d),
         iters=iters,
-        command=' '.join(
-            ['benchmarks/methods.py', '--method', args.method, '--seeds',
-             *map(str, args.seeds)]),
+        command=' '.join([
+            'benchmarks/methods.py', '--method', args.method, '--seeds',
+            *map(str, args.seeds)
+        ]),
         versions=versions(),
         minutes=round(minutes, 1),
         date=time.strftime('%Y-%m-%d'))
@@ -213,8 +222,8 @@ def main(argv=None) -> None:
         rows.append([
             part['metric'], f'{part["teacher"]:.2f}',
             ' '.join(f'{x:.2f}' for x in part['baseline']),
-            ' '.join(f'{x:.2f}' for x in part['distilled']),
-            f'{summary["gain"]:+.2f}',
+            ' '.join(f'{x:.2f}'
+                     for x in part['distilled']), f'{summary["gain"]:+.2f}',
             None if error is None else f'{error:.2f}',
             None if closed is None else f'{100 * closed:.0f} %'
         ])

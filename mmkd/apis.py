@@ -124,12 +124,14 @@ def train(cfg: Config) -> Runner:
     return runner
 
 
-def student_only(cfg: ConfigLike) -> Config:
+def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     """A distillation config as a plain config of the student's library.
 
     Args:
         cfg (str | dict | Config): A distillation config; a plain one comes
             back as it is.
+        keep_metrics (bool): Whether metrics of mmkd stay beside those of the
+            library. Defaults to False.
 
     Returns:
         Config: A copy without teachers, distillers and hooks of mmkd.
@@ -157,6 +159,12 @@ def student_only(cfg: ConfigLike) -> Config:
             wrapper['constructor'] = wrapper.pop('student_constructor')
     if str(wrapper.get('type')).startswith(_OWN):
         wrapper['type'] = 'OptimWrapper'
+    for key in ('val_evaluator', 'test_evaluator'):
+        if isinstance(cfg.get(key), list) and not keep_metrics:
+            cfg[key] = [
+                metric for metric in cfg[key]
+                if not str(metric.get('type')).startswith(_OWN)
+            ]
     for key in ('runner_type', 'model_wrapper_cfg'):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
@@ -186,7 +194,7 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
     """
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
     work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
-    cfg = student_only(cfg)
+    cfg = student_only(cfg, keep_metrics=True)
     cfg.work_dir, cfg.launcher = work_dir, launcher
     cfg['load_from'], cfg['resume'] = None, False
     cfg['custom_hooks'] = [

@@ -126,8 +126,7 @@ def export_and_check(run, work: str, data: dict) -> None:
     command = [
         sys.executable, '-W', 'ignore',
         osp.join(osp.dirname(mmseg.__file__), '.mim/tools/test.py'), config,
-        weights, '--work-dir', f'{work}/mmseg', '--cfg-options',
-        "test_evaluator={'type':'IoUMetric','iou_metrics':['mIoU']}", *options
+        weights, '--work-dir', f'{work}/mmseg', '--cfg-options', *options
     ]
     with open(f'{work}/mmseg.log', 'w', encoding='utf-8') as log:
         subprocess.run(

@@ -9,8 +9,8 @@ from mmkd.models.network import build_network
 from mmkd.utils.checkpoint import load_weights, read_checkpoint
 
 
-def predict(config: str, checkpoint: str, images: Sequence[str]
-            ) -> List[np.ndarray]:
+def predict(config: str, checkpoint: str,
+            images: Sequence[str]) -> List[np.ndarray]:
     """Label maps that a segmentor gives for image files.
 
     Args:
@@ -43,8 +43,9 @@ def _colours(labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
 
 def draw_comparison(images: Sequence[str], truths: Sequence[str],
                     predictions: Dict[str, Sequence[np.ndarray]],
-                    curves: Dict[str, Tuple[Sequence[int], Sequence[float]]],
-                    path: str) -> None:
+                    curves: Dict[str,
+                                 Tuple[Sequence[int],
+                                       Sequence[float]]], path: str) -> None:
     """One figure: image, truth and predictions a row; curves below.
 
     Args:
@@ -85,9 +86,10 @@ def draw_comparison(images: Sequence[str], truths: Sequence[str],
     figure.savefig(path, dpi=110, bbox_inches='tight')
 
 
-def draw_curves(axes, curves: Dict[str, Tuple[Sequence[int],
-                                              Sequence[float]]]) -> None:
-    """Task loss over iterations, smoothed over five logged values.
+def draw_curves(
+        axes, curves: Dict[str, Tuple[Sequence[int],
+                                      Sequence[float]]]) -> None:
+    """Task loss over iterations, smoothed over up to five logged values.
 
     Args:
         axes (matplotlib.axes.Axes): Where to draw.
@@ -96,7 +98,7 @@ def draw_curves(axes, curves: Dict[str, Tuple[Sequence[int],
     for name, (iters, losses) in curves.items():
         if not len(losses):
             continue
-        width = min(5, len(losses))
+        width = max(1, min(5, len(losses) // 3))
         smooth = np.convolve(losses, np.ones(width) / width, mode='valid')
         axes.plot(list(iters)[width - 1:], smooth, label=name, linewidth=1.5)
     axes.set_xlabel('iteration')
