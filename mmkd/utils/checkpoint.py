@@ -56,16 +56,6 @@ def allowed_globals() -> list:
     ]
 
 
-def allow_training_state() -> None:
-    """Let mmengine's own loading read the checkpoints that it writes.
-
-    On torch >= 2.6 ``torch.load`` reads weights only unless told otherwise,
-    and mmengine 0.10 does not say what its checkpoints hold, so that it
-    refuses to resume from them. This names the few classes for the process.
-    """
-    torch.serialization.add_safe_globals(allowed_globals())
-
-
 @dataclass
 class Checkpoint:
     """The part of a checkpoint that other networks may use.
