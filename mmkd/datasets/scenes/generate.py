@@ -22,7 +22,7 @@ from .writers import WRITERS
 from .writers.files import read_json, write_json
 
 #: Raised when the same seed gives other pictures than before.
-VERSION = 1
+VERSION = 2
 MANIFEST = 'scenes.json'
 
 

@@ -330,8 +330,9 @@ class StreetBuilder:
         self._grid(b, self._lines(-150, 349, 20), self._lines(-110, 110, 40),
                    -.06, material=Mat.GRASS, color=(.08, .12, .04),
                    param=(0, .1, 0, 0), label=TERRAIN)
+        self.tar = r.random()
         road = dict(material=Mat.ASPHALT, color=self.city.asphalt,
-                    param=(r.random(), 0, 0, 0))
+                    param=(self.tar, 0, 0, 0))
         hl, hr = self.half
         self._grid(b, self._lines(S_MIN, S_MAX), [-hr, -self.inner,
                                                   self.inner, hl], 0., **road)
@@ -481,6 +482,11 @@ class StreetBuilder:
             lines = self._lines(front, SIDE - half)
             self._grid(b, sorted([s_end, s_end + inward * w]), d_of(lines),
                        CURB, **pave)
+            # The carriageway reaches under the rounded corner.
+            self._grid(b, sorted([s_end, s_end + inward * rad]),
+                       sorted(d_of([0., rad])), 0., material=Mat.ASPHALT,
+                       color=self.city.asphalt, param=(self.tar, 0, 0, 0),
+                       label=ROAD)
             arc = np.linspace(0, np.pi / 2, 7)
             ps = s_end + inward * rad * (1 - np.sin(arc))
             pe = rad * (1 - np.cos(arc))
@@ -723,6 +729,7 @@ class StreetBuilder:
         r = self.rng
         for s, w in self.crossings:
             self._corner(s, w)
+            self._side_street(s, w)
         for side in (0, 1):
             sign = 1 if side == 0 else -1
             half, walk = self.half[side], self.walk[side]
@@ -791,6 +798,42 @@ class StreetBuilder:
                             else street.fence(r, 6., 'railing')[0]
                         self.put(rail, s0 + 6. * k, sign * (half + .3),
                                  0. if sign < 0 else np.pi, foot=(5.8, .1))
+
+    def _side_street(self, s: float, w: float) -> None:
+        """Lamps, trees, signs and small things along a crossing street."""
+        r = self.rng
+        for sign in (-1, 1):
+            start = self.half[0 if sign > 0 else 1] + 9.
+            for edge in (-1, 1):
+                line = s + edge * (w + .55)
+                # Right-hand traffic drives along the edge on its right.
+                yaw = np.pi / 2 if edge > 0 else -np.pi / 2
+                green = r.random() < self.city.trees
+                d = start + r.uniform(0, 6)
+                while d < 78:
+                    pick = r.random()
+                    if pick < .22:
+                        mesh = street.lamp_post(r, r.uniform(1., 1.6))
+                        # The arm, along +y, reaches over the carriageway.
+                        if self.put(mesh, line, sign * d,
+                                    np.pi / 2 * edge):
+                            x, y = self.to_world(s + edge * w * .6, sign * d)
+                            self.lamps.append(np.array([x, y, 6.2]))
+                    elif pick < .45:
+                        self.put(street.traffic_sign(r), line, sign * d, yaw)
+                    elif pick < .53:
+                        self.put(street.bin_(r), line, sign * d, yaw,
+                                 foot=(.8, .8))
+                    elif pick < .60:
+                        self.put(street.cabinet(r), line, sign * d,
+                                 np.pi / 2, foot=(1.4, .5))
+                    elif pick < .66:
+                        self.put(street.billboard(r), line, sign * d, yaw,
+                                 foot=(.4, 1.4))
+                    elif green or pick > .9:
+                        self._plant(line + edge * .3, sign * d, slim=True,
+                                    foot=(.6, .6))
+                    d += r.uniform(4, 9)
 
     def _corner(self, s: float, w: float) -> None:
         """Traffic lights, or signs, at a crossing."""
@@ -1047,7 +1090,7 @@ class StreetBuilder:
                     d += sign * (made[1][0] / 2 + r.uniform(1, 2.5))
                 # Parked in the side street, along its curb.
                 for d in np.arange(20, 70, 6.5):
-                    if r.random() < .45 * self.city.cars and w > 4.0:
+                    if r.random() < .7 * self.city.cars and w > 3.6:
                         self.park('vehicle.car', vehicles.car(r),
                                   s + sign * (w - 1.), sign * d,
                                   np.pi / 2 * r.choice([-1, 1]))
@@ -1105,7 +1148,7 @@ class StreetBuilder:
         r, t = self.rng, self.times
         busy = {'downtown': 1.3, 'avenue': 1., 'residential': .55,
                 'edge': .4}[self.district] * self.city.people
-        for _ in range(int(r.poisson(22 * busy))):
+        for _ in range(int(r.poisson(34 * busy))):
             side = int(r.integers(2))
             sign = 1 if side == 0 else -1
             half = self.half[side]
@@ -1135,6 +1178,12 @@ class StreetBuilder:
                 self._walk(s + r.choice([-1, 1]) * (w + r.uniform(1.8, 3.4)),
                            sign * (self.half[side] + r.uniform(.5, 2.)), 0.,
                            0., CURB, facing=-sign * np.pi / 2)
+            for _ in range(int(r.poisson(5. * busy))):
+                side = int(r.integers(2))
+                sign = 1 if side == 0 else -1
+                self._walk(s + r.choice([-1, 1]) * (w + r.uniform(1.2, 2.6)),
+                           sign * (self.half[side] + r.uniform(9., 50.)), 0.,
+                           r.normal(1.3, .2) * r.choice([-1, 1]), CURB)
 
     def _walk(self, s0: float, d0: float, vs: float, vd: float, z: float,
               facing: Optional[float] = None,
@@ -1158,6 +1207,7 @@ class StreetBuilder:
             d = np.clip(d, *span)
             out = np.maximum(d - (span[1] - 2.), (span[0] + 2.) - d)
             zs = np.clip(out * 4, 0, 1) * CURB
+        if vd:
             yaw = self._yaws(s, 1) + (np.pi / 2 if vd > 0 else -np.pi / 2)
         else:
             yaw = self._yaws(s, 1 if vs > 0 else -1)

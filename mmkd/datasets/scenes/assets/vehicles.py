@@ -455,7 +455,10 @@ def construction(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     b.box((3.3, -.4, 1.2), (.7, .9, .8), top=(.6, 1.), material=Mat.METAL,
           color=(.12, .11, .1))
     _wheels(b, (1.2, -1.2), 1.15, .5, .35)
-    return b.build(), (7.2, 2.5, 3.7)
+    mesh = b.build()
+    low, high = mesh.bounds()
+    middle = float(low[0] + high[0]) / 2
+    return mesh.moved((-middle, 0, 0)), (float(high[0] - low[0]), 2.4, 3.8)
 
 
 def _thin_wheel(b: MeshBuilder, x: float, radius: float, width: float) -> None:

@@ -102,12 +102,7 @@ def test_moved_turns_about_z_then_shifts():
 @pytest.mark.parametrize('make', [
     vehicles.car, vehicles.truck, vehicles.bus, vehicles.train,
     vehicles.trailer, vehicles.caravan, vehicles.bicycle, vehicles.motorcycle,
-    pytest.param(
-        vehicles.construction,
-        marks=pytest.mark.xfail(
-            strict=True,
-            reason='its box is a third too long; mending it moves what stands '
-            'beside it, so it waits for the next version of the data'))
+    vehicles.construction
 ])
 def test_vehicles_fill_their_boxes(make):
     for seed in range(6):
