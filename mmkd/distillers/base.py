@@ -1,9 +1,8 @@
 """The interface of a distillation method."""
 from abc import abstractmethod
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import (ClassVar, Dict, FrozenSet, List, Mapping, Optional,
-                    Sequence, Tuple, Union)
+from dataclasses import dataclass, field, replace
+from typing import (Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping,
+                    Optional, Sequence, Tuple, Union)
 
 import torch
 from mmengine.model import BaseModule
@@ -34,14 +33,29 @@ class StepBatch:
     data_samples: Optional[list] = None
     progress: Progress = field(default_factory=Progress)
     active_terms: FrozenSet[str] = frozenset()
+    _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
-    @cached_property
+    def shared(self, key: str, make: Callable[[], Any]) -> Any:
+        """What all distillers of a step need: made once, by the first.
+
+        Args:
+            key (str): Its name.
+            make (Callable): Makes it; called without arguments.
+        """
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    @property
     def labels(self) -> Tensor:
         """Ground-truth label maps of the batch, (N, H, W), integer.
 
         Raises:
             ConfigError: If the batch has no label maps.
         """
+        return self.shared('labels', self._stack_labels)
+
+    def _stack_labels(self) -> Tensor:
         maps = [
             sample.gt_sem_seg.data for sample in self.data_samples or []
             if 'gt_sem_seg' in sample
@@ -58,11 +72,7 @@ class StepBatch:
 
     def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
         """The same batch as another distiller sees it."""
-        other = StepBatch(self.inputs, self.data_samples, self.progress,
-                          active_terms)
-        if 'labels' in self.__dict__:
-            other.__dict__['labels'] = self.labels
-        return other
+        return replace(self, active_terms=active_terms)
 
 
 class Distiller(BaseModule):

@@ -83,6 +83,12 @@ class WeightSchedule:
                     f'{name}={time!r}: iterations are integers >= 0, shares '
                     'of the run floats in [0, 1]')
 
+    @property
+    def peak(self) -> float:
+        """The largest weight of the run."""
+        return float(
+            max(self.value, self.final) if self.decay else self.value)
+
     def needs_length(self) -> bool:
         """Whether a time is a share of the run, whose length then counts."""
         times = [self.begin, self.warmup]

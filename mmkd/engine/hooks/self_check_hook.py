@@ -181,11 +181,11 @@ class SelfCheckHook(Hook):
             print_log(f'self-check: {warning}', 'current', logging.WARNING)
 
     def _measure(self, model: DistillationModel, data: dict) -> List[dict]:
-        """Value and gradient norm of each term, at its full weight."""
+        """Value and gradient norm of each term, at its largest weight."""
         distillers = {
             name: distiller
             for name, distiller in model.distillers.items()
-            if distiller.loss_weight.value
+            if distiller.loss_weight.peak
         }
         names = model.active_teachers(distillers)
         batch = model.prepare_batch(data, names)
@@ -202,8 +202,8 @@ class SelfCheckHook(Hook):
                          Progress(0, None))
         for name, distiller in distillers.items():
             weights = {
-                term: weight.value * distiller.loss_weight.value
-                for term, weight in distiller.weights.items() if weight.value
+                term: weight.peak * distiller.loss_weight.peak
+                for term, weight in distiller.weights.items() if weight.peak
             }
             student, teacher = _by_role(distiller, tensors)
             terms = distiller.losses(student, teacher,

@@ -117,5 +117,8 @@ def test_labels():
     assert step.labels.dtype == torch.long
     assert step.gt_sem_seg() is step.labels
     assert step.for_terms(frozenset('a')).labels is step.labels
+    # Whoever asks first stacks them, for all.
+    step = StepBatch(data_samples=raw['data_samples'])
+    assert step.for_terms(frozenset('a')).labels is step.labels
     with pytest.raises(ConfigError, match='semantic segmentation only'):
         StepBatch(data_samples=detection_batch()['data_samples']).labels

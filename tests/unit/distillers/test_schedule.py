@@ -67,3 +67,10 @@ def test_build():
     assert build_weight(schedule) is schedule
     assert build_weight(2.) == schedule
     assert build_weight(dict(value=2.)) == schedule
+
+
+def test_peak():
+    assert WeightSchedule(2., warmup=5).peak == 2.
+    assert WeightSchedule(2., decay='linear').peak == 2.
+    assert WeightSchedule(0., decay='linear', final=3.).peak == 3.
+    assert WeightSchedule(1., final=3.).peak == 1.

@@ -97,6 +97,22 @@ def test_gradient_out_of_band(trained, cityscapes, tmp_path, messages):
         logging.WARNING][0]
 
 
+def test_rising_weight_is_shown_at_its_largest(trained, cityscapes, tmp_path):
+    rising = dict(value=0., decay='linear', final=6.)
+    full = dict(STAGES, loss_weight=6.)
+    found = [
+        check(
+            cityscapes,
+            tmp_path,
+            dict(ckpt=trained),
+            dict(cwd=cfg),
+            gradient_band=(0, 1e9))[1].report['cwd.loss']
+        for cfg in (dict(STAGES, loss_weight=rising), full)
+    ]
+    assert found[0]['loss'] > 0
+    assert found[0]['gradient'] == pytest.approx(found[1]['gradient'], rel=.5)
+
+
 def test_no_gradient_reaches_the_student(cityscapes, tmp_path, messages):
     cfg = segmentor()['model']
     cfg['backbone']['frozen_stages'] = 4
