@@ -2,7 +2,7 @@
 from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import (Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping,
-                    Optional, Sequence, Tuple, Union)
+                    NamedTuple, Optional, Sequence, Tuple, Union)
 
 import torch
 from mmengine.model import BaseModule
@@ -15,6 +15,18 @@ from mmkd.taps import Tap, TapLike, TapSpec
 
 TapsLike = Union[TapLike, Sequence[TapLike],
                  Mapping[str, Union[TapLike, Sequence[TapLike]]], None]
+
+
+class Instances(NamedTuple):
+    """The labelled objects of an image.
+
+    Attributes:
+        boxes (Tensor): (n, 4) in float, ``(x1, y1, x2, y2)`` in pixels of
+            the student's prepared image; n may be 0.
+        labels (Tensor): Class of each, (n, ), integer.
+    """
+    boxes: Tensor
+    labels: Tensor
 
 
 @dataclass
@@ -69,6 +81,56 @@ class StepBatch:
     def gt_sem_seg(self) -> Tensor:
         """Same as :attr:`labels`."""
         return self.labels
+
+    @property
+    def instances(self) -> List[Instances]:
+        """Boxes and classes of the objects of each image; those that are
+        marked to be ignored are left out.
+
+        Raises:
+            ConfigError: If the batch has no boxes in images.
+        """
+        return self.shared('instances', self._read_instances)
+
+    def _read_instances(self) -> List[Instances]:
+        found = []
+        for sample in self.data_samples or []:
+            objects = sample.get('gt_instances')
+            if objects is None or 'bboxes' not in objects:
+                break
+            # mmdet may keep boxes in a class of their own.
+            boxes = getattr(objects.bboxes, 'tensor', objects.bboxes)
+            if boxes.dim() != 2 or boxes.size(1) != 4:
+                break
+            found.append(Instances(boxes.float(), objects.labels))
+        if not found or len(found) < len(self.data_samples):
+            raise ConfigError(
+                'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
+                'y2), but the batch has none; it serves detection in images '
+                'only')
+        return found
+
+    @property
+    def input_size(self) -> Tuple[int, int]:
+        """Height and width in pixels of the student's prepared images,
+        padding included."""
+        images = self.inputs
+        if isinstance(images, Mapping):
+            images = next((x for x in images.values()
+                           if isinstance(x, Tensor) and x.dim() == 4), None)
+        if not isinstance(images, Tensor) or images.dim() != 4:
+            raise ConfigError('this method needs a batch of images '
+                              '(N, C, H, W) as input of the student')
+        return tuple(images.shape[-2:])
+
+    @property
+    def image_sizes(self) -> List[Tuple[int, int]]:
+        """Height and width in pixels of each image without its padding."""
+        full = self.input_size
+        return [
+            tuple(sample.metainfo.get('img_shape', full)[:2])
+            for sample in self.data_samples or []
+        ]
 
     def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
         """The same batch as another distiller sees it."""
@@ -204,6 +266,8 @@ class Distiller(BaseModule):
 
         Returns:
             dict[str, Tensor]: One scalar a term; every active term is there.
+            An entry without ``loss`` in its name is a figure for the log,
+            which no loss contains.
         """
 
     def term_weights(self, progress: Progress) -> Dict[str, float]:
@@ -223,13 +287,22 @@ class Distiller(BaseModule):
 
         Returns:
             dict[str, Tensor]: One weighted scalar for each declared term; a
-            term that is not active is an exact zero.
+            term that is not active is an exact zero. Figures for the log
+            follow, as they are and detached.
         """
         weights = self.term_weights(batch.progress)
         terms = self.losses(student, teacher,
                             batch.for_terms(frozenset(weights)))
+        # mmengine sums what has 'loss' in its name, and logs the rest.
+        figures = {
+            name: value.detach()
+            for name, value in terms.items() if 'loss' not in name
+        }
         missing = [term for term in weights if term not in terms]
-        undeclared = [term for term in terms if term not in self.weights]
+        undeclared = [
+            term for term in terms
+            if term not in self.weights and term not in figures
+        ]
         if missing or undeclared:
             raise RuntimeError(
                 f'{type(self).__name__}.losses must return the terms '
@@ -238,7 +311,7 @@ class Distiller(BaseModule):
         if len(weights) < len(self.weights):
             device = next(iter(weighted.values())).device
             weighted = {**self.idle_losses(device), **weighted}
-        return weighted
+        return {**weighted, **figures}
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
         """Exact zeros for every term, attached to the own parameters.

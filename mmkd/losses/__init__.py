@@ -2,11 +2,16 @@
 from mmkd.losses.boundary import body_loss, edge_loss, edge_masks
 from mmkd.losses.channel_wise import (channel_wise_divergence,
                                       spatial_log_softmax)
+from mmkd.losses.features import squared_distance
+from mmkd.losses.focal_global import (attention_loss, attention_maps,
+                                      box_masks, focal_distances)
 from mmkd.losses.kd import kl_divergence
+from mmkd.losses.masked_generation import random_cells
 from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
 
 __all__ = [
-    'body_loss', 'channel_wise_divergence', 'edge_loss', 'edge_masks',
-    'full_precision', 'kl_divergence', 'labelled_cells', 'spatial_log_softmax',
-    'zero_like_graph'
+    'attention_loss', 'attention_maps', 'body_loss', 'box_masks',
+    'channel_wise_divergence', 'edge_loss', 'edge_masks', 'focal_distances',
+    'full_precision', 'kl_divergence', 'labelled_cells', 'random_cells',
+    'spatial_log_softmax', 'squared_distance', 'zero_like_graph'
 ]
