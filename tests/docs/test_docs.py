@@ -226,16 +226,26 @@ def test_tests_that_the_architecture_names_exist():
     assert named <= exist, named - exist
 
 
+class Unknown:
+    """Nothing that a file of weights has."""
+
+
 def test_messages_that_a_page_quotes(folder):
     """The refusals in the table are what mmkd says."""
     from mmkd.errors import MMKDError
 
-    def refusal(distiller: dict, **teacher) -> str:
+    def refusal(distiller: dict, size=(128, 128), **teacher) -> str:
         teacher = {**dict(cfg='teacher.py', ckpt='teacher.pth'), **teacher}
         with pytest.raises(MMKDError) as caught:
-            DistillationModel('student.py', dict(teacher=teacher),
-                              dict(own=distiller))
+            DistillationModel(
+                'student.py',
+                dict(teacher=teacher),
+                dict(own=distiller),
+                dry_run_size=size)
         return str(caught.value)
+
+    # Not weights alone: a class of this file.
+    torch.save(dict(state_dict={}, meta=Unknown()), 'unknown.pth')
 
     said = [
         refusal(dict(type='BPKD', student='decode_head.conv_sge')),
@@ -245,6 +255,8 @@ def test_messages_that_a_page_quotes(folder):
         refusal(dict(type='BPKD'), ckpt='nowhere.pth'),
         refusal(dict(type='BPKD'), cfg=segmentor(8, 7)),
         refusal(dict(type='CWD', place='stages', student='backbone[3]')),
+        refusal(dict(type='BPKD'), ckpt='unknown.pth'),
+        refusal(dict(type='BPKD'), size=(0, 128)),
     ]
     quoted = [
         "has no module 'decode_head.conv_sge'",
@@ -254,6 +266,8 @@ def test_messages_that_a_page_quotes(folder):
         'there is no checkpoint',
         "does not fit teacher 'teacher'",
         'has 1 level(s) in the student (backbone[3]) but 4 in the teacher',
+        'holds more than weights and plain data, and was not loaded',
+        'does not run on a ',
     ]
     page = (DOCS / 'distil_your_own_pair.md').read_text(encoding='utf-8')
     for message, part in zip(said, quoted):
