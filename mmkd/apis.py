@@ -296,7 +296,7 @@ def list_taps(cfg: ConfigLike,
     """
     from mmkd.models.dry_run import trace
     from mmkd.models.network import build_network
-    from mmkd.taps import PLACES
+    from mmkd.taps import PLACES, Tap
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
     modes = {'student': ('loss', 'tensor')}
@@ -308,8 +308,8 @@ def list_taps(cfg: ConfigLike,
     for name, reference in references.items():
         network = build_network(reference, name)
         places = {
-            find(network): f'standard place {place!r}'
-            for place, (_, find) in PLACES.items()
+            Tap.parse(tap).module: f'standard place {place!r}'
+            for place, (_, find) in PLACES.items() for tap in find(network)
         }
         listed[name] = [
             [path, kind, str(calls), what,

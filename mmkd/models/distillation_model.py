@@ -16,7 +16,7 @@ from mmkd.models.network import NetworkLike, build_network
 from mmkd.models.preprocessing import DistillationDataPreprocessor
 from mmkd.models.teacher import Teacher
 from mmkd.registry import DISTILLERS, MODELS
-from mmkd.taps import Tap, TapCatcher, TapSpec, standard_tap
+from mmkd.taps import Tap, TapCatcher, TapSpec, standard_taps
 from mmkd.utils.arguments import unknown_argument
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
@@ -153,7 +153,8 @@ class DistillationModel(BaseModel):
             for role, taps in distiller.student_taps.items():
                 if taps is None:
                     taps = [
-                        Tap(standard_tap(self.student, role, 'the student'))
+                        Tap.parse(tap) for tap in standard_taps(
+                            self.student, role, 'the student')
                     ]
                 for tap in taps:
                     if tap.network not in (None, 'student'):
@@ -176,10 +177,14 @@ class DistillationModel(BaseModel):
                             f'distiller {name!r}: which teacher is meant for '
                             f"{role!r}? Write taps as '<teacher>:<module>' "
                             f'with one of {known}')
-                    module = tap.module or standard_tap(
-                        self.teachers[network].network, role,
-                        f'teacher {network!r}')
-                    resolved.append(_replaced(tap, module, network))
+                    places = [tap] if tap.module else [
+                        Tap.parse(place) for place in standard_taps(
+                            self.teachers[network].network, role,
+                            f'teacher {network!r}')
+                    ]
+                    resolved += [
+                        _replaced(place, network=network) for place in places
+                    ]
                 distiller.teacher_taps[role] = resolved
 
     def _dry_run(self, size: Tuple[int, int],
@@ -467,6 +472,10 @@ def _check_name(name: str, what: str) -> None:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
                           'letters, digits and underscores'
                           f'{", and no taken name" if name in taken else ""}')
+    if what == 'distillers' and 'loss' in name:
+        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
+                          "would sum all that is logged under it, as it has "
+                          "'loss' in it")
 
 
 def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:
@@ -488,11 +497,10 @@ def _by_role(
 
 
 def _replaced(tap: Tap,
-              module: Optional[str] = None,
               network: Optional[str] = None,
               copy: Optional[bool] = None) -> Tap:
-    return Tap(module or tap.module, tap.index, tap.where, network
-               or tap.network, tap.calls, tap.copy if copy is None else copy)
+    return Tap(tap.module, tap.index, tap.where, network or tap.network,
+               tap.calls, tap.copy if copy is None else copy)
 
 
 def _unprefix_student(model: DistillationModel, state_dict: dict, prefix: str,

@@ -140,6 +140,21 @@ def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
                 buffer.copy_(value)
 
 
+def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
+    """The public attributes of a module that are plain data."""
+
+    def is_plain(value: Any) -> bool:
+        if isinstance(value, (list, tuple)):
+            return all(map(is_plain, value))
+        return isinstance(value, (bool, int, float, str))
+
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith('_') and is_plain(value)
+    }
+
+
 class DryRun:
     """What one forward showed of a network.
 
@@ -216,10 +231,11 @@ def dry_run(network: nn.Module,
         caught = catcher.take(check_overwritten=False)
         for tap, tensors in caught.items():
             levels = len(tensors) > 1
+            attributes = _plain_attributes(tap.resolve(network, name))
             result.specs[tap] = [
                 TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
-                        tuple(tensor.shape), tensor.dtype, input_size)
-                for i, tensor in enumerate(tensors)
+                        tuple(tensor.shape), tensor.dtype, input_size,
+                        attributes) for i, tensor in enumerate(tensors)
             ]
         result.writes_input = versions != [t._version for t in inputs]
         return result

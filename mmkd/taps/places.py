@@ -1,58 +1,111 @@
 """Where the standard places lie in the libraries' model families."""
-from typing import Callable, Dict, Optional, Tuple
+from typing import Callable, Dict, List, Tuple
 
 from torch import nn
 
 from mmkd.errors import ConfigError
 
 
-def _logits(network: nn.Module) -> Optional[str]:
+def _logits(network: nn.Module) -> List[str]:
     head = getattr(network, 'decode_head', None)
     if isinstance(head, nn.ModuleList):  # a cascade: the last head decides
         last = len(head) - 1
-        return f'decode_head.{last}.conv_seg' if hasattr(
-            head[last], 'conv_seg') else None
-    return 'decode_head.conv_seg' if hasattr(head, 'conv_seg') else None
+        return [f'decode_head.{last}.conv_seg'] if hasattr(
+            head[last], 'conv_seg') else []
+    return ['decode_head.conv_seg'] if hasattr(head, 'conv_seg') else []
 
 
-def _stages(network: nn.Module) -> Optional[str]:
+def _stages(network: nn.Module) -> List[str]:
     for name in ('backbone', 'pts_backbone', 'img_backbone'):
         if isinstance(getattr(network, name, None), nn.Module):
-            return name
-    return None
+            return [name]
+    return []
 
 
-def _neck(network: nn.Module) -> Optional[str]:
+def _neck(network: nn.Module) -> List[str]:
     for name in ('neck', 'pts_neck', 'img_neck'):
         if isinstance(getattr(network, name, None), nn.Module):
-            return name
-    return None
+            return [name]
+    return []
 
 
-#: Name of a place -> what it is, and where it lies in a network.
-PLACES: Dict[str, Tuple[str, Callable[[nn.Module], Optional[str]]]] = {
+def _maps(network: nn.Module) -> List[str]:
+    return _logits(network) or _neck(network)
+
+
+def _features(network: nn.Module) -> List[str]:
+    for name in _neck(network):
+        neck = getattr(network, name)
+        # A level beyond the convolutions of a pyramid is pooled from the
+        # last one and says nothing new.
+        convs = getattr(neck, 'fpn_convs', None)
+        pooled = isinstance(convs, nn.ModuleList) and 0 < len(convs) < getattr(
+            neck, 'num_outs', 0)
+        return [f'{name}[0:{len(convs)}]' if pooled else name]
+    return [f'{name}[-1]' for name in _stages(network)]
+
+
+def _patch_embeds(network: nn.Module) -> List[str]:
+    """The patch embedding of each stage of a transformer pyramid.
+
+    Of backbones laid out as mmseg's ``MixVisionTransformer`` and mmdet's
+    ``PyramidVisionTransformerV2``: stages that begin with a ``PatchEmbed``.
+    """
+    for name in _stages(network):
+        stages = getattr(getattr(network, name), 'layers', None)
+        if isinstance(stages, nn.ModuleList) and all(
+                isinstance(stage, nn.ModuleList) and len(stage) and isinstance(
+                    getattr(stage[0], 'projection', None), nn.Conv2d)
+                for stage in stages):
+            return [f'{name}.layers.{i}.0' for i in range(len(stages))]
+    return []
+
+
+def _embeddings(network: nn.Module) -> List[str]:
+    # They give the tokens and the size of the map that they make.
+    return [f'{path}[0]' for path in _patch_embeds(network)]
+
+
+def _patches(network: nn.Module) -> List[str]:
+    return [f'{path}.projection@input' for path in _patch_embeds(network)]
+
+
+#: Name of a place -> what it is, and the taps where it lies in a network.
+PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
+    # These first, so that a list of places shows the others' names.
+    'maps': ('class scores of a segmentation head, or else levels of the '
+             'neck', _maps),
+    'features': ('levels of the neck that have a convolution of their own, or '
+                 'else the last stage of the backbone', _features),
     'logits': ('class scores of the deciding segmentation head', _logits),
     'stages': ('outputs of the backbone', _stages),
     'neck': ('levels of the neck', _neck),
+    'embeddings':
+    ('tokens that enter each stage of a transformer pyramid', _embeddings),
+    'patches': ('what its patch convolutions are given: the image, then the '
+                'output of each stage', _patches),
 }
 
 
-def standard_tap(network: nn.Module, place: str, name: str) -> str:
-    """The tap of a standard place in a network of a known family.
+def standard_taps(network: nn.Module, place: str, name: str) -> List[str]:
+    """The taps of a standard place in a network of a known family.
 
     Args:
         network (nn.Module): A model of mmseg, mmdet or mmdet3d.
         place (str): One of :data:`PLACES`.
         name (str): What to call the network in messages.
 
+    Returns:
+        list[str]: One tap, or as many as there are levels.
+
     Raises:
         ConfigError: If the network has no such place.
     """
-    what, find = PLACES.get(place, (place, lambda network: None))
-    path = find(network)
-    if path is None:
+    what, find = PLACES.get(place, (place, lambda network: []))
+    paths = find(network)
+    if not paths:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
             '`tools/list_taps.py` lists what can be tapped.')
-    return path
+    return paths

@@ -1,7 +1,7 @@
 """What a tap is, and how it is written."""
 import re
-from dataclasses import dataclass, replace
-from typing import Any, List, Optional, Tuple, Union
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -202,11 +202,16 @@ class TapSpec:
         dtype (torch.dtype): Its type.
         input_size (tuple[int], optional): Height and width in pixels of the
             image that went in, if one did.
+        attributes (dict[str, Any]): The tapped module's plain attributes,
+            such as the ``kernel_size`` of a convolution: numbers, text, and
+            sequences of them.
     """
     path: str
     shape: Tuple[int, ...]
     dtype: torch.dtype = torch.float32
     input_size: Optional[Tuple[int, int]] = None
+    attributes: Dict[str, Any] = field(
+        default_factory=dict, compare=False, repr=False)
 
     @property
     def channels(self) -> int:

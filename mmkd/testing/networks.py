@@ -77,6 +77,59 @@ def segmentor(width: int = 4,
     return dict(default_scope='mmseg', model=model)
 
 
+def transformer_segmentor(width: int = 4,
+                          num_classes: int = 19,
+                          size: Optional[Sequence[int]] = (32, 64),
+                          layers: int = 1,
+                          kind: str = 'mit') -> dict:
+    """A small segmentor of mmseg on a pyramid of transformers.
+
+    Args:
+        width (int): Channels of the first stage; the stages have 1, 2, 5 and
+            8 times as many. Defaults to 4.
+        num_classes (int): Number of classes. Defaults to 19.
+        size (tuple[int, int], optional): Height and width in pixels that
+            training images are padded to. Defaults to (32, 64).
+        layers (int): Encoder layers a stage. Defaults to 1.
+        kind (str): ``'mit'`` for SegFormer, or ``'pvt'`` for mmdet's PVTv2
+            under a semantic FPN. Defaults to ``'mit'``.
+
+    Returns:
+        dict: A whole config, with ``default_scope`` and ``model``.
+    """
+    channels = [width * times for times in (1, 2, 5, 8)]
+    config = segmentor(width, num_classes, size)
+    head = dict(
+        in_channels=channels,
+        in_index=[0, 1, 2, 3],
+        channels=2 * width,
+        dropout_ratio=0.1,
+        num_classes=num_classes,
+        norm_cfg=dict(type='BN'),
+        align_corners=False)
+    backbone = dict(
+        embed_dims=width, num_layers=[layers] * 4, num_heads=[1, 2, 5, 8])
+    if kind == 'pvt':
+        config['custom_imports'] = dict(imports=['mmdet.models'])
+        config['model'].update(
+            backbone=dict(type='mmdet.PyramidVisionTransformerV2', **backbone),
+            neck=dict(
+                type='FPN',
+                in_channels=channels,
+                out_channels=2 * width,
+                num_outs=4),
+            decode_head=dict(
+                head,
+                type='FPNHead',
+                in_channels=[2 * width] * 4,
+                feature_strides=[4, 8, 16, 32]))
+    else:
+        config['model'].update(
+            backbone=dict(type='MixVisionTransformer', **backbone),
+            decode_head=dict(head, type='SegformerHead'))
+    return config
+
+
 def detector(width: int = 4,
              num_classes: int = 3,
              channels: int = 8,

@@ -32,6 +32,18 @@ def test_shapes(cfg):
     assert not found.overwritten and not found.writes_input
 
 
+def test_attributes_of_the_tapped_module():
+    network = build_network(segmentor(), 'x')
+    found, (backbone, conv) = run(network, 'backbone', 'backbone.conv1@input')
+    attributes = found.specs[backbone][0].attributes
+    assert attributes['depth'] == 18 and attributes['strides'] == (1, 2, 2, 2)
+    assert 'conv_cfg' not in attributes  # None and dicts are left out
+    attributes = found.specs[conv][0].attributes
+    assert attributes['kernel_size'] == (7, 7)
+    assert attributes['padding'] == (3, 3)
+    assert not any(name.startswith('_') for name in attributes)
+
+
 def test_a_real_batch():
     network = build_network(segmentor(), 'x')
     batch = network.data_preprocessor(segmentation_batch(3), True)
