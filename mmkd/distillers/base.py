@@ -170,6 +170,8 @@ class Distiller(BaseModule):
     roles: ClassVar[Tuple[str, ...]] = ('logits', )
     #: What it reads in the teacher; None means the same roles.
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
+    #: Terms that train the own modules, and give the student no gradient.
+    own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
                  student: TapsLike = None,

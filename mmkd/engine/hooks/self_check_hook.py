@@ -164,6 +164,8 @@ class SelfCheckHook(Hook):
             low, high = self.gradient_band
             if not math.isfinite(found['loss']):
                 warnings.append(f'{found["term"]} is {found["loss"]}')
+            elif found['own']:
+                continue
             elif not found['reaches']:
                 warnings.append(
                     f'{found["term"]} gives the student no gradient: its '
@@ -218,6 +220,7 @@ class SelfCheckHook(Hook):
                         term=f'{name}.{term}',
                         loss=float(loss.detach()),
                         task=float(task.detach()),
+                        own=term in distiller.own_terms,
                         reaches=norm is not None,
                         gradient=norm /
                         task_norm if norm is not None and task_norm else None))

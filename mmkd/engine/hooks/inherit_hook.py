@@ -1,0 +1,126 @@
+"""Starting the student with parts of its teacher."""
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from mmkd.errors import ConfigError
+from mmkd.models.distillation_model import DistillationModel
+from mmkd.registry import HOOKS
+
+
+@HOOKS.register_module()
+class InheritTeacherHook(Hook):
+    """Copy the teacher's neck and heads into the student, once.
+
+    The inheriting strategy that FGD, MGD and ACAM-KD report: where networks
+    differ in the backbone alone, the student's neck and heads begin with
+    what the teacher has learnt.
+
+    It runs after the student's own initialisation and before a checkpoint
+    is loaded, so that ``load_from`` and ``resume`` win over it. Tensors of
+    other names or shapes are skipped; the log says how many were copied.
+
+    Args:
+        modules (list[str], optional): Submodules to fill, such as
+            ``['neck', 'bbox_head']``. Defaults to None: every direct child
+            of the student whose name ends with ``neck`` or ``head``, and
+            nothing where the networks are of different classes (Cascade
+            R-CNN and Faster R-CNN), whose parts play other roles.
+        teacher (str, optional): The teacher to copy from. Defaults to None,
+            the only one, or the one called ``teacher``.
+
+    Raises:
+        ConfigError: When the run starts, if there is no such teacher or
+            module, or if a named module has nothing in common with the
+            teacher's.
+    """
+    # Before the average of the student is taken.
+    priority = 'HIGH'
+
+    def __init__(self,
+                 modules: Optional[Sequence[str]] = None,
+                 teacher: Optional[str] = None) -> None:
+        if isinstance(modules, str):
+            modules = [modules]
+        self.modules = None if modules is None else list(modules)
+        self.teacher = teacher
+        #: Copied and all tensors of each module, for those who want more
+        #: than the log.
+        self.report: Dict[str, Tuple[int, int]] = {}
+
+    def before_run(self, runner) -> None:
+        """Copy and log."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        if not isinstance(model, DistillationModel):
+            return
+        name, teacher = self._find_teacher(model)
+        self.report = {}
+        for path in self._find_modules(model.student, teacher, name):
+            target = _submodule(model.student, path, 'the student')
+            source = _submodule(teacher, path, f'teacher {name!r}')
+            copied, total = _copy(source, target)
+            if not copied and total and self.modules is not None:
+                raise ConfigError(
+                    f'InheritTeacherHook: {path!r} of the student '
+                    f'({type(target).__name__}) shares no tensor with that '
+                    f'of teacher {name!r} ({type(source).__name__}); leave '
+                    'it out of `modules`')
+            self.report[path] = (copied, total)
+            print_log(
+                f'{path}: {copied} of {total} tensors start as those of '
+                f'teacher {name!r}', 'current')
+
+    def _find_teacher(self, model: DistillationModel) -> Tuple[str, nn.Module]:
+        name = self.teacher
+        if name is None:
+            name = next(iter(model.teachers)) if len(
+                model.teachers) == 1 else 'teacher'
+        if name not in model.teachers:
+            raise ConfigError(
+                f'InheritTeacherHook: there is no teacher {name!r}; `teacher` '
+                f'is one of {", ".join(model.teachers)}')
+        return name, model.teachers[name].network
+
+    def _find_modules(self, student: nn.Module, teacher: nn.Module,
+                      name: str) -> List[str]:
+        if self.modules is not None:
+            return self.modules
+        if type(student) is not type(teacher):
+            print_log(
+                f'nothing is inherited: the student is a '
+                f'{type(student).__name__} and teacher {name!r} a '
+                f"{type(teacher).__name__}; InheritTeacherHook's `modules` "
+                'copies parts nevertheless', 'current')
+            return []
+        theirs = dict(teacher.named_children())
+        return [
+            path for path, _ in student.named_children()
+            if path.endswith(('neck', 'head')) and path in theirs
+        ]
+
+
+def _submodule(network: nn.Module, path: str, name: str) -> nn.Module:
+    try:
+        return network.get_submodule(path)
+    except AttributeError:
+        known = ', '.join(child for child, _ in network.named_children())
+        raise ConfigError(f'InheritTeacherHook: {name} '
+                          f'({type(network).__name__}) has no module '
+                          f'{path!r}; it has {known}') from None
+
+
+def _copy(source: nn.Module, target: nn.Module) -> Tuple[int, int]:
+    """Copy tensors of equal names and shapes; how many, and of how many."""
+    given, own = source.state_dict(), target.state_dict()
+    matching = {
+        key: given[key]
+        for key, value in own.items()
+        if key in given and given[key].shape == value.shape
+    }
+    target.load_state_dict(matching, strict=False)
+    return len(matching), len(own)
