@@ -41,13 +41,12 @@ def attention_maps(feat: Tensor, tau: float = 0.5) -> Tuple[Tensor, Tensor]:
     cells = activity.mean(dim=1).flatten(1) / tau
     channels = activity.mean(dim=(2, 3)) / tau
     cells = height * width * cells.softmax(dim=1)
-    return (cells.view(-1, height, width),
-            num_channels * channels.softmax(dim=1))
+    return (cells.view(-1, height,
+                       width), num_channels * channels.softmax(dim=1))
 
 
 @torch.no_grad()
-def box_masks(boxes: Sequence[Tensor],
-              frames: Sequence[Tuple[int, int]],
+def box_masks(boxes: Sequence[Tensor], frames: Sequence[Tuple[int, int]],
               size: Tuple[int, int]) -> Tuple[Tensor, Tensor]:
     r"""Weights of the objects' cells and of the background's.
 
@@ -76,9 +75,8 @@ def box_masks(boxes: Sequence[Tensor],
     if len(boxes) != len(frames) or not boxes:
         raise ValueError('boxes and frames must be given for the same images, '
                          f'but there are {len(boxes)} and {len(frames)}')
-    foreground = torch.stack([
-        _box_mask(own, frame, size) for own, frame in zip(boxes, frames)
-    ])
+    foreground = torch.stack(
+        [_box_mask(own, frame, size) for own, frame in zip(boxes, frames)])
     empty = foreground == 0
     count = empty.sum(dim=(1, 2), keepdim=True)
     return foreground, empty / count.clamp(min=1)

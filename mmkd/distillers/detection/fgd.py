@@ -5,9 +5,8 @@ from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
 
 from mmkd.distillers.base import Distiller, StepBatch
-from mmkd.distillers.generic.features import (build_connectors,
-                                              check_features, match_student,
-                                              pick_family)
+from mmkd.distillers.generic.features import (build_connectors, check_features,
+                                              match_student, pick_family)
 from mmkd.distillers.generic.logits import check_tau
 from mmkd.distillers.schedule import WeightLike
 from mmkd.errors import ConfigError
@@ -159,9 +158,10 @@ class FGD(Distiller):
                                   f'least, but {spec.path!r} has one')
         self.connectors = build_connectors(self.connector_cfg, levels_s,
                                            levels_t)
-        self.contexts_s, self.contexts_t = (nn.ModuleList(
-            ContextBlock(spec.channels, ratio=1 / 2) for spec in levels_t)
-                                            for _ in range(2))
+        self.contexts_s, self.contexts_t = (
+            nn.ModuleList(
+                ContextBlock(spec.channels, ratio=1 / 2) for spec in levels_t)
+            for _ in range(2))
 
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
@@ -209,9 +209,7 @@ class FGD(Distiller):
         feat_s, feat_t = feat_s.contiguous(), feat_t.detach().contiguous()
         terms = {}
         attention_t = attention_maps(feat_t, self.tau)
-        focal = [
-            term for term in ('loss_fg', 'loss_bg') if term in active
-        ]
+        focal = [term for term in ('loss_fg', 'loss_bg') if term in active]
         if focal:
             distances = focal_distances(feat_s, feat_t, *attention_t, [
                 mask for term, mask in zip(('loss_fg', 'loss_bg'), masks)

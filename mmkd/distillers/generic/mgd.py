@@ -7,9 +7,8 @@ from torch import Tensor, nn
 
 from mmkd.connectors import GenerationBlock
 from mmkd.distillers.base import Distiller, StepBatch
-from mmkd.distillers.generic.features import (build_connectors,
-                                              check_features, match_student,
-                                              pick_family)
+from mmkd.distillers.generic.features import (build_connectors, check_features,
+                                              match_student, pick_family)
 from mmkd.distillers.schedule import WeightLike
 from mmkd.errors import ConfigError
 from mmkd.losses import random_cells, squared_distance
@@ -99,8 +98,8 @@ class MGD(Distiller):
             loss_weight=values['loss_weight'],
             **kwargs)
         mask_ratio = values['mask_ratio']
-        if not isinstance(mask_ratio, (int, float)) or not (0 <= mask_ratio <=
-                                                            1):
+        if not isinstance(mask_ratio,
+                          (int, float)) or not (0 <= mask_ratio <= 1):
             raise ConfigError('MGD: mask_ratio is a share in [0, 1], but got '
                               f'{mask_ratio!r}')
         if gen_channels is not None and (not isinstance(gen_channels, int)

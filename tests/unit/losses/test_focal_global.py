@@ -29,8 +29,8 @@ def masks_by_loops(all_boxes, frames, size):
             for y in range(height):
                 for x in range(width):
                     if top <= y <= bottom and left <= x <= right:
-                        foreground[n, y, x] = max(
-                            foreground[n, y, x].item(), weight)
+                        foreground[n, y, x] = max(foreground[n, y, x].item(),
+                                                  weight)
         free = foreground[n] == 0
         if free.any():
             background[n][free] = 1 / free.sum().item()
@@ -98,8 +98,8 @@ def test_smaller_box_wins():
 
 
 def test_no_boxes():
-    foreground, background = box_masks(
-        [boxes(), boxes([0, 0, 8, 8])], [FRAME, FRAME], SIZE)
+    foreground, background = box_masks([boxes(), boxes([0, 0, 8, 8])],
+                                       [FRAME, FRAME], SIZE)
     assert torch.equal(foreground[0], torch.zeros(4, 4))
     assert torch.equal(background[0], torch.full((4, 4), 1 / 16))
     assert background[1].sum().item() == pytest.approx(1)
@@ -152,9 +152,8 @@ def test_focal_against_loops():
                 for y in range(4):
                     for x in range(5):
                         gap = (feat_t[n, k, y, x] - feat_s[n, k, y, x]).item()
-                        total += (
-                            mask[n, y, x] * cells[n, y, x] *
-                            channels[n, k]).item() * gap**2
+                        total += (mask[n, y, x] * cells[n, y, x] *
+                                  channels[n, k]).item() * gap**2
         assert loss.item() == pytest.approx(total / 2, rel=1e-5)
 
 
@@ -166,8 +165,8 @@ def test_attention_loss_by_hand():
 
 
 def test_gradients():
-    feat_s, feat_t = (torch.randn(2, 3, 2, 2, dtype=torch.float64)
-                      for _ in range(2))
+    feat_s, feat_t = (
+        torch.randn(2, 3, 2, 2, dtype=torch.float64) for _ in range(2))
     feat_s.requires_grad_()
     masks = torch.rand(2, 2, 2, 2, dtype=torch.float64)
     attention_t = attention_maps(feat_t)
@@ -181,8 +180,9 @@ def test_gradients():
     assert torch.autograd.gradcheck(focal, feat_s)
     assert torch.autograd.gradcheck(attention, feat_s)
     feat_t.requires_grad_()
-    total = sum(focal_distances(feat_s, feat_t, *attention_maps(feat_t),
-                                list(masks))) + attention(feat_s)
+    total = sum(
+        focal_distances(feat_s, feat_t, *attention_maps(feat_t),
+                        list(masks))) + attention(feat_s)
     total.backward()
     assert feat_t.grad is None and feat_s.grad.abs().sum() > 0
 
@@ -206,8 +206,8 @@ def test_memory_formats():
     (lambda: box_masks([boxes()], [FRAME, FRAME], SIZE), 'same images'),
     (lambda: box_masks([torch.zeros(2, 5)], [FRAME], SIZE), r'\(n, 4\)'),
     (lambda: focal_distances(
-        torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5), None, None,
-        []), 'one shape'),
+        torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 5), None, None, []),
+     'one shape'),
 ])
 def test_wrong_arguments(call, message):
     with pytest.raises(ValueError, match=message):
