@@ -1,11 +1,11 @@
 """Distillation methods; adding one touches this list only."""
 from mmkd.distillers.base import Distiller, Instances, StepBatch
 from mmkd.distillers.detection import FGD
-from mmkd.distillers.generic import CWD, MGD, LogitsKD
+from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
 from mmkd.distillers.segmentation import BPKD
 
 __all__ = [
-    'BPKD', 'CWD', 'Distiller', 'FGD', 'Instances', 'LogitsKD', 'MGD',
+    'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Instances', 'LogitsKD', 'MGD',
     'Progress', 'StepBatch', 'WeightSchedule'
 ]

@@ -1,4 +1,8 @@
 """Pure functions on tensors: the losses of the methods."""
+from mmkd.losses.adaptive_masks import (channel_mask_loss, channel_masks,
+                                        mask_diversity, mask_statistics,
+                                        spatial_mask_loss, spatial_masks)
+from mmkd.losses.attention import cross_attention
 from mmkd.losses.boundary import body_loss, edge_loss, edge_masks
 from mmkd.losses.channel_wise import (channel_wise_divergence,
                                       spatial_log_softmax)
@@ -11,7 +15,9 @@ from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
 
 __all__ = [
     'attention_loss', 'attention_maps', 'body_loss', 'box_masks',
-    'channel_wise_divergence', 'edge_loss', 'edge_masks', 'focal_distances',
-    'full_precision', 'kl_divergence', 'labelled_cells', 'random_cells',
-    'spatial_log_softmax', 'squared_distance', 'zero_like_graph'
+    'channel_mask_loss', 'channel_masks', 'channel_wise_divergence',
+    'cross_attention', 'edge_loss', 'edge_masks', 'focal_distances',
+    'full_precision', 'kl_divergence', 'labelled_cells', 'mask_diversity',
+    'mask_statistics', 'random_cells', 'spatial_log_softmax',
+    'spatial_mask_loss', 'spatial_masks', 'squared_distance', 'zero_like_graph'
 ]
