@@ -24,7 +24,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+from entry import Entry, names, versions  # noqa: E402
 
 from mmkd import cli  # noqa: E402
 
@@ -86,32 +88,24 @@ def main(argv=None) -> None:
     """Run the benchmark of one method."""
     args = parse_args(argv)
     os.chdir(ROOT)
-    from mmengine.config import Config
-
     from mmkd.apis import export_student
     from mmkd.errors import ConfigError
     from mmkd.experiment import Run
     from mmkd.utils.table import format_table
-    entries = sorted(
-        p.stem for p in (ROOT / 'benchmarks/entries').glob('*.py')
-        if 'method' in Config.fromfile(p))
-    if args.method not in entries:
+    if args.method not in names('method'):
         raise ConfigError(f'there is no benchmark of {args.method!r}; there '
-                          f'is {", ".join(entries)}')
-    entry = Config.fromfile(f'benchmarks/entries/{args.method}.py')
-    preset = args.preset or entry.preset
+                          f'is {", ".join(names("method"))}')
+    preset = args.preset or 'bench'
     root = args.data_root or f'data/scenes/{preset}'
+    filled = Entry(args.method, root)
+    entry = filled.config
     work = args.work_dir or f'work_dirs/bench/{preset}'
     if not args.data_root:
         subprocess.run([
             sys.executable, 'tools/make_scenes.py', '--preset', preset,
-            '--out', root
+            '--out', root, '--formats', *entry.formats
         ],
                        check=True)
-    data = {
-        f'{split}_dataloader.dataset.data_root': root
-        for split in ('train', 'val', 'test')
-    }
     iters = {
         part: args.iters or entry[part].iters
         for part in ('teacher', 'student')
@@ -124,25 +118,25 @@ def main(argv=None) -> None:
              options: dict,
              threads=None) -> Run:
         return Run(name, config, f'{work}/{name}', length, {
-            **data, 'randomness.seed': seed,
+            **filled.data, 'randomness.seed': seed,
             **options
-        }, threads)
+        }, threads, filled.splits)
 
-    def finish(runs: list, split: str) -> list:
-        """Train and test side by side; the metrics of each."""
-        with ThreadPoolExecutor(args.jobs) as pool:
-            return list(pool.map(lambda run: run.train().test(split), runs))
+    # Entries of one task share the teacher and the student alone.
+    family = entry.get('family', '')
+    teacher = make(f'{family}teacher', entry.teacher.config, iters['teacher'],
+                   0, dict(entry.teacher.get('options', {})), 1)
+    ckpt = f'{work}/{family}teacher/export/student.pth'
 
-    teacher = make('teacher', entry.teacher.config, iters['teacher'], 0,
-                   dict(entry.teacher.get('options', {}))).train()
-    ckpt = f'{work}/teacher/export/student.pth'
-    if not osp.isfile(ckpt):
-        export_student(entry.teacher.config, teacher.checkpoint,
-                       osp.dirname(ckpt))
+    def train_teacher() -> None:
+        teacher.train()
+        if not osp.isfile(ckpt):
+            export_student(entry.teacher.config, teacher.checkpoint,
+                           osp.dirname(ckpt))
 
     def alone(name: str, seed: int, options: dict) -> Run:
-        return make(f'student_{name}', entry.student.config, iters['student'],
-                    seed, options, 1)
+        return make(f'{family}student_{name}', entry.student.config,
+                    iters['student'], seed, options, 1)
 
     def distil(name: str, seed: int, options: dict) -> Run:
         return make(
@@ -152,30 +146,48 @@ def main(argv=None) -> None:
                 **options, 'model.teachers.teacher.ckpt': ckpt
             }, 1)
 
+    metric = entry.metric
+    pool = ThreadPoolExecutor(args.jobs)
+
+    def start(runs: list, split: str) -> list:
+        """Train and test side by side, each when there is a place."""
+        return [
+            pool.submit(
+                lambda run=run: filled.metrics(run.train().test(split)))
+            for run in runs
+        ]
+
     def tune(grid: dict, make_run, recipe: dict) -> dict:
         (key, values), = grid.items()
-        found = finish([
+        found = start([
             make_run(f'tune_{value:g}', entry.tuning_seed, {
                 **recipe, key: value
             }) for value in values
         ], 'val')
-        return _best(grid, [scores[metric] for scores in found])
+        return _best(grid, [future.result()[metric] for future in found])
 
-    metric = entry.metric
-    tuned_s = tune(entry.student_grid, alone, {})
-    recipe = {tuned_s['key']: tuned_s['chosen']}
-    tuned_d = tune(entry.distilled_grid, distil, recipe)
-    method_recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
-
-    runs = [
-        run for seed in args.seeds
-        for run in (alone(f'seed{seed}', seed, recipe),
-                    distil(f'seed{seed}', seed, method_recipe))
-    ]
-    found = finish(runs, 'test')
-    scores = dict(baseline=found[::2], distilled=found[1::2])
+    try:
+        # The student alone does not wait for the teacher.
+        taught = pool.submit(train_teacher)
+        tuned_s = tune(entry.student_grid, alone, {})
+        recipe = {tuned_s['key']: tuned_s['chosen']}
+        runs_alone = [alone(f'seed{n}', n, recipe) for n in args.seeds]
+        baseline = start(runs_alone, 'test')
+        taught.result()
+        tuned_d = tune(entry.distilled_grid, distil, recipe)
+        recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
+        runs_distilled = [distil(f'seed{n}', n, recipe) for n in args.seeds]
+        distilled = start(runs_distilled, 'test')
+        scores = {
+            part: [future.result() for future in futures]
+            for part, futures in (('baseline', baseline), ('distilled',
+                                                           distilled))
+        }
+    finally:
+        pool.shutdown(cancel_futures=True)
+    runs = runs_alone + runs_distilled
     minutes = teacher.minutes + sum(run.minutes for run in runs)
-    teacher_scores = teacher.test('test')
+    teacher_scores = filled.metrics(teacher.test('test'))
 
     def collect(key: str) -> dict:
         return dict(
@@ -194,11 +206,14 @@ def main(argv=None) -> None:
         seeds=list(args.seeds),
         preset=preset,
         summary=summarise(collect(metric), metric),
-        boundary=dict(
-            metric=entry.boundary_metric,
-            **collect(entry.boundary_metric),
-            summary=summarise(
-                collect(entry.boundary_metric), entry.boundary_metric)),
+        **{
+            name:
+            dict(
+                metric=key,
+                **collect(key),
+                summary=summarise(collect(key), key))
+            for name, key in entry.get('more_metrics', {}).items()
+        },
         tuned=dict(student=tuned_s, distilled=tuned_d),
         iters=iters,
         command=' '.join([
@@ -215,7 +230,7 @@ def main(argv=None) -> None:
         file.write('\n')
 
     rows = []
-    for part in (result, result['boundary']):
+    for part in (result, *(result[x] for x in entry.get('more_metrics', {}))):
         summary = part['summary']
         error = summary['standard_error']
         closed = summary['gap_closed']
@@ -233,15 +248,6 @@ def main(argv=None) -> None:
             'standard error', 'gap closed'
         ], rows))
     print(f'written to {out}')
-
-
-def versions() -> dict:
-    """Versions of what the numbers hang on."""
-    from importlib.metadata import version
-
-    from mmkd import __version__
-    names = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'open3d')
-    return dict(mmkd=__version__, **{name: version(name) for name in names})
 
 
 if __name__ == '__main__':

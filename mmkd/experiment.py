@@ -71,6 +71,16 @@ class ProgressLine:
             print(f'\r{line:<118}' if self.terminal else line, flush=True)
 
 
+#: What tests a segmentor on a split of the scenes.
+SEGMENTATION_SPLITS = {
+    split: {
+        'test_dataloader.dataset.data_prefix.img_path': f'leftImg8bit/{split}',
+        'test_dataloader.dataset.data_prefix.seg_map_path': f'gtFine/{split}'
+    }
+    for split in ('val', 'test')
+}
+
+
 @dataclass
 class Run:
     """One training, and its tests; done once, resumed where interrupted.
@@ -83,6 +93,8 @@ class Run:
         options (dict): Further settings, as ``--cfg-options`` takes them.
         threads (int, optional): Threads to compute with. Defaults to None:
             as many as torch takes.
+        splits (dict[str, dict]): Settings that test on a split. Defaults to
+            those of segmentation.
     """
     name: str
     config: str
@@ -90,6 +102,8 @@ class Run:
     iters: int
     options: Dict[str, Any] = field(default_factory=dict)
     threads: Optional[int] = None
+    splits: Dict[str, Dict[str, Any]] = field(
+        default_factory=lambda: SEGMENTATION_SPLITS)
 
     @property
     def checkpoint(self) -> str:
@@ -125,12 +139,13 @@ class Run:
         command = [sys.executable, '-W', 'ignore', '-m', 'mmkd', *arguments]
         path = osp.join(self.work_dir, log)
         tail: List[str] = []
-        with open(path, 'a', encoding='utf-8') as file, subprocess.Popen(
-                command,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=env) as process:
+        with open(
+                path, 'a', encoding='utf-8') as file, subprocess.Popen(
+                    command,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    env=env) as process:
             try:
                 for line in process.stdout:
                     file.write(line)
@@ -185,10 +200,7 @@ class Run:
         metrics = _read_json(path)
         if metrics is not None:
             return metrics
-        options = dict(self._options())
-        prefix = 'test_dataloader.dataset.data_prefix'
-        options[f'{prefix}.img_path'] = f'leftImg8bit/{split}'
-        options[f'{prefix}.seg_map_path'] = f'gtFine/{split}'
+        options = {**self._options(), **self.splits[split]}
         progress = ProgressLine(self.name)
         self._call([
             'test', self.config, self.checkpoint, '--work-dir', self.work_dir,

@@ -4,3 +4,4 @@ _base_ = [
     '../_base_/datasets/scenes_segmentation.py',
     '../_base_/schedules/scenes_segmentation.py'
 ]
+optim_wrapper = dict(optimizer=dict(lr=5e-3))

@@ -1,0 +1,135 @@
+#!/usr/bin/env python
+"""Teacher and student alone: is there a gap, and does more help?
+
+    benchmarks/baselines.py --entry retinanet_scenes
+
+Four networks are trained on the training scenes and tested on the test
+scenes: the student; the same one with half of the data; the same one with
+half of the iterations; and one of the teacher's width with the student's
+schedule. Then the teacher, with a schedule of its own, which the benchmarks
+of methods share. Everything is done once; an interrupted benchmark goes on
+where it stopped.
+"""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+from entry import Entry, names, versions  # noqa: E402
+
+from mmkd import cli  # noqa: E402
+
+
+def main(argv=None) -> None:
+    """Run the benchmark of one entry."""
+    os.chdir(ROOT)
+    from mmkd.experiment import Run
+    from mmkd.utils.table import format_table
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--entry', required=True, choices=names('student'))
+    parser.add_argument('--preset', default='bench')
+    parser.add_argument('--data-root', help='scenes that are there already')
+    parser.add_argument('--work-dir', help='default: work_dirs/bench/PRESET')
+    parser.add_argument('--out', default='benchmarks/results')
+    parser.add_argument('--iters', type=int, help='of each, for a trial')
+    parser.add_argument('--jobs', type=int, default=2)
+    args = parser.parse_args(argv)
+
+    root = args.data_root or f'data/scenes/{args.preset}'
+    filled = Entry(args.entry, root)
+    entry = filled.config
+    family = entry.get('family', '')
+    work = args.work_dir or f'work_dirs/bench/{args.preset}'
+    if not args.data_root:
+        subprocess.run([
+            sys.executable, 'tools/make_scenes.py', '--preset', args.preset,
+            '--out', root, '--formats', *entry.formats
+        ],
+                       check=True)
+    length = args.iters or entry.student.iters
+    key, values = next(iter(entry.student_grid.items()))
+    recipe = {key: values[0]}
+
+    def make(name: str, part: str, iters: int, options: dict) -> Run:
+        own = entry[part]
+        return Run(name, own.config, f'{work}/{family}{name}', iters, {
+            **filled.data, 'randomness.seed': 0,
+            **options
+        }, 1, filled.splits)
+
+    runs = {
+        'student':
+        make('base_student', 'student', length, recipe),
+        'half the data':
+        make('base_half_data', 'student', length, {
+            **recipe,
+            **entry.half_data
+        }),
+        'half the training':
+        make('base_half_training', 'student', length // 2, recipe),
+        "the teacher's width":
+        make('base_wide', 'teacher', length, recipe),
+        'teacher':
+        make('teacher', 'teacher', args.iters or entry.teacher.iters,
+             dict(entry.teacher.get('options', {}))),
+    }
+    # The longest first, so that no core idles at the end.
+    order = sorted(
+        runs, key=lambda name: name not in ('teacher', "the teacher's width"))
+    with ThreadPoolExecutor(args.jobs) as pool:
+        found = dict(
+            zip(
+                order,
+                pool.map(
+                    lambda name: filled.metrics(runs[name].train().test()),
+                    order)))
+    scores = {name: found[name] for name in runs}
+    metrics = [entry.metric, *entry.get('more_metrics', {}).values()]
+    result = dict(
+        entry=args.entry,
+        task=entry.task,
+        metric=entry.metric,
+        split='test',
+        scores={
+            name: {
+                metric: scores[name][metric]
+                for metric in metrics
+            }
+            for name in runs
+        },
+        gap=scores['teacher'][entry.metric] - scores['student'][entry.metric],
+        iters={
+            name: run.iters
+            for name, run in runs.items()
+        },
+        minutes={
+            name: round(run.minutes, 1)
+            for name, run in runs.items()
+        },
+        preset=args.preset,
+        command=f'benchmarks/baselines.py --entry {args.entry}',
+        versions=versions(),
+        date=time.strftime('%Y-%m-%d'))
+    os.makedirs(args.out, exist_ok=True)
+    path = f'{args.out}/baselines_{args.entry}.json'
+    with open(path, 'w', encoding='utf-8') as file:
+        json.dump(result, file, indent=2)
+        file.write('\n')
+    print(
+        format_table(['network', 'iterations', 'minutes', *metrics], [[
+            name, run.iters, f'{run.minutes:.1f}',
+            *(f'{scores[name][metric]:.2f}' for metric in metrics)
+        ] for name, run in runs.items()]))
+    print(f'written to {path}')
+
+
+if __name__ == '__main__':
+    cli.run(main)

@@ -1,0 +1,59 @@
+"""What a benchmark trains: the entries of benchmarks/entries, for scenes."""
+from pathlib import Path
+from typing import Any, Dict, List
+
+ENTRIES = Path(__file__).parent / 'entries'
+
+
+class Entry:
+    """One entry, with the paths of a data set filled in.
+
+    Args:
+        name (str): Name of a file in benchmarks/entries.
+        root (str): Folder of the scenes.
+
+    Attributes:
+        config (Config): The file.
+        data (dict): Settings that make a config use these scenes.
+        splits (dict[str, dict]): Settings that test on ``'val'`` or
+            ``'test'``.
+    """
+
+    def __init__(self, name: str, root: str) -> None:
+        from mmengine.config import Config
+        self.config = Config.fromfile(ENTRIES / f'{name}.py')
+        self.data = _fill(self.config.data, root)
+        self.splits = _fill(self.config.splits, root)
+
+    def metrics(self, found: Dict[str, float]) -> Dict[str, float]:
+        """Results in the unit of the tables: points of 100."""
+        scale = self.config.get('scale', 1)
+        return {
+            key: scale * value
+            for key, value in found.items() if isinstance(value, (int, float))
+        }
+
+
+def names(key: str) -> List[str]:
+    """The entries that have a key, such as ``'method'``."""
+    from mmengine.config import Config
+    return sorted(
+        path.stem for path in ENTRIES.glob('*.py')
+        if key in Config.fromfile(path))
+
+
+def versions() -> Dict[str, str]:
+    """Versions of what the numbers hang on."""
+    from importlib.metadata import version
+
+    from mmkd import __version__
+    packages = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'mmdet',
+                'mmdet3d', 'open3d')
+    return dict(mmkd=__version__, **{name: version(name) for name in packages})
+
+
+def _fill(value: Any, root: str) -> Any:
+    """The same settings with ``{root}`` replaced."""
+    if isinstance(value, dict):
+        return {key: _fill(part, root) for key, part in value.items()}
+    return value.replace('{root}', root) if isinstance(value, str) else value
