@@ -3,9 +3,9 @@ from mmkd.distillers.base import Distiller, Instances, StepBatch
 from mmkd.distillers.detection import FGD
 from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
-from mmkd.distillers.segmentation import BPKD
+from mmkd.distillers.segmentation import BPKD, TransKD
 
 __all__ = [
     'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Instances', 'LogitsKD', 'MGD',
-    'Progress', 'StepBatch', 'WeightSchedule'
+    'Progress', 'StepBatch', 'TransKD', 'WeightSchedule'
 ]

@@ -9,6 +9,8 @@ from mmkd.losses.channel_wise import (channel_wise_divergence,
 from mmkd.losses.features import squared_distance
 from mmkd.losses.focal_global import (attention_loss, attention_maps,
                                       box_masks, focal_distances)
+from mmkd.losses.hierarchical_context import (embedding_loss,
+                                              hierarchical_context_loss)
 from mmkd.losses.kd import kl_divergence
 from mmkd.losses.masked_generation import random_cells
 from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
@@ -16,8 +18,9 @@ from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
 __all__ = [
     'attention_loss', 'attention_maps', 'body_loss', 'box_masks',
     'channel_mask_loss', 'channel_masks', 'channel_wise_divergence',
-    'cross_attention', 'edge_loss', 'edge_masks', 'focal_distances',
-    'full_precision', 'kl_divergence', 'labelled_cells', 'mask_diversity',
-    'mask_statistics', 'random_cells', 'spatial_log_softmax',
-    'spatial_mask_loss', 'spatial_masks', 'squared_distance', 'zero_like_graph'
+    'cross_attention', 'edge_loss', 'edge_masks', 'embedding_loss',
+    'focal_distances', 'full_precision', 'hierarchical_context_loss',
+    'kl_divergence', 'labelled_cells', 'mask_diversity', 'mask_statistics',
+    'random_cells', 'spatial_log_softmax', 'spatial_mask_loss',
+    'spatial_masks', 'squared_distance', 'zero_like_graph'
 ]

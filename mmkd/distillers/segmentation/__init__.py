@@ -1,4 +1,5 @@
 """Methods for semantic segmentation."""
 from mmkd.distillers.segmentation.bpkd import BPKD
+from mmkd.distillers.segmentation.transkd import TransKD
 
-__all__ = ['BPKD']
+__all__ = ['BPKD', 'TransKD']
