@@ -3,6 +3,9 @@
 A class is imported when its name is first asked for (``locations``), so
 nothing has to be imported up front.
 """
+from importlib import import_module
+from typing import Any, Dict, Optional, Type
+
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -11,6 +14,30 @@ from mmengine.registry import \
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
+
+
+class LazyRegistry(Registry):
+    """A registry with some classes whose module is costly to import.
+
+    Args:
+        *args: As of mmengine's class.
+        lazy (dict[str, str]): Module of each such class, by its name. It is
+            imported when this name is asked for, and with no other.
+        **kwargs: As of mmengine's class.
+    """
+
+    def __init__(self, *args: Any, lazy: Dict[str, str],
+                 **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lazy = lazy
+
+    def get(self, key: str) -> Optional[Type]:
+        """The class of a name, or None; see mmengine's class."""
+        scope, name = self.split_scope_key(key)
+        if scope in (None, self.scope) and name in self._lazy:
+            import_module(self._lazy[name])
+        return super().get(key)
+
 
 # The models that a runner trains, and connectors.
 MODELS = Registry(
@@ -25,11 +52,12 @@ HOOKS = Registry(
     scope='mmkd',
     locations=['mmkd.engine.hooks'])
 
-METRICS = Registry(
+METRICS = LazyRegistry(
     'metric',
     parent=MMENGINE_METRICS,
     scope='mmkd',
-    locations=['mmkd.evaluation'])
+    locations=['mmkd.evaluation'],
+    lazy=dict(KittiMetric='mmkd.evaluation.kitti_metric'))  # mmdet3d
 
 TRANSFORMS = Registry(
     'transform',

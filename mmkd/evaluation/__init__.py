@@ -1,4 +1,17 @@
-"""Metrics that the libraries lack."""
-from mmkd.evaluation.boundary_iou import BoundaryIoUMetric
+"""Metrics that the libraries lack.
 
-__all__ = ['BoundaryIoUMetric']
+``KittiMetric`` needs mmdet3d and is imported when it is asked for.
+"""
+from typing import Any
+
+from mmkd.evaluation.boundary_iou import BoundaryIoUMetric
+from mmkd.evaluation.kitti import kitti_eval
+
+__all__ = ['BoundaryIoUMetric', 'KittiMetric', 'kitti_eval']
+
+
+def __getattr__(name: str) -> Any:
+    if name == 'KittiMetric':
+        from mmkd.evaluation.kitti_metric import KittiMetric
+        return KittiMetric
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
