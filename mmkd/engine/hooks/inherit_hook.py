@@ -19,9 +19,9 @@ class InheritTeacherHook(Hook):
     differ in the backbone alone, the student's neck and heads begin with
     what the teacher has learnt.
 
-    It runs after the student's own initialisation and before a checkpoint
-    is loaded, so that ``load_from`` and ``resume`` win over it. Tensors of
-    other names or shapes are skipped; the log says how many were copied.
+    It runs after the student's own initialisation, and does nothing where a
+    checkpoint was loaded (``load_from``, ``resume``). Tensors of other names
+    or shapes are skipped; the log says how many were copied.
 
     Args:
         modules (list[str], optional): Submodules to fill, such as
@@ -37,7 +37,7 @@ class InheritTeacherHook(Hook):
             module, or if a named module has nothing in common with the
             teacher's.
     """
-    # Before the average of the student is taken.
+    # Before the self-check, which measures the losses.
     priority = 'HIGH'
 
     def __init__(self,
@@ -51,12 +51,17 @@ class InheritTeacherHook(Hook):
         #: than the log.
         self.report: Dict[str, Tuple[int, int]] = {}
 
-    def before_run(self, runner) -> None:
+    def before_train(self, runner) -> None:
         """Copy and log."""
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
         if not isinstance(model, DistillationModel):
+            return
+        if runner.iter > 0 or runner._has_loaded:
+            print_log(
+                'nothing is inherited: the student comes from a checkpoint',
+                'current')
             return
         name, teacher = self._find_teacher(model)
         self.report = {}
