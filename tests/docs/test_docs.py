@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
-from mmkd.testing import segmentation_config, segmentor
+from mmkd.testing import (segmentation_config, segmentor,
+                          transformer_segmentor)
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -170,16 +171,19 @@ def test_page_runs(page, folder):
 def test_distillers_of_a_method_page(page):
     """Its blocks are parts of configs: ``distillers=dict(...)``."""
     found = 0
+    network = transformer_segmentor if page.stem == 'transkd' else segmentor
     for block in blocks_of(page):
         if block.kind != 'python' or not block.runs:
             continue
+        names: dict = {}
         for node in ast.parse(block.text).body:
             assert isinstance(node, ast.Assign), block.text
-            names: dict = {}
             exec(compile(ast.Module([node], []), str(page), 'exec'), names)
+            if node.targets[0].id != 'distillers':
+                continue
             DistillationModel(
-                segmentor(4),
-                dict(teacher=dict(cfg=segmentor(8), ckpt='random')),
+                network(4),
+                dict(teacher=dict(cfg=network(8), ckpt='random')),
                 names['distillers'],
                 dry_run_size=(32, 64))
             found += 1

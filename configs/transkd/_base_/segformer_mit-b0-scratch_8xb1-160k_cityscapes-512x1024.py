@@ -1,7 +1,7 @@
 # SegFormer-B0 from scratch on whole images of 512x1024, as the authors train
-# it. Of their code, the class weights (mmseg's cross entropy has none beside
-# ignored pixels), the shifts of two pixels, the loss at a quarter of the
-# resolution and the schedule are not re-created.
+# it. Of their code, the class weights (mmseg's cross entropy fails with them
+# where pixels are ignored), the shifts of two pixels, the loss at a quarter of
+# the resolution and the schedule are not re-created.
 _base_ = 'segformer_mit-b0-scratch_8xb1-160k_cityscapes-1024x1024.py'
 data_preprocessor = dict(size=(512, 1024))
 model = dict(

@@ -17,7 +17,8 @@ from mmkd.losses import (channel_wise_divergence, embedding_loss,
 from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
 from mmkd.taps import TapSpec
-from mmkd.testing import segmentation_batch, segmentor, transformer_segmentor
+from mmkd.testing import (detection_batch, detector, segmentation_batch,
+                          segmentor, transformer_segmentor)
 
 B0, B2, LVT = (32, 64, 160, 256), (64, 128, 320, 512), (64, 64, 160, 256)
 SMALL, LARGE = (4, 8, 12, 16), (8, 16, 24, 32)
@@ -711,6 +712,34 @@ def test_student_computes_what_it_did(variant):
     with torch.no_grad():
         assert torch.equal(model.eval()(data['inputs'], mode='tensor'),
                            student.eval()(data['inputs'], mode='tensor'))
+
+
+def test_detectors():
+
+    def pvt_detector(width):
+        config = detector()
+        config['model']['backbone'] = dict(
+            type='PyramidVisionTransformerV2',
+            embed_dims=width,
+            num_layers=[1] * 4)
+        config['model']['neck']['in_channels'] = [
+            width * times for times in (1, 2, 5, 8)
+        ]
+        return config
+
+    model = build(pvt_detector(4), pvt_detector(8), variant='ea')
+    losses = model(
+        **model.data_preprocessor(detection_batch(size=(70, 90)), True),
+        mode='loss')
+    # The backbone is read, not the neck above it.
+    assert [
+        conv.out_channels
+        for conv, _ in model.distillers['transkd'].fusion.project
+    ] == [8, 16, 40, 64]
+    assert losses['transkd.loss_feature'] > 0
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert all(p.grad is not None for p in model.parameters())
 
 
 def test_scale_of_random_networks():
