@@ -1,0 +1,14 @@
+# RetinaNet, R101 to R50, on COCO.
+# Teacher 38.9, student 37.4, ACAM-KD 41.2 mAP (the authors' figures).
+_base_ = 'mmdet::retinanet/retinanet_r50_fpn_2x_coco.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='mmdet::retinanet/retinanet_r101_fpn_2x_coco.py',
+            ckpt='official')),
+    distillers=dict(acam=dict(type='ACAM')))
+optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
+custom_hooks = [dict(type='mmkd.InheritTeacherHook')]
