@@ -343,6 +343,13 @@ class TestBatchOfOne:
             squeeze(pooled).sum().backward()
             assert all(p.grad is not None for p in squeeze.parameters())
 
+    def test_synchronised_norm_of_one_process(self):
+        squeeze = small()[0].fusion.fuse[0].squeeze
+        squeeze = nn.SyncBatchNorm.convert_sync_batchnorm(squeeze)
+        assert isinstance(squeeze.norm, nn.SyncBatchNorm)
+        pooled = torch.randn(1, 64, 1, 1)
+        assert torch.equal(squeeze(pooled), squeeze.conv(pooled).relu())
+
     @pytest.mark.parametrize('norm', ['GN', None])
     def test_other_norms_do_not_care(self, norm):
         distiller, *_ = small(squeeze_norm=norm)
