@@ -15,7 +15,7 @@ SKY = LABEL_IDS['sky']
 _AXES = np.array([[0., 0., 1.], [-1., 0., 0.], [0., -1., 0.]])
 
 
-def _turn(axis: int, angle: float) -> np.ndarray:
+def rotation_about(axis: int, angle: float) -> np.ndarray:
     """Rotation matrix about one axis, right-handed, radians."""
     c, s = np.cos(angle), np.sin(angle)
     m = np.eye(3)
@@ -55,8 +55,9 @@ class PinholeCamera:
     @property
     def rotation(self) -> np.ndarray:
         """Rotation from the camera to the ego frame, (3, 3)."""
-        turned = _turn(2, self.yaw).dot(_turn(1, self.pitch))
-        return turned.dot(_turn(0, self.roll)).dot(_AXES)
+        turned = rotation_about(2, self.yaw).dot(
+            rotation_about(1, self.pitch))
+        return turned.dot(rotation_about(0, self.roll)).dot(_AXES)
 
     def rays(self, factor: int) -> np.ndarray:
         """Directions through sub-pixels in the camera frame.
@@ -143,8 +144,7 @@ class Renderer:
 
     def ego_pose(self, t: float) -> Tuple[np.ndarray, np.ndarray]:
         """Rotation (3, 3) and translation (3, ) from ego to world."""
-        xyz, yaw = self.world.ego.pose(t)
-        return _turn(2, yaw), xyz
+        return self.geometry.ego_pose(t)
 
     def render(self,
                camera: PinholeCamera,
@@ -168,11 +168,7 @@ class Renderer:
         """
         self._time = t
         rot, pos = self.ego_pose(t)
-        extra = ()
-        if hood is not None:
-            yaw = np.arctan2(rot[1, 0], rot[0, 0])
-            extra = (hood.moved(pos, float(yaw)), )
-        self.geometry.set_time(t, extra)
+        self.geometry.set_time(t, hood)
         k = self.supersample**2
         rays = camera.rays(self.supersample)
         h, w = rays.shape[:2]

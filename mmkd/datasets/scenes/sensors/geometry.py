@@ -3,8 +3,8 @@
 Ray casting runs on one thread of Open3D, so the same rays give the same hits
 whatever the number of workers.
 """
-from dataclasses import dataclass
-from typing import Tuple
+from dataclasses import dataclass, fields
+from typing import Optional, Sequence, Tuple
 
 import numpy as np
 import open3d as o3d
@@ -46,6 +46,14 @@ class Hits:
     param: np.ndarray
     normal: np.ndarray
 
+    @classmethod
+    def concatenate(cls, parts: Sequence['Hits']) -> 'Hits':
+        """The hits of several casts, one after another."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(*(np.concatenate([getattr(part, f.name) for part in parts])
+                     for f in fields(cls)))
+
 
 class WorldGeometry:
     """The triangles of a world at a time, ready for ray casting.
@@ -63,6 +71,8 @@ class WorldGeometry:
                                   [(o.mesh_at(0.), o.track_id)
                                    for o in standing])
         self._dynamic = self._pack([])
+        self._time: Optional[float] = None
+        self._ego_part: Optional[Mesh] = None
 
     @staticmethod
     def _pack(parts) -> Tuple:
@@ -72,17 +82,29 @@ class WorldGeometry:
             np.zeros(0, np.int32)
         return mesh, ids, _scene(mesh)
 
-    def set_time(self, t: float, extra: Tuple[Mesh, ...] = ()) -> None:
-        """Moves everything to a time.
+    def ego_pose(self, t: float) -> Tuple[np.ndarray, np.ndarray]:
+        """Rotation (3, 3) and translation (3, ) from ego to world."""
+        xyz, yaw = self.world.ego.pose(t)
+        c, s = np.cos(yaw), np.sin(yaw)
+        return np.array([[c, -s, 0.], [s, c, 0.], [0., 0., 1.]]), xyz
+
+    def set_time(self, t: float, ego_part: Optional[Mesh] = None) -> None:
+        """Moves everything to a time, unless it is there already.
 
         Args:
             t (float): Seconds.
-            extra (tuple[Mesh]): Further meshes in the world frame, such as
-                the ego vehicle.
+            ego_part (Mesh, optional): What can be seen of the ego vehicle,
+                in its frame.
         """
-        self._dynamic = self._pack([(o.mesh_at(t), o.track_id)
-                                    for o in self._moving] +
-                                   [(m, 0) for m in extra])
+        if self._time == t and self._ego_part is ego_part:
+            return
+        parts = [(o.mesh_at(t), o.track_id) for o in self._moving]
+        if ego_part is not None:
+            rotation, translation = self.ego_pose(t)
+            yaw = float(np.arctan2(rotation[1, 0], rotation[0, 0]))
+            parts.append((ego_part.moved(translation, yaw), 0))
+        self._dynamic = self._pack(parts)
+        self._time, self._ego_part = t, ego_part
 
     def cast(self, origins: np.ndarray, directions: np.ndarray) -> Hits:
         """First hits of rays.
