@@ -49,7 +49,7 @@ def make_scenes(preset: str, root: str) -> None:
     """Make the driving scenes unless they are there."""
     subprocess.run([
         sys.executable, 'tools/make_scenes.py', '--preset', preset, '--out',
-        root
+        root, '--formats', 'cityscapes'
     ],
                    check=True)
 

@@ -10,11 +10,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mmkd import cli  # noqa: E402
 
 
-def main() -> None:
+def main() -> int:
     """Make a data set, or the rest of one that was interrupted."""
-    from mmkd.datasets.scenes.generate import class_shares, generate
+    from mmkd.datasets.scenes.generate import (class_shares, generate,
+                                               problems)
+    from mmkd.datasets.scenes.groups import FORMATS
     from mmkd.datasets.scenes.presets import PRESETS, SPLITS
-    from mmkd.datasets.scenes.writers import WRITERS
     from mmkd.utils.table import format_table
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--preset', default='small', choices=list(PRESETS))
@@ -25,30 +26,40 @@ def main() -> None:
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the pictures, in pixels')
+        help='of the pictures of Cityscapes and COCO, in pixels')
     parser.add_argument(
-        '--formats', nargs='+', default=list(WRITERS), choices=list(WRITERS))
+        '--formats', nargs='+', default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument(
         '--overwrite', action='store_true', help='make it anew')
+    parser.add_argument(
+        '--verify',
+        action='store_true',
+        help='make nothing; name files that are missing, changed or foreign')
     parser.add_argument(
         '--statistics',
         action='store_true',
         help='print the share of each class')
     args = parser.parse_args()
     out = args.out or f'data/scenes/{args.preset}'
+    if args.verify:
+        found = problems(out)
+        print('\n'.join(found) or f'{out} is as it was made')
+        return int(bool(found))
     began = time.time()
-    sheet = generate(args.preset, out, args.seed,
-                     args.size and tuple(args.size), args.formats,
-                     args.workers, args.overwrite)
-    if args.statistics:
+    sheet = generate(args.preset, out, args.seed, args.size
+                     and tuple(args.size), args.formats, args.workers,
+                     args.overwrite)
+    if args.statistics and sheet:
         shares = class_shares(out)
         print(
-            format_table(['class', *(f'{s} (%)' for s in SPLITS)],
-                         [[name, *(f'{100 * shares[s][name]:.3f}'
-                                   for s in SPLITS)]
-                          for name in shares['train']]))
-    print(f'{out} is ready ({time.time() - began:.0f} s); {sheet} shows it')
+            format_table(
+                ['class', *(f'{s} (%)' for s in SPLITS)],
+                [[name, *(f'{100 * shares[s][name]:.3f}' for s in SPLITS)]
+                 for name in shares['train']]))
+    print(f'{out} is ready ({time.time() - began:.0f} s)' +
+          (f'; {sheet} shows it' if sheet else ''))
+    return 0
 
 
 if __name__ == '__main__':

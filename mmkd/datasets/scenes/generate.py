@@ -1,9 +1,10 @@
 """Making a data set of driving scenes: in parallel, resumable."""
+import fnmatch
 import multiprocessing
 import os
 import os.path as osp
+import zlib
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -11,83 +12,70 @@ from tqdm import tqdm
 
 from mmkd.errors import ConfigError
 
-from .assets import vehicles
 from .contact_sheet import write_contact_sheet
-from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
-from .presets import CITIES, PRESETS, SPLITS, Preset
-from .sensors import PinholeCamera, Renderer
-from .sensors.camera import Exposure
-from .world import Frame
-from .writers import WRITERS
-from .writers.files import read_json, write_json
+from .groups import FORMATS, GROUPS
+from .presets import PRESETS, SPLITS
+from .writers.files import read_json, write_json, written_files
 
-#: Raised when the same seed gives other pictures than before.
+#: Raised when the same seed gives other files than before.
 VERSION = 2
 MANIFEST = 'scenes.json'
+CONTACT_SHEET = 'contact_sheet.png'
+
+#: What mmdet3d's converters and the users of a data set add to it.
+DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
+           '*/velodyne_reduced/*', '*.cache', '*/.DS_Store')
 
 
-def make_frames(preset: Preset, seed: int, split: str,
-                number: int) -> List[Frame]:
-    """The frames of one scene; they depend on the arguments alone.
-
-    Args:
-        preset (Preset): Sizes.
-        seed (int): Seed of the data set.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
-        number (int): Number of the scene within its split.
-
-    Returns:
-        list[Frame]: Pictures with labels, instances and depth.
-    """
-    cities = CITIES[split]
-    city = cities[number % len(cities)]
-    rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    world = StreetBuilder(
-        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
-        CONDITIONS[number % len(CONDITIONS)]).build(f'{city}-{number}')
-    renderer = Renderer(world, preset.supersample)
-    camera = PinholeCamera(preset.height, preset.width)
-    hood = vehicles.ego_hood(rng)
-    night = world.conditions.night > 0
-    times = (np.arange(preset.frames) + 0.5) * world.duration / preset.frames
-    frames = []
-    for index, time in enumerate(times.tolist()):
-        image, label, instance, depth = renderer.render(
-            camera, time, Exposure.random(rng, night), rng, hood)
-        rotation, translation = renderer.ego_pose(time)
-        frames.append(
-            Frame(
-                split, city, number, index, time, image, label, instance,
-                depth,
-                dict(
-                    intrinsics=camera.intrinsics.tolist(),
-                    camera_to_ego_rotation=camera.rotation.tolist(),
-                    camera_to_ego_translation=list(camera.position),
-                    ego_to_world_rotation=rotation.tolist(),
-                    ego_to_world_translation=translation.tolist(),
-                    time=time,
-                    conditions=world.conditions.name)))
-    return frames
+def _record_path(root: str, group: str, split: str, number: int) -> str:
+    return osp.join(root, '.scenes', f'{group}_{split}_{number:06d}.json')
 
 
-def _record_path(root: str, split: str, number: int) -> str:
-    return osp.join(root, '.scenes', f'{split}_{number:06d}.json')
+def _lists_path(root: str, group: str) -> str:
+    return osp.join(root, '.scenes', f'{group}_lists.json')
 
 
-def _make_scene(job: Tuple[Preset, int, str, int, str, Sequence[str]]) -> None:
+def _relative(files: Dict[str, List[int]], root: str) -> Dict[str, List[int]]:
+    return {osp.relpath(path, root): found for path, found in files.items()}
+
+
+def _make_scene(job: Tuple[str, dict, int, str, int, str]) -> None:
     """Write a scene; its record comes last and says that it is whole."""
-    preset, seed, split, number, root, formats = job
-    frames = make_frames(preset, seed, split, number)
-    record: Dict[str, Any] = {}
-    for name in formats:
-        writer = WRITERS[name](root)
-        for frame in frames:
-            writer.write(frame)
-        record[name] = [writer.record(frame) for frame in frames]
-    record['pixels'] = np.bincount(
-        np.concatenate([frame.label.ravel() for frame in frames]),
-        minlength=34).tolist()
-    write_json(_record_path(root, split, number), record)
+    group, settings, seed, split, number, root = job
+    with written_files() as files:
+        record = GROUPS[group].write_scene(settings, seed, split, number, root)
+    record['files'] = _relative(files, root)
+    write_json(_record_path(root, group, split, number), record)
+
+
+def _damage(root: str,
+            files: Dict[str, List[int]],
+            content: bool = False) -> List[str]:
+    """What is wrong with files that were written once."""
+    found = []
+    for name, (size, checksum) in files.items():
+        path = osp.join(root, name)
+        if not osp.isfile(path):
+            found.append(f'{name} is missing')
+        elif osp.getsize(path) != size:
+            found.append(f'{name} has {osp.getsize(path)} bytes, not {size}')
+        elif content:
+            with open(path, 'rb') as file:
+                if zlib.crc32(file.read()) != checksum:
+                    found.append(f'{name} has another content')
+    return found
+
+
+def _scene_is_whole(root: str, group: str, split: str, number: int) -> bool:
+    """Whether a scene was written and lies there; says so if it is not."""
+    path = _record_path(root, group, split, number)
+    if not osp.exists(path):
+        return False
+    damage = _damage(root, read_json(path)['files'])
+    if damage:
+        tqdm.write(f'{root}: {damage[0]}; its scene is made anew')
+        os.remove(path)
+    return not damage
 
 
 @contextmanager
@@ -109,81 +97,103 @@ def _single_threaded() -> Iterator[None]:
             os.environ[name] = before
 
 
+def _difference(found: dict, wanted: dict) -> Optional[str]:
+    """The first setting in which two data sets differ."""
+    for key, value in wanted.items():
+        if found.get(key) != value:
+            return f'{key} {found.get(key)!r} there, {value!r} asked'
+    return None
+
+
+def _open(root: str, preset: str, seed: int, groups: Dict[str, dict],
+          overwrite: bool) -> None:
+    """Check the manifest of a folder, or write it.
+
+    Raises:
+        ConfigError: If the folder holds something else.
+    """
+    path = osp.join(root, MANIFEST)
+    common = dict(version=VERSION, preset=preset, seed=seed)
+    manifest = dict(common, groups=groups)
+    if osp.exists(path) and not overwrite:
+        found = read_json(path)
+        there = found.get('groups', {})
+        differ = _difference(found, common)
+        for name in groups:
+            if name in there and differ is None:
+                differ = _difference(there[name], groups[name])
+        if differ:
+            raise ConfigError(
+                f'{root} holds scenes of other settings ({differ}); give '
+                'another folder, or --overwrite')
+        manifest['groups'] = {**there, **groups}
+    elif osp.isdir(root) and os.listdir(root) and not osp.exists(path):
+        raise ConfigError(f'{root} is not empty and holds no scenes; give '
+                          'another folder')
+    if overwrite:
+        for name, settings in groups.items():
+            for scene in GROUPS[name].scenes(settings):
+                record = _record_path(root, name, *scene)
+                if osp.exists(record):
+                    os.remove(record)
+    write_json(path, manifest)
+
+
 def generate(preset: str,
              root: str,
              seed: int = 0,
              size: Optional[Tuple[int, int]] = None,
              formats: Sequence[str] = ('cityscapes', 'coco'),
              workers: int = 2,
-             overwrite: bool = False) -> str:
+             overwrite: bool = False) -> Optional[str]:
     """Write a data set of driving scenes, or the rest of one.
+
+    Formats of the same frames are made together: Cityscapes with COCO.
+    Others can be added to a folder later.
 
     Args:
         preset (str): One of :data:`PRESETS`.
         root (str): Folder of the data set.
         seed (int): Other seeds give other streets. Defaults to 0.
-        size (tuple[int, int], optional): Height and width of the pictures in
-            pixels. Defaults to None: those of the preset.
-        formats (Sequence[str]): Of :data:`WRITERS`; ``cityscapes`` writes
-            the pictures. Defaults to both.
-        workers (int): Processes; the pictures do not depend on it. Defaults
+        size (tuple[int, int], optional): Height and width of the pictures of
+            Cityscapes and COCO. Defaults to None: those of the preset.
+        formats (Sequence[str]): Of :data:`.groups.FORMATS`. Defaults to
+            Cityscapes and COCO.
+        workers (int): Processes; the files do not depend on it. Defaults
             to 2.
-        overwrite (bool): Whether to make an existing data set anew. Defaults
-            to False.
+        overwrite (bool): Whether to make what is there anew. Defaults to
+            False.
 
     Returns:
-        str: Path of the contact sheet.
+        str, optional: Path of the contact sheet, if there are pictures of
+        Cityscapes.
 
     Raises:
         ConfigError: If an argument is not known, or if the folder holds
-            scenes of other settings.
+            scenes of other settings or foreign files.
     """
     if preset not in PRESETS:
         raise ConfigError(f'there is no preset {preset!r}; there is '
                           f'{", ".join(PRESETS)}')
-    unknown = [name for name in formats if name not in WRITERS]
-    if unknown or 'cityscapes' not in formats:
-        raise ConfigError(f'formats are {", ".join(WRITERS)}, and cityscapes '
-                          f'is always one of them; got {", ".join(formats)}')
-    chosen = PRESETS[preset]
-    if size is not None:
-        if min(size) < 16:
-            raise ConfigError('pictures have 16 pixels a side at least, but '
-                              f'size is {size[0]}x{size[1]}')
-        chosen = replace(chosen, height=size[0], width=size[1])
-    manifest = dict(
-        version=VERSION,
-        preset=preset,
-        seed=seed,
-        formats=sorted(formats),
-        **chosen.to_dict())
-    path = osp.join(root, MANIFEST)
-    if osp.exists(path) and not overwrite:
-        found = read_json(path)
-        if found != manifest:
-            differ = [
-                f'{key} {found.get(key)!r} there, {manifest.get(key)!r} asked'
-                for key in manifest if found.get(key) != manifest[key]
-            ] or ['other keys']
-            raise ConfigError(
-                f'{root} holds scenes of other settings ({differ[0]}); give '
-                'another folder, or --overwrite')
-    elif osp.isdir(root) and os.listdir(root) and not osp.exists(path):
-        raise ConfigError(f'{root} is not empty and holds no scenes; give '
-                          'another folder')
-    if overwrite:
-        for scene in chosen.scenes():
-            record = _record_path(root, *scene)
-            if osp.exists(record):
-                os.remove(record)
-    write_json(path, manifest)
-    jobs = [(chosen, seed, split, number, root, tuple(formats))
-            for split, number in chosen.scenes()
-            if not osp.exists(_record_path(root, split, number))]
-    total = len(chosen.scenes())
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise ConfigError(f'formats are {", ".join(FORMATS)}; got '
+                          f'{", ".join(formats) or "none"}')
+    groups = {
+        name: GROUPS[name].settings(preset, size)
+        for name in GROUPS if name in {FORMATS[x]
+                                       for x in formats}
+    }
+    _open(root, preset, seed, groups, overwrite)
+    _remove_parts(root)
+    scenes = [(name, *scene) for name, settings in groups.items()
+              for scene in GROUPS[name].scenes(settings)]
+    jobs = [(name, groups[name], seed, split, number, root)
+            for name, split, number in scenes
+            if not _scene_is_whole(root, name, split, number)]
     with tqdm(
-            total=total,
-            initial=total - len(jobs),
+            total=len(scenes),
+            initial=len(scenes) - len(jobs),
             desc=f'scenes ({preset})',
             unit='scene',
             mininterval=1) as bar:
@@ -197,32 +207,106 @@ def generate(preset: str,
             for job in jobs:
                 _make_scene(job)
                 bar.update()
-    for name in formats:
-        writer = WRITERS[name](root)
-        for split in SPLITS:
-            writer.finish(split, [
-                frame for number in range(getattr(chosen, split))
-                for frame in read_json(_record_path(root, split, number))[name]
-            ])
-    return write_contact_sheet(root)
+    for name, settings in groups.items():
+        with written_files() as files:
+            GROUPS[name].finish(
+                settings, root, lambda split, number: read_json(
+                    _record_path(root, name, split, number)))
+        write_json(_lists_path(root, name), _relative(files, root))
+    found = problems(root, content=False) if _is_complete(root) else []
+    if found:
+        raise ConfigError(
+            f'{root}: {found[0]}'
+            f'{f" (and {len(found) - 1} more)" if len(found) > 1 else ""}; '
+            'remove what is foreign, or make the data set in an empty folder')
+    return write_contact_sheet(root) if 'camera' in groups else None
+
+
+def _is_complete(root: str) -> bool:
+    """Whether all scenes of all groups were made."""
+    return all(
+        osp.exists(_record_path(root, name, *scene)) for name, settings in
+        read_json(osp.join(root, MANIFEST))['groups'].items()
+        for scene in GROUPS[name].scenes(settings))
+
+
+def _remove_parts(root: str) -> None:
+    """Remove what a killed run left unfinished."""
+    for base, _, names in os.walk(root):
+        for name in names:
+            if name.endswith('.part'):
+                os.remove(osp.join(base, name))
+
+
+def problems(root: str, content: bool = True) -> List[str]:
+    """What is wrong with the files of a data set.
+
+    Args:
+        root (str): Folder of the data set.
+        content (bool): Whether the contents are read and compared by
+            checksum, beside names and sizes. Defaults to True.
+
+    Returns:
+        list[str]: A line for each file that is missing, was changed, or does
+        not belong there. Files that mmdet3d's converters make do.
+
+    Raises:
+        ConfigError: If the folder holds no driving scenes.
+    """
+    path = osp.join(root, MANIFEST)
+    if not osp.exists(path):
+        raise ConfigError(f'{root} holds no driving scenes: there is no '
+                          f'{MANIFEST}')
+    found, known = [], {MANIFEST, CONTACT_SHEET}
+    for name, settings in read_json(path).get('groups', {}).items():
+        records = [
+            _record_path(root, name, *scene)
+            for scene in GROUPS[name].scenes(settings)
+        ]
+        for record in records:
+            if not osp.exists(record):
+                found.append(f'{osp.relpath(record, root)} is missing: its '
+                             'scene is not made yet')
+                continue
+            files = read_json(record)['files']
+            found += _damage(root, files, content)
+            known.update(files)
+        lists = _lists_path(root, name)
+        if osp.exists(lists):
+            files = read_json(lists)
+            found += _damage(root, files, content)
+            known.update(files)
+        elif all(map(osp.exists, records)):
+            found.append(f'{osp.relpath(lists, root)} is missing: the lists '
+                         'are not made yet')
+    for base, folders, names in os.walk(root):
+        if base == root and '.scenes' in folders:
+            folders.remove('.scenes')
+        for name in names:
+            own = osp.relpath(osp.join(base, name), root)
+            if own not in known and not any(
+                    fnmatch.fnmatch(own, pattern) for pattern in DERIVED):
+                found.append(f'{own} does not belong there')
+    return found
 
 
 def class_shares(root: str) -> Dict[str, Dict[str, float]]:
     """Share of the labelled pixels of each class, by split.
 
     Args:
-        root (str): Folder of a finished data set.
+        root (str): Folder of a finished data set with Cityscapes.
 
     Returns:
         dict[str, dict[str, float]]: Split -> class -> share.
     """
     from .labels import CLASSES, LABEL_IDS
-    shares = {}
-    manifest = read_json(osp.join(root, MANIFEST))
+    shares: Dict[str, Any] = {}
+    settings = read_json(osp.join(root, MANIFEST))['groups']['camera']
     for split in SPLITS:
         pixels = sum(
-            np.array(read_json(_record_path(root, split, number))['pixels'])
-            for number in range(manifest[split]))
+            np.array(
+                read_json(_record_path(root, 'camera', split, number))
+                ['pixels']) for number in range(settings[split]))
         counts = pixels[[LABEL_IDS[name] for name in CLASSES]]
         shares[split] = dict(
             zip(CLASSES, (counts / max(1, counts.sum())).tolist()))

@@ -2,6 +2,4 @@
 from .cityscapes import CityscapesWriter
 from .coco import CocoWriter
 
-WRITERS = dict(cityscapes=CityscapesWriter, coco=CocoWriter)
-
-__all__ = ['WRITERS', 'CityscapesWriter', 'CocoWriter']
+__all__ = ['CityscapesWriter', 'CocoWriter']

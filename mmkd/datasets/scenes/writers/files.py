@@ -1,10 +1,29 @@
-"""Files that are whole or not there."""
+"""Files that are whole or not there, and what was written."""
 import json
 import os
-from typing import Any
+import zlib
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional
 
 import cv2
 import numpy as np
+
+_written: Optional[Dict[str, List[int]]] = None
+
+
+@contextmanager
+def written_files() -> Iterator[Dict[str, List[int]]]:
+    """Note the files that are written meanwhile.
+
+    Yields:
+        dict[str, list[int]]: Path -> size in bytes and CRC-32; is filled.
+    """
+    global _written
+    before, _written = _written, {}
+    try:
+        yield _written
+    finally:
+        _written = before
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -14,6 +33,8 @@ def write_bytes(path: str, content: bytes) -> None:
     with open(part, 'wb') as file:
         file.write(content)
     os.replace(part, path)
+    if _written is not None:
+        _written[path] = [len(content), zlib.crc32(content)]
 
 
 def write_png(path: str, picture: np.ndarray) -> None:
@@ -21,6 +42,13 @@ def write_png(path: str, picture: np.ndarray) -> None:
     if picture.ndim == 3:
         picture = picture[..., ::-1]
     write_bytes(path, cv2.imencode('.png', picture)[1].tobytes())
+
+
+def write_jpg(path: str, picture: np.ndarray, quality: int = 95) -> None:
+    """Write a picture, RGB (H, W, 3)."""
+    options = [cv2.IMWRITE_JPEG_QUALITY, quality]
+    write_bytes(path,
+                cv2.imencode('.jpg', picture[..., ::-1], options)[1].tobytes())
 
 
 def write_json(path: str, content: Any) -> None:

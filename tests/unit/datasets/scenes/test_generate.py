@@ -6,13 +6,15 @@ import io
 import json
 import os
 import os.path as osp
+import shutil
 
 import cv2
 import numpy as np
 import pytest
 
 from mmkd.datasets.scenes import generate as generate_module
-from mmkd.datasets.scenes.generate import class_shares, generate, make_frames
+from mmkd.datasets.scenes.generate import class_shares, generate, problems
+from mmkd.datasets.scenes.groups import make_frames
 from mmkd.datasets.scenes.labels import CLASSES, LABEL_IDS, THINGS
 from mmkd.datasets.scenes.presets import CITIES, PRESETS, SPLITS, Preset
 from mmkd.datasets.scenes.world import Frame
@@ -136,7 +138,8 @@ def test_depth_label_and_instance_agree():
 
 @pytest.mark.parametrize('change, message', [
     (dict(preset='huge'), 'no preset'),
-    (dict(formats=('coco', )), 'cityscapes'),
+    (dict(formats=('coko', )), 'formats are cityscapes, coco'),
+    (dict(formats=()), 'got none'),
     (dict(size=(4, 8)), '16 pixels'),
     (dict(seed=1), 'other settings'),
 ])
@@ -144,6 +147,68 @@ def test_refusals_name_the_way_out(scenes, change, message):
     arguments = dict(preset='test', root=scenes, workers=1)
     with pytest.raises(ConfigError, match=message):
         generate(**{**arguments, **change})
+
+
+@pytest.fixture
+def copied(scenes, tmp_path):
+    root = str(tmp_path / 'data')
+    shutil.copytree(scenes, root)
+    return root
+
+
+def test_nothing_is_wrong_with_a_whole_one(scenes):
+    assert problems(scenes) == []
+
+
+def test_damage_is_named_and_mended(copied, scenes, capsys):
+    first, second, third = sorted(
+        glob.glob(f'{copied}/gtFine/*/*/*labelIds.png'))[:3]
+    os.remove(first)
+    with open(second, 'r+b') as file:
+        file.truncate(40)
+    with open(third, 'r+b') as file:
+        file.seek(50)
+        file.write(b'?')
+    os.remove(f'{copied}/annotations/instances_val.json')
+    named = [osp.relpath(path, copied) for path in (first, second, third)]
+    found = sorted(problems(copied))
+    assert len(found) == 4
+    for wrong, text in (('annotations/instances_val.json', 'is missing'),
+                        (named[0], 'is missing'),
+                        (named[1], 'has 40 bytes, not'),
+                        (named[2], 'has another content')):
+        assert any(x.startswith(wrong) and text in x for x in found), wrong
+    # Sizes are looked at whenever a data set is gone on with.
+    os.remove(third)
+    generate('test', copied, workers=1)
+    said = capsys.readouterr().out
+    assert all(name in said for name in named)
+    assert digests(copied) == digests(scenes)
+
+
+def test_foreign_files_are_named(copied):
+    for name in ('leftImg8bit/train/holiday.png', 'notes.txt'):
+        with open(osp.join(copied, name), 'w') as file:
+            file.write('mine')
+    # What mmdet3d's converters add belongs there.
+    with open(osp.join(copied, 'kitti_infos_train.pkl'), 'w') as file:
+        file.write('')
+    assert sorted(problems(copied)) == [
+        'leftImg8bit/train/holiday.png does not belong there',
+        'notes.txt does not belong there'
+    ]
+    with pytest.raises(ConfigError, match='does not belong there'):
+        generate('test', copied, workers=1)
+    # What a killed run leaves goes away by itself.
+    os.remove(f'{copied}/leftImg8bit/train/holiday.png')
+    os.rename(f'{copied}/notes.txt', f'{copied}/annotations/half.json.part')
+    generate('test', copied, workers=1)
+    assert problems(copied) == []
+
+
+def test_verify_needs_scenes(tmp_path):
+    with pytest.raises(ConfigError, match='no driving scenes'):
+        problems(str(tmp_path))
 
 
 def test_foreign_folder_is_left_alone(tmp_path):

@@ -1,0 +1,155 @@
+"""Formats that are written from the same frames."""
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from mmkd.errors import ConfigError
+
+from .assets import vehicles
+from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
+from .presets import CITIES, PRESETS, SPLITS, Preset
+from .sensors import PinholeCamera, Renderer
+from .sensors.camera import Exposure
+from .world import Frame
+from .writers import CityscapesWriter, CocoWriter
+
+Scenes = List[Tuple[str, int]]
+
+
+class Group:
+    """Formats that are made together, scene by scene.
+
+    Groups know nothing of each other: one can be added to a data set that
+    has others.
+    """
+    #: Name in the manifest and of the records.
+    name: str = ''
+    #: Names of the formats.
+    formats: Tuple[str, ...] = ()
+
+    def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
+        """Numbers that the files depend on beside the seed.
+
+        Args:
+            preset (str): Name of a preset.
+            size (tuple[int, int], optional): Height and width of the
+                pictures, where they are not the preset's.
+        """
+        raise NotImplementedError
+
+    def scenes(self, settings: dict) -> Scenes:
+        """All scenes as (split, number)."""
+        return [(split, number) for split in SPLITS
+                for number in range(settings[split])]
+
+    def write_scene(self, settings: dict, seed: int, split: str, number: int,
+                    root: str) -> Dict[str, Any]:
+        """Write the files of a scene; they depend on the arguments alone.
+
+        Returns:
+            dict: What :meth:`finish` needs of it, as JSON.
+        """
+        raise NotImplementedError
+
+    def finish(self, settings: dict, root: str,
+               record: Callable[[str, int], Dict[str, Any]]) -> None:
+        """Write what lists the files, given the records of all scenes."""
+        raise NotImplementedError
+
+
+def make_frames(preset: Preset, seed: int, split: str,
+                number: int) -> List[Frame]:
+    """The frames of one scene; they depend on the arguments alone.
+
+    Args:
+        preset (Preset): Sizes.
+        seed (int): Seed of the data set.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        number (int): Number of the scene within its split.
+
+    Returns:
+        list[Frame]: Pictures with labels, instances and depth.
+    """
+    cities = CITIES[split]
+    city = cities[number % len(cities)]
+    rng = np.random.default_rng([seed, SPLITS.index(split), number])
+    world = StreetBuilder(
+        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
+        CONDITIONS[number % len(CONDITIONS)]).build(f'{city}-{number}')
+    renderer = Renderer(world, preset.supersample)
+    camera = PinholeCamera(preset.height, preset.width)
+    hood = vehicles.ego_hood(rng)
+    night = world.conditions.night > 0
+    times = (np.arange(preset.frames) + 0.5) * world.duration / preset.frames
+    frames = []
+    for index, time in enumerate(times.tolist()):
+        image, label, instance, depth = renderer.render(
+            camera, time, Exposure.random(rng, night), rng, hood)
+        rotation, translation = renderer.ego_pose(time)
+        frames.append(
+            Frame(
+                split, city, number, index, time, image, label, instance,
+                depth,
+                dict(
+                    intrinsics=camera.intrinsics.tolist(),
+                    camera_to_ego_rotation=camera.rotation.tolist(),
+                    camera_to_ego_translation=list(camera.position),
+                    ego_to_world_rotation=rotation.tolist(),
+                    ego_to_world_translation=translation.tolist(),
+                    time=time,
+                    conditions=world.conditions.name)))
+    return frames
+
+
+class CameraGroup(Group):
+    """One front camera: Cityscapes, and COCO for the same pictures."""
+    name = 'camera'
+    formats = ('cityscapes', 'coco')
+    _writers = dict(cityscapes=CityscapesWriter, coco=CocoWriter)
+
+    def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
+        """The numbers of :class:`.presets.Preset`."""
+        chosen = PRESETS[preset]
+        if size is not None:
+            if min(size) < 16:
+                raise ConfigError('pictures have 16 pixels a side at least, '
+                                  f'but size is {size[0]}x{size[1]}')
+            chosen = replace(chosen, height=size[0], width=size[1])
+        return chosen.to_dict()
+
+    def write_scene(self, settings: dict, seed: int, split: str, number: int,
+                    root: str) -> Dict[str, Any]:
+        """Pictures and label maps of a scene."""
+        frames = make_frames(Preset(**settings), seed, split, number)
+        record: Dict[str, Any] = {}
+        for name, kind in self._writers.items():
+            writer = kind(root)
+            for frame in frames:
+                writer.write(frame)
+            record[name] = [writer.record(frame) for frame in frames]
+        record['pixels'] = np.bincount(
+            np.concatenate([frame.label.ravel() for frame in frames]),
+            minlength=34).tolist()
+        return record
+
+    def finish(self, settings: dict, root: str,
+               record: Callable[[str, int], Dict[str, Any]]) -> None:
+        """COCO's lists of instances."""
+        for name, kind in self._writers.items():
+            writer = kind(root)
+            for split in SPLITS:
+                writer.finish(split, [
+                    frame for number in range(settings[split])
+                    for frame in record(split, number)[name]
+                ])
+
+
+#: By name.
+GROUPS: Dict[str, Group] = {group.name: group for group in (CameraGroup(), )}
+#: Group of each format.
+FORMATS: Dict[str, str] = {
+    name: group.name
+    for group in GROUPS.values()
+    for name in group.formats
+}
