@@ -1,5 +1,6 @@
 """Formats that are written from the same frames."""
-from dataclasses import replace
+import os.path as osp
+from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -8,11 +9,12 @@ from mmkd.errors import ConfigError
 
 from .assets import vehicles
 from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
+from .nuscenes import FULL, NUSCENES_SIZES, NuScenesSize, make_nuscenes_scene
 from .presets import CITIES, PRESETS, SPLITS, Preset
 from .sensors import PinholeCamera, Renderer
 from .sensors.camera import Exposure
 from .world import Frame
-from .writers import CityscapesWriter, CocoWriter
+from .writers import CityscapesWriter, CocoWriter, NuScenesWriter
 
 Scenes = List[Tuple[str, int]]
 
@@ -145,8 +147,49 @@ class CameraGroup(Group):
                 ])
 
 
+class NuScenesGroup(Group):
+    """Six cameras and a LiDAR on the roof: nuScenes."""
+    name = 'nuscenes'
+    formats = ('nuscenes', )
+
+    def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
+        """The numbers of :class:`.nuscenes.NuScenesSize`."""
+        return asdict(NUSCENES_SIZES[preset])
+
+    def write_scene(self, settings: dict, seed: int, split: str, number: int,
+                    root: str) -> Dict[str, Any]:
+        """Pictures, sweeps and map of a scene."""
+        scene, frames = make_nuscenes_scene(
+            NuScenesSize(**settings), seed, split, number)
+        writer = NuScenesWriter(osp.join(root, 'nuscenes'), seed)
+        return dict(
+            seed=seed,
+            channels=[x.channel for x in scene.mounts],
+            tables=writer.write(scene, frames))
+
+    def finish(self, settings: dict, root: str,
+               record: Callable[[str, int], Dict[str, Any]]) -> None:
+        """The tables."""
+        found = {split: [record(split, number)
+                         for number in range(settings[split])]
+                 for split in SPLITS}
+        first = next(x for records in found.values() for x in records)
+        channels = first['channels']
+        writer = NuScenesWriter(osp.join(root, 'nuscenes'), first['seed'])
+        rows = {split: [x['tables'] for x in records]
+                for split, records in found.items()}
+        writer.finish(
+            NuScenesSize(**settings).version, rows['train'] + rows['val'],
+            channels)
+        writer.finish_test(rows['test'],
+                           [f'scene-{x:04d}' for x in FULL['val']], channels)
+
+
 #: By name.
-GROUPS: Dict[str, Group] = {group.name: group for group in (CameraGroup(), )}
+GROUPS: Dict[str, Group] = {
+    group.name: group
+    for group in (CameraGroup(), NuScenesGroup())
+}
 #: Group of each format.
 FORMATS: Dict[str, str] = {
     name: group.name

@@ -235,9 +235,15 @@ class Renderer:
             light = c.ambient * up[:, None] + c.sun * \
                 (slope + bounce)[:, None]
         else:
-            d = _SKY_DIRS[idx % 4]
             reach = 7. if not c.night else 3.
-            open_sky = ~self.geometry.occluded(start, d, reach)
+            if self.supersample > 1:
+                d = _SKY_DIRS[idx % 4]
+                open_sky = ~self.geometry.occluded(start, d, reach)
+            else:  # one ray a pixel would show the pattern of its turns
+                open_sky = 1 - np.mean([
+                    self.geometry.occluded(start, d, reach)
+                    for d in _SKY_DIRS
+                ], 0)
             light = c.ambient * (up * (.45 + .55 * open_sky))[:, None]
             light = light * 1.1
         light = light + self._lamps(point, normal, c)

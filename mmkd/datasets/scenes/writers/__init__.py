@@ -1,5 +1,6 @@
 """Writers of the public formats; they know frames, not the world."""
 from .cityscapes import CityscapesWriter
 from .coco import CocoWriter
+from .nuscenes import NuScenesWriter
 
-__all__ = ['CityscapesWriter', 'CocoWriter']
+__all__ = ['CityscapesWriter', 'CocoWriter', 'NuScenesWriter']

@@ -1,0 +1,514 @@
+"""Scenes as nuScenes' car sees them: six cameras, LiDAR, boxes."""
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Set, Tuple
+
+import numpy as np
+
+from .assets import street, vehicles
+from .layout import CURB, StreetBuilder, make_city
+from .presets import CITIES, SPLITS
+from .sensors import Renderer, Rig, nuscenes_rig
+from .sensors.camera import Exposure
+from .sensors.geometry import WorldGeometry
+from .world import SceneObject, World
+from .writers.nuscenes import (CATEGORIES, NuScenesFrame, NuScenesMount,
+                               NuScenesObject, NuScenesScene)
+
+#: Light and weather in turns; like nuScenes, mostly by day.
+CONDITIONS = ('clear', 'overcast', 'clear', 'night', 'golden', 'clear',
+              'rain')
+FEATURES = ('truck', 'bus', 'rider', 'wall', 'motorcycle', 'truck', 'fence')
+#: Key frames a second.
+RATE = 2
+#: Objects up to this distance from the car are annotated, metres.
+REACH = 70.
+#: A camera notes an object of this many pixels.
+SEEN_PIXELS = 4
+#: Points on an object whose sight decides how visible it is.
+SIGHT_POINTS = 48
+#: Speed above which something moves, m/s.
+MOVES = .25
+#: Least visible share of an object for visibility 2, 3 and 4.
+VISIBLE_SHARES = (.4, .6, .8)
+#: Metres of the map around the streets.
+MARGIN = 20.
+
+#: Numbers of scenes in the order in which they are used: all of the mini
+#: splits, and the first ones of the other official splits.
+MINI = dict(
+    train=(61, 553, 655, 757, 796, 1077, 1094, 1100), val=(103, 916))
+FULL = dict(
+    train=(*range(1, 3), *range(4, 12), *range(19, 35), *range(41, 77)),
+    val=(3, *range(12, 19), 35, 36, 38, 39, *range(92, 111)),
+    test=(*range(77, 92), *range(111, 120)))
+
+
+@dataclass(frozen=True)
+class NuScenesSize:
+    """How much of the world becomes nuScenes scenes.
+
+    Args:
+        train (int): Scenes of the training split.
+        val (int): Scenes of the validation split.
+        test (int): Scenes of the test split.
+        frames (int): Key frames of a scene, at 2 Hz.
+        sweeps (int): LiDAR sweeps between two key frames. Defaults to 1.
+        height (int): Rows of a picture. Defaults to 112.
+        width (int): Columns. Defaults to 200, an eighth of the original's.
+        azimuth_steps (int): Measurements of each LiDAR beam in a rotation.
+            Defaults to 400.
+        supersample (int): Rays along each side of a pixel. Defaults to 1.
+    """
+    train: int
+    val: int
+    test: int
+    frames: int
+    sweeps: int = 1
+    height: int = 112
+    width: int = 200
+    azimuth_steps: int = 400
+    supersample: int = 1
+
+    @property
+    def version(self) -> str:
+        """Version of the tables of training and validation."""
+        fits = all(
+            getattr(self, split) <= len(names)
+            for split, names in MINI.items())
+        return 'v1.0-mini' if fits else 'v1.0-trainval'
+
+    def scene_name(self, split: str, number: int) -> str:
+        """Official name of a scene.
+
+        Args:
+            split (str): ``'train'``, ``'val'`` or ``'test'``.
+            number (int): Number of the scene within its split.
+        """
+        mini = self.version == 'v1.0-mini' and split != 'test'
+        return f'scene-{(MINI if mini else FULL)[split][number]:04d}'
+
+
+NUSCENES_SIZES: Dict[str, NuScenesSize] = {
+    'tiny': NuScenesSize(2, 1, 1, 3, height=64, width=112, azimuth_steps=360),
+    'quick': NuScenesSize(8, 2, 2, 6),
+    'small': NuScenesSize(8, 2, 4, 8),
+    'bench': NuScenesSize(40, 10, 16, 20),
+}
+
+
+class NuScenesStreet(StreetBuilder):
+    """A street with roadworks, trailers and more lorries than others have.
+
+    There are no trams: nuScenes has no class for them.
+    """
+
+    def drive(self, category: str, *args, **kwargs) -> bool:
+        """Adds a moving object that nuScenes has a class for."""
+        if category == 'vehicle.train':
+            return False
+        return super().drive(category, *args, **kwargs)
+
+    def _block(self, b, side: int, a: float, e: float) -> None:
+        """One block; notes where people walk."""
+        super()._block(b, side, a, e)
+        sign = 1 if side == 0 else -1
+        inner = self.half[side]
+        outer = inner + self.walk[side] + self.verge[side]
+        self.areas.setdefault('walkway', []).append(
+            self._outline(a, e, *sorted((sign * inner, sign * outer))))
+
+    def _near(self, low: float, high: float) -> float:
+        """A place between ``low`` and ``high`` metres from the car."""
+        t = self.rng.uniform(0, self.duration)
+        return float(np.interp(t, self.times, self.ego_s)) + \
+            self.rng.uniform(low, high)
+
+    def _show_feature(self) -> None:
+        """What the scene shows for certain, before all other traffic."""
+        r = self.rng
+        self._works(self._near(8, 40))
+        self._barriers()
+        self._cones()
+        own = self.feature
+        for feature, most in ((own, 1), ('truck', 2), ('bus', 1),
+                              ('motorcycle', 2), ('rider', 2)):
+            self.feature = feature
+            for _ in range(int(r.integers(most + 1)) if feature != own else
+                           1):
+                super()._show_feature()
+        self.feature = own
+        for _ in range(int(r.integers(1, 4))):
+            self._trailer()
+
+    def _works(self, s: float) -> None:
+        """A machine between barriers, and cones along the lane."""
+        r = self.rng
+        for _ in range(20):
+            if all(abs(s - c) > w + 12 for c, w in self.crossings):
+                break
+            s = self._near(0, 60)
+        side = int(r.integers(2))
+        sign = 1 if side == 0 else -1
+        inside = self.parking[side]
+        d = sign * (self.half[side] + (-1.15 if inside else 1.35))
+        z = 0. if inside else CURB
+        made = vehicles.construction(r)
+        moment = 'vehicle.stopped' if r.random() < .5 else 'vehicle.parked'
+        if not self.park('vehicle.construction', made, s, d,
+                         r.choice([0., np.pi]), z, moment):
+            return
+        half = made[1][0] / 2
+        for end in (-half - 1.4, half + 1.4):
+            self.park('movable_object.barrier',
+                      (street.barrier(r), (.7, 2., 1.)), s + end, d, 0., z,
+                      '')
+        edge = sign * (self.half[side] + (-2.3 if inside else -.3))
+        for k in np.arange(-half - 4, half + 5, r.uniform(2., 3.)):
+            self._cone(s + k, edge + r.normal(0, .05))
+
+    def _cone(self, s: float, d: float, z: float = 0.) -> None:
+        self.park('movable_object.trafficcone',
+                  (street.cone(), (.4, .4, .72)), s, d,
+                  self.rng.uniform(0, 1.5), z, '')
+
+    def _barriers(self) -> None:
+        """A row of barriers along a curb."""
+        r = self.rng
+        for _ in range(int(r.integers(1, 3))):
+            side = int(r.integers(2))
+            d = (1 if side == 0 else -1) * (self.half[side] + .45)
+            s = self._near(-5, 45)
+            for k in range(int(r.integers(3, 9))):
+                self.park('movable_object.barrier',
+                          (street.barrier(r), (.7, 2., 1.)), s + 2.25 * k, d,
+                          np.pi / 2 + r.normal(0, .05), CURB, '')
+
+    def _cones(self) -> None:
+        """A few cones that close a piece of the curb."""
+        r = self.rng
+        side = int(r.integers(2))
+        sign = 1 if side == 0 else -1
+        s, step = self._near(0, 40), r.uniform(1.5, 4.)
+        for k in range(int(r.integers(3, 8))):
+            self._cone(s + step * k, sign *
+                       (self.half[side] - .3 + r.normal(0, .1)))
+
+    def _trailer(self) -> None:
+        """A trailer, parked or towed."""
+        r, t = self.rng, self.times
+        made = vehicles.trailer(r) if r.random() < .7 else \
+            vehicles.caravan(r)
+        length = made[1][0]
+        for _ in range(30):
+            if r.random() < .4:
+                side = int(r.integers(2))
+                sign = 1 if side == 0 else -1
+                if self.parking[side] and self.park(
+                        'vehicle.trailer', made, self._near(0, 40),
+                        sign * (self.half[side] - 1.12),
+                        0. if side else np.pi):
+                    return
+                continue
+            direction = int(r.choice([-1, 1]))
+            lane = np.full_like(t, self._lane(0, direction))
+            speed = self.ego_speed * r.uniform(.6, 1.05)
+            s = self._near(8, 40) + direction * speed * (t -
+                                                         self.duration / 2)
+            puller = vehicles.truck(r) if r.random() < .4 else \
+                vehicles.car(r)
+            category = 'vehicle.truck' if puller[1][2] > 2.4 else \
+                'vehicle.car'
+            back = (puller[1][0] + length) / 2 + .25
+            behind = s - direction * back
+            if self.drive('vehicle.trailer', made[1], behind, lane, made[0],
+                          yaw=self._yaws(behind, direction)):
+                self.drive(category, puller[1], s, lane, puller[0],
+                           yaw=self._yaws(s, direction))
+                return
+
+
+def nuscenes_category(thing: SceneObject) -> Optional[str]:
+    """NuScenes' category of an object; None if it has none."""
+    category = thing.category
+    if category == 'vehicle.caravan':
+        return 'vehicle.trailer'
+    return category if category in CATEGORIES else None
+
+
+def nuscenes_attribute(thing: SceneObject, t: float) -> str:
+    """NuScenes' attribute of an object at a time, or nothing."""
+    if thing.category.startswith('vehicle.') and \
+            not thing.attribute.startswith('cycle.'):
+        if thing.motion.speed(t) > MOVES:
+            return 'vehicle.moving'
+        parked = thing.attribute == 'vehicle.parked'
+        return 'vehicle.parked' if parked else 'vehicle.stopped'
+    if thing.category.startswith('human.'):
+        moves = thing.motion.speed(t) > MOVES
+        return 'pedestrian.moving' if moves else 'pedestrian.standing'
+    return thing.attribute
+
+
+class _Sight:
+    """How much of each object the cameras see.
+
+    Args:
+        world (World): The world.
+        rig (Rig): Its cameras.
+        rng (np.random.Generator): Chooses the points on the objects.
+    """
+
+    def __init__(self, world: World, rig: Rig,
+                 rng: np.random.Generator) -> None:
+        self.rig = rig
+        self._points = {}
+        for thing in world.objects:
+            mesh = thing.mesh_at(0.)
+            xyz, yaw = thing.motion.pose(0.)
+            corners = mesh.vertices[mesh.faces].astype(np.float64) - xyz
+            edges = np.cross(corners[:, 1] - corners[:, 0],
+                             corners[:, 2] - corners[:, 0])
+            area = np.sqrt((edges**2).sum(1))
+            pick = rng.choice(len(area), SIGHT_POINTS, p=area / area.sum())
+            a, b = rng.random((2, SIGHT_POINTS, 1))
+            flip = a + b > 1
+            a, b = np.where(flip, 1 - a, a), np.where(flip, 1 - b, b)
+            tri = corners[pick]
+            points = tri[:, 0] + a * (tri[:, 1] - tri[:, 0]) + \
+                b * (tri[:, 2] - tri[:, 0])
+            c, s = np.cos(yaw), np.sin(yaw)
+            self._points[thing.track_id] = points.dot(
+                np.array([[c, -s, 0.], [s, c, 0.], [0., 0., 1.]]))
+
+    def shares(self, geometry: WorldGeometry, t: float,
+               things: List[SceneObject]) -> np.ndarray:
+        """Visible share of each object at a time, 0 to 1.
+
+        A point counts as seen if the first thing on the ray to it is its
+        object: the far side of an object does not hide it. One beyond the
+        edge of all pictures is not seen.
+        """
+        if not things:
+            return np.zeros(0)
+        world = []
+        for thing in things:
+            xyz, yaw = thing.motion.pose(t)
+            c, s = np.cos(yaw), np.sin(yaw)
+            world.append(self._points[thing.track_id].dot(
+                np.array([[c, s, 0.], [-s, c, 0.], [0., 0., 1.]])) + xyz)
+        points = np.concatenate(world)
+        own = np.repeat([thing.track_id for thing in things], SIGHT_POINTS)
+        rotation, translation = geometry.ego_pose(t)
+        ego = (points - translation).dot(rotation)
+        origins = np.zeros_like(points)
+        inside = np.zeros(len(points), bool)
+        for camera in self.rig.cameras.values():
+            local = (ego - camera.position).dot(camera.rotation)
+            k = camera.intrinsics
+            depth = np.maximum(local[:, 2], 1e-3)
+            u = local[:, 0] / depth * k[0, 0] + k[0, 2]
+            v = local[:, 1] / depth * k[1, 1] + k[1, 2]
+            fits = (local[:, 2] > .1) & (u > -.5) & (v > -.5) & \
+                (u < camera.width - .5) & (v < camera.height - .5) & ~inside
+            origins[fits] = translation + rotation.dot(
+                np.asarray(camera.position))
+            inside |= fits
+        rows = np.flatnonzero(inside)
+        hits = geometry.cast(origins[rows], points[rows] - origins[rows])
+        seen = np.zeros(len(points))
+        seen[rows] = hits.instance == own[rows]
+        return seen.reshape(len(things), SIGHT_POINTS).mean(1)
+
+
+class _Place:
+    """Where a world lies on its map: all of it at positive x and y."""
+
+    def __init__(self, world: World) -> None:
+        self.areas = [area for kind in world.areas.values() for area in kind]
+        corners = np.concatenate(self.areas)
+        #: In the world, metres.
+        self.origin = np.append(np.floor(corners.min(0) - MARGIN), 0.)
+        extent = np.ceil(corners.max(0) + MARGIN) - self.origin[:2]
+        self.extent: Tuple[float, float] = tuple(extent.tolist())
+
+
+def _description(builder: NuScenesStreet) -> str:
+    """A scene in a few words, which name night and rain."""
+    words = {'clear': 'Sun', 'golden': 'Low sun'}
+    name = builder.conditions.name
+    parts = [words.get(name, name.capitalize())]
+    if name == 'night' and builder.conditions.wet:
+        parts.append('wet road')
+    return ', '.join([*parts, str(builder.ego_mode), str(builder.district)])
+
+
+def _mounts(rig: Rig) -> List[NuScenesMount]:
+    """All sensors, the LiDAR last."""
+    cameras = [
+        NuScenesMount(channel, camera.position, camera.rotation,
+                      camera.intrinsics)
+        for channel, camera in rig.cameras.items()
+    ]
+    return cameras + [
+        NuScenesMount(rig.lidar_channel, rig.lidar.position,
+                      rig.lidar.rotation)
+    ]
+
+
+def nuscenes_street(size: NuScenesSize, seed: int, split: str,
+                    number: int) -> NuScenesStreet:
+    """The street of a scene, ready to be built.
+
+    Its generator of random numbers serves the sensors afterwards.
+
+    Args:
+        size (NuScenesSize): Sizes.
+        seed (int): Seed of the data set.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        number (int): Number of the scene within its split.
+    """
+    city = CITIES[split][number % len(CITIES[split])]
+    # Other streets than those of the other data sets.
+    rng = np.random.default_rng([seed, SPLITS.index(split), number, 2])
+    return NuScenesStreet(
+        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
+        CONDITIONS[number % len(CONDITIONS)], max(2., size.frames / RATE))
+
+
+def make_nuscenes_scene(
+        size: NuScenesSize, seed: int, split: str,
+        number: int) -> Tuple[NuScenesScene, List[NuScenesFrame]]:
+    """A scene; it depends on the arguments alone.
+
+    Args:
+        size (NuScenesSize): Sizes.
+        seed (int): Seed of the data set.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+        number (int): Number of the scene within its split.
+
+    Returns:
+        tuple: The scene, and its frames in the order of time.
+    """
+    builder = nuscenes_street(size, seed, split, number)
+    city = builder.city.name
+    world = builder.build(f'{city}-{number}')
+    rig = nuscenes_rig(size.height, size.width, size.azimuth_steps)
+    place = _Place(world)
+    scene = NuScenesScene(
+        size.scene_name(split, number), split, number, city,
+        _description(builder), _mounts(rig),
+        [area - place.origin[:2] for area in place.areas], place.extent)
+    recorder = _Recorder(size, world, rig, place.origin, builder.rng)
+    step = 1 / RATE / (size.sweeps + 1)
+    frames = [
+        recorder.frame(step * i, i % (size.sweeps + 1) == 0)
+        for i in range((size.frames - 1) * (size.sweeps + 1) + 1)
+    ]
+    _fill_gaps([frame for frame in frames if frame.is_key_frame])
+    return scene, frames
+
+
+class _Recorder:
+    """Takes the frames of a scene.
+
+    Args:
+        size (NuScenesSize): Sizes.
+        world (World): Where the car drives.
+        rig (Rig): Its sensors.
+        origin (np.ndarray): (3, ), of the map's frame in the world, metres.
+        rng (np.random.Generator): For noise and exposure.
+    """
+
+    def __init__(self, size: NuScenesSize, world: World, rig: Rig,
+                 origin: np.ndarray, rng: np.random.Generator) -> None:
+        self.world, self.rig, self.rng = world, rig, rng
+        self.origin = origin
+        self.renderer = Renderer(world, size.supersample)
+        night = world.conditions.night > 0
+        self.exposures = {
+            channel: Exposure.random(rng, night)
+            for channel in rig.cameras
+        }
+        self.sight = _Sight(world, rig, rng)
+
+    def frame(self, t: float, is_key: bool) -> NuScenesFrame:
+        """A sweep; with pictures and all objects in reach if it is a key.
+
+        Objects of which nothing was seen have no visibility.
+        """
+        sweep = self.rig.lidar.scan(self.renderer.geometry, t, self.rng)
+        points = np.concatenate(
+            [sweep.points, sweep.intensity[:, None], sweep.ring[:, None]],
+            1).astype(np.float32)
+        xyz, yaw = self.world.ego.pose(t)
+        frame = NuScenesFrame(t, xyz - self.origin, yaw, points)
+        if not is_key:
+            return frame
+        seen: Set[int] = set()
+        for channel, camera in self.rig.cameras.items():
+            image, _, instance, _ = self.renderer.render(
+                camera, t, self.exposures[channel], self.rng)
+            frame.images[channel] = image
+            ids, counts = np.unique(instance, return_counts=True)
+            seen.update(ids[counts >= SEEN_PIXELS].tolist())
+        near = [
+            thing for thing in self.world.objects
+            if nuscenes_category(thing) is not None and np.hypot(
+                *(thing.motion.pose(t)[0] - xyz)[:2]) <= REACH
+        ]
+        shares = self.sight.shares(self.renderer.geometry, t, near)
+        for thing, share in zip(near, shares.tolist()):
+            label = self._label(thing, t, frame)
+            if label.lidar_points or thing.track_id in seen:
+                label.visibility = str(
+                    1 + int(np.searchsorted(VISIBLE_SHARES, share, 'right')))
+            frame.objects.append(label)
+        return frame
+
+    def _label(self, thing: SceneObject, t: float,
+               frame: NuScenesFrame) -> NuScenesObject:
+        """Annotation of an object; millimetres, as in the original."""
+        length, width, height = np.round(thing.size, 3).tolist()
+        xyz, yaw = thing.motion.pose(t)
+        xyz = np.round(xyz - self.origin + (0, 0, thing.size[2] / 2), 3)
+        return NuScenesObject(
+            thing.track_id, nuscenes_category(thing) or '',
+            nuscenes_attribute(thing, t), '', (width, length, height),
+            tuple(xyz.tolist()), yaw,
+            self._count(frame, xyz, yaw, (length, width, height)))
+
+    def _count(self, frame: NuScenesFrame, xyz: np.ndarray, yaw: float,
+               size: Tuple[float, float, float]) -> int:
+        """Points of the sweep in a box of the map's frame."""
+        lidar, reach = self.rig.lidar, max(size)
+        c, s = np.cos(frame.yaw), np.sin(frame.yaw)
+        x, y, z = xyz - frame.translation
+        in_ego = np.array([c * x + s * y, c * y - s * x, z])
+        middle = (in_ego - lidar.position).dot(lidar.rotation)
+        near = (np.abs(frame.points[:, 0] - middle[0]) <= reach) & \
+            (np.abs(frame.points[:, 1] - middle[1]) <= reach)
+        offset = frame.points[near, :3] - middle
+        turn = yaw - frame.yaw - lidar.yaw
+        c, s = np.cos(turn), np.sin(turn)
+        along = offset[:, 0] * c + offset[:, 1] * s
+        across = offset[:, 1] * c - offset[:, 0] * s
+        inside = np.abs(np.stack([along, across, offset[:, 2]], 1)) <= \
+            np.array(size) / 2
+        return int(inside.all(1).sum())
+
+
+def _fill_gaps(keys: List[NuScenesFrame]) -> None:
+    """Keep what was seen, and what was seen before and will be again."""
+    seen: Dict[int, List[int]] = {}
+    for index, frame in enumerate(keys):
+        for thing in frame.objects:
+            if thing.visibility:
+                seen.setdefault(thing.track_id, []).append(index)
+    for index, frame in enumerate(keys):
+        kept = []
+        for thing in frame.objects:
+            times = seen.get(thing.track_id, [])
+            if times and times[0] <= index <= times[-1]:
+                thing.visibility = thing.visibility or '1'
+                kept.append(thing)
+        frame.objects = kept
