@@ -14,8 +14,7 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
-from mmkd.testing import (segmentation_config, segmentor,
-                          transformer_segmentor)
+from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
