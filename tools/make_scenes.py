@@ -40,6 +40,10 @@ def main() -> int:
         '--statistics',
         action='store_true',
         help='print the share of each class')
+    parser.add_argument(
+        '--infos',
+        action='store_true',
+        help="make mmdet3d's index files of nuScenes too")
     args = parser.parse_args()
     out = args.out or f'data/scenes/{args.preset}'
     if args.verify:
@@ -50,6 +54,9 @@ def main() -> int:
     sheet = generate(args.preset, out, args.seed, args.size
                      and tuple(args.size), args.formats, args.workers,
                      args.overwrite)
+    if args.infos and 'nuscenes' in args.formats:
+        from mmkd.datasets.scenes.infos import make_nuscenes_infos
+        print('\n'.join(make_nuscenes_infos(f'{out}/nuscenes')))
     if args.statistics and sheet:
         shares = class_shares(out)
         print(

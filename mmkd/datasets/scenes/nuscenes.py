@@ -90,8 +90,8 @@ class NuScenesSize:
 
 NUSCENES_SIZES: Dict[str, NuScenesSize] = {
     'tiny': NuScenesSize(2, 1, 1, 3, height=64, width=112, azimuth_steps=360),
-    'quick': NuScenesSize(8, 2, 2, 6),
-    'small': NuScenesSize(8, 2, 4, 8),
+    'quick': NuScenesSize(8, 2, 2, 4, height=96, width=168),
+    'small': NuScenesSize(8, 2, 2, 8, height=96, width=168),
     'bench': NuScenesSize(40, 10, 16, 20),
 }
 
@@ -126,36 +126,35 @@ class NuScenesStreet(StreetBuilder):
     def _show_feature(self) -> None:
         """What the scene shows for certain, before all other traffic."""
         r = self.rng
-        self._works(self._near(8, 40))
+        self._works()
         self._barriers()
         self._cones()
         own = self.feature
-        for feature, most in ((own, 1), ('truck', 2), ('bus', 1),
+        for feature, most in ((own, 1), ('truck', 1), ('bus', 1),
                               ('motorcycle', 2), ('rider', 2)):
             self.feature = feature
-            for _ in range(int(r.integers(most + 1)) if feature != own else
-                           1):
+            for _ in range(int(r.integers(1, most + 1))):
                 super()._show_feature()
         self.feature = own
         for _ in range(int(r.integers(1, 4))):
             self._trailer()
 
-    def _works(self, s: float) -> None:
+    def _works(self) -> None:
         """A machine between barriers, and cones along the lane."""
         r = self.rng
-        for _ in range(20):
-            if all(abs(s - c) > w + 12 for c, w in self.crossings):
-                break
-            s = self._near(0, 60)
-        side = int(r.integers(2))
-        sign = 1 if side == 0 else -1
-        inside = self.parking[side]
-        d = sign * (self.half[side] + (-1.15 if inside else 1.35))
-        z = 0. if inside else CURB
         made = vehicles.construction(r)
         moment = 'vehicle.stopped' if r.random() < .5 else 'vehicle.parked'
-        if not self.park('vehicle.construction', made, s, d,
-                         r.choice([0., np.pi]), z, moment):
+        for _ in range(20):
+            s, side = self._near(0, 30), int(r.integers(2))
+            sign = 1 if side == 0 else -1
+            inside = self.parking[side]
+            d = sign * (self.half[side] + (-1.15 if inside else 1.35))
+            z = 0. if inside else CURB
+            if all(abs(s - c) > w + 9 for c, w in self.crossings) and \
+                    self.park('vehicle.construction', made, s, d,
+                              r.choice([0., np.pi]), z, moment):
+                break
+        else:
             return
         half = made[1][0] / 2
         for end in (-half - 1.4, half + 1.4):

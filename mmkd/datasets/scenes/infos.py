@@ -1,0 +1,108 @@
+"""Index files for mmdet3d, made by its own converters.
+
+The converters of mmdet3d 1.4 look for nuScenes in ``data/nuscenes`` of the
+current folder, so they run in a process and a folder of their own.
+"""
+import importlib.util
+import json
+import os
+import os.path as osp
+import subprocess
+import sys
+import tempfile
+from typing import List
+
+from mmkd.errors import ConfigError
+
+from .writers.nuscenes import TEST_AS_VAL
+
+_NUSCENES = '''
+import json, os, sys
+from tools.dataset_converters.nuscenes_converter import create_nuscenes_infos
+from tools.dataset_converters.update_infos_to_v2 import update_nuscenes_infos
+for folder, version, splits in json.loads(sys.argv[1]):
+    os.chdir(folder)
+    create_nuscenes_infos('./data/nuscenes', 'nuscenes', version,
+                          int(sys.argv[2]))
+    for split in splits:
+        update_nuscenes_infos(f'./data/nuscenes/nuscenes_infos_{split}.pkl',
+                              'out')
+'''
+
+
+def _run(code: str, *arguments: str) -> None:
+    """Run code beside mmdet3d's tools.
+
+    Raises:
+        ConfigError: If it fails, with the end of what it said.
+    """
+    found = importlib.util.find_spec('mmdet3d')
+    if found is None or not found.submodule_search_locations:
+        raise ConfigError('the index files need mmdet3d: pip install mmdet3d')
+    tools = osp.join(list(found.submodule_search_locations)[0], '.mim')
+    done = subprocess.run([sys.executable, '-c', code, *arguments],
+                          env=dict(os.environ, PYTHONPATH=tools),
+                          stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT,
+                          text=True)
+    if done.returncode:
+        raise ConfigError("mmdet3d's converter failed:\n" +
+                          '\n'.join(done.stdout.splitlines()[-12:]))
+
+
+def _lay_out(folder: str, root: str, tables: str) -> None:
+    """A folder as the converter wants it, of links to the data."""
+    os.makedirs(osp.join(folder, 'data', 'nuscenes'))
+    os.makedirs(osp.join(folder, 'out'))
+    places = [osp.join(root, x) for x in ('samples', 'sweeps', 'maps')]
+    for place in (*places, tables):
+        # Tables in a folder of their own name files as '../samples/...'.
+        for data in ('data/nuscenes', 'data'):
+            os.symlink(
+                osp.abspath(place),
+                osp.join(folder, data, osp.basename(place)))
+
+
+def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
+    """Write ``nuscenes_infos_{train,val,test}.pkl`` with mmdet3d's functions.
+
+    Real nuScenes gets those of train and val; the test split of the driving
+    scenes has annotations, and its index file has them too.
+
+    Args:
+        root (str): Folder with ``v1.0-mini`` or ``v1.0-trainval``.
+        max_sweeps (int): Earlier sweeps that are listed with a key frame.
+            Defaults to 10.
+
+    Returns:
+        list[str]: Paths of the files.
+
+    Raises:
+        ConfigError: If there is no nuScenes, or mmdet3d fails.
+    """
+    versions = [
+        name for name in ('v1.0-trainval', 'v1.0-mini')
+        if osp.isfile(osp.join(root, name, 'sample.json'))
+    ]
+    if not versions:
+        raise ConfigError(f'{root} has neither v1.0-mini nor v1.0-trainval')
+    # Folder of the tables -> name of a split there -> its name here.
+    sources = {osp.join(root, versions[0]): dict(train='train', val='val')}
+    test = osp.join(root, *TEST_AS_VAL)
+    if osp.isdir(test):
+        sources[test] = dict(val='test')
+    made = []
+    with tempfile.TemporaryDirectory(prefix='.infos_', dir=root) as folder:
+        jobs = []
+        for number, (tables, splits) in enumerate(sources.items()):
+            own = osp.join(osp.abspath(folder), str(number))
+            _lay_out(own, root, tables)
+            jobs.append((own, osp.basename(tables), list(splits)))
+        _run(_NUSCENES, json.dumps(jobs), str(max_sweeps))
+        for job, splits in zip(jobs, sources.values()):
+            for theirs, ours in splits.items():
+                made.append(osp.join(root, f'nuscenes_infos_{ours}.pkl'))
+                os.replace(
+                    osp.join(job[0], 'out', f'nuscenes_infos_{theirs}.pkl'),
+                    made[-1])
+    return made
