@@ -22,7 +22,8 @@ VERSION = 2
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
-#: What mmdet3d's converters and the users of a data set add to it.
+#: What mmdet3d's converters and the users of a data set add to it, or make
+#: anew.
 DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
            '*/velodyne_reduced/*', '*.cache', '*/.DS_Store')
 
@@ -48,6 +49,10 @@ def _make_scene(job: Tuple[str, dict, int, str, int, str]) -> None:
     write_json(_record_path(root, group, split, number), record)
 
 
+def _is_derived(name: str) -> bool:
+    return any(fnmatch.fnmatch(name, pattern) for pattern in DERIVED)
+
+
 def _damage(root: str,
             files: Dict[str, List[int]],
             content: bool = False) -> List[str]:
@@ -57,6 +62,8 @@ def _damage(root: str,
         path = osp.join(root, name)
         if not osp.isfile(path):
             found.append(f'{name} is missing')
+        elif _is_derived(name):
+            continue
         elif osp.getsize(path) != size:
             found.append(f'{name} has {osp.getsize(path)} bytes, not {size}')
         elif content:
@@ -284,8 +291,7 @@ def problems(root: str, content: bool = True) -> List[str]:
             folders.remove('.scenes')
         for name in names:
             own = osp.relpath(osp.join(base, name), root)
-            if own not in known and not any(
-                    fnmatch.fnmatch(own, pattern) for pattern in DERIVED):
+            if own not in known and not _is_derived(own):
                 found.append(f'{own} does not belong there')
     return found
 

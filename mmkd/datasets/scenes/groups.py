@@ -8,13 +8,14 @@ import numpy as np
 from mmkd.errors import ConfigError
 
 from .assets import vehicles
+from .kitti import KITTI_SIZES, KittiSize, make_kitti_frames
 from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
 from .nuscenes import FULL, NUSCENES_SIZES, NuScenesSize, make_nuscenes_scene
 from .presets import CITIES, PRESETS, SPLITS, Preset
 from .sensors import PinholeCamera, Renderer
 from .sensors.camera import Exposure
 from .world import Frame
-from .writers import CityscapesWriter, CocoWriter, NuScenesWriter
+from .writers import CityscapesWriter, CocoWriter, KittiWriter, NuScenesWriter
 
 Scenes = List[Tuple[str, int]]
 
@@ -185,10 +186,42 @@ class NuScenesGroup(Group):
                            [f'scene-{x:04d}' for x in FULL['val']], channels)
 
 
+class KittiGroup(Group):
+    """A front camera and a LiDAR with 64 beams: KITTI object."""
+    name = 'kitti'
+    formats = ('kitti', )
+
+    def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
+        """The numbers of :class:`.kitti.KittiSize`."""
+        return asdict(KITTI_SIZES[preset])
+
+    def write_scene(self, settings: dict, seed: int, split: str, number: int,
+                    root: str) -> Dict[str, Any]:
+        """Pictures, sweeps and labels of a scene."""
+        writer = KittiWriter(osp.join(root, 'kitti'))
+        records = []
+        for frame in make_kitti_frames(
+                KittiSize(**settings), seed, split, number):
+            writer.write(frame)
+            records.append(writer.record(frame))
+        return dict(frames=records)
+
+    def finish(self, settings: dict, root: str,
+               record: Callable[[str, int], Dict[str, Any]]) -> None:
+        """Lists of frames, infos and sequences."""
+        KittiWriter(osp.join(root, 'kitti')).finish({
+            split: [
+                frame for number in range(settings[split])
+                for frame in record(split, number)['frames']
+            ]
+            for split in SPLITS
+        })
+
+
 #: By name.
 GROUPS: Dict[str, Group] = {
     group.name: group
-    for group in (CameraGroup(), NuScenesGroup())
+    for group in (CameraGroup(), NuScenesGroup(), KittiGroup())
 }
 #: Group of each format.
 FORMATS: Dict[str, str] = {

@@ -1,6 +1,7 @@
 """Writers of the public formats; they know frames, not the world."""
 from .cityscapes import CityscapesWriter
 from .coco import CocoWriter
+from .kitti import KittiWriter
 from .nuscenes import NuScenesWriter
 
-__all__ = ['CityscapesWriter', 'CocoWriter', 'NuScenesWriter']
+__all__ = ['CityscapesWriter', 'CocoWriter', 'KittiWriter', 'NuScenesWriter']
