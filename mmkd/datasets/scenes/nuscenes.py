@@ -89,7 +89,7 @@ class NuScenesSize:
 
 
 NUSCENES_SIZES: Dict[str, NuScenesSize] = {
-    'tiny': NuScenesSize(2, 1, 1, 3, height=64, width=112, azimuth_steps=360),
+    'tiny': NuScenesSize(1, 1, 1, 3, height=64, width=112, azimuth_steps=360),
     'quick': NuScenesSize(8, 2, 2, 4, height=96, width=168),
     'small': NuScenesSize(8, 2, 2, 8, height=96, width=168),
     'bench': NuScenesSize(40, 10, 16, 20),
