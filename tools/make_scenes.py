@@ -12,8 +12,7 @@ from mmkd import cli  # noqa: E402
 
 def main() -> int:
     """Make a data set, or the rest of one that was interrupted."""
-    from mmkd.datasets.scenes.generate import (class_shares, generate,
-                                               problems)
+    from mmkd.datasets.scenes.generate import class_shares, generate, problems
     from mmkd.datasets.scenes.groups import FORMATS
     from mmkd.datasets.scenes.presets import PRESETS, SPLITS
     from mmkd.utils.table import format_table

@@ -6,7 +6,6 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 import numpy as np
 
 from mmkd.errors import ConfigError
-
 from .assets import vehicles
 from .kitti import KITTI_SIZES, KittiSize, make_kitti_frames
 from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
@@ -171,14 +170,18 @@ class NuScenesGroup(Group):
     def finish(self, settings: dict, root: str,
                record: Callable[[str, int], Dict[str, Any]]) -> None:
         """The tables."""
-        found = {split: [record(split, number)
-                         for number in range(settings[split])]
-                 for split in SPLITS}
+        found = {
+            split:
+            [record(split, number) for number in range(settings[split])]
+            for split in SPLITS
+        }
         first = next(x for records in found.values() for x in records)
         channels = first['channels']
         writer = NuScenesWriter(osp.join(root, 'nuscenes'), first['seed'])
-        rows = {split: [x['tables'] for x in records]
-                for split, records in found.items()}
+        rows = {
+            split: [x['tables'] for x in records]
+            for split, records in found.items()
+        }
         writer.finish(
             NuScenesSize(**settings).version, rows['train'] + rows['val'],
             channels)

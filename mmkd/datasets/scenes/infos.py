@@ -13,7 +13,6 @@ import tempfile
 from typing import List
 
 from mmkd.errors import ConfigError
-
 from .writers.nuscenes import TEST_AS_VAL
 
 _NUSCENES = '''
@@ -59,8 +58,8 @@ def _lay_out(folder: str, root: str, tables: str) -> None:
         # Tables in a folder of their own name files as '../samples/...'.
         for data in ('data/nuscenes', 'data'):
             os.symlink(
-                osp.abspath(place),
-                osp.join(folder, data, osp.basename(place)))
+                osp.abspath(place), osp.join(folder, data,
+                                             osp.basename(place)))
 
 
 def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:

@@ -15,8 +15,7 @@ from .writers.nuscenes import (CATEGORIES, NuScenesFrame, NuScenesMount,
                                NuScenesObject, NuScenesScene)
 
 #: Light and weather in turns; like nuScenes, mostly by day.
-CONDITIONS = ('clear', 'overcast', 'clear', 'night', 'golden', 'clear',
-              'rain')
+CONDITIONS = ('clear', 'overcast', 'clear', 'night', 'golden', 'clear', 'rain')
 FEATURES = ('truck', 'bus', 'rider', 'wall', 'motorcycle', 'truck', 'fence')
 #: Key frames a second.
 RATE = 2
@@ -35,8 +34,7 @@ MARGIN = 20.
 
 #: Numbers of scenes in the order in which they are used: all of the mini
 #: splits, and the first ones of the other official splits.
-MINI = dict(
-    train=(61, 553, 655, 757, 796, 1077, 1094, 1100), val=(103, 916))
+MINI = dict(train=(61, 553, 655, 757, 796, 1077, 1094, 1100), val=(103, 916))
 FULL = dict(
     train=(*range(1, 3), *range(4, 12), *range(19, 35), *range(41, 77)),
     val=(3, *range(12, 19), 35, 36, 38, 39, *range(92, 111)),
@@ -159,16 +157,14 @@ class NuScenesStreet(StreetBuilder):
         half = made[1][0] / 2
         for end in (-half - 1.4, half + 1.4):
             self.park('movable_object.barrier',
-                      (street.barrier(r), (.7, 2., 1.)), s + end, d, 0., z,
-                      '')
+                      (street.barrier(r), (.7, 2., 1.)), s + end, d, 0., z, '')
         edge = sign * (self.half[side] + (-2.3 if inside else -.3))
         for k in np.arange(-half - 4, half + 5, r.uniform(2., 3.)):
             self._cone(s + k, edge + r.normal(0, .05))
 
     def _cone(self, s: float, d: float, z: float = 0.) -> None:
-        self.park('movable_object.trafficcone',
-                  (street.cone(), (.4, .4, .72)), s, d,
-                  self.rng.uniform(0, 1.5), z, '')
+        self.park('movable_object.trafficcone', (street.cone(), (.4, .4, .72)),
+                  s, d, self.rng.uniform(0, 1.5), z, '')
 
     def _barriers(self) -> None:
         """A row of barriers along a curb."""
@@ -189,8 +185,8 @@ class NuScenesStreet(StreetBuilder):
         sign = 1 if side == 0 else -1
         s, step = self._near(0, 40), r.uniform(1.5, 4.)
         for k in range(int(r.integers(3, 8))):
-            self._cone(s + step * k, sign *
-                       (self.half[side] - .3 + r.normal(0, .1)))
+            self._cone(s + step * k,
+                       sign * (self.half[side] - .3 + r.normal(0, .1)))
 
     def _trailer(self) -> None:
         """A trailer, parked or towed."""
@@ -202,27 +198,35 @@ class NuScenesStreet(StreetBuilder):
             if r.random() < .4:
                 side = int(r.integers(2))
                 sign = 1 if side == 0 else -1
-                if self.parking[side] and self.park(
-                        'vehicle.trailer', made, self._near(0, 40),
-                        sign * (self.half[side] - 1.12),
-                        0. if side else np.pi):
+                d, yaw = sign * (self.half[side] - 1.12), np.pi * (1 - side)
+                if self.parking[side] and self.park('vehicle.trailer', made,
+                                                    self._near(0, 40), d, yaw):
                     return
                 continue
             direction = int(r.choice([-1, 1]))
             lane = np.full_like(t, self._lane(0, direction))
             speed = self.ego_speed * r.uniform(.6, 1.05)
-            s = self._near(8, 40) + direction * speed * (t -
-                                                         self.duration / 2)
+            s = self._near(8, 40) + direction * speed * (t - self.duration / 2)
             puller = vehicles.truck(r) if r.random() < .4 else \
                 vehicles.car(r)
             category = 'vehicle.truck' if puller[1][2] > 2.4 else \
                 'vehicle.car'
             back = (puller[1][0] + length) / 2 + .25
             behind = s - direction * back
-            if self.drive('vehicle.trailer', made[1], behind, lane, made[0],
-                          yaw=self._yaws(behind, direction)):
-                self.drive(category, puller[1], s, lane, puller[0],
-                           yaw=self._yaws(s, direction))
+            if self.drive(
+                    'vehicle.trailer',
+                    made[1],
+                    behind,
+                    lane,
+                    made[0],
+                    yaw=self._yaws(behind, direction)):
+                self.drive(
+                    category,
+                    puller[1],
+                    s,
+                    lane,
+                    puller[0],
+                    yaw=self._yaws(s, direction))
                 return
 
 
@@ -471,9 +475,9 @@ class _Recorder:
         xyz, yaw = thing.motion.pose(t)
         xyz = np.round(xyz - self.origin + (0, 0, thing.size[2] / 2), 3)
         return NuScenesObject(
-            thing.track_id, nuscenes_category(thing) or '',
-            nuscenes_attribute(thing, t), '', (width, length, height),
-            tuple(xyz.tolist()), yaw,
+            thing.track_id,
+            nuscenes_category(thing) or '', nuscenes_attribute(thing, t), '',
+            (width, length, height), tuple(xyz.tolist()), yaw,
             self._count(frame, xyz, yaw, (length, width, height)))
 
     def _count(self, frame: NuScenesFrame, xyz: np.ndarray, yaw: float,

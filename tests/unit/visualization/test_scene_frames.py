@@ -29,11 +29,10 @@ def test_kitti_boxes_in_both_views(tmp_path):
     calibration = {f'P{i}': p2 for i in range(4)}
     calibration.update(
         R0_rect=np.eye(3), Tr_velo_to_cam=turn, Tr_imu_to_velo=np.eye(4)[:3])
-    car = KittiObject(
-        'Car', (90., 30., 110., 45.), 0., 0, 0., (1.5, 1.8, 4.),
-        (0., 1.5, 12.), 1.57, 0)
-    points = np.random.default_rng(0).uniform(
-        (2, -10, -2, 0), (30, 10, 1, 1), (500, 4)).astype(np.float32)
+    car = KittiObject('Car', (90., 30., 110., 45.), 0., 0, 0., (1.5, 1.8, 4.),
+                      (0., 1.5, 12.), 1.57, 0)
+    points = np.random.default_rng(0).uniform((2, -10, -2, 0), (30, 10, 1, 1),
+                                              (500, 4)).astype(np.float32)
     writer = KittiWriter(str(tmp_path / 'kitti'))
     for number, objects in ((0, [car]), (1, [])):
         writer.write(

@@ -32,9 +32,9 @@ ATTRIBUTES = ('vehicle.moving', 'vehicle.stopped', 'vehicle.parked',
               'pedestrian.moving')
 #: Token -> level: share of an object's pixels that can be seen, percent.
 VISIBILITIES = {'1': 'v0-40', '2': 'v40-60', '3': 'v60-80', '4': 'v80-100'}
-TABLES = ('attribute', 'calibrated_sensor', 'category', 'ego_pose',
-          'instance', 'log', 'map', 'sample', 'sample_annotation',
-          'sample_data', 'scene', 'sensor', 'visibility')
+TABLES = ('attribute', 'calibrated_sensor', 'category', 'ego_pose', 'instance',
+          'log', 'map', 'sample', 'sample_annotation', 'sample_data', 'scene',
+          'sensor', 'visibility')
 #: Version of the test split, and its second set of tables: the same scenes
 #: under names of the validation split, since mmdet3d's metric evaluates
 #: validation splits only.
@@ -183,8 +183,9 @@ class NuScenesWriter:
         rows: Rows = {name: [] for name in TABLES}
         self._write_place(scene, rows)
         keys = [frame for frame in frames if frame.is_key_frame]
-        samples = [self.token(scene.name, 'sample', frame.time)
-                   for frame in keys]
+        samples = [
+            self.token(scene.name, 'sample', frame.time) for frame in keys
+        ]
         scene_token = self.token(scene.name)
         rows['scene'].append(
             dict(
@@ -202,8 +203,7 @@ class NuScenesWriter:
                     timestamp=self._timestamp(scene, frame),
                     scene_token=scene_token,
                     prev=samples[index - 1] if index else '',
-                    next=samples[index + 1]
-                    if index + 1 < len(keys) else ''))
+                    next=samples[index + 1] if index + 1 < len(keys) else ''))
         for mount in scene.mounts:
             self._write_sensor(scene, mount, frames, samples, rows)
         self._annotate(scene, keys, samples, rows)
@@ -219,8 +219,8 @@ class NuScenesWriter:
         """The log and its map: a scene has a place of its own."""
         log = self.token(scene.name, 'log')
         name = osp.join('maps', f'{self.token(scene.name, "map")}.png')
-        width, height = (int(np.ceil(x / MAP_RESOLUTION))
-                         for x in scene.extent)
+        width, height = (
+            int(np.ceil(x / MAP_RESOLUTION)) for x in scene.extent)
         mask = np.zeros((height, width), np.uint8)
         for polygon in scene.drivable:
             corners = polygon / MAP_RESOLUTION
@@ -316,8 +316,9 @@ class NuScenesWriter:
                     sample_token=sample,
                     instance_token=instance,
                     visibility_token=thing.visibility,
-                    attribute_tokens=[self.token('attribute', thing.attribute)]
-                    if thing.attribute else [],
+                    attribute_tokens=[
+                        self.token('attribute', thing.attribute)
+                    ] if thing.attribute else [],
                     translation=list(thing.translation),
                     size=list(thing.size),
                     rotation=yaw_quaternion(thing.yaw),
