@@ -1,9 +1,9 @@
 # What the methods for PointPillars share: networks trained alone.
 task = 'lidar detection, KITTI'
-metric = 'pred_instances_3d/KITTI/Overall_3D_AP40_moderate'
+metric = 'Kitti metric/pred_instances_3d/KITTI/Overall_3D_AP40_moderate'
 more_metrics = dict(
-    car='pred_instances_3d/KITTI/Car_3D_AP40_moderate_strict',
-    bev='pred_instances_3d/KITTI/Overall_BEV_AP40_moderate')
+    car='Kitti metric/pred_instances_3d/KITTI/Car_3D_AP40_moderate_strict',
+    bev='Kitti metric/pred_instances_3d/KITTI/Overall_BEV_AP40_moderate')
 family = 'pointpillars_'
 formats = ['kitti']
 data = {

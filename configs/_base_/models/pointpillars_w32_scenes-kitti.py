@@ -1,7 +1,7 @@
 # PointPillars of half width on 41 x 41 metres in front of the car, with
 # pillars of 0.32 m and a map of 128 x 128 cells.
 voxel_size = [0.32, 0.32, 4]
-point_cloud_range = [0, -20.48, -3, 40.96, 20.48, 1]
+grid_range = [0, -20.48, -3, 40.96, 20.48, 1]
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
 assigner = dict(
     type='Max3DIoUAssigner',
@@ -17,7 +17,7 @@ model = dict(
         voxel=True,
         voxel_layer=dict(
             max_num_points=24,
-            point_cloud_range=point_cloud_range,
+            point_cloud_range=grid_range,
             voxel_size=voxel_size,
             max_voxels=(6000, 6000))),
     voxel_encoder=dict(
@@ -26,7 +26,7 @@ model = dict(
         feat_channels=[32],
         with_distance=False,
         voxel_size=voxel_size,
-        point_cloud_range=point_cloud_range,
+        point_cloud_range=grid_range,
         norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
         legacy=False),
     middle_encoder=dict(
