@@ -310,7 +310,7 @@ def frame_info(frame: KittiFrame) -> Dict[str, Any]:
                 bbox=list(thing.bbox),
                 num_lidar_pts=-1 if region else int(
                     thing.contains(points).sum()),
-                difficulty=thing.difficulty if not region else -1,
+                difficulty=thing.difficulty,
                 truncated=thing.truncated,
                 occluded=thing.occluded,
                 alpha=thing.alpha,
