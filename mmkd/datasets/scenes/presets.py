@@ -49,6 +49,6 @@ class Preset:
 PRESETS: Dict[str, Preset] = {
     'tiny': Preset(4, 2, 2, 2, height=64, width=128),
     'quick': Preset(36, 4, 12, 2),
-    'small': Preset(60, 12, 18, 4),
+    'small': Preset(40, 6, 12, 4),
     'bench': Preset(110, 18, 36, 6),
 }
