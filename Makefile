@@ -39,8 +39,8 @@ python: ## print the interpreter of the environment: $(make -s python) tools/tra
 	@$(ENV_PYTHON) echo "$$python"
 
 .PHONY: test
-test: ## the tests
-	@$(ENV_PYTHON) set -x; "$$python" -m pytest $(ARGS)
+test: ## the tests, in two processes; with ARGS one pytest that gets them
+	@$(ENV_PYTHON) set -x; $(if $(ARGS),"$$python" -m pytest $(ARGS),sh tools/setup/run_tests.sh "$$python")
 
 .PHONY: demo
 demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one

@@ -10,6 +10,7 @@ import os.path as osp
 import subprocess
 import sys
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -56,17 +57,22 @@ def make_scenes(preset: str, root: str) -> None:
 
 def complexity(config: str) -> tuple:
     """Parameters and multiply-adds of a network at 128x256."""
+    import logging
+
     import torch
     from mmengine.analysis import get_model_complexity_info
 
     from mmkd.models.network import build_network
     network = build_network(config, 'the network').eval()
+    # It warns of every operator that costs next to nothing.
+    logging.disable(logging.WARNING)
     found = get_model_complexity_info(
         network,
         input_shape=None,
         inputs=torch.zeros(1, 3, 128, 256),
         show_table=False,
         show_arch=False)
+    logging.disable(logging.NOTSET)
     return found['params'], found['flops']
 
 
@@ -140,6 +146,8 @@ def main() -> None:
     """Run the demo."""
     args = parse_args()
     os.chdir(ROOT)
+    # Those of the libraries about themselves.
+    warnings.simplefilter('ignore')
     plan = dict(QUICK if args.quick else FULL)
     if args.iters:
         plan.update(teacher=args.iters, student=args.iters)
