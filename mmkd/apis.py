@@ -309,7 +309,8 @@ def list_taps(cfg: ConfigLike,
         network = build_network(reference, name)
         places = {
             Tap.parse(tap).module: f'standard place {place!r}'
-            for place, (_, find) in PLACES.items() for tap in find(network)
+            for place, (_, find) in PLACES.items()
+            for tap in find(network)
         }
         listed[name] = [
             [path, kind, str(calls), what,

@@ -78,5 +78,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmkd.engine.optim'])
 
 # One class per distillation method.
-DISTILLERS = Registry(
-    'distiller', scope='mmkd', locations=['mmkd.distillers'])
+DISTILLERS = Registry('distiller', scope='mmkd', locations=['mmkd.distillers'])

@@ -18,8 +18,7 @@ splits = dict(
         'test_evaluator.ann_file': '{root}/annotations/instances_val.json'
     },
     test={})
-teacher = dict(
-    config='configs/demo/gfl_r18w32_fpn_scenes.py', iters=1200)
+teacher = dict(config='configs/demo/gfl_r18w32_fpn_scenes.py', iters=1200)
 student = dict(config='configs/demo/gfl_r18w8_fpn_scenes.py', iters=800)
 # Of 660 pictures.
 half_data = {'train_dataloader.dataset.indices': 330}

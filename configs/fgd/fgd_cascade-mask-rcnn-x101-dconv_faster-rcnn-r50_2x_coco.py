@@ -7,7 +7,8 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg='mmdet::dcn/cascade-mask-rcnn_x101-32x4d-dconv-c3-c5_fpn_1x_coco.py',
+            cfg='mmdet::dcn/'
+            'cascade-mask-rcnn_x101-32x4d-dconv-c3-c5_fpn_1x_coco.py',
             ckpt='official')),
     distillers=dict(fgd=dict(type='FGD', family='two_stage')))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

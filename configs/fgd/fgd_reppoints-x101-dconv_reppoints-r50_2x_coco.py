@@ -9,10 +9,10 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg='mmdet::reppoints/reppoints-moment_x101-dconv-c3-c5_fpn-gn_head-gn_2x_coco.py',
+            cfg='mmdet::reppoints/'
+            'reppoints-moment_x101-dconv-c3-c5_fpn-gn_head-gn_2x_coco.py',
             ckpt='official')),
     distillers=dict(
-        fgd=dict(
-            type='FGD', family='reppoints', student=taps, teacher=taps)))
+        fgd=dict(type='FGD', family='reppoints', student=taps, teacher=taps)))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
 custom_hooks = [dict(type='mmkd.InheritTeacherHook')]

@@ -63,8 +63,8 @@ class WeightSchedule:
     def __post_init__(self) -> None:
         for name in ('value', 'final'):
             weight = getattr(self, name)
-            if isinstance(weight, bool) or not isinstance(
-                    weight, (int, float)):
+            if isinstance(weight,
+                          bool) or not isinstance(weight, (int, float)):
                 raise ConfigError(f'a loss weight is a number or a schedule, '
                                   f'but {name}={weight!r}')
             if not math.isfinite(weight) or weight < 0:
@@ -86,8 +86,7 @@ class WeightSchedule:
     @property
     def peak(self) -> float:
         """The largest weight of the run."""
-        return float(
-            max(self.value, self.final) if self.decay else self.value)
+        return float(max(self.value, self.final) if self.decay else self.value)
 
     def needs_length(self) -> bool:
         """Whether a time is a share of the run, whose length then counts."""

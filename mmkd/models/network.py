@@ -68,6 +68,6 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
     except (KeyError, TypeError, ValueError, AttributeError,
             AssertionError) as error:
         reason = str(error).strip().splitlines() or ['']
-        raise ConfigError(f'{name}: cannot build {model.get("type")}: '
-                          f'{type(error).__name__}: {reason[0][:300]}'
-                          ) from error
+        raise ConfigError(
+            f'{name}: cannot build {model.get("type")}: '
+            f'{type(error).__name__}: {reason[0][:300]}') from error

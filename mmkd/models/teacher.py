@@ -122,8 +122,8 @@ class Teacher:
             data = _with(data, target.split('.'), value)
         return data
 
-    def extract(self, inputs: Union[Tensor, dict],
-                data_samples: Optional[list],
+    def extract(self, inputs: Union[Tensor,
+                                    dict], data_samples: Optional[list],
                 taps: Sequence[Tap]) -> Dict[Tap, List[Tensor]]:
         """Run the network as far as the last tap and return the tensors.
 

@@ -39,8 +39,9 @@ def _features(network: nn.Module) -> List[str]:
         # A level beyond the convolutions of a pyramid is pooled from the
         # last one and says nothing new.
         convs = getattr(neck, 'fpn_convs', None)
-        pooled = isinstance(convs, nn.ModuleList) and 0 < len(convs) < getattr(
-            neck, 'num_outs', 0)
+        pooled = isinstance(
+            convs,
+            nn.ModuleList) and 0 < len(convs) < getattr(neck, 'num_outs', 0)
         return [f'{name}[0:{len(convs)}]' if pooled else name]
     return [f'{name}[-1]' for name in _stages(network)]
 

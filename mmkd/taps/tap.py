@@ -101,8 +101,8 @@ class Tap:
                     fields['index'] = tuple(index) if isinstance(
                         index, (list, tuple)) else (index, )
                 read = replace(base, **fields)
-                if read.where in ('output', 'input') and read.calls in (
-                        'one', 'all'):
+                if read.where in ('output', 'input') and read.calls in ('one',
+                                                                        'all'):
                     return read
         raise ConfigError(
             f'cannot read the tap {tap!r}; write a module path such as '

@@ -45,9 +45,8 @@ def allowed_globals() -> list:
     from mmengine.logging import HistoryBuffer
     numpy_core = np.core.multiarray
     dtypes = [
-        type(np.dtype(kind))
-        for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4', 'i8', 'u1', 'u2',
-                     'u4', 'u8', '?')
+        type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4',
+                                          'i8', 'u1', 'u2', 'u4', 'u8', '?')
     ]
     return [
         HistoryBuffer, (_getattr_stand_in, 'builtins.getattr'), ConfigDict,
@@ -144,8 +143,7 @@ def _download(url: str) -> str:
 def _reason(error: Exception) -> str:
     """The telling part of torch's long messages."""
     text = ' '.join(str(error).split())
-    for mark in ('WeightsUnpickler error: ', 'Trying to load ',
-                 'Unsupported'):
+    for mark in ('WeightsUnpickler error: ', 'Trying to load ', 'Unsupported'):
         if mark in text:
             text = text[text.index(mark):].replace(mark, '', 1) \
                 if mark.endswith(': ') else text[text.index(mark):]

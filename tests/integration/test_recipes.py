@@ -1,4 +1,5 @@
 """Every recipe under ``configs/``: its facts, and one step of its networks."""
+import gc
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
@@ -33,6 +34,13 @@ FACTS = {
     'ade20k': (0.01, 5e-4, (512, 512), 150, 4),
     'pascal-context-59': (0.004, 1e-4, (480, 480), 59, 4),
 }
+
+
+@pytest.fixture(autouse=True)
+def one_pair_at_a_time():
+    """Give the memory of large networks back before the next ones."""
+    yield
+    gc.collect()
 
 
 def name_of(path):

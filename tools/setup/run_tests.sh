@@ -1,13 +1,13 @@
 #!/bin/sh
-# All tests, in two processes: networks of papers and whole runs in one, the
-# rest in the other. Usage: run_tests.sh PYTHON
+# All tests, in two processes: the recipes, with the networks of papers, in
+# one, and the rest in the other. Usage: run_tests.sh PYTHON
 python=$1
 log=$(mktemp)
-"$python" -m pytest tests/integration >"$log" 2>&1 &
+"$python" -m pytest tests/integration/test_*recipes.py >"$log" 2>&1 &
 other=$!
 trap 'kill $other 2>/dev/null; rm -f "$log"; exit 130' INT TERM
-echo 'tests/integration runs beside; its report comes last'
-"$python" -m pytest --ignore=tests/integration
+echo 'the tests of the recipes run beside; their report comes last'
+"$python" -m pytest --ignore-glob='*/test_*recipes.py'
 first=$?
 wait $other
 second=$?

@@ -5,6 +5,5 @@ model = dict(
     pts_backbone=dict(in_channels=8, out_channels=[8, 16, 32]),
     pts_neck=dict(in_channels=[8, 16, 32], out_channels=[8, 8, 8]),
     pts_bbox_head=dict(
-        in_channels=24,
-        share_conv_channel=16,
+        in_channels=24, share_conv_channel=16,
         separate_head=dict(head_conv=8)))

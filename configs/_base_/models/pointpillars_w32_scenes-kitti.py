@@ -76,10 +76,7 @@ model = dict(
         assigner=[
             assigner, assigner,
             dict(
-                assigner,
-                pos_iou_thr=0.6,
-                neg_iou_thr=0.45,
-                min_pos_iou=0.45)
+                assigner, pos_iou_thr=0.6, neg_iou_thr=0.45, min_pos_iou=0.45)
         ],
         allowed_border=0,
         pos_weight=-1,

@@ -35,14 +35,16 @@ def write_contact_sheet(root: str, rows: int = 8) -> str:
         for path in picks:
             image = cv2.imread(path)[..., ::-1]
             labels = cv2.imread(
-                path.replace('leftImg8bit', 'gtFine', 1).replace(
-                    '_leftImg8bit.png', '_gtFine_labelIds.png'),
+                path.replace('leftImg8bit', 'gtFine',
+                             1).replace('_leftImg8bit.png',
+                                        '_gtFine_labelIds.png'),
                 cv2.IMREAD_UNCHANGED)
             column.append(np.hstack([image, colours[labels]]))
         columns.append(column)
     height, width = next(c for c in columns if c)[0].shape[:2]
-    sheet = np.full(((height + 4) * max(map(len, columns)),
-                     (width + 8) * len(columns), 3), 255, np.uint8)
+    sheet = np.full(
+        ((height + 4) * max(map(len, columns)), (width + 8) * len(columns), 3),
+        255, np.uint8)
     for x, column in enumerate(columns):
         for y, cell in enumerate(column):
             sheet[y * (height + 4):y * (height + 4) + height,

@@ -11,7 +11,6 @@ import numpy as np
 from tqdm import tqdm
 
 from mmkd.errors import ConfigError
-
 from .contact_sheet import write_contact_sheet
 from .groups import FORMATS, GROUPS
 from .presets import PRESETS, SPLITS

@@ -72,9 +72,8 @@ def make_city(name: str, seed: int) -> CityStyle:
     grey = rng.uniform(.10, .19)
     pave = rng.uniform(.20, .36) if kind < 2 else rng.uniform(.12, .2)
     return CityStyle(name, style, rng.uniform(.35, .9), rng.uniform(.5, 1.),
-                     rng.uniform(.5, 1.),
-                     grey * rng.uniform(.93, 1.05, 3), (kind, size),
-                     pave * np.array([1.03, 1., .95]))
+                     rng.uniform(.5, 1.), grey * rng.uniform(.93, 1.05, 3),
+                     (kind, size), pave * np.array([1.03, 1., .95]))
 
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -160,20 +159,30 @@ class StreetBuilder:
         if district == 'avenue':
             self.lanes = int(r.choice([1, 2], p=[.5, .5]))
         self.bike = r.random() < .35
-        self.parking = [district != 'edge' and r.random() < .75
-                        for _ in range(2)]
+        self.parking = [
+            district != 'edge' and r.random() < .75 for _ in range(2)
+        ]
         self.parking_label = LABEL_IDS['parking'] if r.random() < .3 else ROAD
         inner = self.tram_half + self.lanes * LANE + (1.5 if self.bike else 0)
         self.inner = inner
         #: Half width of the carriageway, left (0) and right (1).
         self.half = [inner + (2.2 if p else .3) for p in self.parking]
-        wide = {'downtown': (2.4, 4.6), 'residential': (1.6, 2.6),
-                'avenue': (3., 5.), 'edge': (1.5, 2.4)}[district]
+        wide = {
+            'downtown': (2.4, 4.6),
+            'residential': (1.6, 2.6),
+            'avenue': (3., 5.),
+            'edge': (1.5, 2.4)
+        }[district]
         self.walk = [r.uniform(*wide) for _ in range(2)]
-        green = {'downtown': .12, 'residential': .45, 'avenue': .4,
-                 'edge': .9}[district]
-        self.verge = [r.uniform(1.2, 2.8) if r.random() < green else 0.
-                      for _ in range(2)]
+        green = {
+            'downtown': .12,
+            'residential': .45,
+            'avenue': .4,
+            'edge': .9
+        }[district]
+        self.verge = [
+            r.uniform(1.2, 2.8) if r.random() < green else 0. for _ in range(2)
+        ]
         s = r.uniform(38, 75)
         self.crossings: List[Tuple[float, float]] = []
         while s < S_MAX - 40:
@@ -218,8 +227,13 @@ class StreetBuilder:
         box = np.array([x, y, self.heading(s) + yaw, length, width])
         return np.broadcast_to(box, (len(self.times), 5))
 
-    def put(self, mesh: Mesh, s: float, d: float, yaw: float = 0.,
-            z: float = CURB, foot: Optional[Sequence[float]] = (.4, .4),
+    def put(self,
+            mesh: Mesh,
+            s: float,
+            d: float,
+            yaw: float = 0.,
+            z: float = CURB,
+            foot: Optional[Sequence[float]] = (.4, .4),
             scale: float = 1.) -> bool:
         """Places furniture unless something is in the way.
 
@@ -242,22 +256,32 @@ class StreetBuilder:
                 return False
             self._claim(box)
         x, y = self.to_world(s, d)
-        self.parts.append(
-            mesh.moved((x, y, z), self.heading(s) + yaw, scale))
+        self.parts.append(mesh.moved((x, y, z), self.heading(s) + yaw, scale))
         return True
 
-    def add_object(self, category: str, size, boxes: np.ndarray,
-                   motion: Motion, mesh: Optional[Mesh] = None,
+    def add_object(self,
+                   category: str,
+                   size,
+                   boxes: np.ndarray,
+                   motion: Motion,
+                   mesh: Optional[Mesh] = None,
                    pose_mesh: Optional[Callable[[float], Mesh]] = None,
                    attribute: str = '') -> None:
         """Registers an object that was found free."""
         self._claim(boxes)
         self.objects.append(
-            SceneObject(len(self.objects) + 1, category, tuple(size), motion,
-                        mesh, pose_mesh, attribute))
+            SceneObject(
+                len(self.objects) + 1, category, tuple(size), motion, mesh,
+                pose_mesh, attribute))
 
-    def park(self, category: str, made, s: float, d: float, yaw: float,
-             z: float = 0., attribute: str = 'vehicle.parked') -> bool:
+    def park(self,
+             category: str,
+             made,
+             s: float,
+             d: float,
+             yaw: float,
+             z: float = 0.,
+             attribute: str = 'vehicle.parked') -> bool:
         """Places a standing object, unless something is in the way."""
         mesh, size = made
         box = self._spot(s, d, yaw, size[0], size[1])
@@ -265,12 +289,19 @@ class StreetBuilder:
             return False
         x, y = self.to_world(s, d)
         self.add_object(
-            category, size, box,
-            Motion.standing(float(x), float(y), self.heading(s) + yaw, z),
-            mesh, attribute=attribute)
+            category,
+            size,
+            box,
+            Motion.standing(float(x), float(y),
+                            self.heading(s) + yaw, z),
+            mesh,
+            attribute=attribute)
         return True
 
-    def path(self, s: np.ndarray, d: np.ndarray, z: float = 0.,
+    def path(self,
+             s: np.ndarray,
+             d: np.ndarray,
+             z: float = 0.,
              yaw: Optional[np.ndarray] = None) -> Motion:
         """Motion along street coordinates sampled at ``self.times``."""
         x, y = self.to_world(s, d)
@@ -279,9 +310,16 @@ class StreetBuilder:
         return Motion(self.times.copy(),
                       np.stack([x, y, np.full(len(x), z)], 1), np.unwrap(yaw))
 
-    def drive(self, category: str, size, s: np.ndarray, d: np.ndarray,
-              mesh: Optional[Mesh] = None, pose_mesh=None, z: float = 0.,
-              attribute: str = 'vehicle.moving', yaw=None) -> bool:
+    def drive(self,
+              category: str,
+              size,
+              s: np.ndarray,
+              d: np.ndarray,
+              mesh: Optional[Mesh] = None,
+              pose_mesh=None,
+              z: float = 0.,
+              attribute: str = 'vehicle.moving',
+              yaw=None) -> bool:
         """Adds a moving object, unless it would meet something."""
         motion = self.path(s, d, z, yaw)
         boxes = np.concatenate([
@@ -316,26 +354,44 @@ class StreetBuilder:
     def _lines(a: float, b: float, step: float = 4.) -> np.ndarray:
         return np.linspace(a, b, max(2, int(np.ceil(abs(b - a) / step)) + 1))
 
-    def _mark(self, b: MeshBuilder, s0: float, s1: float, d0: float,
-              d1: float, color=(.62, .62, .60)) -> None:
+    def _mark(self,
+              b: MeshBuilder,
+              s0: float,
+              s1: float,
+              d0: float,
+              d1: float,
+              color=(.62, .62, .60)) -> None:
         """Paint on the road."""
-        self._grid(b, self._lines(s0, s1), [d0, d1], .006,
-                   material=Mat.PAINT, color=color,
-                   param=(0, self.wear, 0, 0), label=ROAD)
+        self._grid(
+            b,
+            self._lines(s0, s1), [d0, d1],
+            .006,
+            material=Mat.PAINT,
+            color=color,
+            param=(0, self.wear, 0, 0),
+            label=ROAD)
 
     def ground(self) -> None:
         """Carriageways, markings, blocks with pavement and curbs."""
         r, b = self.rng, MeshBuilder(ROAD)
         self.wear = r.uniform(.0, .4)
-        self._grid(b, self._lines(-150, 349, 20), self._lines(-110, 110, 40),
-                   -.06, material=Mat.GRASS, color=(.08, .12, .04),
-                   param=(0, .1, 0, 0), label=TERRAIN)
+        self._grid(
+            b,
+            self._lines(-150, 349, 20),
+            self._lines(-110, 110, 40),
+            -.06,
+            material=Mat.GRASS,
+            color=(.08, .12, .04),
+            param=(0, .1, 0, 0),
+            label=TERRAIN)
         self.tar = r.random()
-        road = dict(material=Mat.ASPHALT, color=self.city.asphalt,
-                    param=(self.tar, 0, 0, 0))
+        road = dict(
+            material=Mat.ASPHALT,
+            color=self.city.asphalt,
+            param=(self.tar, 0, 0, 0))
         hl, hr = self.half
-        self._grid(b, self._lines(S_MIN, S_MAX), [-hr, -self.inner,
-                                                  self.inner, hl], 0., **road)
+        self._grid(b, self._lines(S_MIN, S_MAX),
+                   [-hr, -self.inner, self.inner, hl], 0., **road)
         self.areas['drivable'] = [self._outline(S_MIN, S_MAX, -hr, hl)]
         for s, w in self.crossings:
             for d0, d1 in ((hl, SIDE), (-SIDE, -hr)):
@@ -392,10 +448,14 @@ class StreetBuilder:
                 if r.random() < .4:
                     for sign in (-1, 1):
                         lo, hi = sorted((sign * d0, sign * self.inner))
-                        self._grid(b, self._lines(a, e), [lo, hi], .004,
-                                   material=Mat.ASPHALT, color=(.26, .07,
-                                                                .05),
-                                   param=(3, 0, 0, 0), label=ROAD)
+                        self._grid(
+                            b,
+                            self._lines(a, e), [lo, hi],
+                            .004,
+                            material=Mat.ASPHALT,
+                            color=(.26, .07, .05),
+                            param=(3, 0, 0, 0),
+                            label=ROAD)
                 for sign in (-1, 1):
                     for s in np.arange(a, e - 2, 2.5):
                         self._mark(b, s, s + 1.4, sign * d0 - .06,
@@ -405,11 +465,14 @@ class StreetBuilder:
                     continue
                 lo, hi = sorted((sign * self.inner, sign * self.half[side]))
                 if self.parking_label != ROAD:
-                    self._grid(b, self._lines(a + 3, e - 3), [lo, hi], .004,
-                               material=Mat.PAVING,
-                               color=self.city.asphalt * 1.15,
-                               param=(5, 1, .16, 0),
-                               label=self.parking_label)
+                    self._grid(
+                        b,
+                        self._lines(a + 3, e - 3), [lo, hi],
+                        .004,
+                        material=Mat.PAVING,
+                        color=self.city.asphalt * 1.15,
+                        param=(5, 1, .16, 0),
+                        label=self.parking_label)
                 for s in np.arange(a + 3, e - 3, 5.6):
                     self._mark(b, s, s + .1, lo, hi)
         for s, w in self.crossings:
@@ -420,8 +483,7 @@ class StreetBuilder:
                 if abs(c) > 1e-6 and self.signals:
                     self._mark(b, c + sign * 1.9, c + sign * 2.3, lo, hi)
                 if zebra:
-                    for d in np.arange(-self.inner + .3, self.inner - .4,
-                                       1.):
+                    for d in np.arange(-self.inner + .3, self.inner - .4, 1.):
                         self._mark(b, c - 1.4, c + 1.4, d, d + .5)
             for d0, d1 in ((self.half[0] + 4, 60), (-60, -self.half[1] - 4)):
                 for d in np.arange(d0, d1, 6.):
@@ -429,10 +491,13 @@ class StreetBuilder:
         if self.tram:
             for track in (-1.55, 1.55):
                 for d in (track - .72, track + .72):
-                    self._grid(b, self._lines(S_MIN, S_MAX), [d - .05,
-                                                              d + .05], .008,
-                               material=Mat.METAL, color=(.08, .08, .085),
-                               label=ROAD)
+                    self._grid(
+                        b,
+                        self._lines(S_MIN, S_MAX), [d - .05, d + .05],
+                        .008,
+                        material=Mat.METAL,
+                        color=(.08, .08, .085),
+                        label=ROAD)
 
     def _block(self, b: MeshBuilder, side: int, a: float, e: float) -> None:
         """One raised block: pavement around it, curbs, ground behind."""
@@ -442,16 +507,21 @@ class StreetBuilder:
             self.verge[side]
         wa = 0. if a <= S_MIN else min(3., (e - a) / 4)
         we = 0. if e >= S_MAX else min(3., (e - a) / 4)
-        pave = dict(material=Mat.PAVING, color=self.city.paving_color,
-                    param=(r.random(), *self.city.paving, 0), label=SIDEWALK)
-        grass = dict(material=Mat.GRASS,
-                     color=np.array([.07, .13, .03]) * r.uniform(.8, 1.4),
-                     param=(r.random(), r.uniform(-.3, .4), 0, 0),
-                     label=TERRAIN)
+        pave = dict(
+            material=Mat.PAVING,
+            color=self.city.paving_color,
+            param=(r.random(), *self.city.paving, 0),
+            label=SIDEWALK)
+        grass = dict(
+            material=Mat.GRASS,
+            color=np.array([.07, .13, .03]) * r.uniform(.8, 1.4),
+            param=(r.random(), r.uniform(-.3, .4), 0, 0),
+            label=TERRAIN)
         green = self.district in ('residential', 'edge') or \
             r.random() < .3
         yard = grass if green else dict(
-            material=Mat.GRAVEL, color=(.22, .20, .17),
+            material=Mat.GRAVEL,
+            color=(.22, .20, .17),
             label=LABEL_IDS['ground'])
 
         def d_of(x):
@@ -464,18 +534,21 @@ class StreetBuilder:
         self.verge_at = getattr(self, 'verge_at', {})
         front = walk + verge
         self.verge_at[side] = v0
-        zones = [(0., v0, pave), (v0, v1, grass),
-                 (v1, max(front, v1), pave), (front, SIDE - half, yard)]
+        zones = [(0., v0, pave), (v0, v1, grass), (v1, max(front, v1), pave),
+                 (front, SIDE - half, yard)]
         for lo, hi, look in zones:
             if hi - lo > .05:
                 self._grid(b, s_in, d_of(self._lines(lo, hi, 8.)), CURB,
                            **look)
         rad = min(wa or we or 1., front, 2.6)
-        stone = dict(material=Mat.PAVING, color=self.city.paving_color * 1.25,
-                     param=(1., 0, .5, 0), label=SIDEWALK)
-        self._curb(b, self._lines(a + (rad if wa else 0),
-                                  e - (rad if we else 0)), None, d_of(0),
-                   sign, stone)
+        stone = dict(
+            material=Mat.PAVING,
+            color=self.city.paving_color * 1.25,
+            param=(1., 0, .5, 0),
+            label=SIDEWALK)
+        self._curb(b,
+                   self._lines(a + (rad if wa else 0), e - (rad if we else 0)),
+                   None, d_of(0), sign, stone)
         for s_end, w, inward in ((a, wa, 1), (e, we, -1)):
             if not w:
                 continue
@@ -483,10 +556,15 @@ class StreetBuilder:
             self._grid(b, sorted([s_end, s_end + inward * w]), d_of(lines),
                        CURB, **pave)
             # The carriageway reaches under the rounded corner.
-            self._grid(b, sorted([s_end, s_end + inward * rad]),
-                       sorted(d_of([0., rad])), 0., material=Mat.ASPHALT,
-                       color=self.city.asphalt, param=(self.tar, 0, 0, 0),
-                       label=ROAD)
+            self._grid(
+                b,
+                sorted([s_end, s_end + inward * rad]),
+                sorted(d_of([0., rad])),
+                0.,
+                material=Mat.ASPHALT,
+                color=self.city.asphalt,
+                param=(self.tar, 0, 0, 0),
+                label=ROAD)
             arc = np.linspace(0, np.pi / 2, 7)
             ps = s_end + inward * rad * (1 - np.sin(arc))
             pe = rad * (1 - np.cos(arc))
@@ -496,24 +574,33 @@ class StreetBuilder:
             x, y = self.to_world(ring_s, d_of(ring_e))
             v = np.stack([x, y, np.full_like(x, CURB)], 1)
             n = len(v)
-            fan = np.stack([np.full(n - 2, n - 1), np.arange(n - 2),
-                            np.arange(1, n - 1)], 1)
+            fan = np.stack(
+                [np.full(n - 2, n - 1),
+                 np.arange(n - 2),
+                 np.arange(1, n - 1)], 1)
             b.add(v, fan, uv=np.stack([ring_s, d_of(ring_e)], 1)[fan], **pave)
             cs = np.concatenate([ps, np.full(12, s_end)])
             ce = np.concatenate([pe, np.linspace(rad, SIDE - half, 12)])
             x, y = self.to_world(cs, d_of(ce))
-            self._skirt(b, x, y, np.cumsum(np.hypot(
-                np.diff(cs, prepend=cs[0]), np.diff(ce, prepend=ce[0]))),
-                stone)
+            self._skirt(
+                b, x, y,
+                np.cumsum(
+                    np.hypot(
+                        np.diff(cs, prepend=cs[0]),
+                        np.diff(ce, prepend=ce[0]))), stone)
 
     def _skirt(self, b, x, y, run, look) -> None:
         """The vertical face of a curb along a line."""
         n = len(x)
-        v = np.concatenate([np.stack([x, y, np.full(n, -.02)], 1),
-                            np.stack([x, y, np.full(n, CURB)], 1)])
+        v = np.concatenate([
+            np.stack([x, y, np.full(n, -.02)], 1),
+            np.stack([x, y, np.full(n, CURB)], 1)
+        ])
         i = np.arange(n - 1)
-        faces = np.concatenate([np.stack([i, i + 1, i + 1 + n], 1),
-                                np.stack([i, i + 1 + n, i + n], 1)])
+        faces = np.concatenate([
+            np.stack([i, i + 1, i + 1 + n], 1),
+            np.stack([i, i + 1 + n, i + n], 1)
+        ])
         uv = np.stack([np.tile(run, 2), v[:, 2]], 1)
         b.add(v, faces, uv=uv[faces], **look)
 
@@ -540,8 +627,7 @@ class StreetBuilder:
 
     def _build(self, s0, s1, d0, d1, front, kind='block') -> None:
         self.parts.append(
-            buildings.building(self.rng,
-                               self._rect(s0, s1, d0, d1, front),
+            buildings.building(self.rng, self._rect(s0, s1, d0, d1, front),
                                self.city.buildings, kind))
 
     def surroundings(self) -> None:
@@ -565,8 +651,8 @@ class StreetBuilder:
                     while d < SIDE - 12:
                         w = r.uniform(8, 18)
                         if r.random() < .85 and hi - lo > 26:
-                            self._build(s_end, s_end + inward * 11,
-                                        sign * d, sign * (d + w),
+                            self._build(s_end, s_end + inward * 11, sign * d,
+                                        sign * (d + w),
                                         '-s' if inward > 0 else '+s')
                         elif r.random() < .7:
                             self._plant(s_end + inward * 4, sign * (d + 5))
@@ -589,14 +675,17 @@ class StreetBuilder:
                         self._plant(s0 + r.uniform(0, 8), d + r.uniform(0, w))
                 d += w
 
-    def _plant(self, s: float, d: float, slim: bool = False,
-               foot=None, z: float = CURB) -> bool:
+    def _plant(self,
+               s: float,
+               d: float,
+               slim: bool = False,
+               foot=None,
+               z: float = CURB) -> bool:
         """A tree from the kit."""
         r = self.rng
         kit = self.slim_kit if slim else self.tree_kit
         return self.put(kit[r.integers(len(kit))], s, d,
-                        r.uniform(0, 2 * np.pi), z, foot,
-                        r.uniform(.8, 1.2))
+                        r.uniform(0, 2 * np.pi), z, foot, r.uniform(.8, 1.2))
 
     def _row(self, side: int, lo: float, hi: float, front: float) -> None:
         """Lots side by side along one side of the main street."""
@@ -615,8 +704,9 @@ class StreetBuilder:
             if self.feature in ('wall', 'fence') and count % 3 == side:
                 kind = self.feature
             count += 1
-            w = min(r.uniform(9, 20) if kind != 'house' else
-                    r.uniform(11, 17), hi - s)
+            w = min(
+                r.uniform(9, 20) if kind != 'house' else r.uniform(11, 17),
+                hi - s)
             if hi - s - w < 6:
                 w = hi - s
             e = s + w
@@ -635,57 +725,73 @@ class StreetBuilder:
                             'house')
                 self._border(s, e, sign * (d0 + .35), gate=True)
                 if r.random() < .6:
-                    self._plant(s + r.uniform(1, w - 1),
-                                sign * (d0 + back * .55), slim=True)
+                    self._plant(
+                        s + r.uniform(1, w - 1),
+                        sign * (d0 + back * .55),
+                        slim=True)
                 for _ in range(int(r.integers(0, 4))):
-                    self.put(self.bush_kit[r.integers(3)],
-                             s + r.uniform(1, w - 1),
-                             sign * (d0 + r.uniform(1.2, back - .8)),
-                             r.uniform(0, 6), foot=None)
+                    self.put(
+                        self.bush_kit[r.integers(3)],
+                        s + r.uniform(1, w - 1),
+                        sign * (d0 + r.uniform(1.2, back - .8)),
+                        r.uniform(0, 6),
+                        foot=None)
             elif kind == 'park':
                 n = int(w * 1.1)
                 for _ in range(n):
                     t = r.uniform(0, 1)
-                    self._plant(s + r.uniform(0, w),
-                                sign * (d0 + 2 + t * 22), slim=t < .1,
-                                foot=(1., 1.))
+                    self._plant(
+                        s + r.uniform(0, w),
+                        sign * (d0 + 2 + t * 22),
+                        slim=t < .1,
+                        foot=(1., 1.))
                 for _ in range(int(w * .5)):
-                    self.put(self.bush_kit[r.integers(3)],
-                             s + r.uniform(0, w),
-                             sign * (d0 + r.uniform(.6, 12)),
-                             r.uniform(0, 6), foot=None,
-                             scale=r.uniform(.7, 1.6))
+                    self.put(
+                        self.bush_kit[r.integers(3)],
+                        s + r.uniform(0, w),
+                        sign * (d0 + r.uniform(.6, 12)),
+                        r.uniform(0, 6),
+                        foot=None,
+                        scale=r.uniform(.7, 1.6))
             elif kind in ('wall', 'fence'):
                 self._long(kind, s, e, sign * (d0 + .3))
                 if r.random() < .5:
                     self._build(s + 1, e - 1, sign * (d0 + 9),
-                                sign * (d0 + 20), face, 'hall'
-                                if r.random() < .4 else 'block')
+                                sign * (d0 + 20), face,
+                                'hall' if r.random() < .4 else 'block')
                 else:
                     for _ in range(int(w * .5)):
-                        self._plant(s + r.uniform(0, w),
-                                    sign * (d0 + r.uniform(4, 20)),
-                                    foot=(1., 1.))
+                        self._plant(
+                            s + r.uniform(0, w),
+                            sign * (d0 + r.uniform(4, 20)),
+                            foot=(1., 1.))
                 for _ in range(int(w * .25)):
-                    self.put(self.bush_kit[r.integers(3)],
-                             s + r.uniform(.5, w - .5),
-                             sign * (d0 + r.uniform(1.4, 4)),
-                             foot=None, scale=r.uniform(.8, 1.5))
+                    self.put(
+                        self.bush_kit[r.integers(3)],
+                        s + r.uniform(.5, w - .5),
+                        sign * (d0 + r.uniform(1.4, 4)),
+                        foot=None,
+                        scale=r.uniform(.8, 1.5))
             else:
                 for x in np.arange(s + 2, e - 1.2, 2.8):
                     if r.random() < .7 * self.city.cars + .1:
-                        self.park('vehicle.car', vehicles.car(r), x,
-                                  sign * (d0 + 3.4),
-                                  np.pi / 2 * r.choice([-1, 1]) +
-                                  r.normal(0, .03), CURB)
+                        self.park(
+                            'vehicle.car', vehicles.car(r), x,
+                            sign * (d0 + 3.4),
+                            np.pi / 2 * r.choice([-1, 1]) + r.normal(0, .03),
+                            CURB)
                 self._build(s, e, sign * (d0 + 15), sign * (d0 + 24), face)
                 if r.random() < .5:
-                    self._long('fence', s, e, sign * (d0 + .3),
-                               'railing', .5)
+                    self._long('fence', s, e, sign * (d0 + .3), 'railing', .5)
             s = e
 
-    def _long(self, kind: str, s: float, e: float, d: float,
-              style: str = '', share: float = 1.) -> None:
+    def _long(self,
+              kind: str,
+              s: float,
+              e: float,
+              d: float,
+              style: str = '',
+              share: float = 1.) -> None:
         """A wall or fence in pieces that follow the bend of the street."""
         r = self.rng
         n = max(1, int((e - s) * share / 7))
@@ -753,10 +859,10 @@ class StreetBuilder:
                 rows = r.random() < self.city.trees
                 while s < hi:
                     if rows and r.random() < .85:
-                        at = half + (self.verge_at[side] +
-                                     self.verge[side] / 2 if verge else .95)
-                        self._plant(s, sign * at, slim=not wide,
-                                    foot=(.6, .6))
+                        at = half + (
+                            self.verge_at[side] +
+                            self.verge[side] / 2 if verge else .95)
+                        self._plant(s, sign * at, slim=not wide, foot=(.6, .6))
                     s += r.uniform(7, 12)
                 for _ in range(int((hi - lo) / 14)):
                     s = r.uniform(lo, hi)
@@ -764,40 +870,64 @@ class StreetBuilder:
                     if pick < .5:
                         self.put(street.traffic_sign(r), s, line, yaw)
                     elif pick < .58:
-                        self.put(street.guide_sign(r), s, line, yaw,
-                                 foot=(.4, 2.2))
+                        self.put(
+                            street.guide_sign(r), s, line, yaw, foot=(.4, 2.2))
                     elif pick < .72:
-                        self.put(street.bin_(r), s, sign * (half + .6),
-                                 r.uniform(-.2, .2), foot=(.8, .8))
+                        self.put(
+                            street.bin_(r),
+                            s,
+                            sign * (half + .6),
+                            r.uniform(-.2, .2),
+                            foot=(.8, .8))
                     elif pick < .80:
-                        self.put(street.bench(r), s,
-                                 sign * (half + walk - .6),
-                                 np.pi / 2 * sign, foot=(.6, 1.8))
+                        self.put(
+                            street.bench(r),
+                            s,
+                            sign * (half + walk - .6),
+                            np.pi / 2 * sign,
+                            foot=(.6, 1.8))
                     elif pick < .88:
-                        self.put(street.billboard(r), s,
-                                 sign * (half + .75), yaw, foot=(.4, 1.4))
+                        self.put(
+                            street.billboard(r),
+                            s,
+                            sign * (half + .75),
+                            yaw,
+                            foot=(.4, 1.4))
                     elif pick < .95:
-                        self.put(street.cabinet(r), s,
-                                 sign * (half + walk - .4), foot=(1.4, .5))
+                        self.put(
+                            street.cabinet(r),
+                            s,
+                            sign * (half + walk - .4),
+                            foot=(1.4, .5))
                     else:
                         self.put(street.pole(r, r.uniform(5, 8)), s, line)
                 if walk > 2.6 and r.random() < .3:
-                    self.put(street.bus_stop(r), r.uniform(lo, hi),
-                             sign * (half + walk - .95),
-                             0. if sign < 0 else np.pi, foot=(4.2, 1.6))
+                    self.put(
+                        street.bus_stop(r),
+                        r.uniform(lo, hi),
+                        sign * (half + walk - .95),
+                        0. if sign < 0 else np.pi,
+                        foot=(4.2, 1.6))
                 if r.random() < .3:
                     s0 = r.uniform(lo, hi)
                     for k in range(int(r.integers(3, 9))):
-                        self.put(street.bollard(r), s0 + 1.6 * k,
-                                 sign * (half + .35), foot=(.2, .2))
+                        self.put(
+                            street.bollard(r),
+                            s0 + 1.6 * k,
+                            sign * (half + .35),
+                            foot=(.2, .2))
                 if self.district in ('avenue', 'edge') and r.random() < .25:
                     s0, n = r.uniform(lo, hi), int(r.integers(2, 5))
                     for k in range(n):
                         rail = street.guard_rail(r, 6.) if \
                             self.district == 'edge' and r.random() < .4 \
                             else street.fence(r, 6., 'railing')[0]
-                        self.put(rail, s0 + 6. * k, sign * (half + .3),
-                                 0. if sign < 0 else np.pi, foot=(5.8, .1))
+                        self.put(
+                            rail,
+                            s0 + 6. * k,
+                            sign * (half + .3),
+                            0. if sign < 0 else np.pi,
+                            foot=(5.8, .1))
 
     def _side_street(self, s: float, w: float) -> None:
         """Lamps, trees, signs and small things along a crossing street."""
@@ -815,24 +945,34 @@ class StreetBuilder:
                     if pick < .22:
                         mesh = street.lamp_post(r, r.uniform(1., 1.6))
                         # The arm, along +y, reaches over the carriageway.
-                        if self.put(mesh, line, sign * d,
-                                    np.pi / 2 * edge):
+                        if self.put(mesh, line, sign * d, np.pi / 2 * edge):
                             x, y = self.to_world(s + edge * w * .6, sign * d)
                             self.lamps.append(np.array([x, y, 6.2]))
                     elif pick < .45:
                         self.put(street.traffic_sign(r), line, sign * d, yaw)
                     elif pick < .53:
-                        self.put(street.bin_(r), line, sign * d, yaw,
-                                 foot=(.8, .8))
+                        self.put(
+                            street.bin_(r), line, sign * d, yaw, foot=(.8, .8))
                     elif pick < .60:
-                        self.put(street.cabinet(r), line, sign * d,
-                                 np.pi / 2, foot=(1.4, .5))
+                        self.put(
+                            street.cabinet(r),
+                            line,
+                            sign * d,
+                            np.pi / 2,
+                            foot=(1.4, .5))
                     elif pick < .66:
-                        self.put(street.billboard(r), line, sign * d, yaw,
-                                 foot=(.4, 1.4))
+                        self.put(
+                            street.billboard(r),
+                            line,
+                            sign * d,
+                            yaw,
+                            foot=(.4, 1.4))
                     elif green or pick > .9:
-                        self._plant(line + edge * .3, sign * d, slim=True,
-                                    foot=(.6, .6))
+                        self._plant(
+                            line + edge * .3,
+                            sign * d,
+                            slim=True,
+                            foot=(.6, .6))
                     d += r.uniform(4, 9)
 
     def _corner(self, s: float, w: float) -> None:
@@ -844,23 +984,27 @@ class StreetBuilder:
         if self.signals:
             reach = self.inner * .75 if over else 0.
             before = s - w - 3.1
-            self.put(street.traffic_light(r, main, reach), before,
-                     -(self.half[1] + .5), 0.)
-            self.put(street.traffic_light(r, main), s + w + 1.2,
-                     -(self.half[1] + .9), 0.)
-            self.put(street.traffic_light(r, main, reach), s + w + 3.1,
-                     self.half[0] + .5, np.pi)
-            self.put(street.traffic_light(r, main), before,
-                     self.half[0] + .5, 0.)
-            self.put(street.traffic_light(r, cross), s + w + .6,
-                     -(self.half[1] + 2.6), np.pi / 2)
-            self.put(street.traffic_light(r, cross), s - w - .6,
-                     self.half[0] + 2.6, -np.pi / 2)
+            self.put(
+                street.traffic_light(r, main, reach), before,
+                -(self.half[1] + .5), 0.)
+            self.put(
+                street.traffic_light(r, main), s + w + 1.2,
+                -(self.half[1] + .9), 0.)
+            self.put(
+                street.traffic_light(r, main, reach), s + w + 3.1,
+                self.half[0] + .5, np.pi)
+            self.put(
+                street.traffic_light(r, main), before, self.half[0] + .5, 0.)
+            self.put(
+                street.traffic_light(r, cross), s + w + .6,
+                -(self.half[1] + 2.6), np.pi / 2)
+            self.put(
+                street.traffic_light(r, cross), s - w - .6, self.half[0] + 2.6,
+                -np.pi / 2)
         else:
-            for ss, d, yaw in ((s - w - 2.6, -(self.half[1] + .5), 0.),
-                               (s + w + 2.6, self.half[0] + .5, np.pi),
-                               (s + w + .6, -(self.half[1] + 2.4),
-                                np.pi / 2)):
+            for ss, d, yaw in ((s - w - 2.6, -(self.half[1] + .5),
+                                0.), (s + w + 2.6, self.half[0] + .5, np.pi),
+                               (s + w + .6, -(self.half[1] + 2.4), np.pi / 2)):
                 self.put(street.traffic_sign(r), ss, d, yaw)
 
     # ---- traffic ---------------------------------------------------------
@@ -892,18 +1036,22 @@ class StreetBuilder:
             start = s_in - rad - v * r.uniform(3.5, 6.5)
             self.ego_start = start
             arc = np.linspace(0, np.pi / 2, 30)
-            ps = np.concatenate([[start - 20], s_in - rad + rad *
-                                 np.sin(arc), [s_in]])
+            ps = np.concatenate([[start - 20], s_in - rad + rad * np.sin(arc),
+                                 [s_in]])
             pd = np.concatenate([[d0], d0 + end * rad * (1 - np.cos(arc)),
                                  [d0 + end * (rad + 70)]])
-            run = np.concatenate([[0], np.cumsum(np.hypot(np.diff(ps),
-                                                          np.diff(pd)))])
+            run = np.concatenate([[0],
+                                  np.cumsum(
+                                      np.hypot(np.diff(ps), np.diff(pd)))])
             along = 20 + v * t
             s_t, d_t = np.interp(along, run, ps), np.interp(along, run, pd)
             self.ego_speed = v
         else:
-            v = {'cruise': r.uniform(6.5, 11.), 'slow': r.uniform(2.5, 4.5),
-                 'stop': r.uniform(5., 7.)}[mode]
+            v = {
+                'cruise': r.uniform(6.5, 11.),
+                'slow': r.uniform(2.5, 4.5),
+                'stop': r.uniform(5., 7.)
+            }[mode]
             along = v * t
             if mode == 'stop':
                 t0 = r.uniform(3, 6)
@@ -918,8 +1066,10 @@ class StreetBuilder:
         if mode == 'stop':
             yaw = np.array([self.heading(s) for s in s_t])
         motion = self.path(s_t, d_t, yaw=yaw)
-        boxes = np.concatenate([motion.xyz[:, :2], motion.yaw[:, None],
-                                np.tile([6., 2.2], (len(t), 1))], 1)
+        boxes = np.concatenate([
+            motion.xyz[:, :2], motion.yaw[:, None],
+            np.tile([6., 2.2], (len(t), 1))
+        ], 1)
         # The origin is the rear axle; the middle of the car is before it.
         boxes[:, 0] += 1.4 * np.cos(motion.yaw)
         boxes[:, 1] += 1.4 * np.sin(motion.yaw)
@@ -946,13 +1096,16 @@ class StreetBuilder:
         turn = abs(float(s[-1] - s[0])) / 11. * 2.2
 
         def pose_mesh(t: float, base=base, who=who, motor=motor) -> Mesh:
-            return concat([base, who.riding(0. if motor else turn * t,
-                                            motor)])
+            return concat([base, who.riding(0. if motor else turn * t, motor)])
 
         size = (size[0], max(size[1], .65), 1.75)
         return self.drive(
-            'vehicle.motorcycle' if motor else 'vehicle.bicycle', size, s, d,
-            pose_mesh=pose_mesh, attribute='cycle.with_rider')
+            'vehicle.motorcycle' if motor else 'vehicle.bicycle',
+            size,
+            s,
+            d,
+            pose_mesh=pose_mesh,
+            attribute='cycle.with_rider')
 
     def _show_feature(self) -> None:
         """Places what this scene is to show, within sight of the camera."""
@@ -978,8 +1131,13 @@ class StreetBuilder:
             elif self.feature in ('bus', 'truck'):
                 cat, made = self._vehicle(self.feature)
                 if r.random() < .45 and self.parking[1]:
-                    if self.park(cat, made, at, -(self.half[1] - 1.3), 0.,
-                                 attribute='vehicle.stopped'):
+                    if self.park(
+                            cat,
+                            made,
+                            at,
+                            -(self.half[1] - 1.3),
+                            0.,
+                            attribute='vehicle.stopped'):
                         return
                 elif self.drive(cat, made[1], s,
                                 np.full_like(t, self._lane(k, direction)),
@@ -989,9 +1147,12 @@ class StreetBuilder:
                 motor = self.feature == 'motorcycle'
                 off = r.uniform(-.8, .8) if motor else \
                     direction * -r.uniform(.9, 1.2)
-                if self._ride(motor, s, np.full_like(
-                        t, self._lane(k if motor else self.lanes - 1,
-                                      direction) + off)):
+                if self._ride(
+                        motor, s,
+                        np.full_like(
+                            t,
+                            self._lane(k if motor else self.lanes - 1,
+                                       direction) + off)):
                     return
             elif self.feature == 'construction':
                 if self._roadworks(at):
@@ -1010,8 +1171,7 @@ class StreetBuilder:
             return False
         for k, ds in enumerate((-6., 6.)):
             self.park('movable_object.barrier',
-                      (street.barrier(r), (.5, 2., 1.)), s + ds, d,
-                      0., z, '')
+                      (street.barrier(r), (.5, 2., 1.)), s + ds, d, 0., z, '')
         for k in range(6):
             self.park('movable_object.trafficcone',
                       (street.cone(), (.4, .4, .72)), s - 7 + 2.8 * k,
@@ -1041,12 +1201,16 @@ class StreetBuilder:
                     start = s if direction > 0 else s + v * 8
                     kind = r.choice(kinds, p=[.91, .06, .03])
                     cat, made = self._vehicle(kind)
-                    if not self.drive(cat, made[1], start + direction * shape,
-                                      np.full_like(t, d + r.normal(0, .12)),
-                                      made[0], attribute='vehicle.moving'
-                                      if v else 'vehicle.stopped',
-                                      yaw=self._yaws(start + direction *
-                                                     shape, direction)):
+                    if not self.drive(
+                            cat,
+                            made[1],
+                            start + direction * shape,
+                            np.full_like(t, d + r.normal(0, .12)),
+                            made[0],
+                            attribute='vehicle.moving'
+                            if v else 'vehicle.stopped',
+                            yaw=self._yaws(start + direction * shape,
+                                           direction)):
                         continue
                     s += made[1][0]
         for direction in (1, -1):
@@ -1059,13 +1223,13 @@ class StreetBuilder:
                 v = self.ego_speed * r.uniform(.9, 1.1)
                 s = r.uniform(10, 120) + direction * v * t
                 lane = self._lane(int(r.integers(self.lanes)), direction)
-                self._ride(True, s, np.full_like(t, lane +
-                                                 r.uniform(-.8, .8)))
+                self._ride(True, s, np.full_like(t, lane + r.uniform(-.8, .8)))
         if self.tram and r.random() < .5:
             direction = int(r.choice([-1, 1]))
             mesh, size = vehicles.train(r)
-            self.drive('vehicle.train', size, r.uniform(40, 130) + direction *
-                       6. * t, np.full_like(t, -direction * 1.55), mesh)
+            self.drive('vehicle.train', size,
+                       r.uniform(40, 130) + direction * 6. * t,
+                       np.full_like(t, -direction * 1.55), mesh)
         self._cross_traffic()
 
     def _yaws(self, s: np.ndarray, direction: int) -> np.ndarray:
@@ -1081,12 +1245,16 @@ class StreetBuilder:
                 ss = s + (w / 2 if sign < 0 else -w / 2)
                 d = sign * (self.half[0 if sign > 0 else 1] + 4.5)
                 for _ in range(int(r.poisson(1.1))):
-                    kind = r.choice(['car', 'truck', 'bus'],
-                                    p=[.9, .07, .03])
+                    kind = r.choice(['car', 'truck', 'bus'], p=[.9, .07, .03])
                     cat, made = self._vehicle(kind)
                     d += sign * made[1][0] / 2
-                    self.park(cat, made, ss, d, -sign * np.pi / 2,
-                              attribute='vehicle.stopped')
+                    self.park(
+                        cat,
+                        made,
+                        ss,
+                        d,
+                        -sign * np.pi / 2,
+                        attribute='vehicle.stopped')
                     d += sign * (made[1][0] / 2 + r.uniform(1, 2.5))
                 # Parked in the side street, along its curb.
                 for d in np.arange(20, 70, 6.5):
@@ -1123,11 +1291,11 @@ class StreetBuilder:
                                 made = 'vehicle.car', vehicles.car(r)
                             length = made[1][1][0]
                             s += length / 2
-                            self.park(*made, s, sign * (self.half[side] -
-                                                        1.12) +
-                                      r.normal(0, .07),
-                                      yaw + r.normal(0, .02) +
-                                      (np.pi if r.random() < .1 else 0))
+                            self.park(
+                                *made, s,
+                                sign * (self.half[side] - 1.12) +
+                                r.normal(0, .07), yaw + r.normal(0, .02) +
+                                (np.pi if r.random() < .1 else 0))
                             s += length / 2 + r.uniform(.5, 1.4)
                         else:
                             s += r.uniform(3, 7)
@@ -1137,17 +1305,22 @@ class StreetBuilder:
                         moto = r.random() < .12
                         made = vehicles.motorcycle(r) if moto else \
                             vehicles.bicycle(r)
-                        self.park('vehicle.motorcycle' if moto else
-                                  'vehicle.bicycle', made, s0 + .75 * k,
-                                  sign * (self.half[side] + 1.25),
-                                  np.pi / 2 + r.normal(0, .12), CURB,
-                                  'cycle.without_rider')
+                        self.park(
+                            'vehicle.motorcycle'
+                            if moto else 'vehicle.bicycle', made, s0 + .75 * k,
+                            sign * (self.half[side] + 1.25),
+                            np.pi / 2 + r.normal(0, .12), CURB,
+                            'cycle.without_rider')
 
     def pedestrians(self) -> None:
         """People on the pavement, crossing, waiting, alone and in groups."""
         r, t = self.rng, self.times
-        busy = {'downtown': 1.3, 'avenue': 1., 'residential': .55,
-                'edge': .4}[self.district] * self.city.people
+        busy = {
+            'downtown': 1.3,
+            'avenue': 1.,
+            'residential': .55,
+            'edge': .4
+        }[self.district] * self.city.people
         for _ in range(int(r.poisson(34 * busy))):
             side = int(r.integers(2))
             sign = 1 if side == 0 else -1
@@ -1169,15 +1342,23 @@ class StreetBuilder:
             for _ in range(int(r.poisson(4.5 * busy))):
                 at = s + r.choice([-1, 1]) * (w + 2.4) + r.uniform(-1.2, 1.2)
                 mid = r.uniform(-self.inner, self.inner)
-                self._walk(at, mid, 0., r.choice([-1, 1]) *
-                           r.uniform(1.1, 1.6), 0., span=(
-                               -self.half[1] - 2., self.half[0] + 2.))
+                self._walk(
+                    at,
+                    mid,
+                    0.,
+                    r.choice([-1, 1]) * r.uniform(1.1, 1.6),
+                    0.,
+                    span=(-self.half[1] - 2., self.half[0] + 2.))
             for _ in range(int(r.poisson(3. * busy))):
                 side = int(r.integers(2))
                 sign = 1 if side == 0 else -1
-                self._walk(s + r.choice([-1, 1]) * (w + r.uniform(1.8, 3.4)),
-                           sign * (self.half[side] + r.uniform(.5, 2.)), 0.,
-                           0., CURB, facing=-sign * np.pi / 2)
+                self._walk(
+                    s + r.choice([-1, 1]) * (w + r.uniform(1.8, 3.4)),
+                    sign * (self.half[side] + r.uniform(.5, 2.)),
+                    0.,
+                    0.,
+                    CURB,
+                    facing=-sign * np.pi / 2)
             for _ in range(int(r.poisson(5. * busy))):
                 side = int(r.integers(2))
                 sign = 1 if side == 0 else -1
@@ -1185,7 +1366,12 @@ class StreetBuilder:
                            sign * (self.half[side] + r.uniform(9., 50.)), 0.,
                            r.normal(1.3, .2) * r.choice([-1, 1]), CURB)
 
-    def _walk(self, s0: float, d0: float, vs: float, vd: float, z: float,
+    def _walk(self,
+              s0: float,
+              d0: float,
+              vs: float,
+              vd: float,
+              z: float,
               facing: Optional[float] = None,
               span: Optional[Tuple[float, float]] = None) -> bool:
         """A person from (s0, d0) at the middle of the scene."""
@@ -1216,8 +1402,14 @@ class StreetBuilder:
         def pose_mesh(time: float, who=who, rate=rate) -> Mesh:
             return who.walking(rate * time)
 
-        ok = self.drive(f'human.pedestrian.{kind}', who.size, s, d,
-                        pose_mesh=pose_mesh, attribute=attribute, yaw=yaw)
+        ok = self.drive(
+            f'human.pedestrian.{kind}',
+            who.size,
+            s,
+            d,
+            pose_mesh=pose_mesh,
+            attribute=attribute,
+            yaw=yaw)
         if ok:
             self.objects[-1].motion.xyz[:, 2] = zs
         return ok

@@ -86,8 +86,11 @@ def _tile(sigma: float, seed: int = 0) -> np.ndarray:
     return (noise / noise.std() * .5).astype(np.float32)
 
 
-def noise(u: np.ndarray, v: np.ndarray, period: float,
-          sigma: float = 6., seed: int = 0) -> np.ndarray:
+def noise(u: np.ndarray,
+          v: np.ndarray,
+          period: float,
+          sigma: float = 6.,
+          seed: int = 0) -> np.ndarray:
     """Smooth noise, standard deviation 0.5, at points of a plane.
 
     Args:
@@ -246,14 +249,13 @@ def _facade(p: Points) -> Surface:
     grey = (.3 + .25 * h1) * (1 - .25 * ((v % .35) < .05) * fade)
     albedo = np.where(gate[:, None], grey[:, None], albedo)
     sign = shop & (fv > .78) & (fv < .94)
-    brand = np.stack([hash01(np.floor(i / 2), seed, k) for k in (6, 7, 8)],
-                     1)**1.5 * .7
+    brand = np.stack([hash01(np.floor(i / 2), seed, k)
+                      for k in (6, 7, 8)], 1)**1.5 * .7
     letters = (noise(u, v * .3, .28, 2., 5) > .2) & (du < .4) & \
         (np.abs(fv - .86) < .05)
     brand = np.where(letters[:, None], .75 - brand * .6, brand)
     albedo = np.where(sign[:, None], brand, albedo)
-    gloss = np.where(glass & ~closed & (curtain < .2) & ~door & ~gate, .42,
-                     0.)
+    gloss = np.where(glass & ~closed & (curtain < .2) & ~door & ~gate, .42, 0.)
     lit = glass & ~closed & (cell > .62)
     emission = np.zeros_like(albedo)
     if p.night > 0:
@@ -286,8 +288,9 @@ def _brick(p: Points) -> Surface:
     s = _scaled(p, f)
     tag = (style == 3) & (noise(u, v, .6, 5., 6) > .05) & \
         (noise(u, v, 4., 9., 3) > .1) & (v > .3)
-    paint = np.stack([.5 + .5 * np.sin(noise(u, v, 1.1, 7., k) * 5 + k)
-                      for k in (0, 1, 2)], 1) * .5
+    paint = np.stack(
+        [.5 + .5 * np.sin(noise(u, v, 1.1, 7., k) * 5 + k)
+         for k in (0, 1, 2)], 1) * .5
     s.albedo = np.where(tag[:, None], paint, s.albedo)
     return s
 
@@ -328,8 +331,10 @@ def _sign(p: Points) -> Surface:
     r = np.sqrt(u * u + v * v)
     glyph = (noise(u + seed * 13, v, .45, 5., 3) > .12) & (r < .55)
     bar = (np.abs(v) < .18) & (np.abs(u) < .7)
-    text = (noise(u * 2 + seed * 7, np.floor(v * 3 + .5) * 3.3, .22, 2., 4) >
-            .1) & (np.abs(v * 3 - np.round(v * 3)) < .28) & (np.abs(u) < .85)
+    text = (noise(u * 2 + seed * 7,
+                  np.floor(v * 3 + .5) * 3.3, .22, 2., 4)
+            > .1) & (np.abs(v * 3 - np.round(v * 3)) < .28) & (
+                np.abs(u) < .85)
     box = np.maximum(np.abs(u), np.abs(v))
     layers: Dict[int, np.ndarray] = {}
 
@@ -383,8 +388,8 @@ def _poster(p: Points) -> Surface:
     albedo = np.where(blob[:, None], fore, back)
     text = (noise(u * 1.5, np.floor(v * 4) * 3., .2, 2., 4) > .15) & \
         (np.sin(v * 5 + seed) > .4)
-    albedo = np.where(text[:, None], np.where(back.mean(1) > .3, .04,
-                                              .75)[:, None], albedo)
+    albedo = np.where(text[:, None],
+                      np.where(back.mean(1) > .3, .04, .75)[:, None], albedo)
     return Surface(albedo, np.full(len(u), .08, np.float32),
                    albedo * .8 * p.night)
 
@@ -486,8 +491,8 @@ def shade(material: np.ndarray, points: Points) -> Surface:
     for kind in np.unique(material):
         idx = np.flatnonzero(material == kind)
         sub = Points(points.uv[idx], points.color[idx], points.param[idx],
-                     points.footprint[idx], points.normal_z[idx],
-                     points.night, points.wet)
+                     points.footprint[idx], points.normal_z[idx], points.night,
+                     points.wet)
         res = _SHADERS[int(kind)](sub)
         out.albedo[idx] = np.clip(res.albedo, 0., .95)
         out.gloss[idx] = res.gloss

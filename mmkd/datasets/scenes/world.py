@@ -25,7 +25,10 @@ class Motion:
     yaw: np.ndarray
 
     @classmethod
-    def standing(cls, x: float, y: float, yaw: float,
+    def standing(cls,
+                 x: float,
+                 y: float,
+                 yaw: float,
                  z: float = 0.) -> 'Motion':
         """A motion that stays in one place."""
         return cls(
@@ -202,10 +205,14 @@ def random_conditions(rng: np.random.Generator, name: str) -> Conditions:
     azimuth = rng.uniform(0, 2 * np.pi)
     height = rng.uniform(.45, 1.15)
     c = Conditions(
-        name, np.zeros(3), np.array([1.25, 1.18, 1.05]) * rng.uniform(.9, 1.3),
+        name,
+        np.zeros(3),
+        np.array([1.25, 1.18, 1.05]) * rng.uniform(.9, 1.3),
         np.array([.36, .42, .52]) * rng.uniform(.8, 1.2),
-        np.array([.14, .30, .62]), np.array([.58, .70, .84]),
-        clouds=rng.uniform(0., .6), visibility=rng.uniform(500, 2500),
+        np.array([.14, .30, .62]),
+        np.array([.58, .70, .84]),
+        clouds=rng.uniform(0., .6),
+        visibility=rng.uniform(500, 2500),
         seed=int(rng.integers(1000)))
     if name == 'overcast':
         c.sun = c.sun * 0.

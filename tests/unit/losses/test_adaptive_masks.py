@@ -209,8 +209,7 @@ def test_statistics():
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
 def test_mixed_precision(dtype):
     # The normaliser, about 600,000, is beyond float16.
-    feat_s, feat_t = (10 * feat.to(dtype)
-                      for feat in features(1, 128, 96, 96))
+    feat_s, feat_t = (10 * feat.to(dtype) for feat in features(1, 128, 96, 96))
     feat_s.requires_grad_()
     with torch.autocast('cpu', dtype):
         spatial = spatial_masks(feat_t, 0.1 * torch.randn(4, 128))

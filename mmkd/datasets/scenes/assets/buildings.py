@@ -30,8 +30,10 @@ class BuildingStyle:
     shops: float
 
 
-def building(rng: np.random.Generator, corners: np.ndarray,
-             style: BuildingStyle, kind: str = 'block') -> Mesh:
+def building(rng: np.random.Generator,
+             corners: np.ndarray,
+             style: BuildingStyle,
+             kind: str = 'block') -> Mesh:
     """A building.
 
     Args:
@@ -53,8 +55,8 @@ def building(rng: np.random.Generator, corners: np.ndarray,
     if kind == 'house':
         storeys, ground = int(rng.integers(1, 3)), int(2 * (rng.random() < .2))
     elif kind == 'hall':
-        storeys, storey, bay, ground = 1, rng.uniform(5, 8), rng.uniform(
-            4, 7), 2
+        storeys, storey, bay, ground = 1, rng.uniform(5, 8), rng.uniform(4,
+                                                                         7), 2
     elif kind == 'garage':
         storeys, storey, ground = 1, 2.7, 2
     height = storeys * storey + .3
@@ -70,7 +72,8 @@ def building(rng: np.random.Generator, corners: np.ndarray,
         n = max(1, round(length / bay))
         b.quad([(*p, -.3), (*q, -.3), (*q, height), (*p, height)],
                uv=[(0, -.3), (length, -.3), (length, height), (0, height)],
-               material=Mat.FACADE, color=color,
+               material=Mat.FACADE,
+               color=color,
                param=(length / n, storey, seed, ground if k == 0 else 0))
     roof_color = np.array([[.22, .08, .05], [.10, .10, .11],
                            [.16, .10, .07]])[rng.integers(3)]
@@ -78,12 +81,14 @@ def building(rng: np.random.Generator, corners: np.ndarray,
     if gable and kind != 'hall':
         _gable(b, rng, c3, height, color, roof_color)
     else:
-        b.quad([(*p, height) for p in c3], material=Mat.GRAVEL,
+        b.quad([(*p, height) for p in c3],
+               material=Mat.GRAVEL,
                color=(.2, .2, .2))
         _cornice(b, c3, height, color * .8)
         if kind == 'block' and rng.random() < .5:
             mid = c3.mean(0)
-            b.box((*mid, height + 1.), (3., 3., 2.), material=Mat.PLAIN,
+            b.box((*mid, height + 1.), (3., 3., 2.),
+                  material=Mat.PLAIN,
                   color=color * .7)
     e = c3[1] - c3[0]
     length = np.sqrt((e**2).sum())
@@ -104,9 +109,11 @@ def _cornice(b: MeshBuilder, c: np.ndarray, z: float, color) -> None:
         p, q = outer[k], outer[(k + 1) % 4]
         pi, qi = c[k], c[(k + 1) % 4]
         b.quad([(*p, z - .1), (*q, z - .1), (*q, z + .5), (*p, z + .5)],
-               material=Mat.PLAIN, color=color)
+               material=Mat.PLAIN,
+               color=color)
         b.quad([(*p, z - .1), (*q, z - .1), (*qi, z - .1), (*pi, z - .1)],
-               material=Mat.PLAIN, color=color)
+               material=Mat.PLAIN,
+               color=color)
 
 
 def _gable(b: MeshBuilder, rng: np.random.Generator, c: np.ndarray, z: float,
@@ -127,14 +134,18 @@ def _gable(b: MeshBuilder, rng: np.random.Generator, c: np.ndarray, z: float,
     for p, q, s0, s1 in ((f[0], f[1], a1, a0), (f[2], f[3], a0, a1)):
         b.quad([(*p, zl), (*q, zl), (*s0, z + rise), (*s1, z + rise)],
                uv=[(0, 0), (length, 0), (length, slope), (0, slope)],
-               material=Mat.ROOF, color=roof, param=(rng.random(), 0, 0, 0))
+               material=Mat.ROOF,
+               color=roof,
+               param=(rng.random(), 0, 0, 0))
     for p, q, s in ((r[1], r[2], m1), (r[3], r[0], m0)):
         b.add([(*p, z), (*q, z), (*s, z + rise)], [[0, 1, 2]],
-              material=Mat.PLAIN, color=color)
+              material=Mat.PLAIN,
+              color=color)
     if rng.random() < .6:
         t = rng.uniform(.2, .8)
         p = m0 * (1 - t) + m1 * t
-        b.box((*p, z + rise + .2), (.6, .6, 1.4), material=Mat.BRICK,
+        b.box((*p, z + rise + .2), (.6, .6, 1.4),
+              material=Mat.BRICK,
               color=(.28, .12, .08))
 
 
@@ -147,10 +158,14 @@ def _balconies(b: MeshBuilder, rng: np.random.Generator, p0: np.ndarray,
         for k in range(1, storeys):
             c = p0 + e * length * t + out * .55
             z = k * storey
-            b.box((*c, z), (2.4, 1.1, .14), yaw=yaw, material=Mat.PLAIN,
+            b.box((*c, z), (2.4, 1.1, .14),
+                  yaw=yaw,
+                  material=Mat.PLAIN,
                   color=(.3, .3, .3))
             c2 = p0 + e * length * t + out * 1.08
-            b.box((*c2, z + .5), (2.4, .05, .9), yaw=yaw, material=Mat.METAL,
+            b.box((*c2, z + .5), (2.4, .05, .9),
+                  yaw=yaw,
+                  material=Mat.METAL,
                   color=(.12, .12, .13))
 
 
@@ -164,9 +179,11 @@ def _awnings(b: MeshBuilder, rng: np.random.Generator, p0: np.ndarray,
         a = p0 + e * length * t
         c = p0 + e * length * (t + .3)
         b.quad([(*(a + out * 1.3), z - .6), (*(c + out * 1.3), z - .6),
-                (*c, z), (*a, z)], uv=[(0, 0), (length * .3, 0),
-                                       (length * .3, 0), (0, 0)],
-               material=Mat.STRIPES, color=color, param=(.5, 0, 0, 0))
+                (*c, z), (*a, z)],
+               uv=[(0, 0), (length * .3, 0), (length * .3, 0), (0, 0)],
+               material=Mat.STRIPES,
+               color=color,
+               param=(.5, 0, 0, 0))
 
 
 def backdrop(rng: np.random.Generator, corners: Sequence,

@@ -15,26 +15,36 @@ def _cards(b: MeshBuilder, rng: np.random.Generator, centers: np.ndarray,
     n = len(centers)
     d = rng.normal(size=(n, 3, 3))
     d -= d.mean(1, keepdims=True)
-    d *= (size * rng.uniform(.6, 1.3, (n, 1, 1)) /
-          np.sqrt((d**2).sum(-1, keepdims=True)))
+    d *= (
+        size * rng.uniform(.6, 1.3, (n, 1, 1)) / np.sqrt(
+            (d**2).sum(-1, keepdims=True)))
     v = (centers[:, None] + d).reshape(-1, 3)
     cols = color * rng.uniform(.55, 1.5, (n, 1))
-    b.add(v, np.arange(3 * n).reshape(n, 3), material=Mat.FOLIAGE,
-          color=cols, param=(rng.random(), 0, 0, 0))
+    b.add(
+        v,
+        np.arange(3 * n).reshape(n, 3),
+        material=Mat.FOLIAGE,
+        color=cols,
+        param=(rng.random(), 0, 0, 0))
 
 
 def _crown(b: MeshBuilder, rng: np.random.Generator, center, radii,
            color: np.ndarray, cards: int, size: float) -> None:
     """A blob and leaf cards on and around its surface."""
     center, radii = np.asarray(center, float), np.asarray(radii, float)
-    b.ellipsoid(center, radii * .86, level=2, bump=.16, rng=rng,
-                material=Mat.FOLIAGE, color=color * .8,
-                param=(rng.random(), 0, 0, 0))
+    b.ellipsoid(
+        center,
+        radii * .86,
+        level=2,
+        bump=.16,
+        rng=rng,
+        material=Mat.FOLIAGE,
+        color=color * .8,
+        param=(rng.random(), 0, 0, 0))
     d = rng.normal(size=(cards, 3))
     d /= np.sqrt((d**2).sum(1, keepdims=True))
-    _cards(b, rng,
-           center + d * radii * rng.uniform(.8, 1.08, (cards, 1)), size,
-           color)
+    _cards(b, rng, center + d * radii * rng.uniform(.8, 1.08, (cards, 1)),
+           size, color)
 
 
 def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
@@ -59,22 +69,37 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
         for i in range(4):
             z0 = h * (.12 + .2 * i)
             r = h * .2 * (1 - .2 * i)
-            b.tube((0, 0, z0), (0, 0, z0 + h * .32), r, .05, sides=9,
-                   material=Mat.FOLIAGE, color=color * .5,
+            b.tube((0, 0, z0), (0, 0, z0 + h * .32),
+                   r,
+                   .05,
+                   sides=9,
+                   material=Mat.FOLIAGE,
+                   color=color * .5,
                    param=(rng.random(), 0, 0, 0))
             t = rng.random(90)
             a = rng.uniform(0, 2 * np.pi, 90)
             rr = r * (1 - t) * rng.uniform(.9, 1.15, 90)
-            _cards(b, rng, np.stack([rr * np.cos(a), rr * np.sin(a),
-                                     z0 + t * h * .3], 1), .28, color * .6)
+            _cards(
+                b, rng,
+                np.stack([rr * np.cos(a), rr * np.sin(a), z0 + t * h * .3], 1),
+                .28, color * .6)
         return b.build()
-    trunk = {'round': rng.uniform(2.3, 3.6), 'tall': rng.uniform(1.5, 2.5),
-             'bare': rng.uniform(2.4, 3.4), 'young': rng.uniform(1.7, 2.3)}
+    trunk = {
+        'round': rng.uniform(2.3, 3.6),
+        'tall': rng.uniform(1.5, 2.5),
+        'bare': rng.uniform(2.4, 3.4),
+        'young': rng.uniform(1.7, 2.3)
+    }
     t = trunk[kind]
     r0 = .07 if kind == 'young' else rng.uniform(.14, .28)
     lean = rng.normal(0, .12, 2)
     top = np.array([lean[0], lean[1], t])
-    b.tube((0, 0, -.2), top, r0 * 1.2, r0 * .8, sides=8, material=Mat.BARK,
+    b.tube((0, 0, -.2),
+           top,
+           r0 * 1.2,
+           r0 * .8,
+           sides=8,
+           material=Mat.BARK,
            color=bark)
     if kind == 'tall':
         h = rng.uniform(6, 11)
@@ -89,19 +114,39 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
     spread = rng.uniform(1.2, 2.)
     for i in range(n):
         a = 2 * np.pi * i / n + rng.uniform(-.4, .4)
-        c = top + np.array([spread * np.cos(a), spread * np.sin(a),
-                            rng.uniform(.7, 2.4)])
-        b.tube(top - (0, 0, .2), c, r0 * .6, r0 * .2, sides=5,
-               material=Mat.BARK, color=bark)
+        c = top + np.array(
+            [spread * np.cos(a), spread * np.sin(a),
+             rng.uniform(.7, 2.4)])
+        b.tube(
+            top - (0, 0, .2),
+            c,
+            r0 * .6,
+            r0 * .2,
+            sides=5,
+            material=Mat.BARK,
+            color=bark)
         if kind == 'bare':
             for _ in range(9):
                 e = c + rng.normal(0, .9, 3) + (0, 0, .9)
-                b.tube(c - (0, 0, .3), e, r0 * .22, .012, sides=3,
-                       caps=False, material=Mat.BARK, color=bark)
+                b.tube(
+                    c - (0, 0, .3),
+                    e,
+                    r0 * .22,
+                    .012,
+                    sides=3,
+                    caps=False,
+                    material=Mat.BARK,
+                    color=bark)
                 for _ in range(3):
-                    b.tube(e - (0, 0, .1), e + rng.normal(0, .5, 3) +
-                           (0, 0, .4), .03, .008, sides=3, caps=False,
-                           material=Mat.BARK, color=bark)
+                    b.tube(
+                        e - (0, 0, .1),
+                        e + rng.normal(0, .5, 3) + (0, 0, .4),
+                        .03,
+                        .008,
+                        sides=3,
+                        caps=False,
+                        material=Mat.BARK,
+                        color=bark)
         else:
             r = rng.uniform(1.1, 1.8)
             _crown(b, rng, c, (r, r, r * .85), color, 120, .33)
@@ -133,8 +178,10 @@ def hedge(rng: np.random.Generator, length: float) -> Mesh:
     b = MeshBuilder(LABEL_IDS['vegetation'])
     color = LEAF_COLORS[rng.integers(4)] * rng.uniform(.7, 1.2)
     h, w = rng.uniform(.8, 1.8), rng.uniform(.5, .8)
-    b.box((0, 0, h / 2), (length, w, h), material=Mat.FOLIAGE,
-          color=color * .8, param=(rng.random(), 0, 0, 0))
+    b.box((0, 0, h / 2), (length, w, h),
+          material=Mat.FOLIAGE,
+          color=color * .8,
+          param=(rng.random(), 0, 0, 0))
     n = int(length * 22)
     c = rng.uniform(-.5, .5, (n, 3)) * (length, w, h)
     face = rng.integers(0, 3, n)

@@ -22,8 +22,8 @@ CAR_COLORS = np.array([[.02, .02, .025], [.65, .65, .65], [.28, .29, .31],
                        [.10, .11, .12], [.03, .07, .22], [.35, .02, .02],
                        [.05, .16, .10], [.40, .30, .16], [.55, .36, .04],
                        [.12, .30, .48], [.22, .10, .05], [.75, .60, .05]])
-CAR_WEIGHTS = np.array([.2, .17, .18, .14, .09, .07, .04, .04, .02, .03, .01,
-                        .01])
+CAR_WEIGHTS = np.array(
+    [.2, .17, .18, .14, .09, .07, .04, .04, .02, .03, .01, .01])
 
 # x, z_bottom, z_belt, half width, z_top, half width at the top; as shares of
 # length, height, width. Kind of the segment to the next station: p(aint),
@@ -106,7 +106,10 @@ def pick_color(rng: np.random.Generator) -> np.ndarray:
     return np.clip(CAR_COLORS[i] * rng.uniform(.75, 1.25, 3), .01, .9)
 
 
-def _wheels(b: MeshBuilder, xs, half_width: float, radius: float,
+def _wheels(b: MeshBuilder,
+            xs,
+            half_width: float,
+            radius: float,
             width: float = .22) -> None:
     """Wheels and dark arches at both sides of each position ``xs``."""
     for x in xs:
@@ -114,26 +117,43 @@ def _wheels(b: MeshBuilder, xs, half_width: float, radius: float,
             y = side * (half_width - width)
             b.tube((x, side * (half_width - .35), radius + .03),
                    (x, side * (half_width + .005), radius + .03),
-                   radius * 1.18, sides=10, material=Mat.PLAIN,
+                   radius * 1.18,
+                   sides=10,
+                   material=Mat.PLAIN,
                    color=(.012, .012, .012))
             b.tube((x, y, radius), (x, side * (half_width + .02), radius),
-                   radius, sides=10, material=Mat.PLAIN, color=RUBBER)
+                   radius,
+                   sides=10,
+                   material=Mat.PLAIN,
+                   color=RUBBER)
             b.tube((x, y, radius), (x, side * (half_width + .03), radius),
-                   radius * .6, sides=8, material=Mat.METAL, color=CHROME)
+                   radius * .6,
+                   sides=8,
+                   material=Mat.METAL,
+                   color=CHROME)
 
 
-def _lights(b: MeshBuilder, length: float, half_width: float,
-            z_front: float, z_rear: float, brake: float = .6) -> None:
+def _lights(b: MeshBuilder,
+            length: float,
+            half_width: float,
+            z_front: float,
+            z_rear: float,
+            brake: float = .6) -> None:
     """Head lamps, tail lamps and licence plates."""
     for side in (-1, 1):
         y = side * half_width * .72
         b.box((length / 2 - .06, y, z_front), (.14, half_width * .36, .13),
-              material=Mat.LAMP, color=(.8, .8, .75), param=(1.6, 0, 0, 0))
+              material=Mat.LAMP,
+              color=(.8, .8, .75),
+              param=(1.6, 0, 0, 0))
         b.box((-length / 2 + .05, y * 1.08, z_rear),
-              (.14, half_width * .26, .17), material=Mat.LAMP,
-              color=(.45, .01, .01), param=(brake, 0, 0, 0))
+              (.14, half_width * .26, .17),
+              material=Mat.LAMP,
+              color=(.45, .01, .01),
+              param=(brake, 0, 0, 0))
     for x in (length / 2 - .0, -length / 2 + .0):
-        b.box((x, 0, .45), (.05, .52, .11), material=Mat.PLAIN,
+        b.box((x, 0, .45), (.05, .52, .11),
+              material=Mat.PLAIN,
               color=(.75, .75, .72))
 
 
@@ -182,14 +202,19 @@ def car(rng: np.random.Generator, kind: str = '') -> Tuple[Mesh, Size]:
     if kind in ('wagon', 'suv') and rng.random() < .5:
         for side in (-1, 1):
             b.box((-.12 * length, side * width * .32, height * 1.01),
-                  (length * .42, .04, .05), material=Mat.METAL,
+                  (length * .42, .04, .05),
+                  material=Mat.METAL,
                   color=(.2, .2, .2))
     if rng.random() < .04:
         b.box((-.02 * length, 0, height + .08), (.3, .5, .14),
-              material=Mat.LAMP, color=(.8, .6, .05), param=(.5, 0, 0, 0))
+              material=Mat.LAMP,
+              color=(.8, .6, .05),
+              param=(.5, 0, 0, 0))
     for side in (-1, 1):
         b.box((length * .17, side * (width / 2 + .08), height * .66),
-              (.12, .16, .11), material=Mat.CARPAINT, color=paint)
+              (.12, .16, .11),
+              material=Mat.CARPAINT,
+              color=paint)
     return b.build(), (length, width, height)
 
 
@@ -199,14 +224,27 @@ def _panel(b: MeshBuilder, x0: float, x1: float, y: float, z0: float,
     b.quad([(x0, y, z0), (x1, y, z0), (x1, y, z1), (x0, y, z1)], **kwargs)
 
 
-def _window_row(b: MeshBuilder, x0: float, x1: float, y: float, z0: float,
-                z1: float, pane: float, gap: float = .12) -> None:
+def _window_row(b: MeshBuilder,
+                x0: float,
+                x1: float,
+                y: float,
+                z0: float,
+                z1: float,
+                pane: float,
+                gap: float = .12) -> None:
     """A row of panes along x."""
     n = max(1, int(round((x1 - x0) / pane)))
     step = (x1 - x0) / n
     for i in range(n):
-        _panel(b, x0 + i * step + gap / 2, x0 + (i + 1) * step - gap / 2, y,
-               z0, z1, material=Mat.GLASS, color=GLASS)
+        _panel(
+            b,
+            x0 + i * step + gap / 2,
+            x0 + (i + 1) * step - gap / 2,
+            y,
+            z0,
+            z1,
+            material=Mat.GLASS,
+            color=GLASS)
 
 
 def truck(rng: np.random.Generator) -> Tuple[Mesh, Size]:
@@ -222,23 +260,38 @@ def truck(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     paint = pick_color(rng)
     hw, xf = width / 2, length / 2
     b.box((xf - cab_l / 2, 0, .5 + (cab_h - .5) / 2),
-          (cab_l, width, cab_h - .5), top=(.84, .94), shift=-.12,
-          material=Mat.CARPAINT, color=paint)
+          (cab_l, width, cab_h - .5),
+          top=(.84, .94),
+          shift=-.12,
+          material=Mat.CARPAINT,
+          color=paint)
     zw0, zw1 = .5 + (cab_h - .5) * .52, .5 + (cab_h - .5) * .9
     b.quad([(xf - .10, -hw * .9, zw0), (xf - .10, hw * .9, zw0),
             (xf - .24, hw * .84, zw1), (xf - .24, -hw * .84, zw1)],
-           material=Mat.GLASS, color=GLASS)
+           material=Mat.GLASS,
+           color=GLASS)
     for side in (-1, 1):
-        _panel(b, xf - cab_l * .62, xf - .35, side * (hw * .985 + .012), zw0,
-               zw1 - .1, material=Mat.GLASS, color=GLASS)
+        _panel(
+            b,
+            xf - cab_l * .62,
+            xf - .35,
+            side * (hw * .985 + .012),
+            zw0,
+            zw1 - .1,
+            material=Mat.GLASS,
+            color=GLASS)
         b.box((xf - .15, side * (hw + .12), zw0 + .3), (.1, .14, .5),
-              material=Mat.PLAIN, color=(.03, .03, .03))
-    b.box((xf, 0, .62), (.1, width * .96, .3), material=Mat.PLAIN,
+              material=Mat.PLAIN,
+              color=(.03, .03, .03))
+    b.box((xf, 0, .62), (.1, width * .96, .3),
+          material=Mat.PLAIN,
           color=(.08, .08, .08))
-    b.box((xf + .01, 0, 1.05), (.06, width * .6, .45), material=Mat.PLAIN,
+    b.box((xf + .01, 0, 1.05), (.06, width * .6, .45),
+          material=Mat.PLAIN,
           color=(.03, .03, .03))
     b.box((-cab_l * .3, 0, .75), (length - .4, width * .8, .25),
-          material=Mat.PLAIN, color=(.04, .04, .04))
+          material=Mat.PLAIN,
+          color=(.04, .04, .04))
     x1, x0 = xf - cab_l - .15, -xf
     kind = rng.choice(4, p=[.6, .13, .14, .13])
     top = cab_h
@@ -247,27 +300,37 @@ def truck(rng: np.random.Generator) -> Tuple[Mesh, Size]:
         color = np.array([.6, .6, .58]) if rng.random() < .45 else \
             pick_color(rng)
         b.box(((x0 + x1) / 2, 0, (top + .95) / 2), (x1 - x0, width, top - .95),
-              material=Mat.CONTAINER, color=color,
+              material=Mat.CONTAINER,
+              color=color,
               param=(rng.random(), rng.choice([0, .25, .4]), 0, 0))
     elif kind == 1:
         color = rng.uniform(.45, .7) * np.ones(3)
-        b.tube((x0, 0, 1.9), (x1, 0, 1.9), 1.0, sides=12, material=Mat.METAL,
+        b.tube((x0, 0, 1.9), (x1, 0, 1.9),
+               1.0,
+               sides=12,
+               material=Mat.METAL,
                color=color)
         top = max(top, 2.9)
     elif kind == 2:
         color = pick_color(rng)
-        b.box(((x0 + x1) / 2, 0, 1.6), (x1 - x0, width, 1.2), top=(1.05, 1.),
-              material=Mat.METAL, color=color)
+        b.box(((x0 + x1) / 2, 0, 1.6), (x1 - x0, width, 1.2),
+              top=(1.05, 1.),
+              material=Mat.METAL,
+              color=color)
         b.ellipsoid(((x0 + x1) / 2, 0, 2.1), ((x1 - x0) * .45, hw * .9, .55),
-                    bump=.15, rng=rng, material=Mat.GRAVEL,
+                    bump=.15,
+                    rng=rng,
+                    material=Mat.GRAVEL,
                     color=(.18, .14, .1))
     else:
         b.box(((x0 + x1) / 2, 0, 1.0), (x1 - x0, width, .2),
-              material=Mat.WOOD, color=(.2, .13, .07))
+              material=Mat.WOOD,
+              color=(.2, .13, .07))
         for i in range(3):
             x = x0 + (i + .5) * (x1 - x0) / 3
             b.box((x, 0, 1.6), (1.4, width * .8, rng.uniform(.6, 1.2)),
-                  material=Mat.WOOD, color=pick_color(rng))
+                  material=Mat.WOOD,
+                  color=pick_color(rng))
     _wheels(b, (xf - cab_l * .55, x0 + 1.2, x0 + 2.3), hw, .48, .3)
     _lights(b, length, hw, .75, .85)
     return b.build(), (length, width + .1, top)
@@ -287,36 +350,65 @@ def bus(rng: np.random.Generator) -> Tuple[Mesh, Size]:
                         [.03, .12, .35], [.05, .28, .12], [.55, .22, .02]])
     second = paint if rng.random() < .5 else pick_color(rng)
     hw, xf = width / 2, length / 2
-    b.box((0, 0, .3 + .45), (length, width, .9), material=Mat.CARPAINT,
+    b.box((0, 0, .3 + .45), (length, width, .9),
+          material=Mat.CARPAINT,
           color=second)
     b.box((0, 0, (1.2 + height) / 2), (length, width, height - 1.2),
-          top=(.985, .94), material=Mat.CARPAINT, color=paint)
+          top=(.985, .94),
+          material=Mat.CARPAINT,
+          color=paint)
     decks = [(1.25, 2.35)] + ([(2.75, 3.65)] if double else [])
     for z0, z1 in decks:
         for side in (-1, 1):
             _window_row(b, -xf + .3, xf - .9, side * (hw + .012), z0, z1, 1.5)
-            _panel(b, xf - .75, xf - .08, side * (hw + .012), z0 - .1, z1,
-                   material=Mat.GLASS, color=GLASS)
-        b.quad([(xf + .012, -hw * .92, z0 - .15), (xf + .012, hw * .92,
-                                                   z0 - .15),
-                (xf + .006, hw * .9, z1 + .05), (xf + .006, -hw * .9,
-                                                 z1 + .05)],
-               material=Mat.GLASS, color=GLASS)
-        b.quad([(-xf - .012, -hw * .75, z0 + .3), (-xf - .012, hw * .75,
-                                                   z0 + .3),
-                (-xf - .006, hw * .75, z1), (-xf - .006, -hw * .75, z1)],
-               material=Mat.GLASS, color=GLASS)
+            _panel(
+                b,
+                xf - .75,
+                xf - .08,
+                side * (hw + .012),
+                z0 - .1,
+                z1,
+                material=Mat.GLASS,
+                color=GLASS)
+        b.quad([(xf + .012, -hw * .92, z0 - .15),
+                (xf + .012, hw * .92, z0 - .15),
+                (xf + .006, hw * .9, z1 + .05),
+                (xf + .006, -hw * .9, z1 + .05)],
+               material=Mat.GLASS,
+               color=GLASS)
+        b.quad([(-xf - .012, -hw * .75, z0 + .3),
+                (-xf - .012, hw * .75, z0 + .3), (-xf - .006, hw * .75, z1),
+                (-xf - .006, -hw * .75, z1)],
+               material=Mat.GLASS,
+               color=GLASS)
     for x in (xf - 1.6, -.4, -xf + 2.4):
-        _panel(b, x - .6, x + .6, -hw - .02, .4, 2.35, material=Mat.GLASS,
-               color=(.07, .08, .09))
+        _panel(
+            b,
+            x - .6,
+            x + .6,
+            -hw - .02,
+            .4,
+            2.35,
+            material=Mat.GLASS,
+            color=(.07, .08, .09))
     b.box((xf + .02, 0, height - .3), (.05, width * .7, .3),
-          material=Mat.LAMP, color=(.5, .28, .02), param=(.8, 0, 0, 0))
-    b.box((-1, 0, height + .1), (2.5, 1.6, .22), material=Mat.METAL,
+          material=Mat.LAMP,
+          color=(.5, .28, .02),
+          param=(.8, 0, 0, 0))
+    b.box((-1, 0, height + .1), (2.5, 1.6, .22),
+          material=Mat.METAL,
           color=(.5, .5, .5))
     if rng.random() < .5:
-        _panel(b, -xf + .4, xf * .3, hw + .025, .45, 1.15,
-               material=Mat.POSTER, color=pick_color(rng),
-               param=(rng.random(), 0, 0, 0))
+        _panel(
+            b,
+            -xf + .4,
+            xf * .3,
+            hw + .025,
+            .45,
+            1.15,
+            material=Mat.POSTER,
+            color=pick_color(rng),
+            param=(rng.random(), 0, 0, 0))
     _wheels(b, (xf - 2.6, -xf + 3.2), hw, .48, .3)
     _lights(b, length, hw, .65, .8)
     return b.build(), (length, width, height)
@@ -370,31 +462,50 @@ def train(rng: np.random.Generator) -> Tuple[Mesh, Size]:
                         xc + step / 2 - (1. if front else .3), y, 1.35, 2.4,
                         1.25, .1)
             for door in (-.22, .22):
-                _panel(b, xc + door * step - .55, xc + door * step + .55,
-                       side * (hw + .02), .4, 2.4, material=Mat.GLASS,
-                       color=(.08, .09, .1))
+                _panel(
+                    b,
+                    xc + door * step - .55,
+                    xc + door * step + .55,
+                    side * (hw + .02),
+                    .4,
+                    2.4,
+                    material=Mat.GLASS,
+                    color=(.08, .09, .1))
         if k:
             b.box((xc - step / 2, 0, 1.75), (.5, width * .86, 2.7),
-                  material=Mat.PLAIN, color=(.04, .04, .04))
+                  material=Mat.PLAIN,
+                  color=(.04, .04, .04))
         b.box((xc, 0, height + .12), (step * .5, 1.4, .3),
-              material=Mat.METAL, color=(.3, .3, .3))
-        b.box((xc, 0, .3), (2.2, 1.9, .5), material=Mat.PLAIN,
+              material=Mat.METAL,
+              color=(.3, .3, .3))
+        b.box((xc, 0, .3), (2.2, 1.9, .5),
+              material=Mat.PLAIN,
               color=(.02, .02, .02))
     for sgn in (-1, 1):
         x = sgn * (xf - .10)
-        b.quad([(x, -hw * .74, 1.35), (x, hw * .74, 1.35),
-                (x, hw * .68, 2.65), (x, -hw * .68, 2.65)],
-               material=Mat.GLASS, color=GLASS)
-        b.box((x, 0, 2.85), (.1, 1.2, .26), material=Mat.LAMP,
-              color=(.5, .28, .02), param=(.8, 0, 0, 0))
+        b.quad([(x, -hw * .74, 1.35), (x, hw * .74, 1.35), (x, hw * .68, 2.65),
+                (x, -hw * .68, 2.65)],
+               material=Mat.GLASS,
+               color=GLASS)
+        b.box((x, 0, 2.85), (.1, 1.2, .26),
+              material=Mat.LAMP,
+              color=(.5, .28, .02),
+              param=(.8, 0, 0, 0))
         for side in (-1, 1):
-            b.box((x, side * .7, .85), (.1, .3, .2), material=Mat.LAMP,
+            b.box((x, side * .7, .85), (.1, .3, .2),
+                  material=Mat.LAMP,
                   color=(.8, .8, .7) if sgn > 0 else (.45, .01, .01),
                   param=(1., 0, 0, 0))
-    b.tube((0, 0, height + .2), (.9, 0, height + .8), .04, sides=4,
-           material=Mat.METAL, color=(.1, .1, .1))
-    b.tube((.9, 0, height + .8), (0, 0, height + 1.3), .04, sides=4,
-           material=Mat.METAL, color=(.1, .1, .1))
+    b.tube((0, 0, height + .2), (.9, 0, height + .8),
+           .04,
+           sides=4,
+           material=Mat.METAL,
+           color=(.1, .1, .1))
+    b.tube((.9, 0, height + .8), (0, 0, height + 1.3),
+           .04,
+           sides=4,
+           material=Mat.METAL,
+           color=(.1, .1, .1))
     return b.build(), (length, width, height)
 
 
@@ -407,10 +518,13 @@ def trailer(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     b = MeshBuilder(LABEL_IDS['trailer'])
     length, width, height = rng.uniform(2.6, 4.), 1.8, rng.uniform(1.2, 2.2)
     b.box((-.4, 0, (.5 + height) / 2), (length - .8, width, height - .5),
-          material=Mat.CONTAINER, color=pick_color(rng),
+          material=Mat.CONTAINER,
+          color=pick_color(rng),
           param=(rng.random(), 0, 0, 0))
-    b.tube((length / 2 - .8, 0, .5), (length / 2, 0, .5), .06,
-           material=Mat.METAL, color=(.1, .1, .1))
+    b.tube((length / 2 - .8, 0, .5), (length / 2, 0, .5),
+           .06,
+           material=Mat.METAL,
+           color=(.1, .1, .1))
     _wheels(b, (-.4, ), width / 2, .32)
     return b.build(), (length, width, height)
 
@@ -424,12 +538,16 @@ def caravan(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     b = MeshBuilder(LABEL_IDS['caravan'])
     length, width, height = rng.uniform(5., 6.5), 2.2, 2.55
     b.box((-.4, 0, (.4 + height) / 2), (length - 1., width, height - .4),
-          top=(.9, .96), material=Mat.CARPAINT, color=(.6, .6, .56))
+          top=(.9, .96),
+          material=Mat.CARPAINT,
+          color=(.6, .6, .56))
     for side in (-1, 1):
         _window_row(b, -length / 2 + .6, length / 2 - 1.6,
                     side * (width / 2 + .012), 1.3, 1.9, 1.4, .5)
-    b.tube((length / 2 - .9, 0, .5), (length / 2, 0, .5), .06,
-           material=Mat.METAL, color=(.1, .1, .1))
+    b.tube((length / 2 - .9, 0, .5), (length / 2, 0, .5),
+           .06,
+           material=Mat.METAL,
+           color=(.1, .1, .1))
     _wheels(b, (-.5, ), width / 2, .32)
     return b.build(), (length, width, height)
 
@@ -442,17 +560,28 @@ def construction(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     """
     b = MeshBuilder(LABEL_IDS['truck'])
     yellow = (.6, .36, .02)
-    b.box((0, 0, .95), (3.2, 2.1, .5), material=Mat.PLAIN,
+    b.box((0, 0, .95), (3.2, 2.1, .5),
+          material=Mat.PLAIN,
           color=(.05, .05, .05))
     b.box((-.5, 0, 1.7), (2.4, 2.2, 1.), material=Mat.CARPAINT, color=yellow)
-    b.box((.6, .5, 2.3), (1.3, 1., 1.5), top=(.85, .9), material=Mat.GLASS,
+    b.box((.6, .5, 2.3), (1.3, 1., 1.5),
+          top=(.85, .9),
+          material=Mat.GLASS,
           color=GLASS)
     b.box((.6, .5, 3.08), (1.2, 1., .1), material=Mat.CARPAINT, color=yellow)
-    b.tube((.7, -.4, 1.8), (2.6, -.4, 3.6), .2, sides=4, material=Mat.CARPAINT,
+    b.tube((.7, -.4, 1.8), (2.6, -.4, 3.6),
+           .2,
+           sides=4,
+           material=Mat.CARPAINT,
            color=yellow)
-    b.tube((2.6, -.4, 3.6), (3.5, -.4, 1.6), .16, sides=4,
-           material=Mat.CARPAINT, color=yellow)
-    b.box((3.3, -.4, 1.2), (.7, .9, .8), top=(.6, 1.), material=Mat.METAL,
+    b.tube((2.6, -.4, 3.6), (3.5, -.4, 1.6),
+           .16,
+           sides=4,
+           material=Mat.CARPAINT,
+           color=yellow)
+    b.box((3.3, -.4, 1.2), (.7, .9, .8),
+          top=(.6, 1.),
+          material=Mat.METAL,
           color=(.12, .11, .1))
     _wheels(b, (1.2, -1.2), 1.15, .5, .35)
     mesh = b.build()
@@ -467,11 +596,19 @@ def _thin_wheel(b: MeshBuilder, x: float, radius: float, width: float) -> None:
     a = np.arange(n + 1) * 2 * np.pi / n
     px, pz = x + radius * np.cos(a), radius + radius * np.sin(a)
     for i in range(n):
-        b.tube((px[i], 0, pz[i]), (px[i + 1], 0, pz[i + 1]), width, sides=4,
-               caps=False, material=Mat.PLAIN, color=RUBBER)
+        b.tube((px[i], 0, pz[i]), (px[i + 1], 0, pz[i + 1]),
+               width,
+               sides=4,
+               caps=False,
+               material=Mat.PLAIN,
+               color=RUBBER)
     for i in range(0, n, 2):
-        b.tube((x, 0, radius), (px[i], 0, pz[i]), .012, sides=3, caps=False,
-               material=Mat.METAL, color=(.4, .4, .4))
+        b.tube((x, 0, radius), (px[i], 0, pz[i]),
+               .012,
+               sides=3,
+               caps=False,
+               material=Mat.METAL,
+               color=(.4, .4, .4))
 
 
 def bicycle(rng: np.random.Generator) -> Tuple[Mesh, Size]:
@@ -488,16 +625,21 @@ def bicycle(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     saddle, bar, crank = (-.2, 0, .95), (.42, 0, 1.0), (-.05, 0, .32)
     neck = (.36, 0, .85)
     for p, q in ((saddle, crank), (crank, neck), ((-.18, 0, .78), neck),
-                 (crank, (-.53, 0, r)), ((-.18, 0, .78), (-.53, 0, r)),
-                 (bar, (.53, 0, r))):
-        b.tube(p, q, .03, sides=4, caps=False, material=Mat.CARPAINT,
-               color=color)
-    b.tube((.42, -.28, 1.02), (.42, .28, 1.02), .025, sides=4,
-           material=Mat.PLAIN, color=(.03, .03, .03))
-    b.box((-.22, 0, .98), (.26, .14, .07), material=Mat.PLAIN,
+                 (crank, (-.53, 0, r)), ((-.18, 0, .78),
+                                         (-.53, 0, r)), (bar, (.53, 0, r))):
+        b.tube(
+            p, q, .03, sides=4, caps=False, material=Mat.CARPAINT, color=color)
+    b.tube((.42, -.28, 1.02), (.42, .28, 1.02),
+           .025,
+           sides=4,
+           material=Mat.PLAIN,
+           color=(.03, .03, .03))
+    b.box((-.22, 0, .98), (.26, .14, .07),
+          material=Mat.PLAIN,
           color=(.02, .02, .02))
     if rng.random() < .4:
-        b.box((.62, 0, .85), (.3, .34, .26), material=Mat.WOOD,
+        b.box((.62, 0, .85), (.3, .34, .26),
+              material=Mat.WOOD,
               color=(.12, .08, .04))
     return b.build(), (1.75, .6, 1.1)
 
@@ -514,37 +656,68 @@ def motorcycle(rng: np.random.Generator) -> Tuple[Mesh, Size]:
     r = .24 if scooter else .31
     x = .62 if scooter else .72
     for s in (-1, 1):
-        b.tube((s * x, -.08, r), (s * x, .08, r), r, sides=10,
-               material=Mat.PLAIN, color=RUBBER)
-        b.tube((s * x, -.09, r), (s * x, .09, r), r * .55, sides=8,
-               material=Mat.METAL, color=(.3, .3, .3))
+        b.tube((s * x, -.08, r), (s * x, .08, r),
+               r,
+               sides=10,
+               material=Mat.PLAIN,
+               color=RUBBER)
+        b.tube((s * x, -.09, r), (s * x, .09, r),
+               r * .55,
+               sides=8,
+               material=Mat.METAL,
+               color=(.3, .3, .3))
     if scooter:
-        b.box((-.35, 0, .55), (.8, .36, .45), top=(.9, .7),
-              material=Mat.CARPAINT, color=color)
+        b.box((-.35, 0, .55), (.8, .36, .45),
+              top=(.9, .7),
+              material=Mat.CARPAINT,
+              color=color)
         b.box((.1, 0, .3), (.7, .34, .12), material=Mat.CARPAINT, color=color)
-        b.box((.48, 0, .6), (.14, .42, .75), top=(.8, .8), shift=-.12,
-              material=Mat.CARPAINT, color=color)
-        b.box((-.75, 0, .95), (.36, .4, .34), material=Mat.PLAIN,
+        b.box((.48, 0, .6), (.14, .42, .75),
+              top=(.8, .8),
+              shift=-.12,
+              material=Mat.CARPAINT,
+              color=color)
+        b.box((-.75, 0, .95), (.36, .4, .34),
+              material=Mat.PLAIN,
               color=(.04, .04, .04))
     else:
-        b.box((.05, 0, .5), (.6, .34, .42), material=Mat.METAL,
+        b.box((.05, 0, .5), (.6, .34, .42),
+              material=Mat.METAL,
               color=(.12, .12, .12))
-        b.box((.15, 0, .85), (.6, .32, .28), top=(.8, .7),
-              material=Mat.CARPAINT, color=color)
-        b.box((-.5, 0, .85), (.6, .28, .14), material=Mat.PLAIN,
+        b.box((.15, 0, .85), (.6, .32, .28),
+              top=(.8, .7),
+              material=Mat.CARPAINT,
+              color=color)
+        b.box((-.5, 0, .85), (.6, .28, .14),
+              material=Mat.PLAIN,
               color=(.02, .02, .02))
-        b.box((.6, 0, .9), (.3, .42, .42), top=(.5, .7), shift=-.1,
-              material=Mat.CARPAINT, color=color)
-        b.tube((-.2, -.2, .35), (-.9, -.2, .45), .06, material=Mat.METAL,
+        b.box((.6, 0, .9), (.3, .42, .42),
+              top=(.5, .7),
+              shift=-.1,
+              material=Mat.CARPAINT,
+              color=color)
+        b.tube((-.2, -.2, .35), (-.9, -.2, .45),
+               .06,
+               material=Mat.METAL,
                color=CHROME)
-    b.tube((x, 0, r), (x - .22, 0, 1.0), .05, sides=5, material=Mat.METAL,
+    b.tube((x, 0, r), (x - .22, 0, 1.0),
+           .05,
+           sides=5,
+           material=Mat.METAL,
            color=CHROME)
-    b.tube((x - .24, -.36, 1.05), (x - .24, .36, 1.05), .03, sides=5,
-           material=Mat.PLAIN, color=(.03, .03, .03))
-    b.box((x - .06, 0, .85), (.12, .2, .16), material=Mat.LAMP,
-          color=(.8, .8, .75), param=(1.4, 0, 0, 0))
-    b.box((-x - .25, 0, .72), (.08, .2, .1), material=Mat.LAMP,
-          color=(.45, .01, .01), param=(.6, 0, 0, 0))
+    b.tube((x - .24, -.36, 1.05), (x - .24, .36, 1.05),
+           .03,
+           sides=5,
+           material=Mat.PLAIN,
+           color=(.03, .03, .03))
+    b.box((x - .06, 0, .85), (.12, .2, .16),
+          material=Mat.LAMP,
+          color=(.8, .8, .75),
+          param=(1.4, 0, 0, 0))
+    b.box((-x - .25, 0, .72), (.08, .2, .1),
+          material=Mat.LAMP,
+          color=(.45, .01, .01),
+          param=(.6, 0, 0, 0))
     return b.build(), (2 * x + 2 * r, .75, 1.15)
 
 
@@ -564,6 +737,9 @@ def ego_hood(rng: np.random.Generator) -> Mesh:
     ])
     n = len(x)
     paint = pick_color(rng) * .6
-    b.loft(sec, np.full((n - 1, 9), Mat.CARPAINT),
-           np.broadcast_to(paint, (n - 1, 9, 3)), caps=False)
+    b.loft(
+        sec,
+        np.full((n - 1, 9), Mat.CARPAINT),
+        np.broadcast_to(paint, (n - 1, 9, 3)),
+        caps=False)
     return b.build()

@@ -55,8 +55,7 @@ class PinholeCamera:
     @property
     def rotation(self) -> np.ndarray:
         """Rotation from the camera to the ego frame, (3, 3)."""
-        turned = rotation_about(2, self.yaw).dot(
-            rotation_about(1, self.pitch))
+        turned = rotation_about(2, self.yaw).dot(rotation_about(1, self.pitch))
         return turned.dot(rotation_about(0, self.roll)).dot(_AXES)
 
     def rays(self, factor: int) -> np.ndarray:
@@ -184,8 +183,7 @@ class Renderer:
         light = self._light(hits, origin, unit, length, camera)
         pick = self._representative(hits, h * w, k)
         rows = np.arange(h * w) * k + pick
-        image = self._develop(
-            light.reshape(h, w, k, 3).mean(2), exposure, rng)
+        image = self._develop(light.reshape(h, w, k, 3).mean(2), exposure, rng)
         return (image, hits.label[rows].reshape(h, w),
                 hits.instance[rows].reshape(h, w),
                 hits.distance[rows].reshape(h, w))
@@ -241,8 +239,7 @@ class Renderer:
                 open_sky = ~self.geometry.occluded(start, d, reach)
             else:  # one ray a pixel would show the pattern of its turns
                 open_sky = 1 - np.mean([
-                    self.geometry.occluded(start, d, reach)
-                    for d in _SKY_DIRS
+                    self.geometry.occluded(start, d, reach) for d in _SKY_DIRS
                 ], 0)
             light = c.ambient * (up * (.45 + .55 * open_sky))[:, None]
             light = light * 1.1
@@ -308,7 +305,8 @@ class Renderer:
         return out
 
     @staticmethod
-    def _sky(unit: np.ndarray, c: Conditions,
+    def _sky(unit: np.ndarray,
+             c: Conditions,
              clouds: bool = True) -> np.ndarray:
         """Light of the sky from directions (N, 3)."""
         z = np.clip(unit[:, 2], 0, 1)
@@ -338,8 +336,8 @@ class Renderer:
         lum = light.mean(-1)
         level = np.exp(np.log(lum + 1e-3).mean())
         target = .20 if not c.night else .085
-        gain = e.gain * (target / level)**.75 * (.24 if not c.night else
-                                                 .12)**.25
+        gain = e.gain * (target /
+                         level)**.75 * (.24 if not c.night else .12)**.25
         x = light * (gain * e.white)
         x = x / (1 + .35 * x)
         grey = x.mean(-1, keepdims=True)
@@ -350,7 +348,7 @@ class Renderer:
             x = cv2.GaussianBlur(x, (0, 0), e.blur * max(1., w / 512))
         srgb = np.where(x < .0031308, 12.92 * x,
                         1.055 * np.maximum(x, .0031308)**(1 / 2.4) - .055)
-        sigma = np.sqrt(e.read_noise**2 + e.shot_noise**2 * np.clip(srgb, 0,
-                                                                    1))
+        sigma = np.sqrt(e.read_noise**2 +
+                        e.shot_noise**2 * np.clip(srgb, 0, 1))
         out = srgb * 255 + rng.normal(size=x.shape) * sigma
         return np.clip(np.rint(out), 0, 255).astype(np.uint8)

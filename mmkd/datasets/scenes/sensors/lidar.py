@@ -209,7 +209,8 @@ class SpinningLidar:
         if motion:
             offset = ((np.arange(steps) + 1.) / steps - 1.) * self.period
         parts = np.array_split(
-            np.arange(steps), min(object_steps, steps) if motion else 1)
+            np.arange(steps),
+            min(object_steps, steps) if motion else 1)
         hits = Hits.concatenate([
             self._cast(geometry, t + offset[part], local[part])
             for part in parts
@@ -235,8 +236,8 @@ class SpinningLidar:
         intensity = np.rint(255 * strength[rows] + 2 * jitter[rows])
         return Sweep(
             points.astype(np.float32),
-            np.clip(intensity, 0, 255).astype(np.float32),
-            (rows % beams).astype(np.uint8),
+            np.clip(intensity, 0,
+                    255).astype(np.float32), (rows % beams).astype(np.uint8),
             offset[rows // beams].astype(np.float32), hits.instance[rows],
             hits.label[rows])
 

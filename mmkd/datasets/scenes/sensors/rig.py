@@ -46,8 +46,8 @@ def nuscenes_rig(height: int, width: int, azimuth_steps: int) -> Rig:
             1084 in the original.
     """
     cameras = {
-        channel: PinholeCamera(height, width, fov, position,
-                               np.radians(yaw), 0.)
+        channel: PinholeCamera(height, width, fov, position, np.radians(yaw),
+                               0.)
         for channel, (position, yaw, fov) in NUSCENES_CAMERAS.items()
     }
     return Rig(cameras, SpinningLidar.hdl32(azimuth_steps), 'LIDAR_TOP')

@@ -96,8 +96,7 @@ def _annotation(mask: np.ndarray, category: int, track: int,
     x, y = int(columns.min()), int(rows.min())
     return dict(
         category_id=category,
-        bbox=[x, y,
-              int(columns.max()) + 1 - x,
+        bbox=[x, y, int(columns.max()) + 1 - x,
               int(rows.max()) + 1 - y],
         area=int(mask.sum()),
         segmentation=dict(

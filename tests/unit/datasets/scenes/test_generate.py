@@ -49,8 +49,9 @@ def scenes(tmp_path_factory):
 def pairs(root, split='*'):
     for path in sorted(
             glob.glob(f'{root}/leftImg8bit/{split}/*/*_leftImg8bit.png')):
-        yield path, path.replace('leftImg8bit', 'gtFine', 1).replace(
-            '_leftImg8bit.png', '_gtFine_%s.png')
+        yield path, path.replace('leftImg8bit', 'gtFine',
+                                 1).replace('_leftImg8bit.png',
+                                            '_gtFine_%s.png')
 
 
 def test_layout_sizes_and_labels(scenes):
@@ -174,8 +175,8 @@ def test_damage_is_named_and_mended(copied, scenes, capsys):
     found = sorted(problems(copied))
     assert len(found) == 4
     for wrong, text in (('annotations/instances_val.json', 'is missing'),
-                        (named[0], 'is missing'),
-                        (named[1], 'has 40 bytes, not'),
+                        (named[0], 'is missing'), (named[1],
+                                                   'has 40 bytes, not'),
                         (named[2], 'has another content')):
         assert any(x.startswith(wrong) and text in x for x in found), wrong
     # Sizes are looked at whenever a data set is gone on with.
@@ -331,10 +332,13 @@ def test_tool_makes_and_finishes(tmp_path, scenes):
     # The scenes of the fixture are whole, so the tool only has to finish.
     manifest = json.load(open(f'{scenes}/scenes.json'))
     assert manifest['preset'] == 'test' and manifest['seed'] == 0
-    done = subprocess.run(
-        [sys.executable, 'tools/make_scenes.py', '--preset', 'tiny', '--out',
-         scenes],
-        cwd=root, capture_output=True, text=True)
+    done = subprocess.run([
+        sys.executable, 'tools/make_scenes.py', '--preset', 'tiny', '--out',
+        scenes
+    ],
+                          cwd=root,
+                          capture_output=True,
+                          text=True)
     assert done.returncode == 2
     assert 'other settings' in done.stderr
     assert 'Traceback' not in done.stderr

@@ -8,8 +8,7 @@ from mmkd.datasets.scenes.meshes import MeshBuilder
 from mmkd.datasets.scenes.sensors import SpinningLidar
 from mmkd.datasets.scenes.sensors.geometry import WorldGeometry
 from mmkd.datasets.scenes.sensors.lidar import REFLECTIVITY
-from mmkd.datasets.scenes.world import (Conditions, Motion, SceneObject,
-                                        World)
+from mmkd.datasets.scenes.world import Conditions, Motion, SceneObject, World
 
 EXACT = dict(range_noise=0., drop_out=0.)
 
@@ -18,11 +17,12 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-def make_world(objects=(), speed=0., turn=0., material=Mat.PAINT,
-               visibility=1e6):
+def make_world(
+        objects=(), speed=0., turn=0., material=Mat.PAINT, visibility=1e6):
     b = MeshBuilder(LABEL_IDS['road'])
     b.quad([(-90, -90, 0), (90, -90, 0), (90, 90, 0), (-90, 90, 0)],
-           material=material, color=(.5, .5, .5))
+           material=material,
+           color=(.5, .5, .5))
     sun = np.array([0., .6, .8])
     weather = Conditions('clear', sun, np.ones(3), np.full(3, .4),
                          np.full(3, .5), np.full(3, .7), 0., visibility)
@@ -38,8 +38,8 @@ def box(track_id, x, y, size=(4., 2., 2.), speed=0., material=Mat.SIGN):
     motion = Motion.standing(x, y, 0.)
     if speed:
         motion = Motion(
-            np.array([0., 10.]),
-            np.array([[x, y, 0.], [x + 10 * speed, y, 0.]]), np.zeros(2))
+            np.array([0., 10.]), np.array([[x, y, 0.], [x + 10 * speed, y,
+                                                        0.]]), np.zeros(2))
     return SceneObject(track_id, 'vehicle.car', size, motion, b.build())
 
 
@@ -79,9 +79,11 @@ def test_ground_is_a_plane_at_the_height_of_the_sensor():
 def test_frame_of_nuscenes_and_of_kitti():
     geometry = WorldGeometry(make_world([box(5, 12., 3.)]))
     middle = np.array([12. - 2., 3., 1.])
-    for lidar, expected in (
+    cases = [
         (SpinningLidar.hdl32(360, **EXACT), (-3., 10. - .94, 1. - 1.84)),
-        (SpinningLidar.hdl64(360, **EXACT), (10. - .76, 3., 1. - 1.73))):
+        (SpinningLidar.hdl64(360, **EXACT), (10. - .76, 3., 1. - 1.73)),
+    ]
+    for lidar, expected in cases:
         np.testing.assert_allclose(
             lidar.to_sensor(geometry, 0., middle[None])[0], expected)
         points = lidar.scan(geometry, 0., rng())
@@ -97,8 +99,8 @@ def test_noise_is_along_the_ray():
     noisy = lidar.scan(geometry, 0., rng(1))
     exact = SpinningLidar.hdl32(200, **EXACT).scan(geometry, 0., rng(1))
     assert len(noisy) == len(exact)
-    far, near = (np.sqrt((s.points.astype(float)**2).sum(1))
-                 for s in (noisy, exact))
+    far, near = (
+        np.sqrt((s.points.astype(float)**2).sum(1)) for s in (noisy, exact))
     assert (far - near).std() == pytest.approx(.05, rel=.05)
     assert (far - near).mean() == pytest.approx(0, abs=.005)
     cosine = (noisy.points * exact.points).sum(1) / far / near
@@ -109,8 +111,8 @@ def test_drop_out_and_range_limits():
     geometry = WorldGeometry(make_world())
     whole = len(SpinningLidar.hdl32(300, **EXACT).scan(geometry, 0., rng()))
     part = len(
-        SpinningLidar.hdl32(300, range_noise=0., drop_out=.3).scan(
-            geometry, 0., rng()))
+        SpinningLidar.hdl32(300, range_noise=0.,
+                            drop_out=.3).scan(geometry, 0., rng()))
     assert part / whole == pytest.approx(.7, abs=.03)
     near = SpinningLidar.hdl32(300, max_range=9., min_range=5., **EXACT)
     distance = np.sqrt((near.scan(geometry, 0., rng()).points**2).sum(1))
@@ -126,8 +128,8 @@ def test_intensity_follows_material_and_angle():
         sweep = lidar.scan(geometry, 0., rng())
         assert sweep.intensity.min() >= 0 and sweep.intensity.max() <= 255
         assert (sweep.intensity == np.rint(sweep.intensity)).all()
-        np.testing.assert_allclose(sweep.reflectance * 255, sweep.intensity,
-                                   atol=1e-4)
+        np.testing.assert_allclose(
+            sweep.reflectance * 255, sweep.intensity, atol=1e-4)
         mean[material] = sweep.intensity[sweep.instance == 1].mean()
     assert mean[Mat.SIGN] > 200 > mean[Mat.PLAIN] > mean[Mat.GLASS]
     # The road is lit at a flatter angle the farther it is.
@@ -176,8 +178,7 @@ def test_own_motion_is_corrected(turn):
     np.testing.assert_allclose(world[sweep.instance == 0, 2], 0, atol=1e-4)
     car = world[sweep.instance == 1]
     assert len(car) > 20
-    assert (np.abs(car - (50., 6., 2.)) < np.array([4., 1.5, 2.]) +
-            1e-3).all()
+    assert (np.abs(car - (50., 6., 2.)) < np.array([4., 1.5, 2.]) + 1e-3).all()
 
 
 def test_moving_objects_are_smeared():

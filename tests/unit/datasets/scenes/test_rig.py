@@ -58,20 +58,20 @@ def test_points_fall_on_their_masks_and_depth(renderer, make):
     ego = sweep.points.astype(float).dot(lidar.rotation.T) + lidar.position
     right, through, count, objects, errors = 0, 0, 0, 0, []
     for camera in rig.cameras.values():
-        _, label, instance, depth = renderer.render(
-            camera, 4., Exposure(), np.random.default_rng(0))
+        _, label, instance, depth = renderer.render(camera, 4., Exposure(),
+                                                    np.random.default_rng(0))
         local = (ego - camera.position).dot(camera.rotation)
         k = camera.intrinsics
         rows = np.flatnonzero(local[:, 2] > .5)
-        pixel = np.rint(local[rows, :2] / local[rows, 2:] *
-                        k[[0, 1], [0, 1]] + k[:2, 2]).astype(int)
+        pixel = np.rint(local[rows, :2] / local[rows, 2:] * k[[0, 1], [0, 1]] +
+                        k[:2, 2]).astype(int)
         inside = ((pixel >= 0) &
                   (pixel < (camera.width, camera.height))).all(1)
         rows, (u, v) = rows[inside], pixel[inside].T
         keys = instance * 64 + label
         deep = np.where(np.isfinite(depth), depth, 1e4)
-        border = (ndimage.maximum_filter(keys, 5) != ndimage.minimum_filter(
-            keys, 5))
+        border = (
+            ndimage.maximum_filter(keys, 5) != ndimage.minimum_filter(keys, 5))
         slope = ndimage.maximum_filter(deep, 3) - ndimage.minimum_filter(
             deep, 3)
         error = local[rows, 2] - deep[v, u]
