@@ -16,7 +16,6 @@ of all pairs of cells would show: its size stands beside the figure.
 import argparse
 import json
 import os
-import os.path as osp
 import platform
 import subprocess
 import sys
@@ -29,7 +28,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT)]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
 IMAGE = (800, 1344)
 #: Levels of a one-stage detector by their stride.
@@ -195,10 +194,8 @@ def main(argv=None) -> int:
         levels=rows,
         all_levels=whole,
         growth=growth)
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=1)
-        file.write('\n')
+    from entry import write_result
+    write_result(args.out, result)
     if whole['extra_gib'] >= BOUND:
         print(f'the method takes more than {BOUND} GiB', file=sys.stderr)
         return 1

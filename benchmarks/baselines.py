@@ -11,7 +11,6 @@ of methods share. Everything is done once; an interrupted benchmark goes on
 where it stopped.
 """
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
-from entry import Entry, names, versions  # noqa: E402
+from entry import Entry, names, versions, write_result  # noqa: E402
 
 from mmkd import cli  # noqa: E402
 
@@ -118,17 +117,12 @@ def main(argv=None) -> None:
         command=f'benchmarks/baselines.py --entry {args.entry}',
         versions=versions(),
         date=time.strftime('%Y-%m-%d'))
-    os.makedirs(args.out, exist_ok=True)
-    path = f'{args.out}/baselines_{args.entry}.json'
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=2)
-        file.write('\n')
     print(
         format_table(['network', 'iterations', 'minutes', *metrics], [[
             name, run.iters, f'{run.minutes:.1f}',
             *(f'{scores[name][metric]:.2f}' for metric in metrics)
         ] for name, run in runs.items()]))
-    print(f'written to {path}')
+    write_result(f'{args.out}/baselines_{args.entry}.json', result)
 
 
 if __name__ == '__main__':

@@ -1,4 +1,7 @@
-"""What a benchmark trains: the entries of benchmarks/entries, for scenes."""
+"""What benchmarks share: their entries, the versions, the results."""
+import json
+import os
+import os.path as osp
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -50,6 +53,15 @@ def versions() -> Dict[str, str]:
     packages = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'mmdet',
                 'mmdet3d', 'open3d')
     return dict(mmkd=__version__, **{name: version(name) for name in packages})
+
+
+def write_result(path: str, result: Dict[str, Any]) -> None:
+    """Write a result as JSON, and say where."""
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    with open(path, 'w', encoding='utf-8') as file:
+        json.dump(result, file, indent=2)
+        file.write('\n')
+    print(f'written to {path}')
 
 
 def _fill(value: Any, root: str) -> Any:

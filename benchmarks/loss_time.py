@@ -9,9 +9,7 @@ the same weights and random draws. Forward and backward, in one process and
 thread, in turns. Values and gradients are compared too.
 """
 import argparse
-import json
 import os
-import os.path as osp
 import statistics
 import sys
 import time
@@ -187,7 +185,7 @@ def benchmark(method: str, args: argparse.Namespace) -> dict:
 
 def main(argv=None) -> dict:
     """Run the benchmark."""
-    from entry import versions
+    from entry import versions, write_result
 
     from mmkd.utils.table import format_table
     args = parse_args(argv)
@@ -212,11 +210,7 @@ def main(argv=None) -> dict:
         threads=torch.get_num_threads(),
         versions=versions(),
         date=time.strftime('%Y-%m-%d'))
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=2)
-        file.write('\n')
-    print(f'written to {args.out}')
+    write_result(args.out, result)
     return result
 
 

@@ -14,7 +14,6 @@ goes on where it stopped.
 A method joins by a config in benchmarks/entries.
 """
 import argparse
-import json
 import os
 import os.path as osp
 import subprocess
@@ -26,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
-from entry import Entry, names, versions  # noqa: E402
+from entry import Entry, names, versions, write_result  # noqa: E402
 
 from mmkd import cli  # noqa: E402
 
@@ -40,7 +39,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('--preset', help='scenes; default: the entry\'s')
     parser.add_argument('--data-root', help='scenes that are there already')
     parser.add_argument('--work-dir', help='default: work_dirs/bench/PRESET')
-    parser.add_argument('--out', help='default: benchmarks/results')
+    parser.add_argument('--out', default='benchmarks/results')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training, for a trial')
     parser.add_argument(
@@ -223,12 +222,6 @@ def main(argv=None) -> None:
         versions=versions(),
         minutes=round(minutes, 1),
         date=time.strftime('%Y-%m-%d'))
-    out = osp.join(args.out or 'benchmarks/results', f'{args.method}.json')
-    os.makedirs(osp.dirname(out), exist_ok=True)
-    with open(out, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=2)
-        file.write('\n')
-
     rows = []
     for part in (result, *(result[x] for x in entry.get('more_metrics', {}))):
         summary = part['summary']
@@ -247,7 +240,7 @@ def main(argv=None) -> None:
             'test metric', 'teacher', 'student alone', args.method, 'gain',
             'standard error', 'gap closed'
         ], rows))
-    print(f'written to {out}')
+    write_result(f'{args.out}/{args.method}.json', result)
 
 
 if __name__ == '__main__':

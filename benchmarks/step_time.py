@@ -17,9 +17,7 @@ that left something out would be no competitor.
 import argparse
 import gc
 import io
-import json
 import os
-import os.path as osp
 import statistics
 import sys
 import time
@@ -395,7 +393,7 @@ def report(method: str, found: dict) -> str:
 
 def main(argv=None) -> dict:
     """Run the benchmark."""
-    from methods import versions
+    from entry import versions, write_result
     from mmengine.logging import MMLogger
 
     from mmkd.testing import segmentation_batch
@@ -424,11 +422,7 @@ def main(argv=None) -> dict:
         ]),
         versions=versions(),
         date=time.strftime('%Y-%m-%d'))
-    os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)
-    with open(args.out, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=2)
-        file.write('\n')
-    print(f'written to {args.out}')
+    write_result(args.out, result)
     return result
 
 

@@ -71,16 +71,6 @@ class ProgressLine:
             print(f'\r{line:<118}' if self.terminal else line, flush=True)
 
 
-#: What tests a segmentor on a split of the scenes.
-SEGMENTATION_SPLITS = {
-    split: {
-        'test_dataloader.dataset.data_prefix.img_path': f'leftImg8bit/{split}',
-        'test_dataloader.dataset.data_prefix.seg_map_path': f'gtFine/{split}'
-    }
-    for split in ('val', 'test')
-}
-
-
 @dataclass
 class Run:
     """One training, and its tests; done once, resumed where interrupted.
@@ -94,7 +84,7 @@ class Run:
         threads (int, optional): Threads to compute with. Defaults to None:
             as many as torch takes.
         splits (dict[str, dict]): Settings that test on a split. Defaults to
-            those of segmentation.
+            that of the test scenes, which configs have.
     """
     name: str
     config: str
@@ -102,8 +92,8 @@ class Run:
     iters: int
     options: Dict[str, Any] = field(default_factory=dict)
     threads: Optional[int] = None
-    splits: Dict[str, Dict[str, Any]] = field(
-        default_factory=lambda: SEGMENTATION_SPLITS)
+    splits: Dict[str, Dict[str,
+                           Any]] = field(default_factory=lambda: dict(test={}))
 
     @property
     def checkpoint(self) -> str:

@@ -1,5 +1,6 @@
 """Formats that are written from the same frames."""
 import os.path as osp
+from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
@@ -19,7 +20,7 @@ from .writers import CityscapesWriter, CocoWriter, KittiWriter, NuScenesWriter
 Scenes = List[Tuple[str, int]]
 
 
-class Group:
+class Group(ABC):
     """Formats that are made together, scene by scene.
 
     Groups know nothing of each other: one can be added to a data set that
@@ -30,6 +31,7 @@ class Group:
     #: Names of the formats.
     formats: Tuple[str, ...] = ()
 
+    @abstractmethod
     def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
         """Numbers that the files depend on beside the seed.
 
@@ -38,13 +40,13 @@ class Group:
             size (tuple[int, int], optional): Height and width of the
                 pictures, where they are not the preset's.
         """
-        raise NotImplementedError
 
     def scenes(self, settings: dict) -> Scenes:
         """All scenes as (split, number)."""
         return [(split, number) for split in SPLITS
                 for number in range(settings[split])]
 
+    @abstractmethod
     def write_scene(self, settings: dict, seed: int, split: str, number: int,
                     root: str) -> Dict[str, Any]:
         """Write the files of a scene; they depend on the arguments alone.
@@ -52,12 +54,11 @@ class Group:
         Returns:
             dict: What :meth:`finish` needs of it, as JSON.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def finish(self, settings: dict, root: str,
                record: Callable[[str, int], Dict[str, Any]]) -> None:
         """Write what lists the files, given the records of all scenes."""
-        raise NotImplementedError
 
 
 def make_frames(preset: Preset, seed: int, split: str,

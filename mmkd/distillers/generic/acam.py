@@ -456,7 +456,9 @@ class ACAM(Distiller):
     def _warn_of_collapse(self, dead: List[Tensor], deviations: List[Tensor],
                           iteration: int) -> None:
         """Say once that the masks select nothing any more."""
-        if self._has_warned or iteration < self.warn_after:
+        since = iteration - self.warn_after
+        # Seldom: a GPU is waited for to read the figures.
+        if self._has_warned or since < 0 or since % 50:
             return
         share = float(torch.stack(dead).mean())
         flat = bool(deviations) and max(map(float, deviations)) < 0.01
