@@ -295,15 +295,15 @@ def list_taps(cfg: ConfigLike,
         (tap, module, calls, what it gives, standard place).
     """
     from mmkd.models.dry_run import trace
-    from mmkd.models.network import build_network
+    from mmkd.models.network import build_network, frozen_mode
     from mmkd.taps import PLACES, Tap
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
-    modes = {'student': ('loss', 'tensor')}
+    modes = {}
     if is_distillation(cfg):
         for name, teacher in cfg.model.get('teachers', {}).items():
             references[name] = teacher['cfg']
-            modes[name] = (teacher.get('mode', 'tensor'), )
+            modes[name] = teacher.get('mode', 'tensor')
     listed = {}
     for name, reference in references.items():
         network = build_network(reference, name)
@@ -312,10 +312,13 @@ def list_taps(cfg: ConfigLike,
             for place, (_, find) in PLACES.items()
             for tap in find(network)
         }
+        student = name == 'student'
+        tried = ('loss', 'tensor') if student else (frozen_mode(
+            network, modes[name]), )
         listed[name] = [
             [path, kind, str(calls), what,
              places.get(path, '')] for path, kind, calls, what in trace(
-                 network, name, size, modes[name], name == 'student')
+                 network, name, size, tried, student)
             if depth is None or path.count('.') < depth
         ]
     return listed

@@ -40,11 +40,14 @@ class StepBatch:
         active_terms (frozenset[str]): The terms of the asking distiller
             whose weight is not 0 at this iteration; others need not be
             computed.
+        teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
+            teachers that ran, by name; see :meth:`inputs_of`.
     """
     inputs: object = None
     data_samples: Optional[list] = None
     progress: Progress = field(default_factory=Progress)
     active_terms: FrozenSet[str] = frozenset()
+    teacher_inputs: Dict[str, Any] = field(default_factory=dict)
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:
@@ -57,6 +60,19 @@ class StepBatch:
         if key not in self._shared:
             self._shared[key] = make()
         return self._shared[key]
+
+    def inputs_of(self, teacher: Optional[str]) -> object:
+        """Prepared inputs of a teacher.
+
+        Args:
+            teacher (str, optional): Its name, as ``network`` of a tap has
+                it.
+
+        Returns:
+            Tensor | dict: The student's where the teacher has none of its
+            own.
+        """
+        return self.teacher_inputs.get(teacher, self.inputs)
 
     @property
     def labels(self) -> Tensor:

@@ -330,14 +330,15 @@ class DistillationModel(BaseModel):
         progress = self.progress
         active = self.active_distillers(progress)
         losses, tensors = self._run_student(active, inputs, data_samples)
-        for name in self.active_teachers(active):
-            batch = (teacher_batches
-                     or {}).get(name,
-                                dict(inputs=inputs, data_samples=data_samples))
-            tensors.update(self.teachers[name].extract(
-                batch['inputs'], batch['data_samples'],
-                self._teacher_taps(name, active)))
         batch = StepBatch(inputs, data_samples, progress)
+        for name in self.active_teachers(active):
+            own = (teacher_batches
+                   or {}).get(name,
+                              dict(inputs=inputs, data_samples=data_samples))
+            batch.teacher_inputs[name] = own['inputs']
+            tensors.update(self.teachers[name].extract(
+                own['inputs'], own['data_samples'],
+                self._teacher_taps(name, active)))
         device = next(self.student.parameters()).device
         for name, distiller in self.distillers.items():
             terms = distiller(*_by_role(distiller, tensors), batch) \

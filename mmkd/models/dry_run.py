@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.errors import ConfigError, TapError
+from mmkd.models.example_3d import example_batch_3d
 from mmkd.taps import Tap, TapCatcher, TapSpec
 from mmkd.taps.tap import describe
 from mmkd.utils.rng import preserve_rng
@@ -26,23 +27,25 @@ def library_of(network: nn.Module) -> Optional[str]:
 
 
 def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
-    """A batch of one made-up image, as a preprocessor would give it.
+    """A batch of one made-up image or scan, as a preprocessor would give it.
 
     Args:
-        network (nn.Module): A model of mmseg or mmdet; another one gets an
-            image without ground truth.
-        size (tuple[int, int]): Height and width in pixels.
+        network (nn.Module): A model of mmseg or mmdet, or a LiDAR detector
+            of mmdet3d; one of no such library gets an image without ground
+            truth.
+        size (tuple[int, int]): Height and width in pixels of the image.
 
     Returns:
-        dict: ``inputs`` of shape (1, C, H, W) and ``data_samples`` with
-        ground truth.
+        dict: ``inputs`` of shape (1, C, H, W), or a dict with points and
+        voxels, and ``data_samples`` with ground truth.
 
     Raises:
-        ConfigError: If the network is of mmdet3d, whose inputs differ from
-            model to model.
+        ConfigError: If the network takes data that cannot be made up.
     """
     height, width = size
     library = library_of(network)
+    if library == 'mmdet3d':
+        return example_batch_3d(network)
     channels = _image_channels(network)
     meta = dict(
         img_shape=size,
@@ -81,12 +84,8 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
                 bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
             gt_sem_seg=PixelData(
                 data=torch.zeros((1, height, width), dtype=torch.long)))
-    elif library is None:
-        return dict(inputs=inputs, data_samples=None)
     else:
-        raise ConfigError(
-            f'no input can be made up for {type(network).__name__} of '
-            f'{library}; give a batch of its data loader as `dry_run_batch`')
+        return dict(inputs=inputs, data_samples=None)
     return dict(inputs=inputs, data_samples=[sample.to(device)])
 
 
@@ -155,6 +154,14 @@ def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
     }
 
 
+def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
+    """The input of a dry run in words, and how to change it."""
+    if isinstance(batch['inputs'], dict):
+        return 'this input', '`dry_run_batch` sets another one'
+    return (f'a {size[0]}x{size[1]} image',
+            '`dry_run_size` sets another size')
+
+
 class DryRun:
     """What one forward showed of a network.
 
@@ -218,10 +225,10 @@ def dry_run(network: nn.Module,
             print_log(
                 f'{name}: the dry run in mode {mode!r} failed: {error!r}',
                 'current')
+            on, way_out = _what_was_given(batch, size)
             failure = ConfigError(
-                f'{name} ({type(network).__name__}) does not run on a '
-                f'{size[0]}x{size[1]} image: {type(error).__name__}: '
-                f'{str(error)[:200]}; `dry_run_size` sets another size')
+                f'{name} ({type(network).__name__}) does not run on {on}: '
+                f'{type(error).__name__}: {str(error)[:200]}; {way_out}')
             if mode != modes[-1] or not all(
                     tap.calls == 'one' and catcher.fired[tap] for tap in taps):
                 continue
@@ -250,7 +257,7 @@ def trace(network: nn.Module,
     """Run a network once and note every module that is called.
 
     Args:
-        network (nn.Module): A model of mmseg or mmdet.
+        network (nn.Module): As in :func:`example_batch`.
         name (str): What to call it in messages.
         size (tuple[int, int]): Height and width in pixels of the image.
         modes (Sequence[str]): As in :func:`dry_run`. Defaults to those of a
@@ -288,9 +295,10 @@ def trace(network: nn.Module,
                 failure = error
         else:
             raise ConfigError(
-                f'{name} ({type(network).__name__}) does not run on a '
-                f'{size[0]}x{size[1]} image: {type(failure).__name__}: '
-                f'{str(failure)[:200]}; choose another size')
+                f'{name} ({type(network).__name__}) does not run on '
+                f'{_what_was_given(batch, size)[0]}: '
+                f'{type(failure).__name__}: {str(failure)[:200]}; choose '
+                'another size')
     finally:
         for handle in handles:
             handle.remove()

@@ -1,4 +1,5 @@
 """Building a student or a teacher from whatever the user gives."""
+import inspect
 from typing import Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
@@ -71,3 +72,20 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
         raise ConfigError(
             f'{name}: cannot build {model.get("type")}: '
             f'{type(error).__name__}: {reason[0][:300]}') from error
+
+
+def frozen_mode(network: nn.Module, mode: str = 'tensor') -> str:
+    """The mode of ``forward`` for a network that is not trained.
+
+    Args:
+        network (nn.Module): The network.
+        mode (str): What is asked for. Defaults to ``'tensor'``.
+
+    Returns:
+        str: ``mode``, or ``'predict'`` for a network that lacks the mode
+        ``'tensor'``: ``_forward`` of mmdet3d's ``MVXTwoStageDetector`` is an
+        empty method that takes no data.
+    """
+    plain = getattr(network, '_forward', None)
+    lacking = plain and not inspect.signature(plain).parameters
+    return 'predict' if lacking and mode == 'tensor' else mode

@@ -111,8 +111,22 @@ def _settings(preprocessor: Optional[nn.Module]) -> Dict[str, str]:
                                                      'batch_augments',
                                                      'test_cfg')
     }
-    parts = {name: repr(m) for name, m in preprocessor.named_children()}
+    parts = {
+        name: _without_cap(part)
+        for name, part in preprocessor.named_children()
+    }
     return {**own, **parts, 'norm': repr(norm)}
+
+
+def _without_cap(part: nn.Module) -> str:
+    """A voxel layer of mmdet3d but for how many voxels it keeps.
+
+    It keeps another number in training than in evaluation, so that a student
+    and a teacher in eval mode would get other voxels of the same scan, whose
+    rows do not belong together. So the teacher takes the student's.
+    """
+    cap = getattr(part, 'max_voxels', None)
+    return repr(part).replace(f', max_voxels={cap}', '')
 
 
 class DistillationDataPreprocessor(BaseDataPreprocessor):
@@ -120,10 +134,11 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
 
     The student's own preprocessor runs first, exactly as in plain training,
     its random batch augmentations included. A teacher with the same
-    preprocessing shares the result. One with other image statistics gets the
-    student's batch renormalised, so that both see the same geometry. Any
-    other teacher (other inputs, other sensors) runs its own preprocessor on
-    the batch of the data loader. Only teachers that are needed at this
+    preprocessing shares the result; a voxel layer that differs only in how
+    many voxels it keeps counts as the same. One with other image statistics
+    gets the student's batch renormalised, so that both see the same geometry.
+    Any other teacher (other inputs, other sensors) runs its own preprocessor
+    on the batch of the data loader. Only teachers that are needed at this
     iteration are served.
 
     Args:

@@ -7,7 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
-from mmkd.models.network import NetworkLike, build_network
+from mmkd.models.network import NetworkLike, build_network, frozen_mode
 from mmkd.taps import Tap, TapCatcher
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
@@ -42,7 +42,8 @@ class Teacher:
             None.
         mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
             taps that fire nowhere else, such as auxiliary heads. Defaults to
-            ``'tensor'``.
+            ``'tensor'``, in place of which a network that lacks this mode
+            (mmdet3d's ``CenterPoint`` and its kin) takes ``'predict'``.
         trusted (bool): Whether the file ``ckpt`` may hold more than weights
             and plain data, and so run code. Defaults to False.
         strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
@@ -67,12 +68,11 @@ class Teacher:
         if precision is not None and precision not in _PRECISIONS:
             raise ConfigError(f'teacher {name!r}: precision is one of '
                               f'{", ".join(_PRECISIONS)}, not {precision!r}')
-        if mode not in ('tensor', 'loss'):
-            raise ConfigError(f"teacher {name!r}: mode is 'tensor' or 'loss', "
-                              f'not {mode!r}')
+        if mode not in ('tensor', 'predict', 'loss'):
+            raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
+                              f"or 'loss', not {mode!r}")
         self.name = name
         self.precision = precision
-        self.mode = mode
         self.input_map = dict(input_map or {})
         self.classes: Optional[List[str]] = None
         checkpoint = self._read_weights(cfg, ckpt, trusted)
@@ -82,6 +82,7 @@ class Teacher:
             self.classes = checkpoint.classes
             print_log(f'teacher {name!r}: weights of {checkpoint.path}',
                       'current')
+        self.mode = frozen_mode(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
         # How often each tap fires in one forward, from the dry run.

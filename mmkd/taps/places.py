@@ -71,6 +71,23 @@ def _patches(network: nn.Module) -> List[str]:
     return [f'{path}.projection@input' for path in _patch_embeds(network)]
 
 
+def _nodes(network: nn.Module) -> List[str]:
+    """What a graph of a scan is made of, in the families of mmdet3d."""
+    for prefix in ('', 'pts_'):
+        encoder = getattr(network, f'{prefix}voxel_encoder', None)
+        if not isinstance(encoder, nn.Module):
+            continue
+        if hasattr(getattr(network, f'{prefix}neck', None), 'fpn_convs'):
+            return [f'{prefix}neck[0]']
+        if next(encoder.parameters(), None) is not None:
+            return [f'{prefix}voxel_encoder']
+        # One that averages the points has learned nothing.
+        return [f'{prefix}backbone[0:2]']
+    if hasattr(getattr(network, 'neck', None), 'FP_modules'):
+        return ['neck[fp_features]']  # PointNet++, back at the points
+    return []
+
+
 #: Name of a place -> what it is, and the taps where it lies in a network.
 PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
     # These first, so that a list of places shows the others' names.
@@ -78,6 +95,8 @@ PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
              'neck', _maps),
     'features': ('levels of the neck that have a convolution of their own, or '
                  'else the last stage of the backbone', _features),
+    'nodes': ('learned features of voxels, or else of cells or points, of a '
+              'LiDAR detector', _nodes),
     'logits': ('class scores of the deciding segmentation head', _logits),
     'stages': ('outputs of the backbone', _stages),
     'neck': ('levels of the neck', _neck),

@@ -193,15 +193,16 @@ class SelfCheckHook(Hook):
         batch = model.prepare_batch(data, names)
         losses, tensors = model._run_student(distillers, batch['inputs'],
                                              batch['data_samples'])
+        step = StepBatch(batch['inputs'], batch['data_samples'],
+                         Progress(0, None))
         for name in names:
             own = batch['teacher_batches'][name]
+            step.teacher_inputs[name] = own['inputs']
             tensors.update(model.teachers[name].extract(
                 own['inputs'], own['data_samples'],
                 model._teacher_taps(name, distillers)))
         task = _total(losses)
         found = []
-        step = StepBatch(batch['inputs'], batch['data_samples'],
-                         Progress(0, None))
         for name, distiller in distillers.items():
             weights = {
                 term: weight.peak * distiller.loss_weight.peak
