@@ -4,32 +4,17 @@ import argparse
 import os
 import os.path as osp
 import re
-import sys
-from typing import Callable, Optional, Sequence
+from typing import Optional, Sequence
 
 from mmengine.config import Config, DictAction
 
 from mmkd import apis
-from mmkd.errors import ConfigError, MMKDError
+from mmkd.errors import ConfigError
+from mmkd.utils.command import run  # noqa: F401
 from mmkd.utils.config import read_config
 from mmkd.utils.table import format_table
 
 Argv = Optional[Sequence[str]]
-
-
-def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; a :class:`MMKDError` ends it with its message alone."""
-    try:
-        sys.exit(main() or 0)
-    except MMKDError as error:
-        text = ' '.join(str(error).split())
-        print(f'error: {text}', file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print(
-            'interrupted; --resume goes on from the last checkpoint',
-            file=sys.stderr)
-        sys.exit(130)
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
@@ -62,6 +47,14 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
         'the work folder')
     parser.add_argument(
         '--amp', action='store_true', help='train in mixed precision')
+    parser.add_argument(
+        '--pictures',
+        nargs='?',
+        const=500,
+        type=int,
+        metavar='INTERVAL',
+        help='draw what the methods look at every so many iterations, 500 '
+        'without a number')
 
 
 def _run_config(args: argparse.Namespace, cfg: Config, name: str) -> Config:
@@ -85,6 +78,13 @@ def _name_of(config: str) -> str:
 def _train(args: argparse.Namespace, cfg: Config) -> None:
     if args.amp:
         apis.use_amp(cfg)
+    if args.pictures is not None:
+        cfg.custom_hooks = [
+            *(cfg.get('custom_hooks') or []),
+            dict(
+                type='mmkd.DistillationVisualizationHook',
+                interval=args.pictures)
+        ]
     if args.resume == 'auto':
         cfg.resume, cfg.load_from = True, None
     elif args.resume:
@@ -183,6 +183,64 @@ def list_taps(argv: Argv = None) -> None:
         print(f'{name}: {len(rows)} places')
         print(format_table(['tap', 'module', 'calls', 'gives', ''], rows))
         print()
+
+
+def browse_distillation(argv: Argv = None) -> None:
+    """``tools/browse_distillation.py``."""
+    parser = argparse.ArgumentParser(
+        description='Draw what the methods of a distillation look at: masks, '
+        'attention, distances of student and teacher')
+    parser.add_argument('config', help='the distillation config')
+    parser.add_argument(
+        'checkpoints',
+        nargs='*',
+        metavar='checkpoint',
+        help='of its run; several make a strip over the training, none shows '
+        'its start')
+    parser.add_argument(
+        '--images',
+        nargs='+',
+        metavar='IMAGE',
+        help='numbers in the data set, ends of paths in it, or other files, '
+        'which have no truth')
+    parser.add_argument(
+        '--count',
+        type=int,
+        default=4,
+        help='how many, evenly over the data set, without --images')
+    parser.add_argument(
+        '--split',
+        choices=['train', 'val', 'test'],
+        default='val',
+        help='which data set of the config')
+    parser.add_argument('--out', help='by default work_dirs/<name>/pictures')
+    parser.add_argument(
+        '--no-predictions',
+        action='store_true',
+        help='leave out what student and teacher predict')
+    parser.add_argument(
+        '--score-thr',
+        type=float,
+        default=0.3,
+        help='lowest score of a predicted box')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value')
+    args = parser.parse_args(argv)
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    images = args.count if args.images is None else [
+        int(image) if image.isdecimal() else image for image in args.images
+    ]
+    out = args.out or osp.join('work_dirs', _name_of(args.config), 'pictures')
+    for path in apis.browse_distillation(cfg, args.checkpoints, images,
+                                         args.split, out,
+                                         not args.no_predictions,
+                                         args.score_thr):
+        print(path)
 
 
 def distill(argv: Argv = None) -> None:

@@ -7,8 +7,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmkd import cli  # noqa: E402
-
 
 def main() -> int:
     """Make a data set, or the rest of one that was interrupted."""
@@ -69,4 +67,5 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    from mmkd.utils.command import run
+    run(main)

@@ -46,7 +46,7 @@ model = dict(
         reg_max=12,
         loss_bbox=dict(type='GIoULoss', loss_weight=2.0)),
     train_cfg=dict(
-        assigner=dict(type='ATSSAssigner', topk=9),
+        assigner=dict(type='ATSSAssigner', topk=9, ignore_iof_thr=0.5),
         allowed_border=-1,
         pos_weight=-1,
         debug=False),

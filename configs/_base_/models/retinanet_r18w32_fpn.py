@@ -34,7 +34,7 @@ model = dict(
         norm_cfg=norm_cfg,
         anchor_generator=dict(
             type='AnchorGenerator',
-            octave_base_scale=3,
+            octave_base_scale=2.5,
             scales_per_octave=2,
             ratios=[0.5, 1.0, 2.0],
             strides=[4, 8, 16, 32]),
@@ -55,7 +55,7 @@ model = dict(
             pos_iou_thr=0.5,
             neg_iou_thr=0.4,
             min_pos_iou=0,
-            ignore_iof_thr=-1),
+            ignore_iof_thr=0.5),
         sampler=dict(type='PseudoSampler'),
         allowed_border=-1,
         pos_weight=-1,

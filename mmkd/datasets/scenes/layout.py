@@ -100,6 +100,13 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return hit
 
 
+def _swept_area(boxes: np.ndarray) -> np.ndarray:
+    """Bounds (low x, low y, high x, high y) of a track (T, 5) at any yaw."""
+    half = (boxes[:, 3:4] + boxes[:, 4:]) / 2
+    return np.concatenate([(boxes[:, :2] - half).min(0),
+                           (boxes[:, :2] + half).max(0)])
+
+
 class StreetBuilder:
     """Builds one :class:`World`.
 
@@ -126,6 +133,8 @@ class StreetBuilder:
         self.areas: Dict[str, List[np.ndarray]] = {}
         self.times = np.arange(-1., duration + 1.01, .25)
         self._boxes = np.zeros((0, len(self.times), 5))
+        # The area that each of them sweeps: (low x, low y, high x, high y).
+        self._areas = np.zeros((0, 4))
         self._plan()
 
     # ---- coordinates -----------------------------------------------------
@@ -207,18 +216,21 @@ class StreetBuilder:
 
     def _free(self, boxes: np.ndarray, margin: float = .25) -> bool:
         """Whether a track (T, 5) meets nothing that is there already."""
-        if not len(self._boxes):
-            return True
         grown = boxes.copy()
         grown[:, 3:] += margin
-        mid = self._boxes[..., :2]
-        reach = (self._boxes[..., 3] + self._boxes[..., 4] + grown[:, 3] +
+        area = _swept_area(grown)
+        near = ((self._areas[:, :2] < area[2:]) &
+                (self._areas[:, 2:] > area[:2])).all(1)
+        others = self._boxes[near]
+        reach = (others[..., 3] + others[..., 4] + grown[:, 3] +
                  grown[:, 4]) / 2
-        near = (np.abs(mid - grown[None, :, :2]).max(-1) < reach).any(1)
-        return not overlaps(grown[None], self._boxes[near]).any()
+        near = (np.abs(others[..., :2] - grown[None, :, :2]).max(-1) <
+                reach).any(1)
+        return not overlaps(grown[None], others[near]).any()
 
     def _claim(self, boxes: np.ndarray) -> None:
         self._boxes = np.concatenate([self._boxes, boxes[None]])
+        self._areas = np.concatenate([self._areas, _swept_area(boxes)[None]])
 
     def _spot(self, s: float, d: float, yaw: float, length: float,
               width: float) -> np.ndarray:

@@ -47,8 +47,8 @@ class Preset:
 # A round of the twelve street features is twelve scenes: from `quick` on,
 # every split shows every class.
 PRESETS: Dict[str, Preset] = {
-    'tiny': Preset(4, 2, 2, 2, height=64, width=128),
-    'quick': Preset(36, 4, 12, 2),
+    'tiny': Preset(2, 1, 1, 2, height=64, width=128),
+    'quick': Preset(24, 2, 12, 2),
     'small': Preset(40, 6, 12, 4),
     'bench': Preset(110, 18, 36, 6),
 }

@@ -10,10 +10,10 @@ from ..labels import LABEL_IDS, THINGS
 from ..world import Frame
 from .files import write_json
 
-#: Objects of fewer pixels are told apart by nobody: where several of a class
-#: touch they make a crowd, and one alone of under ``MIN_AREA`` is left out.
-CROWD_AREA = 12
-MIN_AREA = 4
+#: An object of fewer visible pixels is a target for no detector: alone or
+#: with others of its class that it touches, it is marked as a crowd, in
+#: which detections are neither right nor wrong.
+CROWD_AREA = 64
 
 
 class CocoWriter:
@@ -38,22 +38,15 @@ class CocoWriter:
             of_class = (frame.label == LABEL_IDS[name]) & (frame.instance > 0)
             tracks, areas = np.unique(
                 frame.instance[of_class], return_counts=True)
-            small = set(tracks[areas < CROWD_AREA].tolist())
-            for track in tracks.tolist():
-                if track not in small:
-                    mask = of_class & (frame.instance == track)
-                    annotations.append(
-                        _annotation(mask, category, track, False))
-            crowd = of_class & np.isin(frame.instance, list(small))
+            for track in tracks[areas >= CROWD_AREA].tolist():
+                mask = of_class & (frame.instance == track)
+                annotations.append(_annotation(mask, category, track, False))
+            crowd = of_class & np.isin(frame.instance,
+                                       tracks[areas < CROWD_AREA])
             groups, count = ndimage.label(crowd, np.ones((3, 3)))
             for group in range(1, count + 1):
-                mask = groups == group
-                inside = np.unique(frame.instance[mask])
-                if len(inside) > 1:
-                    annotations.append(_annotation(mask, category, 0, True))
-                elif mask.sum() >= MIN_AREA:
-                    annotations.append(
-                        _annotation(mask, category, int(inside[0]), False))
+                annotations.append(
+                    _annotation(groups == group, category, 0, True))
         return dict(
             image=dict(
                 file_name=f'{frame.split}/{frame.city}/{frame.name}'

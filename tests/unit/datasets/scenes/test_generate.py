@@ -300,13 +300,17 @@ def made_up_frame():
     label = np.full((8, 12), LABEL_IDS['road'], np.uint8)
     instance = np.zeros((8, 12), np.int32)
     label[1:5, 1:5], instance[1:5, 1:5] = LABEL_IDS['car'], 7
-    # Three small cars that touch, one that stands alone, one too small.
+    # Three small cars that touch, a person, a small one that stands alone.
     for track, column in ((1, 6), (2, 7), (3, 8)):
         label[1:3, column], instance[1:3, column] = LABEL_IDS['car'], track
     label[5:7, 6:9], instance[5:7, 6:9] = LABEL_IDS['person'], 4
     label[7, 11], instance[7, 11] = LABEL_IDS['person'], 5
-    return Frame('train', 'nowhere', 0, 0, 0., np.zeros((8, 12, 3), np.uint8),
-                 label, instance, np.ones((8, 12), np.float32), {})
+    label, instance = (
+        array.repeat(4, axis=0).repeat(4, axis=1)
+        for array in (label, instance))
+    return Frame('train', 'nowhere', 0, 0, 0.,
+                 np.zeros((*label.shape, 3), np.uint8), label, instance,
+                 np.ones(label.shape, np.float32), {})
 
 
 def test_coco_crowds_boxes_and_areas():
@@ -314,8 +318,10 @@ def test_coco_crowds_boxes_and_areas():
     found = {(a['category_id'], a['iscrowd'], tuple(a['bbox']), a['area'])
              for a in record['annotations']}
     person, car = THINGS.index('person') + 1, THINGS.index('car') + 1
-    assert found == {(car, 0, (1, 1, 4, 4), 16), (car, 1, (6, 1, 3, 2), 6),
-                     (person, 0, (6, 5, 3, 2), 6)}
+    assert found == {(car, 0, (4, 4, 16, 16), 256),
+                     (car, 1, (24, 4, 12, 8), 96),
+                     (person, 0, (24, 20, 12, 8), 96),
+                     (person, 1, (44, 28, 4, 4), 16)}
 
 
 def test_cityscapes_instances_are_numbered_by_class():

@@ -1,0 +1,20 @@
+"""How a command ends; apart from :mod:`mmkd.cli`, which imports torch."""
+import sys
+from typing import Callable, Optional
+
+from mmkd.errors import MMKDError
+
+
+def run(main: Callable[[], Optional[int]]) -> None:
+    """Run a tool; a :class:`MMKDError` ends it with its message alone."""
+    try:
+        sys.exit(main() or 0)
+    except MMKDError as error:
+        text = ' '.join(str(error).split())
+        print(f'error: {text}', file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(
+            'interrupted; --resume goes on from the last checkpoint',
+            file=sys.stderr)
+        sys.exit(130)
