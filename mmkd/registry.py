@@ -40,11 +40,17 @@ class LazyRegistry(Registry):
 
 
 # The models that a runner trains, and connectors.
-MODELS = Registry(
+MODELS = LazyRegistry(
     'model',
     parent=MMENGINE_MODELS,
     scope='mmkd',
-    locations=['mmkd.models', 'mmkd.connectors'])
+    locations=['mmkd.models', 'mmkd.connectors'],
+    lazy=dict(
+        BEVDetector='mmkd.bev.detector',  # mmdet3d
+        ConvFuser='mmkd.bev',
+        LSSViewTransform='mmkd.bev',
+        SamplingViewTransform='mmkd.bev',
+        SparseEncoder='mmkd.models.sparse_encoder'))
 
 HOOKS = Registry(
     'hook',
@@ -59,11 +65,14 @@ METRICS = LazyRegistry(
     locations=['mmkd.evaluation'],
     lazy=dict(KittiMetric='mmkd.evaluation.kitti_metric'))  # mmdet3d
 
-TRANSFORMS = Registry(
+TRANSFORMS = LazyRegistry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
-    locations=['mmkd.datasets'])
+    locations=['mmkd.datasets'],
+    lazy=dict.fromkeys(  # mmdet3d
+        ('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages', 'PackBEVInputs'),
+        'mmkd.datasets.transforms.multi_view'))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

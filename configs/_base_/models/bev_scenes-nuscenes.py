@@ -1,0 +1,76 @@
+# What the detectors in bird's-eye view share: encoder and head on 96 x 96
+# cells of 0.8 m. A sensor's part gives 32 channels on this grid.
+grid_range = [-38.4, -38.4, -5, 38.4, 38.4, 3]
+pillar_size = [0.4, 0.4, 8]
+norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
+model = dict(
+    type='mmkd.BEVDetector',
+    data_preprocessor=dict(type='Det3DDataPreprocessor'),
+    bev_backbone=dict(
+        type='SECOND',
+        in_channels=32,
+        out_channels=[32, 64],
+        layer_nums=[1, 2],
+        layer_strides=[1, 2],
+        norm_cfg=norm_cfg),
+    bev_neck=dict(
+        type='SECONDFPN',
+        in_channels=[32, 64],
+        out_channels=[32, 32],
+        upsample_strides=[1, 2],
+        norm_cfg=norm_cfg,
+        upsample_cfg=dict(type='deconv', bias=False)),
+    bbox_head=dict(
+        type='CenterHead',
+        in_channels=64,
+        tasks=[
+            dict(num_class=1, class_names=['car']),
+            dict(num_class=2, class_names=['truck', 'construction_vehicle']),
+            dict(num_class=2, class_names=['bus', 'trailer']),
+            dict(num_class=1, class_names=['barrier']),
+            dict(num_class=2, class_names=['motorcycle', 'bicycle']),
+            dict(num_class=2, class_names=['pedestrian', 'traffic_cone']),
+        ],
+        common_heads=dict(
+            reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
+        share_conv_channel=32,
+        norm_cfg=norm_cfg,
+        bbox_coder=dict(
+            type='CenterPointBBoxCoder',
+            pc_range=grid_range[:2],
+            post_center_range=[-45, -45, -10, 45, 45, 10],
+            max_num=200,
+            score_threshold=0.05,
+            out_size_factor=2,
+            voxel_size=pillar_size[:2],
+            code_size=9),
+        separate_head=dict(
+            type='SeparateHead', head_conv=16, init_bias=-2.19,
+            final_kernel=3),
+        loss_cls=dict(type='mmdet.GaussianFocalLoss', reduction='mean'),
+        loss_bbox=dict(
+            type='mmdet.L1Loss', reduction='mean', loss_weight=0.25),
+        norm_bbox=True),
+    train_cfg=dict(
+        point_cloud_range=grid_range,
+        grid_size=[192, 192, 1],
+        voxel_size=pillar_size,
+        out_size_factor=2,
+        dense_reg=1,
+        gaussian_overlap=0.1,
+        max_objs=200,
+        min_radius=2,
+        code_weights=[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2]),
+    test_cfg=dict(
+        post_center_limit_range=[-45, -45, -10, 45, 45, 10],
+        max_per_img=200,
+        max_pool_nms=False,
+        min_radius=[4, 12, 10, 1, 0.85, 0.175],
+        score_threshold=0.05,
+        pc_range=grid_range[:2],
+        out_size_factor=2,
+        voxel_size=pillar_size[:2],
+        nms_type='rotate',
+        pre_max_size=200,
+        post_max_size=60,
+        nms_thr=0.2))

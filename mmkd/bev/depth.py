@@ -1,0 +1,175 @@
+"""Bins of depth, and depth maps from the points of a LiDAR."""
+import math
+from typing import List
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.bev.geometry import CameraGeometry
+from mmkd.errors import ConfigError
+from mmkd.losses.utils import full_precision, zero_like_graph
+
+
+class DepthBins:
+    """Intervals that a depth is sorted into.
+
+    Args:
+        low (float): Nearest depth, metres.
+        high (float): Where the last bin ends, metres.
+        num (int): Number of bins, D.
+        mode (str): ``'UD'``, uniform; ``'LID'``, whose width grows linearly,
+            as in CaDDN (Reading et al., CVPR 2021): bin i begins at ``low +
+            s * i * (i + 1) / 2`` with ``s = 2 (high - low) / (D (D + 1))``;
+            ``'SID'``, uniform in the logarithm of ``1 + depth``. Defaults to
+            ``'UD'``.
+
+    Raises:
+        ConfigError: If there is no such mode, or no interval.
+    """
+
+    def __init__(self,
+                 low: float,
+                 high: float,
+                 num: int,
+                 mode: str = 'UD') -> None:
+        if mode not in ('UD', 'LID', 'SID'):
+            raise ConfigError(f'depth bins are UD, LID or SID, not {mode!r}')
+        if not 0 < low < high or num < 1:
+            raise ConfigError('depth bins need 0 < low < high and num >= 1, '
+                              f'but got {low}, {high} and {num}')
+        self.low, self.high, self.num, self.mode = low, high, num, mode
+
+    def __repr__(self) -> str:
+        return (f'DepthBins({self.low:g} to {self.high:g} m, {self.num}, '
+                f'{self.mode})')
+
+    def position(self, depth: Tensor) -> Tensor:
+        """Continuous index of depths (...) in metres: a bin's own at its near
+        edge; NaN where the mode has none.
+        """
+        if self.mode == 'UD':
+            return (depth - self.low) * (self.num / (self.high - self.low))
+        if self.mode == 'LID':
+            step = 2 * (self.high - self.low) / (self.num * (self.num + 1))
+            return -.5 + .5 * torch.sqrt(1 + 8 * (depth - self.low) / step)
+        begin = math.log1p(self.low)
+        return (torch.log1p(depth) - begin) * (
+            self.num / (math.log1p(self.high) - begin))
+
+    def edges(self) -> Tensor:
+        """Where the bins begin, and where the last one ends: (D + 1, ) in
+        metres, float64."""
+        i = torch.arange(self.num + 1, dtype=torch.float64)
+        if self.mode == 'UD':
+            return self.low + i * ((self.high - self.low) / self.num)
+        if self.mode == 'LID':
+            step = 2 * (self.high - self.low) / (self.num * (self.num + 1))
+            return self.low + step * i * (i + 1) / 2
+        begin = math.log1p(self.low)
+        return torch.expm1(begin + i *
+                           ((math.log1p(self.high) - begin) / self.num))
+
+    def index(self, depth: Tensor) -> Tensor:
+        """The bin of each depth, (...); D where it lies in none: nearer, at
+        ``high`` or beyond, 0 (unknown) or NaN."""
+        # The interval decides, as the formula may be NaN or round.
+        valid = (depth >= self.low) & (depth < self.high)
+        place = self.position(depth.where(valid, depth.new_tensor(self.low)))
+        place = place.floor().long().clamp(0, self.num - 1)
+        return place.where(valid, place.new_tensor(self.num))
+
+    def one_hot(self, depth: Tensor) -> Tensor:
+        """Depth maps (M, h, w) in metres as certain distributions.
+
+        Returns:
+            Tensor: (M, D, h, w), float32; all 0 where a depth lies in no bin.
+        """
+        hot = F.one_hot(self.index(depth), self.num + 1)[..., :self.num]
+        return hot.permute(0, 3, 1, 2).float()
+
+
+@torch.no_grad()
+def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
+    """Depth maps of points: the nearest one of each pixel.
+
+    Args:
+        points (list[Tensor]): (n, >=3) of each sample, x, y, z in the
+            augmented LiDAR frame, metres.
+        geometry (CameraGeometry): The cameras.
+
+    Returns:
+        Tensor: (B, N, H, W) in metres; 0 where no point fell.
+    """
+    height, width = geometry.image_size
+    maps = []
+    for i, cloud in enumerate(points):
+        one = CameraGeometry(geometry.cam2img[i:i + 1],
+                             geometry.lidar2cam[i:i + 1],
+                             geometry.img_aug[i:i + 1],
+                             geometry.lidar_aug[i:i + 1], geometry.image_size)
+        u, v, d = one.project(cloud[:, :3].float())[0].unbind(-1)
+        u, v = u.round(), v.round()
+        seen = (d > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
+        camera, point = seen.nonzero().unbind(-1)
+        pixel = (camera * height +
+                 v[camera, point].long()) * width + u[camera, point].long()
+        flat = d.new_full((geometry.num_cameras * height * width, ),
+                          math.inf).scatter_reduce_(0, pixel, d[camera, point],
+                                                    'amin')
+        maps.append(flat.view(geometry.num_cameras, height, width))
+    maps = torch.stack(maps)
+    return maps.where(maps.isfinite(), maps.new_zeros(()))
+
+
+@torch.no_grad()
+def pool_depth(depth: Tensor, stride: int, mode: str = 'min') -> Tensor:
+    """One depth for each block of a depth map, of its known pixels.
+
+    Args:
+        depth (Tensor): (..., H, W) in metres, 0 where unknown.
+        stride (int): Side of a block in pixels.
+        mode (str): ``'min'``, the nearest, or ``'mean'``, as CMKD and
+            MonoTAKD do. Defaults to ``'min'``.
+
+    Returns:
+        Tensor: (..., ceil(H / stride), ceil(W / stride)), 0 where all of a
+        block is unknown.
+    """
+    if mode not in ('min', 'mean'):
+        raise ValueError(f"mode is 'min' or 'mean', not {mode!r}")
+    *lead, height, width = depth.shape
+    blocks = F.pad(
+        depth.reshape(-1, height, width),
+        (0, -width % stride, 0, -height % stride))
+    blocks = blocks.unflatten(1, (-1, stride)).unflatten(-1, (-1, stride))
+    known = blocks > 0
+    if mode == 'mean':
+        found = blocks.sum((2, 4)) / known.sum((2, 4)).clamp(min=1)
+    else:
+        found = blocks.masked_fill(~known, math.inf).amin((2, 4))
+        found = found.masked_fill(~known.any(4).any(2), 0)
+    return found.view(*lead, *found.shape[1:])
+
+
+@full_precision
+def depth_cross_entropy(logits: Tensor, depth: Tensor,
+                        bins: DepthBins) -> Tensor:
+    """Cross entropy of depth logits against depths from LiDAR.
+
+    Args:
+        logits (Tensor): (M, D, h, w), or (M, D + 1, h, w) with a last class
+            for what lies in no bin, which is not supervised.
+        depth (Tensor): (M, h, w) in metres; pixels whose depth lies in no
+            bin are left out.
+        bins (DepthBins): The D bins.
+
+    Returns:
+        Tensor: Mean over the pixels with a depth; an exact 0 on the graph
+        if there is none.
+    """
+    target = bins.index(depth)
+    known = target < bins.num
+    if not known.any():
+        return zero_like_graph(logits)
+    return F.cross_entropy(logits.permute(0, 2, 3, 1)[known], target[known])

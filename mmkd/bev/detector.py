@@ -1,0 +1,259 @@
+"""Detectors on a map in bird's-eye view: of cameras, LiDAR, or both."""
+from typing import Dict, List, Optional, Tuple
+
+from mmdet3d.models.detectors import Base3DDetector
+from mmdet3d.registry import MODELS as MMDET3D_MODELS
+from mmdet3d.structures import Det3DDataSample
+from torch import Tensor
+
+from mmkd.bev.depth import depth_cross_entropy, pool_depth, render_depth
+from mmkd.bev.geometry import CameraGeometry
+from mmkd.errors import ConfigError
+from mmkd.registry import MODELS
+
+
+@MODELS.register_module()
+class BEVDetector(Base3DDetector):
+    """Sensors -> low-level BEV map -> BEV encoder -> high-level map -> head.
+
+    Which sensors it has follows from the parts that it is given:
+
+    - camera: ``img_backbone``, ``img_neck`` and ``view_transform``;
+    - LiDAR: ``pts_voxel_encoder``, ``pts_middle_encoder`` and perhaps
+      ``pts_backbone``, whose last map is taken;
+    - both of them, with ``fusion_layer``.
+
+    BEV encoder (``bev_backbone``, ``bev_neck``) and head are the same in all
+    three, so that their maps correspond: the low-level map is what
+    ``bev_backbone`` gets, the high-level maps what ``bev_neck`` gives.
+
+    A sensor that the network does not have may be in the batch and is not
+    read; a camera detector needs no points but for its depth loss, and
+    predicts without any.
+
+    Args:
+        bev_backbone (dict): Config of the BEV encoder, such as ``SECOND``.
+        bev_neck (dict): Config of its neck, such as ``SECONDFPN``.
+        bbox_head (dict): Config of the head, such as ``CenterHead`` or
+            ``Anchor3DHead``.
+        img_backbone (dict, optional): Config of the images' backbone.
+        img_neck (dict, optional): Config of its neck; its first map is
+            lifted. Without it, the last map of the backbone is.
+        view_transform (dict, optional): Config of a
+            :class:`~mmkd.bev.ViewTransform`.
+        pts_voxel_encoder (dict, optional): Config of the voxel encoder.
+        pts_middle_encoder (dict, optional): Config of what scatters voxels
+            into a map.
+        pts_backbone (dict, optional): Config of what follows, for example a
+            ``SECOND`` of one stage that halves a map of pillars.
+        fusion_layer (dict, optional): Config of what makes one map of the
+            two, :class:`~mmkd.bev.ConvFuser`; it gets the camera's map
+            first.
+        depth_loss_weight (float): Weight of the cross entropy of predicted
+            depth against the points. Defaults to 0: no such loss.
+        train_cfg (dict, optional): The head's training config.
+        test_cfg (dict, optional): The head's test config.
+        data_preprocessor (dict, optional): Config of the preprocessor,
+            ``Det3DDataPreprocessor``.
+        init_cfg (dict, optional): Initialisation.
+
+    Raises:
+        ConfigError: If the parts make no detector.
+    """
+
+    def __init__(self,
+                 bev_backbone: dict,
+                 bev_neck: dict,
+                 bbox_head: dict,
+                 img_backbone: Optional[dict] = None,
+                 img_neck: Optional[dict] = None,
+                 view_transform: Optional[dict] = None,
+                 pts_voxel_encoder: Optional[dict] = None,
+                 pts_middle_encoder: Optional[dict] = None,
+                 pts_backbone: Optional[dict] = None,
+                 fusion_layer: Optional[dict] = None,
+                 depth_loss_weight: float = 0.,
+                 train_cfg: Optional[dict] = None,
+                 test_cfg: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(data_preprocessor, init_cfg)
+        camera = dict(img_backbone=img_backbone, view_transform=view_transform)
+        lidar = dict(
+            pts_voxel_encoder=pts_voxel_encoder,
+            pts_middle_encoder=pts_middle_encoder)
+        for sensor in (camera, lidar):
+            missing = [name for name, part in sensor.items() if not part]
+            if len(missing) == 1:
+                raise ConfigError(f'BEVDetector: {" and ".join(sensor)} '
+                                  f'belong together, but there is no '
+                                  f'{missing[0]}')
+        self.has_camera = all(camera.values())
+        self.has_lidar = all(lidar.values())
+        if not (self.has_camera or self.has_lidar):
+            raise ConfigError('BEVDetector has no sensor: give img_backbone '
+                              'and view_transform, or pts_voxel_encoder and '
+                              'pts_middle_encoder, or all four')
+        if (self.has_camera and self.has_lidar) != bool(fusion_layer):
+            raise ConfigError('BEVDetector takes a fusion_layer where it has '
+                              'camera and LiDAR, and only there')
+        if depth_loss_weight and not self.has_camera:
+            raise ConfigError('depth_loss_weight needs a camera')
+        parts = dict(
+            img_backbone=img_backbone,
+            img_neck=img_neck,
+            view_transform=view_transform,
+            pts_voxel_encoder=pts_voxel_encoder,
+            pts_middle_encoder=pts_middle_encoder,
+            pts_backbone=pts_backbone,
+            fusion_layer=fusion_layer,
+            bev_backbone=bev_backbone,
+            bev_neck=bev_neck,
+            bbox_head=dict(bbox_head, train_cfg=train_cfg, test_cfg=test_cfg))
+        for name, part in parts.items():
+            setattr(self, name,
+                    None if part is None else MMDET3D_MODELS.build(part))
+        self.depth_loss_weight = depth_loss_weight
+        self.train_cfg, self.test_cfg = train_cfg, test_cfg
+
+    # ------------------------------------------------------------- features
+
+    def extract_camera(
+            self, inputs: dict,
+            metas: List[dict]) -> Tuple[Tensor, Tensor, CameraGeometry]:
+        """Lift the images of a batch.
+
+        Args:
+            inputs (dict): With ``imgs`` (B, N, 3, H, W).
+            metas (list[dict]): With the matrices; see
+                :meth:`CameraGeometry.from_metas`.
+
+        Returns:
+            tuple: The map (B, C, ny, nx); depth logits (B * N, D, h, w); the
+            geometry.
+        """
+        images = inputs.get('imgs')
+        if images is None:
+            raise ConfigError(
+                'BEVDetector has cameras, but the batch has no images; put '
+                "'mmkd.LoadMultiViewImages' into the pipeline and 'img' into "
+                'the keys of its packing')
+        if images.dim() == 4:
+            images = images[:, None]
+        geometry = CameraGeometry.from_metas(metas, images.shape[-2:],
+                                             images.device)
+        if geometry.num_cameras != images.size(1):
+            raise ConfigError(f'{images.size(1)} images a sample, but '
+                              f'matrices of {geometry.num_cameras} cameras')
+        feats = self.img_backbone(images.flatten(0, 1))
+        feat = feats[-1] if self.img_neck is None else self.img_neck(feats)[0]
+        bev, logits = self.view_transform(feat, geometry)
+        return bev, logits, geometry
+
+    def extract_lidar(self, inputs: dict) -> Tensor:
+        """Encode the points of a batch.
+
+        Args:
+            inputs (dict): With ``points`` and ``voxels``.
+
+        Returns:
+            Tensor: The map (B, C, ny, nx).
+        """
+        voxels = inputs.get('voxels')
+        if voxels is None:
+            raise ConfigError(
+                'BEVDetector has a LiDAR, but the batch has no voxels; the '
+                "pipeline must pack 'points', and the data preprocessor needs "
+                'voxel=True')
+        feats = self.pts_voxel_encoder(voxels['voxels'], voxels['num_points'],
+                                       voxels['coors'])
+        # Not read off the last voxel: the last samples may have no points.
+        bev = self.pts_middle_encoder(feats, voxels['coors'],
+                                      len(inputs['points']))
+        if self.pts_backbone is not None:
+            bev = self.pts_backbone(bev)
+            bev = bev if isinstance(bev, Tensor) else bev[-1]
+        return bev
+
+    def extract_bev(self, inputs: dict,
+                    metas: List[dict]) -> Dict[str, object]:
+        """The maps of a batch.
+
+        Args:
+            inputs (dict): What the data preprocessor gives: ``imgs`` (B, N,
+                3, H, W), ``points`` and ``voxels``, as far as the network
+                has these sensors.
+            metas (list[dict]): Meta information of each sample.
+
+        Returns:
+            dict: ``low``, the low-level map (B, C1, H=y, W=x); ``high``, the
+            list of high-level maps (B, C2, H, W) that the head gets; with
+            cameras also ``depth``, logits (B * N, D, h, w), and
+            ``geometry``.
+        """
+        maps, found = [], {}
+        if self.has_camera:
+            bev, found['depth'], found['geometry'] = self.extract_camera(
+                inputs, metas)
+            maps.append(bev)
+        if self.has_lidar:
+            maps.append(self.extract_lidar(inputs))
+        if len(maps) == 2 and maps[0].shape[2:] != maps[1].shape[2:]:
+            raise ConfigError(
+                f'the map of the cameras, {tuple(maps[0].shape[2:])} cells, '
+                f'does not fit that of the LiDAR, {tuple(maps[1].shape[2:])}')
+        low = self.fusion_layer(maps) if len(maps) == 2 else maps[0]
+        high = self.bev_neck(self.bev_backbone(low))
+        return dict(low=low, high=list(high), **found)
+
+    def extract_feat(
+            self, batch_inputs: dict,
+            batch_data_samples: List[Det3DDataSample]) -> List[Tensor]:
+        """The high-level maps; see :meth:`extract_bev`."""
+        return self.extract_bev(batch_inputs,
+                                _metas(batch_data_samples))['high']
+
+    # ---------------------------------------------------------------- modes
+
+    def loss(self, batch_inputs_dict: dict,
+             batch_data_samples: List[Det3DDataSample],
+             **kwargs) -> Dict[str, Tensor]:
+        """Losses of the head, and ``loss_depth`` if it has a weight."""
+        found = self.extract_bev(batch_inputs_dict, _metas(batch_data_samples))
+        losses = self.bbox_head.loss(found['high'], batch_data_samples,
+                                     **kwargs)
+        if self.depth_loss_weight:
+            losses['loss_depth'] = self.depth_loss_weight * self._depth_loss(
+                batch_inputs_dict, found['depth'], found['geometry'])
+        return losses
+
+    def _depth_loss(self, inputs: dict, logits: Tensor,
+                    geometry: CameraGeometry) -> Tensor:
+        if 'points' not in inputs:
+            raise ConfigError("the depth loss needs 'points' in the training "
+                              'batch; without a LiDAR set '
+                              'depth_loss_weight=0')
+        stride = -(-geometry.image_size[1] // logits.size(-1))
+        depth = pool_depth(render_depth(inputs['points'], geometry), stride)
+        return depth_cross_entropy(logits, depth.flatten(0, 1),
+                                   self.view_transform.bins)
+
+    def predict(self, batch_inputs_dict: dict,
+                batch_data_samples: List[Det3DDataSample],
+                **kwargs) -> List[Det3DDataSample]:
+        """Boxes of each sample, as ``pred_instances_3d``."""
+        high = self.extract_feat(batch_inputs_dict, batch_data_samples)
+        found = self.bbox_head.predict(high, batch_data_samples, **kwargs)
+        return self.add_pred_to_datasample(batch_data_samples, found)
+
+    def _forward(self,
+                 batch_inputs_dict: dict,
+                 batch_data_samples: Optional[List[Det3DDataSample]] = None,
+                 **kwargs) -> tuple:
+        """What the head gives before losses and boxes."""
+        return self.bbox_head(
+            self.extract_feat(batch_inputs_dict, batch_data_samples))
+
+
+def _metas(data_samples: Optional[List[Det3DDataSample]]) -> List[dict]:
+    return [sample.metainfo for sample in data_samples or []]

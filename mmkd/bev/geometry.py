@@ -1,0 +1,164 @@
+"""Where the pixels of cameras lie in the frame of the LiDAR, and back."""
+from dataclasses import dataclass
+from functools import cached_property
+from typing import List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmkd.errors import ConfigError
+
+
+def _on_homogeneous(img_aug: Tensor) -> Tensor:
+    """An image augmentation of (u, v, d, 1) as one of (u*d, v*d, d, 1)."""
+    matrix = img_aug.clone()
+    matrix[..., :2, 2] += img_aug[..., :2, 3]
+    matrix[..., :2, 3] = 0
+    return matrix
+
+
+def _apply(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """Matrices (..., 4, 4) times vectors (..., P, 4), in full precision."""
+    with torch.autocast(vectors.device.type, enabled=False):
+        return vectors @ matrix.transpose(-1, -2)
+
+
+@dataclass(frozen=True)
+class CameraGeometry:
+    """The cameras of a batch and what augmentation did to it.
+
+    Frames: the *network pixel* (u', v') counts columns and rows of the image
+    that the network gets, with (0, 0) in the middle of the first pixel; the
+    camera frame is x right, y down, z forward; the LiDAR frame is x front, y
+    left, z up, after the bird's-eye-view augmentation. Lengths in metres. A
+    depth d is the third coordinate of ``cam2img @ X``, which is z of the
+    camera frame but for millimetres in KITTI.
+
+    Args:
+        cam2img (Tensor): Intrinsics K, (B, N, 4, 4) in float64: N cameras,
+            padded with the identity.
+        lidar2cam (Tensor): From the LiDAR frame before augmentation to each
+            camera's, (B, N, 4, 4).
+        img_aug (Tensor): Image augmentation A, (B, N, 4, 4): takes (u, v, d,
+            1) of the original image to that of the network's.
+        lidar_aug (Tensor): Bird's-eye-view augmentation M of points and
+            boxes, (B, 4, 4).
+        image_size (tuple[int, int]): Height and width of the network's
+            images, padding included.
+    """
+    cam2img: Tensor
+    lidar2cam: Tensor
+    img_aug: Tensor
+    lidar_aug: Tensor
+    image_size: Tuple[int, int]
+
+    @classmethod
+    def from_metas(cls,
+                   metas: Sequence[dict],
+                   image_size: Tuple[int, int],
+                   device: Optional[torch.device] = None) -> 'CameraGeometry':
+        """Read it off the meta information of a batch.
+
+        Args:
+            metas (Sequence[dict]): One a sample, with ``cam2img`` and
+                ``lidar2cam``, (N, 4, 4) each, and perhaps
+                ``img_aug_matrix``, (N, 4, 4), and ``lidar_aug_matrix``,
+                (4, 4); without them nothing was augmented.
+            image_size (tuple[int, int]): Height and width of the network's
+                images.
+            device (torch.device, optional): Where the matrices shall lie.
+
+        Raises:
+            ConfigError: If a matrix is missing or of another shape.
+        """
+        stacks = []
+        for key in ('cam2img', 'lidar2cam', 'img_aug_matrix',
+                    'lidar_aug_matrix'):
+            rows: List[np.ndarray] = []
+            for meta in metas:
+                if key not in meta and key.endswith('_aug_matrix'):
+                    cameras = len(meta['cam2img'])
+                    shape = (4, 4) if key.startswith('lidar') else (cameras, 4,
+                                                                    4)
+                    rows.append(np.broadcast_to(np.eye(4), shape))
+                    continue
+                value = np.asarray(meta.get(key, np.nan), np.float64)
+                wanted = 2 if key == 'lidar_aug_matrix' else 3
+                if value.ndim != wanted or value.shape[-2:] != (4, 4):
+                    raise ConfigError(
+                        f'the meta information of a sample has no {key!r} of '
+                        'shape (cameras, 4, 4); load the images with '
+                        "'mmkd.LoadMultiViewImages' and pack them with "
+                        "'mmkd.PackBEVInputs'")
+                rows.append(value)
+            if len({row.shape for row in rows}) != 1:
+                raise ConfigError('the samples of a batch have different '
+                                  'numbers of cameras; name those to load in '
+                                  "'mmkd.LoadMultiViewImages'")
+            stacks.append(torch.from_numpy(np.stack(rows)).to(device))
+        return cls(*stacks, image_size=tuple(image_size))
+
+    @property
+    def num_cameras(self) -> int:
+        """Cameras of a sample."""
+        return self.cam2img.size(1)
+
+    @cached_property
+    def lidar2pixel(self) -> Tensor:
+        """Takes (x, y, z, 1) to (u'*d, v'*d, d, 1), (B, N, 4, 4)."""
+        return _on_homogeneous(
+            self.img_aug) @ self.cam2img @ self.lidar2cam @ torch.linalg.inv(
+                self.lidar_aug)[:, None]
+
+    @cached_property
+    def pixel2lidar(self) -> Tensor:
+        """Takes (u'*d, v'*d, d, 1) to (x, y, z, 1), (B, N, 4, 4)."""
+        # One after the other: the product is ill conditioned.
+        inverse = torch.linalg.inv
+        return self.lidar_aug[:, None] @ inverse(self.lidar2cam) @ inverse(
+            self.cam2img) @ inverse(_on_homogeneous(self.img_aug))
+
+    def project(self, points: Tensor) -> Tensor:
+        """Where points lie in each camera.
+
+        Args:
+            points (Tensor): (B, P, 3), or (P, 3) for the same points in each
+                sample; x, y, z in the augmented LiDAR frame, metres.
+
+        Returns:
+            Tensor: (B, N, P, 3): u', v' in pixels of the network's image, of
+            any value, and d in metres. What has no d > 0 is behind the
+            camera; its pixel says nothing.
+        """
+        points = points.expand(self.cam2img.size(0), *points.shape[-2:])
+        points = torch.cat([points, torch.ones_like(points[..., :1])], -1)
+        u, v, d, _ = _apply(self.lidar2pixel.to(points),
+                            points[:, None]).unbind(-1)
+        in_front = d > 0
+        safe = torch.where(in_front, d, torch.ones_like(d))
+        return torch.stack([u / safe, v / safe, d], -1)
+
+    def unproject(self, pixels: Tensor) -> Tensor:
+        """Where points of the images lie.
+
+        Args:
+            pixels (Tensor): (P, 3), the same for each camera, or (B, N, P,
+                3): u', v' in pixels of the network's image, d in metres.
+
+        Returns:
+            Tensor: (B, N, P, 3), x, y, z in the augmented LiDAR frame,
+            metres.
+        """
+        u, v, d = pixels.unbind(-1)
+        vectors = torch.stack([u * d, v * d, d, torch.ones_like(d)], -1)
+        return _apply(self.pixel2lidar.to(pixels), vectors)[..., :3]
+
+    def same_as(self, other: Optional['CameraGeometry']) -> bool:
+        """Whether another batch has the very same matrices."""
+        return other is not None and self.image_size == other.image_size and \
+            all(torch.equal(mine, theirs) for mine, theirs in (
+                (self.lidar2cam, other.lidar2cam),
+                (self.cam2img, other.cam2img),
+                (self.img_aug, other.img_aug),
+                (self.lidar_aug, other.lidar_aug)))

@@ -1,0 +1,171 @@
+"""Sums of weighted pixels in the cells of a map, without the lifted tensor.
+
+Lift-splat sends the context of each pixel, times the probability of each
+depth, into the cell where that depth lies; backward sampling reads the same
+product at the middle of each cell. Both are one sum over *entries* e,
+
+    out[cell(e)] += scale(e) * depth[e] * context[pixel(e)],
+
+a sparse matrix, whose places follow from the geometry alone and whose values
+are the depths, times a dense table of pixels. So the tensor of all products,
+(B, N, D, h, w, C), is never made, and with a fixed geometry nothing is sorted.
+"""
+from functools import cached_property
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from mmkd.losses.utils import full_precision
+
+METHODS = ('fused', 'index_add')
+
+
+class LiftIndex:
+    """Which pixel and depth go to which cell; see the module.
+
+    It depends on the geometry alone, so that it can be kept as long as the
+    cameras and augmentations stay. What the fused sum needs sorted is sorted
+    once, when it is first used.
+
+    Args:
+        cell (Tensor): Cell of each entry, (E, ), integers below
+            ``num_cells``.
+        pixel (Tensor): Its row in the table of pixels, (E, ).
+        depth (Tensor): Its place in the flattened depth maps, (E, ).
+        num_cells (int): Cells of the whole batch.
+        num_pixels (int): Pixels of the whole batch.
+        scale (Tensor, optional): Constant factor of each entry, (E, ); None
+            stands for 1. Defaults to None.
+    """
+
+    def __init__(self,
+                 cell: Tensor,
+                 pixel: Tensor,
+                 depth: Tensor,
+                 num_cells: int,
+                 num_pixels: int,
+                 scale: Optional[Tensor] = None) -> None:
+        self.cell, self.pixel, self.depth = cell, pixel, depth
+        self.num_cells, self.num_pixels = num_cells, num_pixels
+        self.scale = scale
+
+    @cached_property
+    def by_cell(self) -> Tuple[Tensor, Tensor]:
+        """Entries sorted by cell, (E, ); where each cell begins among them
+        and where the last one ends, (num_cells + 1, )."""
+        return _sorted(self.cell, self.num_cells)
+
+    @cached_property
+    def by_pixel(self) -> Tuple[Tensor, Tensor]:
+        """The same by pixel."""
+        return _sorted(self.pixel, self.num_pixels)
+
+    @cached_property
+    def in_cells(self) -> Tuple[Tensor, Tensor, Tensor]:
+        """Pixel and depth of the entries sorted by cell, and the cells'
+        beginnings."""
+        order, begin = self.by_cell
+        return self.pixel[order], self.depth[order], begin
+
+    @cached_property
+    def in_pixels(self) -> Tuple[Tensor, Tensor, Tensor]:
+        """Cell of the entries sorted by pixel, their place among those
+        sorted by cell, and the pixels' beginnings."""
+        order, begin = self.by_pixel
+        place = torch.empty_like(order)
+        place[self.by_cell[0]] = torch.arange(
+            order.numel(), device=order.device)
+        return self.cell[order], place[order], begin
+
+    @cached_property
+    def scale_in_cells(self) -> Optional[Tensor]:
+        """Factors of the entries sorted by cell."""
+        return None if self.scale is None else self.scale[self.by_cell[0]]
+
+
+def _sorted(key: Tensor, num: int) -> Tuple[Tensor, Tensor]:
+    order = torch.argsort(key, stable=True)
+    begin = key.new_zeros(num + 1)
+    begin[1:] = torch.bincount(key, minlength=num).cumsum(0)
+    return order, begin
+
+
+def _bags(table: Tensor, rows: Tensor, begin: Tensor,
+          weights: Tensor) -> Tensor:
+    """Weighted sums of rows of a table, a bag each."""
+    return F.embedding_bag(
+        rows,
+        table,
+        begin,
+        mode='sum',
+        per_sample_weights=weights,
+        include_last_offset=True)
+
+
+class _TableGradient(torch.autograd.Function):
+    """Gradient of the table of pixels: the same sum, the other way round.
+
+    That of ``embedding_bag`` sorts the entries in each step.
+    """
+
+    @staticmethod
+    def forward(ctx, pooled: Tensor, table: Tensor, weights: Tensor,
+                index: LiftIndex) -> Tensor:
+        """Return the sums as they are."""
+        ctx.save_for_backward(weights)
+        ctx.index = index
+        return pooled.view_as(pooled)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
+        """Hand the gradient on, and sum it over the cells of each pixel."""
+        weights, = ctx.saved_tensors
+        grad_table = None
+        if ctx.needs_input_grad[1]:
+            cells, place, begin = ctx.index.in_pixels
+            grad_table = _bags(grad.contiguous(), cells, begin, weights[place])
+        return grad, grad_table, None, None
+
+
+@full_precision
+def lift_pool(depth: Tensor,
+              context: Tensor,
+              index: LiftIndex,
+              method: str = 'fused') -> Tensor:
+    """Sum weighted pixels in cells.
+
+    Args:
+        depth (Tensor): Weight of each depth of each pixel, (M, D, h, w).
+        context (Tensor): Features of each pixel, (M, C, h, w).
+        index (LiftIndex): Where they go.
+        method (str): ``'fused'`` makes no tensor of all entries and needs
+            them sorted, once for an index; ``'index_add'`` makes it, (E, C),
+            and sorts nothing. Both give the same to rounding, and only the
+            first the same bits each time on a GPU. Defaults to ``'fused'``.
+
+    Returns:
+        Tensor: (num_cells, C), float32 or better; a cell without an entry is
+        exactly 0.
+    """
+    table = context.permute(0, 2, 3, 1).flatten(0, 2)
+    if method == 'index_add':
+        weights = depth.flatten().index_select(0, index.depth)
+        if index.scale is not None:
+            weights = weights * index.scale.to(weights)
+        rows = table.index_select(0, index.pixel) * weights[:, None]
+        return rows.new_zeros(index.num_cells,
+                              table.size(1)).index_add(0, index.cell, rows)
+    if method != 'fused':
+        raise ValueError(f'method is one of {", ".join(METHODS)}, not '
+                         f'{method!r}')
+    pixels, depths, begin = index.in_cells
+    weights = depth.flatten().index_select(0, depths)
+    if index.scale is not None:
+        weights = weights * index.scale_in_cells.to(weights)
+    table = table.contiguous()
+    pooled = _bags(table.detach(), pixels, begin, weights)
+    return _TableGradient.apply(pooled, table, weights.detach(), index)

@@ -1,0 +1,276 @@
+"""From the feature maps of cameras to one map in bird's-eye view."""
+from abc import abstractmethod
+from typing import Optional, Sequence, Tuple
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmkd.bev.depth import DepthBins
+from mmkd.bev.geometry import CameraGeometry
+from mmkd.bev.grid import BEVGrid
+from mmkd.bev.pooling import METHODS, LiftIndex, lift_pool
+from mmkd.errors import ConfigError
+from mmkd.registry import MODELS
+
+
+class ViewTransform(BaseModule):
+    """What both lifts share: depth, context, and the sum over cells.
+
+    One 1x1 convolution gives D depth logits and C channels of context for
+    each pixel; what a subclass adds is where the product of both goes.
+
+    Args:
+        in_channels (int): Channels of the feature maps.
+        out_channels (int): Channels C of a cell of the map; with nz cells in
+            height the map has ``nz * C``, channel ``iz * C + c``.
+        point_cloud_range (Sequence[float]): Range of the grid; see
+            :class:`BEVGrid`.
+        voxel_size (Sequence[float]): Its cells.
+        depth (dict): Arguments of :class:`DepthBins`: ``low``, ``high``,
+            ``num`` and perhaps ``mode``.
+        ignore_bin (bool): Whether a further class stands for what lies in no
+            bin; it takes its part of the probability and is dropped, as in
+            CaDDN. Defaults to False.
+        pooling (str): ``'fused'`` or ``'index_add'``; see
+            :func:`~mmkd.bev.pooling.lift_pool`. Defaults to ``'fused'``.
+        reuse_index (bool): Whether to keep the index of the last batch, and
+            to take it while all matrices stay the same: for cameras that do
+            not move and no augmentation, as in deployment. Defaults to
+            False.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+
+    Raises:
+        ConfigError: If an argument makes no sense.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 point_cloud_range: Sequence[float],
+                 voxel_size: Sequence[float],
+                 depth: dict,
+                 ignore_bin: bool = False,
+                 pooling: str = 'fused',
+                 reuse_index: bool = False,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        if pooling not in METHODS:
+            raise ConfigError(f'pooling is one of {", ".join(METHODS)}, not '
+                              f'{pooling!r}')
+        self.grid = BEVGrid(point_cloud_range, voxel_size)
+        self.bins = DepthBins(**depth)
+        self.out_channels = out_channels
+        self.pooling = pooling
+        self.reuse_index = reuse_index
+        self._num_logits = self.bins.num + bool(ignore_bin)
+        self.depth_net = nn.Conv2d(in_channels,
+                                   self._num_logits + out_channels, 1)
+        self._kept: Optional[Tuple[CameraGeometry, tuple, LiftIndex]] = None
+
+    @abstractmethod
+    def make_index(self, geometry: CameraGeometry,
+                   size: Tuple[int, int]) -> LiftIndex:
+        """Which pixel and depth go to which cell.
+
+        Args:
+            geometry (CameraGeometry): The cameras of the batch.
+            size (tuple[int, int]): Height h and width w of the feature maps.
+
+        Returns:
+            LiftIndex: For the pixels of the (B * N, D, h, w) depth maps and
+            the cells of the (B, nz, ny, nx) grid, both in this order.
+        """
+
+    def index(self, geometry: CameraGeometry, size: Tuple[int,
+                                                          int]) -> LiftIndex:
+        """As :meth:`make_index`, or the one that was kept."""
+        if not self.reuse_index:
+            return self.make_index(geometry, size)
+        key = (tuple(size), geometry.cam2img.device)
+        if self._kept is None or self._kept[1] != key or \
+                not geometry.same_as(self._kept[0]):
+            self._kept = (geometry, key, self.make_index(geometry, size))
+        return self._kept[2]
+
+    def forward(self,
+                feat: Tensor,
+                geometry: CameraGeometry,
+                depth: Optional[Tensor] = None) -> Tuple[Tensor, Tensor]:
+        """Lift the features of all cameras into one map.
+
+        Args:
+            feat (Tensor): Feature maps (B * N, C_in, h, w), the cameras of a
+                sample in turn.
+            geometry (CameraGeometry): The B * N cameras.
+            depth (Tensor, optional): Distribution over the bins of each
+                pixel, (B * N, D, h, w), in place of the predicted one, such
+                as :meth:`DepthBins.one_hot` of the true depth. Defaults to
+                None.
+
+        Returns:
+            tuple[Tensor, Tensor]: The map (B, nz * C, ny, nx), in float32 or
+            better, and the depth logits (B * N, D, h, w), with one more
+            class if ``ignore_bin``.
+        """
+        batch, cameras = geometry.cam2img.shape[:2]
+        if feat.size(0) != batch * cameras:
+            raise ConfigError(f'{feat.size(0)} feature maps do not belong to '
+                              f'{batch} samples of {cameras} cameras')
+        logits, context = self.depth_net(feat).split(
+            [self._num_logits, self.out_channels], 1)
+        if depth is None:
+            depth = logits.float() if logits.dtype in (
+                torch.float16, torch.bfloat16) else logits
+            depth = depth.softmax(1)[:, :self.bins.num]
+        index = self.index(geometry, tuple(feat.shape[-2:]))
+        cells = lift_pool(
+            depth.to(torch.promote_types(depth.dtype, context.dtype)), context,
+            index, self.pooling)
+        nz, ny, nx = self.grid.shape
+        bev = cells.view(batch, nz, ny, nx, self.out_channels)
+        return bev.permute(0, 1, 4, 2, 3).flatten(1, 2).contiguous(), logits
+
+
+@MODELS.register_module()
+class LSSViewTransform(ViewTransform):
+    """Lift-splat: each depth of each pixel falls into the cell it lies in.
+
+    Philion, Fidler, ECCV 2020 (arXiv 2008.05711). A cell is the sum, not the
+    mean, of what falls in it; one that nothing falls in is exactly 0.
+
+    Args:
+        *args: As of :class:`ViewTransform`.
+        pixels (str): Which place of the image a feature stands for:
+            ``'linspace'``, spread from the first pixel to the last one as in
+            the released code; or ``'centre'``, the middle of the pixels it
+            covers. Defaults to ``'linspace'``.
+        depths (str): Which depth a bin stands for: ``'edge'``, its near edge
+            as in the released code; or ``'centre'``, its middle. Defaults to
+            ``'edge'``.
+        rounding (str): ``'floor'``, or ``'trunc'`` as in the released code;
+            see :meth:`BEVGrid.index`. Defaults to ``'floor'``.
+        **kwargs: As of :class:`ViewTransform`.
+    """
+
+    def __init__(self,
+                 *args,
+                 pixels: str = 'linspace',
+                 depths: str = 'edge',
+                 rounding: str = 'floor',
+                 **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        for name, value, known in (('pixels', pixels, ('linspace', 'centre')),
+                                   ('depths', depths, ('edge', 'centre')),
+                                   ('rounding', rounding, ('floor', 'trunc'))):
+            if value not in known:
+                raise ConfigError(
+                    f'{name} is {" or ".join(known)}, not {value!r}')
+        self.pixels, self.depths, self.rounding = pixels, depths, rounding
+
+    def frustum(self, image_size: Tuple[int, int], size: Tuple[int,
+                                                               int]) -> Tensor:
+        """What the features and bins of a camera stand for.
+
+        Args:
+            image_size (tuple[int, int]): Height and width of the image.
+            size (tuple[int, int]): Those of the feature map.
+
+        Returns:
+            Tensor: (D, h, w, 3): u', v' in pixels, d in metres; float64.
+        """
+        axes = []
+        for pixels, cells in zip(image_size, size):
+            if self.pixels == 'linspace':
+                axes.append(
+                    torch.linspace(0, pixels - 1, cells, dtype=torch.float64))
+            else:
+                stride = pixels / cells
+                axes.append((torch.arange(cells, dtype=torch.float64) + .5) *
+                            stride - .5)
+        edges = self.bins.edges()
+        depths = edges[:-1] if self.depths == 'edge' else (edges[1:] +
+                                                           edges[:-1]) / 2
+        d, v, u = torch.meshgrid(depths, *axes, indexing='ij')
+        return torch.stack([u, v, d], -1)
+
+    @torch.no_grad()
+    def make_index(self, geometry: CameraGeometry,
+                   size: Tuple[int, int]) -> LiftIndex:
+        """See :meth:`ViewTransform.make_index`."""
+        device = geometry.cam2img.device
+        frustum = self.frustum(geometry.image_size,
+                               size).view(-1, 3).to(device, torch.float32)
+        cell = self.grid.index(geometry.unproject(frustum), self.rounding)
+        batch, cameras, _ = cell.shape
+        cell += torch.arange(
+            batch,
+            device=device).mul(self.grid.num_cells).view(-1, 1, 1).where(
+                cell >= 0, cell.new_zeros(()))
+        cell = cell.flatten()
+        kept = (cell >= 0).nonzero()[:, 0]
+        height, width = size
+        per_bin = height * width
+        # A depth map is (M, D, h, w) and the table of pixels (M, h, w).
+        camera = kept // (self.bins.num * per_bin)
+        return LiftIndex(cell[kept], camera * per_bin + kept % per_bin, kept,
+                         batch * self.grid.num_cells,
+                         batch * cameras * per_bin)
+
+
+@MODELS.register_module()
+class SamplingViewTransform(ViewTransform):
+    """Backward lift: each cell reads the frustum where its middle is seen.
+
+    Of CaDDN (Reading et al., CVPR 2021, arXiv 2103.01100) and MonoTAKD: the
+    middle of a voxel is projected; the product of depth and context is
+    interpolated there, over columns, rows and bins; outside of the image or
+    of the bins it is 0. Several cameras add up. The interpolation is that of
+    ``grid_sample(align_corners=False)`` at ``2 u / (W - 1) - 1``, ``2 v / (H
+    - 1) - 1`` and ``2 b / (D - 1) - 1``, as in the released code.
+
+    Args:
+        *args: As of :class:`ViewTransform`.
+        **kwargs: As of :class:`ViewTransform`.
+    """
+
+    def __init__(self, *args, **kwargs) -> None:
+        super().__init__(*args, **kwargs)
+        if self.bins.num < 2:
+            raise ConfigError('the backward lift needs two depth bins at '
+                              'least, to interpolate between them')
+
+    @torch.no_grad()
+    def make_index(self, geometry: CameraGeometry,
+                   size: Tuple[int, int]) -> LiftIndex:
+        """See :meth:`ViewTransform.make_index`."""
+        device = geometry.cam2img.device
+        batch, cameras = geometry.cam2img.shape[:2]
+        points = self.grid.centres(device).view(-1, 3)
+        u, v, d = geometry.project(points).unbind(-1)
+        d = d - geometry.cam2img[:, :, 2, 3, None].to(d)
+        num = self.bins.num
+        bounds = torch.tensor([size[1], size[0], num], device=device)
+        last = torch.tensor(
+            [geometry.image_size[1] - 1, geometry.image_size[0] - 1, num - 1],
+            device=device)
+        # Columns, rows and bins, each counted from the middle of the first.
+        place = torch.stack([u, v, self.bins.position(d)], -1)
+        place = place / last * bounds - .5
+        seen = (d > 0) & (place > -1).all(-1) & (place < bounds).all(-1)
+        sample, camera, cell = seen.nonzero().unbind(-1)
+        place = place[seen][:, None]
+        corner = torch.cartesian_prod(*[torch.arange(2, device=device)] * 3)
+        corner = place.floor().long() + corner
+        weight = (1 - (place - corner).abs()).prod(-1)
+        used = ((corner >= 0) & (corner < bounds)).all(-1) & (weight > 0)
+        entry = used.nonzero()[:, 0]
+        column, row, bin_ = corner[used].unbind(-1)
+        image = (sample * cameras + camera)[entry]
+        height, width = size
+        return LiftIndex(
+            (sample * self.grid.num_cells + cell)[entry],
+            (image * height + row) * width + column,
+            ((image * num + bin_) * height + row) * width + column,
+            batch * self.grid.num_cells, batch * cameras * height * width,
+            weight[used])

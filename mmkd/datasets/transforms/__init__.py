@@ -1,0 +1,1 @@
+"""Steps of a data pipeline that the libraries do not have."""
