@@ -70,9 +70,10 @@ TRANSFORMS = LazyRegistry(
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
     locations=['mmkd.datasets'],
-    lazy=dict.fromkeys(  # mmdet3d
-        ('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages', 'PackBEVInputs'),
-        'mmkd.datasets.transforms.multi_view'))
+    lazy={  # mmdet3d
+        **dict.fromkeys(('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages', 'PackBEVInputs'), 'mmkd.datasets.transforms.multi_view'),
+        **dict.fromkeys(('CompleteDataBaseSampler', 'LoadCompleteObjects', 'PackCompleteInputs', 'SplitCompletePoints'), 'mmkd.datasets.transforms.complete_objects')
+    })
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

@@ -25,8 +25,6 @@ from mmkd.registry import TRANSFORMS
 
 #: Whose a point is.
 BOTH, STUDENT, TEACHER = 0, 1, 2
-#: As the published tool puts frames together; see :class:`PlaceOptions`.
-PUBLISHED = dict(mode='replace', keep_margin=None, min_visible_points=0)
 
 
 @lru_cache(maxsize=8)
@@ -158,7 +156,7 @@ class LoadCompleteObjects(BaseTransform):
             raise ConfigError("preset is None or 'published', not "
                               f'{preset!r}')
         if preset:
-            mode, keep_margin, min_visible_points = PUBLISHED.values()
+            mode, keep_margin, min_visible_points = 'replace', None, 0
         for name, value, known in (('mode', mode, ('add', 'replace')),
                                    ('size_mode', size_mode, ('centre',
                                                              'scale'))):

@@ -1,0 +1,1 @@
+"""Object-complete frames: each object as all frames of its scene see it."""

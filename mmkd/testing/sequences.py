@@ -1,0 +1,172 @@
+"""Small LiDAR sequences with tracks, made up in a moment."""
+import os
+import os.path as osp
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+import numpy as np
+
+from mmkd.datasets.object_complete.boxes import box_of_pose, transform
+
+#: Class, length, width and height in metres.
+OBJECTS = (('car', (4.4, 1.8, 1.5)), ('truck', (7., 2.5, 3.)), ('pedestrian',
+                                                                (.7, .7, 1.7)))
+#: Columns of the points: x, y, z, intensity, and a fifth as in nuScenes.
+COLUMNS = 5
+
+
+class Sequence(NamedTuple):
+    """Frames of a scene.
+
+    Attributes:
+        infos (list[dict]): Frames of an index file of mmdet3d, with what
+            :func:`~mmkd.datasets.object_complete.infos.add_identities` adds.
+        clouds (list[np.ndarray]): (N, 5), float32, points of each.
+        sources (list[np.ndarray]): (N, ), object of each point by number, -1
+            for the background.
+        surfaces (list[np.ndarray]): (S, 3), of each object, in its frame.
+    """
+    infos: List[dict]
+    clouds: List[np.ndarray]
+    sources: List[np.ndarray]
+    surfaces: List[np.ndarray]
+
+
+def _pose(x: float, y: float, z: float, yaw: float) -> np.ndarray:
+    cos, sin = np.cos(yaw), np.sin(yaw)
+    pose = np.eye(4)
+    pose[:2, :2] = [[cos, -sin], [sin, cos]]
+    pose[:3, 3] = x, y, z
+    return pose
+
+
+def _surface(rng: np.random.Generator, size: np.ndarray,
+             count: int) -> Tuple[np.ndarray, np.ndarray]:
+    """Points on the sides and the top of a box, and their normals."""
+    sides = np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0], [0, 0, 1]])
+    normals = sides[rng.integers(len(sides), size=count)]
+    points = rng.uniform(-.499, .499, (count, 3))
+    points = np.where(normals != 0, .499 * normals, points)
+    return points * size, normals.astype(float)
+
+
+def make_sequence(scene: str = 'scene',
+                  frames: int = 6,
+                  objects: int = 6,
+                  background: int = 1500,
+                  density: float = 1.,
+                  moving: bool = True,
+                  offset: float = 0.,
+                  seed: int = 0) -> Sequence:
+    """Make a scene: a sensor that drives past boxes that drive and turn.
+
+    A point of a surface is seen if its face looks at the sensor, the more
+    seldom the further away.
+
+    Args:
+        scene (str): Its name. Defaults to ``'scene'``.
+        frames (int): At 2 Hz. Defaults to 6.
+        objects (int): Boxes. Defaults to 6.
+        background (int): Points on the ground. Defaults to 1500.
+        density (float): Of the points on objects. Defaults to 1.
+        moving (bool): Whether the objects move. Defaults to True.
+        offset (float): Place of the scene in the world, metres from its
+            origin along both axes. Defaults to 0.
+        seed (int): Of everything. Defaults to 0.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = [i % len(OBJECTS) for i in range(objects)]
+    sizes = [np.array(OBJECTS[kind][1]) for kind in kinds]
+    speed = rng.uniform(0, 3, objects) * moving
+    turn = rng.uniform(-.3, .3, objects) * moving
+    columns = max(int(np.ceil(objects**.5)), 1)
+    start = np.array([(9. * (i % columns) - 8, 9. * (i // columns) - 9,
+                       rng.uniform(-np.pi, np.pi)) for i in range(objects)])
+    surfaces = [_surface(rng, size, int(600 * density)) for size in sizes]
+    found = Sequence([], [], [], [x[0] for x in surfaces])
+    for number in range(frames):
+        time = number / 2
+        to_world = _pose(offset + number, offset, 1.8, .05 * number)
+        from_world = np.linalg.inv(to_world)
+        ground = np.column_stack([
+            rng.uniform(-20, 20, (background, 2)),
+            np.full(background, -1.8 - .01)
+        ])
+        clouds, sources = [ground], [np.full(background, -1)]
+        instances = []
+        for i, (kind, size) in enumerate(zip(kinds, sizes)):
+            yaw = start[i, 2] + turn[i] * time
+            place = offset + start[i, :2] + speed[i] * time * np.array(
+                [np.cos(start[i, 2]), np.sin(start[i, 2])])
+            pose = from_world @ _pose(*place, size[2] / 2, yaw)
+            points, normals = surfaces[i]
+            placed = transform(points, pose)
+            facing = (placed * (normals @ pose[:3, :3].T)).sum(1) < 0
+            distance = np.linalg.norm(pose[:3, 3])
+            seen = facing & (
+                rng.random(len(points)) < min(1, 80 / distance**2))
+            clouds.append(placed[seen])
+            sources.append(np.full(seen.sum(), i))
+            heading = np.arctan2(pose[1, 0], pose[0, 0])
+            velocity = pose[:2, 0] * speed[i]
+            instances.append(
+                dict(
+                    bbox_label=kind,
+                    bbox_label_3d=kind,
+                    bbox_3d=[*pose[:3, 3].tolist(), *size,
+                             float(heading)],
+                    bbox_3d_isvalid=bool(seen.any()),
+                    num_lidar_pts=int(seen.sum()),
+                    num_radar_pts=0,
+                    velocity=velocity.tolist(),
+                    instance_id=f'object{i:03d}',
+                    box_lidar=box_of_pose(pose, size).tolist()))
+        points = np.concatenate(clouds)
+        cloud = np.zeros((len(points), COLUMNS), np.float32)
+        cloud[:, :3] = points
+        cloud[:, 3] = rng.integers(0, 255, len(points))
+        found.clouds.append(cloud)
+        found.sources.append(np.concatenate(sources))
+        found.infos.append(
+            dict(
+                sample_idx=number,
+                token=f'{scene}_{number:03d}',
+                scene_token=scene,
+                timestamp=time,
+                lidar2global=to_world.tolist(),
+                ego2global=to_world.tolist(),
+                lidar_points=dict(
+                    num_pts_feats=COLUMNS,
+                    lidar2ego=np.eye(4).tolist(),
+                    lidar_path=f'{scene}_{number:03d}.bin'),
+                lidar_sweeps=[],
+                images={},
+                instances=instances))
+    return found
+
+
+def write_sequences(root: str, sequences: Dict[str,
+                                               Sequence]) -> Dict[str, Any]:
+    """Write the points of scenes.
+
+    Args:
+        root (str): Folder of the data; points go into ``points``.
+        sequences (dict[str, Sequence]): Scenes by name.
+
+    Returns:
+        dict: An index file as ``NuScenesDataset`` reads it.
+    """
+    os.makedirs(osp.join(root, 'points'), exist_ok=True)
+    frames = []
+    for sequence in sequences.values():
+        for info, cloud in zip(sequence.infos, sequence.clouds):
+            cloud.tofile(
+                osp.join(root, 'points', info['lidar_points']['lidar_path']))
+            frames.append(dict(info, sample_idx=len(frames)))
+    categories = {name: i for i, (name, _) in enumerate(OBJECTS)}
+    return dict(
+        metainfo=dict(
+            categories=categories,
+            dataset='nuscenes',
+            version='v1.0-mini',
+            info_version='1.1'),
+        data_list=frames)

@@ -1,0 +1,154 @@
+#!/usr/bin/env python
+"""Make object-complete frames: each object as its whole scene sees it.
+
+    tools/complete_objects.py nuscenes --data-root data/nuscenes \\
+        --infos nuscenes_infos_train.pkl nuscenes_infos_val.pkl --workers 8
+    tools/complete_objects.py kitti --data-root data/scenes/small/kitti \\
+        --infos kitti_infos_train.pkl
+
+Writes, below the folder of the data, complete_objects/TAG/scenes/*.npz (the
+points of each object in its own frame, with the view that each is of) and,
+beside each index file, one of the same name with _TAG in it, which says where
+each object lies. Frames are put together while training, by the transform
+LoadCompleteObjects. What was interrupted goes on; scenes that failed are
+named, and the exit code is 1 then.
+"""
+import argparse
+import os.path as osp
+import pickle
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument(
+        'layout',
+        choices=['nuscenes', 'kitti', 'waymo', 'infos'],
+        help='where tracks are: in the tables of nuScenes, in\n'
+        'sequences/*.json of KITTI, in infos of Waymo with track ids, or in\n'
+        'infos that tools/pseudo_label.py made')
+    parser.add_argument('--data-root', required=True)
+    parser.add_argument(
+        '--infos',
+        nargs='+',
+        required=True,
+        help="mmdet3d's index files, in that folder")
+    parser.add_argument('--points', help='folder of the points in it')
+    parser.add_argument(
+        '--tables', help='folder of the tables of nuScenes, if another')
+    parser.add_argument(
+        '--tag', default='complete', help='name of what is made')
+    parser.add_argument(
+        '--preset',
+        choices=['published'],
+        help='as the published tool: nothing thinned, capped or left out')
+    parser.add_argument(
+        '--strategy',
+        choices=['concat', 'icp'],
+        help='icp registers views, for predicted boxes')
+    numbers = (('extract-margin', float,
+                'enlargement of boxes on each side, metres'),
+               ('voxel', float,
+                'keep a point in each cube of this edge, metres'),
+               ('max-points', int, 'most points of an object; 0 is no limit'),
+               ('min-points', int, 'fewest points of an object'),
+               ('min-views', int, 'fewest frames that see an object'),
+               ('frame-step', int, 'every how many frames give views'),
+               ('seed', int, 'of the choice where there are too many points'))
+    for name, kind, text in numbers:
+        parser.add_argument(f'--{name}', type=kind, help=text)
+    parser.add_argument(
+        '--classes',
+        nargs='+',
+        help='to complete; default: '
+        'those that are detected')
+    parser.add_argument(
+        '--every-class',
+        action='store_true',
+        default=None,
+        help='complete objects of classes that are not detected too')
+    parser.add_argument('--workers', type=int, default=2)
+    parser.add_argument(
+        '--overwrite', action='store_true', help='make everything anew')
+    parser.add_argument(
+        '--database',
+        help="mmdet3d's *_dbinfos_train.pkl: make one that knows the "
+        'complete\nobjects, for CompleteDataBaseSampler')
+    parser.add_argument(
+        '--label-hidden',
+        action='store_true',
+        help='count completed points as seen, for a teacher in whose frames\n'
+        'hidden objects are filled in (min_visible_points=0)')
+    parser.add_argument(
+        '--pictures',
+        type=int,
+        default=0,
+        metavar='N',
+        help='draw N frames, complete beside ordinary, and their objects')
+    return parser.parse_args(argv)
+
+
+def main(argv=None) -> int:
+    """Complete the scenes of some index files."""
+    args = parse_args(argv)
+    from mmkd.datasets.object_complete import build, infos
+    from mmkd.datasets.object_complete.completion import (PUBLISHED,
+                                                          CompletionOptions)
+    given = {
+        name: getattr(args, name)
+        for name in CompletionOptions.__dataclass_fields__
+        if getattr(args, name, None) is not None
+    }
+    if 'classes' in given:
+        given['classes'] = tuple(given['classes'])
+    options = CompletionOptions(**{
+        **(PUBLISHED if args.preset else {}),
+        **given
+    })
+    folder = args.points or infos.POINTS_FOLDER[args.layout]
+    failed = False
+    for name in args.infos:
+        began = time.time()
+        content = infos.load_infos(osp.join(args.data_root, name))
+        infos.add_identities(content, args.layout, args.data_root, args.tables,
+                             folder.split('/')[0])
+        content, report = build.complete(content, args.data_root, folder,
+                                         args.tag, options, args.workers,
+                                         args.overwrite)
+        if args.label_hidden:
+            content = build.label_hidden(content)
+        stem, ending = osp.splitext(name)
+        path = osp.join(args.data_root, f'{stem}_{args.tag}{ending}')
+        infos.save_infos(content, path)
+        print(f'{path}: {report} ({time.time() - began:.0f} s)')
+        failed |= bool(report.failed)
+        if args.pictures:
+            from mmkd.visualization.complete_objects import draw_frames
+            print('\n'.join(
+                draw_frames(
+                    content, osp.join(args.data_root, folder),
+                    osp.join(
+                        build.store_folder(args.data_root, args.tag),
+                        'pictures'), args.pictures)))
+        if args.database and name == args.infos[0]:
+            path = osp.join(args.data_root, args.database)
+            with open(path, 'rb') as file:
+                database = pickle.load(file)
+            stem, ending = osp.splitext(path)
+            infos.save_infos(
+                build.add_to_database(database, content, args.data_root,
+                                      folder), f'{stem}_{args.tag}{ending}')
+            print(f'{stem}_{args.tag}{ending}')
+    return int(failed)
+
+
+if __name__ == '__main__':
+    # Not above: the processes that are started read this file as well.
+    from mmkd import cli
+    cli.run(main)
