@@ -1,6 +1,10 @@
-"""Small modules that match channels and sizes."""
+"""Small modules between student and teacher."""
 from mmkd.connectors.connector import (ConvConnector, build_connector,
                                        match_size)
+from mmkd.connectors.edge_conv import EdgeConv
 from mmkd.connectors.generation import GenerationBlock
 
-__all__ = ['ConvConnector', 'GenerationBlock', 'build_connector', 'match_size']
+__all__ = [
+    'ConvConnector', 'EdgeConv', 'GenerationBlock', 'build_connector',
+    'match_size'
+]

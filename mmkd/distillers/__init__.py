@@ -1,11 +1,12 @@
 """Distillation methods; adding one touches this list only."""
 from mmkd.distillers.base import Distiller, Instances, StepBatch
 from mmkd.distillers.detection import FGD
+from mmkd.distillers.detection3d import PointDistiller
 from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
 from mmkd.distillers.segmentation import BPKD, TransKD
 
 __all__ = [
     'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Instances', 'LogitsKD', 'MGD',
-    'Progress', 'StepBatch', 'TransKD', 'WeightSchedule'
+    'PointDistiller', 'Progress', 'StepBatch', 'TransKD', 'WeightSchedule'
 ]

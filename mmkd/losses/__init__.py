@@ -13,14 +13,18 @@ from mmkd.losses.hierarchical_context import (embedding_loss,
                                               hierarchical_context_loss)
 from mmkd.losses.kd import kl_divergence
 from mmkd.losses.masked_generation import random_cells
+from mmkd.losses.point_graphs import (centre_weights, choose_centres,
+                                      match_voxels, nearest_nodes,
+                                      points_per_voxel)
 from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
 
 __all__ = [
     'attention_loss', 'attention_maps', 'body_loss', 'box_masks',
-    'channel_mask_loss', 'channel_masks', 'channel_wise_divergence',
-    'cross_attention', 'edge_loss', 'edge_masks', 'embedding_loss',
-    'focal_distances', 'full_precision', 'hierarchical_context_loss',
-    'kl_divergence', 'labelled_cells', 'mask_diversity', 'mask_statistics',
-    'random_cells', 'spatial_log_softmax', 'spatial_mask_loss',
-    'spatial_masks', 'squared_distance', 'zero_like_graph'
+    'centre_weights', 'channel_mask_loss', 'channel_masks',
+    'channel_wise_divergence', 'choose_centres', 'cross_attention',
+    'edge_loss', 'edge_masks', 'embedding_loss', 'focal_distances',
+    'full_precision', 'hierarchical_context_loss', 'kl_divergence',
+    'labelled_cells', 'mask_diversity', 'mask_statistics', 'match_voxels',
+    'nearest_nodes', 'points_per_voxel', 'random_cells', 'spatial_log_softmax',
+    'spatial_mask_loss', 'spatial_masks', 'squared_distance', 'zero_like_graph'
 ]

@@ -47,7 +47,7 @@ def test_weights_and_classes(tmp_path):
     (dict(), ConfigError, "'t' has no weights; give"),
     (dict(ckpt='official'), ConfigError, "needs a config of a library"),
     (dict(ckpt='random', precision='int8'), ConfigError, 'fp32, fp16, bf16'),
-    (dict(ckpt='random', mode='predict'), ConfigError, "'tensor' or 'loss'"),
+    (dict(ckpt='random', mode='train'), ConfigError, "'predict' or 'loss'"),
     (dict(ckpt='/nowhere/t.pth'), CheckpointError,
      'no checkpoint /nowhere/t.pth'),
 ])
