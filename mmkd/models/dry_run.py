@@ -30,14 +30,14 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
     """A batch of one made-up image or scan, as a preprocessor would give it.
 
     Args:
-        network (nn.Module): A model of mmseg or mmdet, or a LiDAR detector
-            of mmdet3d; one of no such library gets an image without ground
-            truth.
+        network (nn.Module): A model of mmseg or mmdet, a LiDAR detector of
+            mmdet3d, or a ``BEVDetector``; one of no such library gets an
+            image without ground truth.
         size (tuple[int, int]): Height and width in pixels of the image.
 
     Returns:
         dict: ``inputs`` of shape (1, C, H, W), or a dict with points and
-        voxels, and ``data_samples`` with ground truth.
+        voxels or images, and ``data_samples`` with ground truth.
 
     Raises:
         ConfigError: If the network takes data that cannot be made up.
@@ -45,7 +45,7 @@ def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
     height, width = size
     library = library_of(network)
     if library == 'mmdet3d':
-        return example_batch_3d(network)
+        return example_batch_3d(network, size)
     channels = _image_channels(network)
     meta = dict(
         img_shape=size,
@@ -158,8 +158,7 @@ def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
     """The input of a dry run in words, and how to change it."""
     if isinstance(batch['inputs'], dict):
         return 'this input', '`dry_run_batch` sets another one'
-    return (f'a {size[0]}x{size[1]} image',
-            '`dry_run_size` sets another size')
+    return (f'a {size[0]}x{size[1]} image', '`dry_run_size` sets another size')
 
 
 class DryRun:

@@ -49,7 +49,7 @@ def entry_of(path, root):
         from entry import Entry
     finally:
         sys.path.pop(0)
-    families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint')
+    families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
     return Entry(f'{name}_scenes', root)
 

@@ -33,7 +33,7 @@ model = dict(
         ],
         common_heads=dict(
             reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
-        share_conv_channel=32,
+        share_conv_channel=16,
         norm_cfg=norm_cfg,
         bbox_coder=dict(
             type='CenterPointBBoxCoder',
@@ -45,7 +45,7 @@ model = dict(
             voxel_size=pillar_size[:2],
             code_size=9),
         separate_head=dict(
-            type='SeparateHead', head_conv=16, init_bias=-2.19,
+            type='SeparateHead', head_conv=8, init_bias=-2.19,
             final_kernel=3),
         loss_cls=dict(type='mmdet.GaussianFocalLoss', reduction='mean'),
         loss_bbox=dict(

@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from mmkd.errors import ConfigError
+from mmkd.models.dry_run import dry_run
 from mmkd.models.network import build_network
+from mmkd.taps import Tap
 from mmkd.testing import bev_batch, bev_detector
 
 SENSORS = {
@@ -155,3 +157,20 @@ def test_batch_without_a_sensor():
         network(**prepared(network, cameras=0), mode='loss')
     with pytest.raises(ConfigError, match='no voxels'):
         network(**prepared(network, points=()), mode='loss')
+
+
+@pytest.mark.parametrize('sensors', SENSORS)
+def test_dry_run(sensors):
+    network = build(sensors)
+    taps = [
+        Tap.parse(tap) for tap in ('bev_backbone@input', 'bev_neck',
+                                   'bbox_head.task_heads.1.heatmap')
+    ]
+    for modes, training in ((('loss', ), True), (('tensor', ), False)):
+        found = dry_run(network, taps, 'x', modes, (32, 64), training=training)
+        shapes = [[spec.shape for spec in found.specs[tap]] for tap in taps]
+        assert shapes == [[(1, 8, 24, 32)], [(1, 16, 24, 32)],
+                          [(1, 2, 24, 32)]]
+        assert not found.writes_input
+        # CenterHead's loss puts the sigmoid where the logits were.
+        assert found.overwritten == ([taps[2]] if training else [])
