@@ -3,7 +3,8 @@ import sys
 
 from mmkd import cli
 
-TOOLS = ('train', 'test', 'export_student', 'list_taps', 'distill')
+TOOLS = ('train', 'test', 'export_student', 'list_taps', 'distill',
+         'browse_distillation')
 
 if __name__ == '__main__':
     if len(sys.argv) < 2 or sys.argv[1] not in TOOLS:

@@ -1,12 +1,14 @@
 """What the tools do, for use from python as well."""
+import logging
 import os
 import os.path as osp
 import re
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.dist import init_dist
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
@@ -315,13 +317,116 @@ def list_taps(cfg: ConfigLike,
         student = name == 'student'
         tried = ('loss', 'tensor') if student else (frozen_mode(
             network, modes[name]), )
-        listed[name] = [
-            [path, kind, str(calls), what,
-             places.get(path, '')] for path, kind, calls, what in trace(
-                 network, name, size, tried, student)
-            if depth is None or path.count('.') < depth
-        ]
+        listed[name] = [[path, kind,
+                         str(calls), what,
+                         places.get(path, '')]
+                        for path, kind, calls, what in trace(
+                            network, name, size, tried, student)
+                        if depth is None or path.count('.') < depth]
     return listed
+
+
+def browse_distillation(cfg: Config,
+                        checkpoints: Sequence[str] = (),
+                        images: Union[int, Sequence[Union[int, str]]] = 2,
+                        split: str = 'val',
+                        out_dir: str = 'work_dirs/browse_distillation',
+                        predictions: bool = True,
+                        score_thr: float = 0.3) -> List[str]:
+    """Draw what the distillers of a config look at, without training.
+
+    Args:
+        cfg (Config): A distillation config.
+        checkpoints (Sequence[str]): Checkpoints of its run, which hold the
+            student and the distillers' modules; several make a strip over
+            the training. Without one, the networks are as at its start.
+            Defaults to ().
+        images (int | Sequence[int | str]): As in
+            :class:`mmkd.visualization.Observer`. Defaults to 2.
+        split (str): ``'train'``, ``'val'`` or ``'test'``: the data loader
+            whose data set has the images. Defaults to ``'val'``.
+        out_dir (str): Folder for the pictures. Defaults to
+            ``'work_dirs/browse_distillation'``.
+        predictions (bool): Whether to show predictions too. Defaults to
+            True.
+        score_thr (float): Lowest score of a predicted box. Defaults to 0.3.
+
+    Returns:
+        list[str]: The pictures.
+
+    Raises:
+        ConfigError: If the config distils nothing, or lacks the data.
+        CheckpointError: If a checkpoint cannot be read or does not fit.
+    """
+    from mmengine.device import get_device
+    from mmengine.registry import DATASETS
+    from mmengine.runner import set_random_seed
+
+    from mmkd.registry import MODELS
+    from mmkd.utils.rng import preserve_rng
+    from mmkd.visualization import Gallery, Observer
+    if not is_distillation(cfg):
+        raise ConfigError(f'{cfg.filename or "the config"} distils nothing: '
+                          'its model is no DistillationModel')
+    loader = cfg.get(f'{split}_dataloader')
+    if not loader:
+        raise ConfigError(f'the config has no `{split}_dataloader`')
+    seed = (cfg.get('randomness') or {}).get('seed') or 0
+    with preserve_rng(), DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope')):
+        # As a run that starts from this config.
+        set_random_seed(seed)
+        observer = Observer(
+            DATASETS.build(loader['dataset']), images, predictions, score_thr)
+        model = dict(cfg.model)
+        if cfg.get('data_preprocessor'):
+            model.setdefault('data_preprocessor', cfg.data_preprocessor)
+        model = MODELS.build(model)
+        if not checkpoints:
+            _initialise(model)
+        model.to(get_device())
+        gallery, paths = Gallery(out_dir), {}
+        for order, file in enumerate(checkpoints or [None]):
+            step = 0 if file is None else _load_all(model, file, order)
+            for observation in observer.look(model):
+                for path, _ in gallery.add(step, observation).values():
+                    paths[path] = None
+    return list(paths)
+
+
+def _initialise(model: torch.nn.Module) -> None:
+    """Initialise the weights, without a line of log for each of them."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    model.init_weights()
+    logger.setLevel(level)
+
+
+def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
+    """Load student and distillers; returns the iteration of the file."""
+    from mmkd.models.distillation_model import DISTILL_KEY
+    from mmkd.utils.checkpoint import Checkpoint, load_weights, read_file
+    content = read_file(path)
+    if not isinstance(content, dict) or not isinstance(
+            content.get('state_dict', content), dict):
+        raise CheckpointError(f'{path} holds no weights (no `state_dict`)')
+    state_dict = content.get('state_dict', content)
+    load_weights(model.student, Checkpoint(state_dict, path=path),
+                 'the student')
+    own = {
+        key[len(DISTILL_KEY):]: value
+        for key, value in state_dict.items() if key.startswith(DISTILL_KEY)
+    }
+    if own:
+        load_weights(model.distillers, Checkpoint(own, path=path),
+                     'the distillers')
+    elif model.distillers.state_dict():
+        print_log(
+            f'{path} holds the student alone: connectors and other modules '
+            'of the distillers are untrained', 'current', logging.WARNING)
+    step = (content.get('meta') or {}).get('iter')
+    return step if isinstance(step, int) else order
 
 
 def find_method(method: str) -> str:

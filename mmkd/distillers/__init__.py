@@ -5,8 +5,10 @@ from mmkd.distillers.detection3d import PointDistiller
 from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
 from mmkd.distillers.segmentation import BPKD, TransKD
+from mmkd.distillers.visuals import Heatmap, Visual
 
 __all__ = [
-    'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Instances', 'LogitsKD', 'MGD',
-    'PointDistiller', 'Progress', 'StepBatch', 'TransKD', 'WeightSchedule'
+    'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Heatmap', 'Instances',
+    'LogitsKD', 'MGD', 'PointDistiller', 'Progress', 'StepBatch', 'TransKD',
+    'Visual', 'WeightSchedule'
 ]

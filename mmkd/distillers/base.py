@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mmkd.distillers.schedule import (Progress, WeightLike, WeightSchedule,
                                       build_weight)
+from mmkd.distillers.visuals import Visual
 from mmkd.errors import ConfigError
 from mmkd.taps import Tap, TapLike, TapSpec
 
@@ -287,6 +288,27 @@ class Distiller(BaseModule):
             An entry without ``loss`` in its name is a figure for the log,
             which no loss contains.
         """
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str, List[Tensor]],
+                batch: StepBatch) -> List[Visual]:
+        """What the method looks at in a batch, for pictures.
+
+        Called apart from training, on a copy in eval mode and without
+        gradient, by :class:`mmkd.engine.hooks.DistillationVisualizationHook`
+        and ``tools/browse_distillation.py``. By default there is nothing to
+        draw.
+
+        Args:
+            student (dict[str, list[Tensor]]): As in :meth:`losses`.
+            teacher (dict[str, list[Tensor]]): As in :meth:`losses`.
+            batch (StepBatch): Ground truth and progress; no term is active.
+
+        Returns:
+            list[Visual]: In the order in which they are drawn; names differ
+            within a group.
+        """
+        return []
 
     def term_weights(self, progress: Progress) -> Dict[str, float]:
         """Weight of each term at ``progress``; terms with weight 0 left out.

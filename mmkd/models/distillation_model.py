@@ -213,6 +213,8 @@ class DistillationModel(BaseModel):
                                  tuple(size), prepared(teacher.network, data))
             teacher.counts = runs[name].counts
         self._copy_overwritten(runs)
+        # How often each tap of the student fires in one forward.
+        self._counts = run.counts
         self._specs: Dict[Tap, List[TapSpec]] = {}
         for run in runs.values():
             self._specs.update(run.specs)
@@ -354,6 +356,38 @@ class DistillationModel(BaseModel):
         with TapCatcher(self.student, taps, 'the student') as caught:
             losses = self.student(inputs, data_samples, mode='loss')
         return ({f'student.{k}': v for k, v in losses.items()}, caught.take())
+
+    @torch.no_grad()
+    def observe(self, batch: dict) -> Tuple[Dict[str, tuple], StepBatch]:
+        """What the distillers read in a batch, without a loss.
+
+        The networks run as far as their last tap. The student runs in the
+        mode it is in, and may note what it sees (statistics, counters): look
+        at a copy (:func:`mmkd.visualization.frozen_copy`).
+
+        Args:
+            batch (dict): What :meth:`prepare_batch` gives for all teachers.
+
+        Returns:
+            tuple: Student's and teacher's tensors by role, for each
+            distiller by name, and what else it may know of the batch.
+        """
+        inputs, samples = batch['inputs'], batch.get('data_samples')
+        catcher = TapCatcher(self.student, self._student_taps(self.distillers),
+                             'the student', self._counts)
+        with catcher:
+            self.student(inputs, samples, mode='loss')
+        tensors = catcher.take()
+        step = StepBatch(inputs, samples, self.progress)
+        for name, own in batch.get('teacher_batches', {}).items():
+            step.teacher_inputs[name] = own['inputs']
+            tensors.update(self.teachers[name].extract(
+                own['inputs'], own['data_samples'],
+                self._teacher_taps(name, self.distillers)))
+        return ({
+            name: _by_role(distiller, tensors)
+            for name, distiller in self.distillers.items()
+        }, step)
 
     def val_step(self, data: dict) -> list:
         """Predictions of the student alone."""

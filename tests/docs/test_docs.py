@@ -29,7 +29,8 @@ BLOCK = re.compile(
     r'(?:^<!-- (?P<note>[^>]*) -->\n)?'
     r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.M | re.S)
 TOOL = re.compile(r'(?:PYTHONPATH=\. )?python tools/(?P<tool>\w+)\.py (.*)')
-TOOLS = ('distill', 'export_student', 'list_taps', 'test', 'train')
+TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
+         'test', 'train')
 # What the commands of a page leave behind.
 WRITTEN = dict(
     distil_your_own_pair=[
@@ -38,6 +39,12 @@ WRITTEN = dict(
         'work_dirs/mine/export/student.py',
         'work_dirs/mine/safe/student.safetensors',
         'work_dirs/averaged/raw/student.pth',
+        'work_dirs/pictures/pictures/bpkd/'
+        'tinytown_000000_000019_leftImg8bit/iter_000002.png',
+        'work_dirs/drawn/pictures/bpkd/'
+        'tinytown_000000_000019_leftImg8bit/strip.png',
+        'work_dirs/mine/pictures/bpkd/'
+        'tinytown_000001_000019_leftImg8bit/iter_000004.png',
     ],
     add_a_method=['work_dirs/fitnet/export/student.pth'])
 

@@ -9,6 +9,7 @@ from mmkd.distillers.generic.features import (build_connectors, check_features,
                                               match_student, pick_family)
 from mmkd.distillers.generic.logits import check_tau
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
 from mmkd.losses import (attention_loss, attention_maps, box_masks,
                          focal_distances, full_precision, squared_distance)
@@ -163,14 +164,51 @@ class FGD(Distiller):
                 ContextBlock(spec.channels, ratio=1 / 2) for spec in levels_t)
             for _ in range(2))
 
-    def losses(self, student: Dict[str, List[Tensor]],
-               teacher: Dict[str, List[Tensor]],
-               batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute the terms, each the sum over the levels."""
+    def _boxes(self, batch: StepBatch) -> Tuple[list, list]:
+        """Boxes of each image, and the size that its map stands for."""
         boxes = [instances.boxes for instances in batch.instances]
         frames = batch.image_sizes if self.box_scale == 'img' else [
             batch.input_size
         ] * len(boxes)
+        return boxes, frames
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Attention of both sides, weights of the objects' cells, and where
+        the features differ, level by level."""
+        boxes, frames = self._boxes(batch)
+        visuals: List[Visual] = []
+        for i, (connector, feat_s, feat_t) in enumerate(
+                zip(self.connectors, student['features'],
+                    teacher['features'])):
+            feat_s = match_student('FGD', connector(feat_s), feat_t,
+                                   self.resize)
+            level = f'level {i}'
+            for side, feat in (('teacher', feat_t), ('student', feat_s)):
+                visuals.append(
+                    Heatmap(
+                        f'attention of the {side}',
+                        attention_maps(feat, self.tau)[0],
+                        level,
+                        scale=f'attention, {level}',
+                        changes=side == 'student'))
+            objects = box_masks(boxes, frames, feat_t.shape[2:])[0]
+            visuals += [
+                Heatmap('weight of the objects', objects, level, log=True),
+                Heatmap(
+                    'distance of the features',
+                    feature_distance(feat_s, feat_t),
+                    level,
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the terms, each the sum over the levels."""
+        boxes, frames = self._boxes(batch)
         terms: Dict[str, List[Tensor]] = {
             term: []
             for term in self.weights if term in batch.active_terms

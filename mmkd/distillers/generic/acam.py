@@ -12,6 +12,7 @@ from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.features import build_connectors, check_features
 from mmkd.distillers.generic.logits import check_logits
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
 from mmkd.losses import (channel_mask_loss, channel_masks, cross_attention,
                          full_precision, mask_diversity, mask_statistics,
@@ -409,6 +410,30 @@ class ACAM(Distiller):
             for i, (level, feat_s, feat_t) in enumerate(
                 zip(self.levels, student[self.place], teacher[self.place]))
         ]
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Each mask over the cells, and where the maps differ, level by
+        level."""
+        visuals: List[Visual] = []
+        for i, (masks, feat_s, feat_t) in enumerate(
+                zip(
+                    self.masks(student, teacher), student[self.place],
+                    teacher[self.place])):
+            level = f'level {i}'
+            if masks.spatial is not None:
+                visuals += [
+                    Heatmap(f'mask {m}', mask, level, changes=True)
+                    for m, mask in enumerate(masks.spatial.unbind(1))
+                ]
+            visuals.append(
+                Heatmap(
+                    'distance of the maps',
+                    feature_distance(self._align(i, feat_s, feat_t), feat_t),
+                    level,
+                    changes=True))
+        return visuals
 
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],

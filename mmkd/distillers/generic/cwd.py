@@ -1,5 +1,5 @@
 """Channel-wise distillation (CWD)."""
-from typing import Dict, List, Optional, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
@@ -7,8 +7,10 @@ from mmkd.connectors import build_connector, match_size
 from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.logits import check_logits, check_tau
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.losses import channel_wise_divergence, labelled_cells
+from mmkd.losses import (channel_wise_divergence, labelled_cells,
+                         spatial_log_softmax)
 from mmkd.registry import DISTILLERS
 from mmkd.taps import TapSpec
 
@@ -112,11 +114,11 @@ class CWD(Distiller):
             ]
         self.connectors = nn.ModuleList(connectors)
 
-    def losses(self, student: Dict[str, List[Tensor]],
-               teacher: Dict[str, List[Tensor]],
-               batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss``, the sum over the levels."""
-        terms = []
+    def _levels(
+            self, student: Dict[str, List[Tensor]],
+            teacher: Dict[str, List[Tensor]], batch: StepBatch
+    ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
+        """Maps of both sides in one space, and valid cells or None."""
         for connector, feat_s, feat_t in zip(self.connectors,
                                              student[self.place],
                                              teacher[self.place]):
@@ -125,6 +127,46 @@ class CWD(Distiller):
             valid = labelled_cells(
                 batch.gt_sem_seg(), feat_s.shape[2:],
                 self.ignore_index) if self.valid_only else None
-            terms.append(
-                channel_wise_divergence(feat_s, feat_t, self.tau, valid))
-        return dict(loss=sum(terms))
+            yield feat_s, feat_t, valid
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Where the channels of both sides are active, and where that
+        differs. 1 is the share of a cell in a channel that is active
+        everywhere alike; averaged over the channels."""
+        visuals: List[Visual] = []
+        for i, (feat_s, feat_t,
+                valid) in enumerate(self._levels(student, teacher, batch)):
+            size, level = feat_s.shape[2:], f'level {i}'
+            share_t, share_s = (
+                size.numel() *
+                spatial_log_softmax(feat.float(), self.tau, valid).exp()
+                for feat in (feat_t, feat_s))
+
+            def heatmap(name: str, values: Tensor, **kwargs) -> Heatmap:
+                values = values.mean(dim=1).unflatten(1, size)
+                return Heatmap(name, values, level, **kwargs)
+
+            visuals += [
+                heatmap('activity of the teacher', share_t, scale=level),
+                heatmap(
+                    'activity of the student',
+                    share_s,
+                    scale=level,
+                    changes=True),
+                heatmap(
+                    'difference of the activities', (share_t - share_s).abs(),
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the sum over the levels."""
+        return dict(
+            loss=sum(
+                channel_wise_divergence(feat_s, feat_t, self.tau, valid)
+                for feat_s, feat_t, valid in self._levels(
+                    student, teacher, batch)))

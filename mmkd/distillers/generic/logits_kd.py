@@ -1,11 +1,12 @@
 """Pixel-wise distillation of logits."""
-from typing import Dict, List
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from torch import Tensor
 
 from mmkd.connectors import match_size
 from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.logits import check_logits, check_tau
+from mmkd.distillers.visuals import Heatmap, Visual, logits_distance
 from mmkd.losses import kl_divergence, labelled_cells
 from mmkd.registry import DISTILLERS
 from mmkd.taps import TapSpec
@@ -67,15 +68,38 @@ class LogitsKD(Distiller):
         super().setup(student, teacher)
         check_logits('LogitsKD', student['logits'], teacher['logits'])
 
+    def _levels(
+            self, student: Dict[str, List[Tensor]],
+            teacher: Dict[str, List[Tensor]], batch: StepBatch
+    ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
+        """Logits of both sides on one grid, and valid cells or None."""
+        for logits_s, logits_t in zip(student['logits'], teacher['logits']):
+            valid = labelled_cells(
+                batch.gt_sem_seg(), logits_s.shape[2:],
+                self.ignore_index) if self.valid_only else None
+            yield (logits_s, match_size(logits_t, logits_s,
+                                        self.align_corners), valid)
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Where the class scores differ."""
+        return [
+            Heatmap(
+                'divergence over the classes',
+                logits_distance(logits_s, logits_t, self.tau, valid),
+                f'level {i}',
+                changes=True)
+            for i, (logits_s, logits_t,
+                    valid) in enumerate(self._levels(student, teacher, batch))
+        ]
+
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute ``loss``, the sum over the levels."""
-        terms = []
-        for logits_s, logits_t in zip(student['logits'], teacher['logits']):
-            logits_t = match_size(logits_t, logits_s, self.align_corners)
-            valid = labelled_cells(
-                batch.gt_sem_seg(), logits_s.shape[2:],
-                self.ignore_index) if self.valid_only else None
-            terms.append(kl_divergence(logits_s, logits_t, self.tau, valid))
-        return dict(loss=sum(terms))
+        return dict(
+            loss=sum(
+                kl_divergence(logits_s, logits_t, self.tau, valid)
+                for logits_s, logits_t, valid in self._levels(
+                    student, teacher, batch)))

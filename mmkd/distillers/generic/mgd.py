@@ -1,6 +1,6 @@
 """Masked generative distillation (MGD)."""
 import logging
-from typing import Dict, List, Optional, Union
+from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.features import (build_connectors, check_features,
                                               match_student, pick_family)
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
 from mmkd.losses import random_cells, squared_distance
 from mmkd.registry import DISTILLERS
@@ -133,18 +134,48 @@ class MGD(Distiller):
                 '`gen_channels` makes them smaller', 'current',
                 logging.WARNING)
 
-    def losses(self, student: Dict[str, List[Tensor]],
-               teacher: Dict[str, List[Tensor]],
-               batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss``, the sum over the levels."""
-        terms = []
+    def _generate(
+        self, student: Dict[str, List[Tensor]], teacher: Dict[str,
+                                                              List[Tensor]]
+    ) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+        """Kept cells (N, 1, H, W), what is generated of them, and the
+        teacher's map, level by level."""
         for connector, generator, feat_s, feat_t in zip(
                 self.connectors, self.generators, student['features'],
                 teacher['features']):
             feat_s = match_student('MGD', connector(feat_s), feat_t,
                                    self.resize)
-            kept = feat_s * random_cells(feat_s, self.mask_ratio)
-            terms.append(
-                squared_distance(
-                    generator(kept), feat_t.detach(), self.reduction))
-        return dict(loss=sum(terms))
+            cells = random_cells(feat_s, self.mask_ratio)
+            yield cells, generator(feat_s * cells), feat_t.detach()
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """One draw of the kept cells, and how far what is generated of them
+        is from the teacher's map, level by level."""
+        visuals: List[Visual] = []
+        for i, (cells, generated,
+                feat_t) in enumerate(self._generate(student, teacher)):
+            visuals += [
+                Heatmap(
+                    'kept cells (one draw)',
+                    cells[:, 0],
+                    f'level {i}',
+                    limits=(0, 1),
+                    color='cyan'),
+                Heatmap(
+                    'distance of the generated map',
+                    feature_distance(generated, feat_t),
+                    f'level {i}',
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the sum over the levels."""
+        return dict(
+            loss=sum(
+                squared_distance(generated, feat_t, self.reduction)
+                for _, generated, feat_t in self._generate(student, teacher)))

@@ -1,5 +1,5 @@
 """Boundary-privileged knowledge distillation (BPKD)."""
-from typing import Dict, List, Sequence, Union
+from typing import Dict, List, Sequence, Tuple, Union
 
 from torch import Tensor
 
@@ -7,6 +7,7 @@ from mmkd.connectors import match_size
 from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.logits import check_logits, check_tau
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Heatmap, Visual, logits_distance
 from mmkd.errors import ConfigError
 from mmkd.losses import body_loss, edge_loss, edge_masks
 from mmkd.registry import DISTILLERS
@@ -135,16 +136,35 @@ class BPKD(Distiller):
                 f'BPKD: alpha is one number or one for each of the '
                 f'{num_classes} classes, but has {len(self.alpha)}')
 
+    def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
+        """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
+        of logits; see :func:`mmkd.losses.edge_masks`."""
+        return edge_masks(batch.gt_sem_seg(), logits.size(1), logits.shape[2:],
+                          self.edge_width, self.ignore_index,
+                          self.ignore_as_edge, self.valid_threshold)
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Edges of all classes, and where the class scores differ."""
+        logits_s, logits_t = student['logits'][0], teacher['logits'][0]
+        logits_t = match_size(logits_t, logits_s, self.align_corners)
+        masks, valid = self.masks(logits_s, batch)
+        edges = masks.amax(dim=1)
+        distance = logits_distance(logits_s, logits_t, self.tau_edge, valid)
+        return [
+            Heatmap('edge mask', edges, limits=(0, 1), color='magenta'),
+            Heatmap('divergence over the classes', distance, changes=True),
+            Heatmap('divergence under the edge mask', distance * edges)
+        ]
+
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute ``loss_edge`` and ``loss_body``."""
         logits_s, logits_t = student['logits'][0], teacher['logits'][0]
         logits_t = match_size(logits_t, logits_s, self.align_corners)
-        masks, valid = edge_masks(batch.gt_sem_seg(), logits_s.size(1),
-                                  logits_s.shape[2:], self.edge_width,
-                                  self.ignore_index, self.ignore_as_edge,
-                                  self.valid_threshold)
+        masks, valid = self.masks(logits_s, batch)
         terms = {}
         if 'loss_edge' in batch.active_terms:
             terms['loss_edge'] = edge_loss(logits_s, logits_t, masks, valid,

@@ -9,6 +9,7 @@ from mmkd.connectors import match_size
 from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.logits import check_logits, check_tau
 from mmkd.distillers.schedule import WeightLike, build_weight
+from mmkd.distillers.visuals import Visual, distances
 from mmkd.errors import ConfigError
 from mmkd.losses import (channel_wise_divergence, embedding_loss,
                          hierarchical_context_loss, kl_divergence,
@@ -636,6 +637,35 @@ class TransKD(Distiller):
                 tokens = self.assistants[i](tokens, student['patches'][i])
             aligned.append(tokens)
         return aligned
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Where the maps and where the embeddings differ, stage by stage."""
+
+        def as_maps(side: Dict[str, List[Tensor]],
+                    embeddings: List[Tensor]) -> List[Tensor]:
+            maps = []
+            for tokens, own, stage in zip(embeddings, side['embeddings'],
+                                          side['stages']):
+                tokens, _ = _as_tokens(tokens, stage)
+                size = _as_tokens(own, stage)[1]
+                maps.append(tokens.transpose(1, 2).unflatten(2, tuple(size)))
+            return maps
+
+        features = distances(
+            self.fusion(student['stages']),
+            teacher['stages'],
+            'distance of the maps',
+            role='stage')
+        embeddings = distances(
+            as_maps(student, self.align(student)),
+            as_maps(teacher, teacher['embeddings']),
+            'distance of the embeddings',
+            role='stage')
+        return [
+            visual for stage in zip(features, embeddings) for visual in stage
+        ]
 
     def _embedding_loss(self, student: Dict[str, List[Tensor]],
                         teacher: Dict[str, List[Tensor]]) -> Tensor:

@@ -2,5 +2,9 @@
 from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.engine.hooks.student_ema_hook import StudentEMAHook
+from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
 
-__all__ = ['InheritTeacherHook', 'SelfCheckHook', 'StudentEMAHook']
+__all__ = [
+    'DistillationVisualizationHook', 'InheritTeacherHook', 'SelfCheckHook',
+    'StudentEMAHook'
+]

@@ -2,7 +2,7 @@
 import copy
 import logging
 import math
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -15,6 +15,7 @@ from mmkd.distillers.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.models.distillation_model import DistillationModel, _by_role
 from mmkd.registry import HOOKS
+from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
 
@@ -103,7 +104,7 @@ class SelfCheckHook(Hook):
     def _batches(self, runner) -> List[dict]:
         """A few training batches, without touching the loader's order."""
         loader = runner.train_dataloader
-        dataset, size = _own_pipeline(loader.dataset), loader.batch_size or 1
+        dataset, size = own_pipeline(loader.dataset), loader.batch_size or 1
         count = min(self.num_batches * size, len(dataset))
         indices = [i * len(dataset) // count for i in range(count)]
         return [
@@ -226,18 +227,6 @@ class SelfCheckHook(Hook):
                         gradient=norm /
                         task_norm if norm is not None and task_norm else None))
         return found
-
-
-def _own_pipeline(dataset: Any) -> Any:
-    """The same data behind transforms of its own, which may keep caches."""
-    dataset = copy.copy(dataset)
-    if hasattr(dataset, 'pipeline'):
-        dataset.pipeline = copy.deepcopy(dataset.pipeline)
-    if hasattr(dataset, 'datasets'):
-        dataset.datasets = [_own_pipeline(part) for part in dataset.datasets]
-    elif hasattr(dataset, 'dataset'):
-        dataset.dataset = _own_pipeline(dataset.dataset)
-    return dataset
 
 
 def _total(losses: dict) -> Tensor:

@@ -6,9 +6,9 @@ from mmengine.config import Config
 
 from mmkd import apis
 from mmkd.engine.hooks import SelfCheckHook
-from mmkd.engine.hooks.self_check_hook import _own_pipeline
 from mmkd.errors import ConfigError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
+from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 
 STAGES = dict(
@@ -207,7 +207,7 @@ def test_own_pipeline():
 
     inner = Data(pipeline=[[]], images=[1])
     for wrapped in (Data(dataset=inner), Data(datasets=[inner])):
-        copied = _own_pipeline(wrapped)
+        copied = own_pipeline(wrapped)
         part = copied.datasets[0] if hasattr(copied,
                                              'datasets') else copied.dataset
         part.pipeline[0].append(1)

@@ -1,0 +1,351 @@
+"""Looking at images as distillers do, and keeping the pictures of it."""
+import copy
+import logging
+import os
+import os.path as osp
+import random
+import re
+from typing import (Any, Dict, Iterator, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
+
+import numpy as np
+import torch
+from mmcv.cnn.bricks import DropPath
+from mmengine.dataset import Compose, pseudo_collate
+from mmengine.logging import print_log
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from mmkd.distillers.visuals import Visual
+from mmkd.errors import ConfigError
+from mmkd.models.distillation_model import DistillationModel
+from mmkd.models.dry_run import library_of
+from mmkd.utils.data import own_pipeline
+from mmkd.utils.naming import did_you_mean
+from mmkd.utils.rng import preserve_rng
+from mmkd.visualization.distillation import (Boxes, History, Scene, Sheet,
+                                             draw_history, draw_visuals)
+
+#: How many images, evenly over the data; or which: numbers and paths.
+Images = Union[int, Sequence[Union[int, str]]]
+#: Layers that draw random numbers, or learn from the batch, in training.
+_RANDOM = (_BatchNorm, _InstanceNorm, _DropoutNd, DropPath)
+
+
+def frozen_copy(model: DistillationModel) -> DistillationModel:
+    """A copy that does what the model does in training, without chance.
+
+    Normalisation layers use their running statistics, dropout and random
+    batch augmentation are off. The teachers are shared, which never change.
+
+    Args:
+        model (DistillationModel): Stays as it is.
+    """
+    model = copy.deepcopy(model)
+    preprocessor = getattr(model.student, 'data_preprocessor', None)
+    if getattr(preprocessor, 'batch_augments', None):
+        preprocessor.batch_augments = None
+    _as_in_training(model)
+    model.distillers.eval()
+    return model
+
+
+def _as_in_training(model: DistillationModel) -> None:
+    model.student.train()
+    for module in model.student.modules():
+        if isinstance(module, _RANDOM):
+            module.eval()
+
+
+class Observation(NamedTuple):
+    """One image as the distillers see it.
+
+    Attributes:
+        scene (Scene): The image, its truth, and predictions.
+        visuals (dict[str, list[Visual]]): What each distiller looks at.
+    """
+    scene: Scene
+    visuals: Dict[str, List[Visual]]
+
+
+class Observer:
+    """Shows images of a data set to a model, and asks what it looks at.
+
+    The truth is loaded before the transforms, wherever the pipeline loads
+    it, so that it is moved and scaled with the image.
+
+    Args:
+        dataset (Dataset): Where the images are.
+        images (int | Sequence[int | str]): How many, evenly over the data
+            set; or which: numbers in the data set, ends of paths in it, or
+            files that it lacks, which have no truth. Defaults to 2.
+        predictions (bool): Whether student and teachers predict as well, for
+            models of mmseg and mmdet. Defaults to True.
+        score_thr (float): Lowest score of a predicted box. Defaults to 0.3.
+
+    Raises:
+        ConfigError: If there is no such image.
+    """
+
+    def __init__(self,
+                 dataset: Any,
+                 images: Images = 2,
+                 predictions: bool = True,
+                 score_thr: float = 0.3) -> None:
+        self.dataset = own_pipeline(dataset)
+        _load_first(self.dataset)
+        self.images = _choose(self.dataset, images)
+        self.predictions = predictions
+        self.score_thr = score_thr
+
+    def look(self, model: DistillationModel) -> Iterator[Observation]:
+        """Look at each image with a model as it is now.
+
+        Neither the model nor the random state of the process changes.
+
+        Args:
+            model (DistillationModel): The model in training.
+        """
+        with preserve_rng():
+            model = frozen_copy(model)
+            for image in self.images:
+                # What is random, an augmentation or a mask, is the same at
+                # every look.
+                for seed in (torch.manual_seed, np.random.seed, random.seed):
+                    seed(0)
+                yield self._look_at(model, image)
+
+    @torch.no_grad()
+    def _look_at(self, model: DistillationModel,
+                 image: Union[int, str]) -> Observation:
+        data = pseudo_collate([self._load(image)])
+        raw = data['inputs']
+        pixels = raw[0] if isinstance(raw, list) else None
+        scene = Scene(self._name(image, data))
+        if isinstance(pixels, Tensor) and pixels.dim() == 3 and (pixels.size(0)
+                                                                 == 3):
+            # mmcv loads blue first.
+            scene.image = pixels.flip(0).permute(1, 2, 0).round().clamp(
+                0, 255).byte().cpu().numpy()
+        meta = getattr(self.dataset, 'metainfo', None) or {}
+        scene.classes = list(meta.get('classes') or ())
+        scene.palette = list(meta.get('palette') or ())
+
+        names = model.active_teachers(dict(model.distillers.items()))
+        batch = model.prepare_batch(data, names)
+        tensors, step = model.observe(batch)
+        if scene.image is not None:
+            scene.size = step.input_size
+            self._add_panels(scene, model, batch)
+        visuals = {}
+        for name, distiller in model.distillers.items():
+            try:
+                visuals[name] = distiller.visuals(*tensors[name], step)
+            except ConfigError as error:
+                print_log(f'{name} cannot be drawn for {scene.name}: {error}',
+                          'current', logging.WARNING)
+        return Observation(scene, visuals)
+
+    def _load(self, image: Union[int, str]) -> dict:
+        if isinstance(image, int):
+            data = self.dataset[image]
+            if data is None:
+                raise ConfigError(f'the data set gives nothing for {image}')
+            return data
+        transforms = [
+            transform for transform in self.dataset.pipeline.transforms
+            if 'Annotation' not in type(transform).__name__
+        ]
+        return Compose(transforms)(dict(img_path=image, img_id=0))
+
+    @staticmethod
+    def _name(image: Union[int, str], data: dict) -> str:
+        meta = data['data_samples'][0].metainfo
+        path = meta.get('img_path') or meta.get('lidar_path')
+        if isinstance(path, str) and path:
+            return osp.splitext(osp.basename(path))[0]
+        return osp.splitext(osp.basename(str(image)))[0]
+
+    def _add_panels(self, scene: Scene, model: DistillationModel,
+                    batch: dict) -> None:
+        """Add truth and predictions, where they can be had."""
+        sample = batch['data_samples'][0]
+        if 'gt_sem_seg' in sample:
+            height, width = scene.image.shape[:2]
+            scene.panels['truth'] = sample.gt_sem_seg.data[
+                0, :height, :width].cpu().numpy()
+        elif 'gt_instances' in sample and 'bboxes' in sample.gt_instances:
+            scene.panels['truth'] = self._boxes(sample.gt_instances)
+        if not self.predictions:
+            return
+        model.student.eval()
+        self._add_prediction(scene, 'student', model.student, batch)
+        _as_in_training(model)
+        for name, own in batch.get('teacher_batches', {}).items():
+            teacher = model.teachers[name]
+            if model.data_preprocessor.how(name) == 'own' or (
+                    teacher.classes or scene.classes) != scene.classes:
+                continue  # of another geometry, or of other classes
+            with teacher._autocast():
+                self._add_prediction(scene, name, teacher.network, own)
+
+    def _add_prediction(self, scene: Scene, name: str, network: nn.Module,
+                        batch: dict) -> None:
+        if library_of(network) not in ('mmseg', 'mmdet'):
+            return
+        samples = copy.deepcopy(batch['data_samples'])
+        size = scene.image.shape[:2]
+        for sample in samples:
+            # The libraries turn predictions back to the file's geometry.
+            sample.set_metainfo(
+                dict(
+                    ori_shape=size,
+                    img_shape=size,
+                    pad_shape=scene.size,
+                    scale_factor=(1., 1.),
+                    flip=False))
+        found = network(batch['inputs'], samples, mode='predict')[0]
+        if 'pred_sem_seg' in found:
+            scene.panels[name] = found.pred_sem_seg.data[0].cpu().numpy()
+        elif 'pred_instances' in found:
+            objects = found.pred_instances
+            scene.panels[name] = self._boxes(
+                objects[objects.scores >= self.score_thr])
+
+    @staticmethod
+    def _boxes(objects: Any) -> Boxes:
+        boxes = getattr(objects.bboxes, 'tensor', objects.bboxes)
+        scores = objects.get('scores')
+        return Boxes(boxes.float().cpu().numpy(),
+                     objects.labels.cpu().numpy(),
+                     None if scores is None else scores.float().cpu().numpy())
+
+
+def _load_first(dataset: Any) -> None:
+    """Bring what loads to the front of the pipeline; test pipelines of mmdet
+    and mmseg load the truth after the image is resized."""
+    parts = getattr(dataset, 'datasets',
+                    None) or [getattr(dataset, 'dataset', None)]
+    for part in parts:
+        if part is not None:
+            _load_first(part)
+    transforms = getattr(
+        getattr(dataset, 'pipeline', None), 'transforms', None)
+    if isinstance(transforms, list):
+        transforms.sort(key=lambda t: not type(t).__name__.startswith('Load'))
+
+
+def _choose(dataset: Any, images: Images) -> List[Union[int, str]]:
+    """Numbers of images in the data set, or files that it lacks."""
+    total = len(dataset)
+    if isinstance(images, int):
+        count = min(images, total)
+        return [i * total // count for i in range(count)]
+    paths: Optional[List[str]] = None
+    chosen: List[Union[int, str]] = []
+    for image in images:
+        if isinstance(image, int):
+            if not 0 <= image < total:
+                raise ConfigError(f'there is no image {image}; the data set '
+                                  f'has the numbers 0 to {total - 1}')
+            chosen.append(image)
+            continue
+        if paths is None:
+            paths = [_path(dataset, i) for i in range(total)]
+        found = [i for i, path in enumerate(paths) if path.endswith(image)]
+        if found:
+            chosen.append(found[0])
+        elif osp.isfile(image) and hasattr(dataset, 'pipeline'):
+            chosen.append(image)
+        else:
+            hint = did_you_mean(
+                osp.basename(image), [osp.basename(path) for path in paths])
+            raise ConfigError(f'the data set has no image {image!r}, and '
+                              f'there is no such file. {hint}')
+    return chosen
+
+
+def _path(dataset: Any, index: int) -> str:
+    info = dataset.get_data_info(index)
+    return str(info.get('img_path') or info.get('lidar_path') or '')
+
+
+class Gallery:
+    """Pictures of a run, and strips of what changes in it.
+
+    A folder for each distiller and image holds ``iter_<iteration>.png``,
+    ``strip_<group>.png``, and ``history.npz``, from which a run that is
+    resumed goes on with its strips.
+
+    Args:
+        folder (str): Where to write.
+        strip_length (int): Iterations in a strip. Defaults to 6.
+        resume_at (int): Iteration that the run goes on from; what an earlier
+            run left is forgotten at 0. Defaults to 0.
+    """
+
+    def __init__(self,
+                 folder: str,
+                 strip_length: int = 6,
+                 resume_at: int = 0) -> None:
+        self.folder = folder
+        self.strip_length = strip_length
+        self.resume_at = resume_at
+        self.histories: Dict[Tuple[str, str], History] = {}
+
+    def add(self, step: int,
+            observation: Observation) -> Dict[str, Tuple[str, bytes]]:
+        """Draw an image at an iteration.
+
+        Args:
+            step (int): The iteration.
+            observation (Observation): The image, and what is looked at.
+
+        Returns:
+            dict[str, tuple[str, bytes]]: File and PNG of each picture by
+            name.
+        """
+        scene = observation.scene
+        drawn: Dict[str, Tuple[str, bytes]] = {}
+        for distiller, visuals in observation.visuals.items():
+            if not visuals:
+                continue
+            folder = osp.join(self.folder, distiller, _plain(scene.name))
+            os.makedirs(folder, exist_ok=True)
+            name = f'{distiller}/{_plain(scene.name)}'
+            title = f'{distiller}: {scene.name}'
+            drawn[name] = self._write(
+                osp.join(folder, f'iter_{step:06d}.png'),
+                draw_visuals(visuals, scene, f'{title}, iteration {step}'))
+            history = self._history(distiller, scene.name, folder)
+            history.add(step, visuals)
+            history.save(osp.join(folder, 'history.npz'))
+            strips = draw_history(history, visuals, scene, title)
+            for group, sheet in strips.items():
+                file = f'strip_{_plain(group)}' if group else 'strip'
+                drawn[f'{name}/{file}'] = self._write(
+                    osp.join(folder, f'{file}.png'), sheet)
+        return drawn
+
+    def _history(self, distiller: str, image: str, folder: str) -> History:
+        key = (distiller, image)
+        if key not in self.histories:
+            self.histories[key] = History(self.strip_length)
+            past = osp.join(folder, 'history.npz')
+            if self.resume_at and osp.isfile(past):
+                self.histories[key].load(past, self.resume_at)
+        return self.histories[key]
+
+    @staticmethod
+    def _write(path: str, sheet: Sheet) -> Tuple[str, bytes]:
+        png = sheet.render()
+        with open(path, 'wb') as file:
+            file.write(png)
+        return path, png
+
+
+def _plain(name: str) -> str:
+    """A name that files can have."""
+    return re.sub(r'[^\w.-]+', '_', name)

@@ -1,0 +1,143 @@
+"""Pictures of a run, as a user gets them."""
+import os
+import os.path as osp
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd import cli
+from mmkd.models.network import build_network
+from mmkd.testing import distillation_config, segmentation_config, segmentor
+
+ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
+
+
+@pytest.fixture(scope='module')
+def files(cityscapes, tmp_path_factory):
+    """Config of a distillation, and the weights of its teacher."""
+    folder = tmp_path_factory.mktemp('files')
+    plain = segmentation_config(cityscapes, 'none', max_iters=2)
+    plain.pop('work_dir')
+    teacher = build_network(segmentor(8), 'teacher')
+    torch.save(
+        dict(state_dict=teacher.state_dict()), str(folder / 'teacher.pth'))
+    Config(segmentor(8)).dump(str(folder / 'teacher.py'))
+    cfg = distillation_config(
+        plain,
+        dict(acam=dict(type='ACAM', num_masks=2), bpkd=dict(type='BPKD')),
+        dict(
+            teacher=dict(
+                cfg=str(folder / 'teacher.py'),
+                ckpt=str(folder / 'teacher.pth'))))
+    cfg.default_hooks.checkpoint.interval = 1
+    cfg.custom_hooks = [
+        dict(
+            type='mmkd.DistillationVisualizationHook',
+            interval=1,
+            images=1,
+            predictions=False)
+    ]
+    cfg.dump(str(folder / 'distil.py'))
+    return folder
+
+
+def environment(**more):
+    path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
+    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable, **more)
+
+
+@pytest.fixture(scope='module')
+def trained(files):
+    """Work folder of a run in two processes, with pictures."""
+    work = files / 'work'
+    done = subprocess.run([
+        'bash', f'{ROOT}/tools/dist_train.sh',
+        str(files / 'distil.py'), '2', '--work-dir',
+        str(work)
+    ],
+                          env=environment(PORT=str(28000 + os.getpid() % 900)),
+                          capture_output=True,
+                          text=True,
+                          timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return work
+
+
+def pictures(folder):
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob('*.png'))
+
+
+EXPECTED = [
+    f'{method}/tinytown_000000_000019_leftImg8bit/{name}.png'
+    for method, strip in (('acam', 'strip_level_0'), ('bpkd', 'strip'))
+    for name in ('iter_000000', 'iter_000001', 'iter_000002', strip)
+]
+
+
+def test_main_process_draws(trained):
+    assert pictures(trained / 'pictures') == EXPECTED
+    assert (trained / 'iter_2.pth').is_file()
+
+
+def test_tool(files, trained, tmp_path):
+    """Two checkpoints make a strip; the tool shows what the hook showed."""
+    done = subprocess.run([
+        sys.executable, f'{ROOT}/tools/browse_distillation.py',
+        str(files / 'distil.py'), *(str(trained / f'iter_{i}.pth')
+                                    for i in (1, 2)), '--images', '0',
+        '--no-predictions', '--out',
+        str(tmp_path)
+    ],
+                          env=environment(),
+                          capture_output=True,
+                          text=True,
+                          timeout=900)
+    assert done.returncode == 0, done.stderr[-3000:]
+    expected = [path for path in EXPECTED if '000000.png' not in path]
+    assert pictures(tmp_path) == expected
+    printed = done.stdout.splitlines()
+    assert all(str(tmp_path / path) in printed for path in expected)
+    for path in expected:
+        if 'iter_' in path:
+            assert (tmp_path / path).read_bytes() == (trained / 'pictures' /
+                                                      path).read_bytes()
+
+
+def refusal(capsys, *args):
+    with pytest.raises(SystemExit) as stop:
+        cli.run(lambda: cli.browse_distillation([str(arg) for arg in args]))
+    assert stop.value.code == 2
+    return capsys.readouterr().err.splitlines()[-1]
+
+
+def test_messages(files, tmp_path, capsys):
+    config = files / 'distil.py'
+    assert 'distils nothing' in refusal(capsys, files / 'teacher.py')
+    assert "no image 'nowhere.png'" in refusal(capsys, config, '--images',
+                                               'nowhere.png')
+    assert 'there is no checkpoint' in refusal(capsys, config,
+                                               tmp_path / 'none.pth')
+    assert 'numbers 0 to 1' in refusal(capsys, config, '--images', '7')
+    torch.save([1], tmp_path / 'list.pth')
+    assert 'holds no weights' in refusal(capsys, config, tmp_path / 'list.pth')
+    assert 'does not fit the student' in refusal(capsys, config,
+                                                 files / 'teacher.pth')
+
+
+def test_student_without_the_methods_modules(files, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmkd.apis.print_log',
+                        lambda text, *args: said.append(text))
+    network = build_network(segmentor(4), 'student')
+    torch.save(network.state_dict(), tmp_path / 'plain.pth')
+    cli.browse_distillation([
+        str(files / 'distil.py'),
+        str(tmp_path / 'plain.pth'), '--count', '1', '--out',
+        str(tmp_path / 'out')
+    ])
+    assert any('untrained' in text for text in said)
+    assert len(pictures(tmp_path / 'out')) == 2
