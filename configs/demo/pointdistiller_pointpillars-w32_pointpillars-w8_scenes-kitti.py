@@ -1,0 +1,16 @@
+_base_ = 'pointpillars_w8_scenes-kitti.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/pointpillars_w32_scenes-kitti.py',
+            ckpt='work_dirs/pointpillars_w32_scenes-kitti/export/'
+            'student.pth')),
+    distillers=dict(
+        pointdistiller=dict(
+            type='PointDistiller',
+            family='pointpillars',
+            num_centres=1500,
+            num_neighbours=32)))
