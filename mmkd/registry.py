@@ -4,7 +4,7 @@ A class is imported when its name is first asked for (``locations``), so
 nothing has to be imported up front.
 """
 from importlib import import_module
-from typing import Any, Dict, Optional, Type
+from typing import Any, Dict, Optional, Tuple, Type
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -65,15 +65,26 @@ METRICS = LazyRegistry(
     locations=['mmkd.evaluation'],
     lazy=dict(KittiMetric='mmkd.evaluation.kitti_metric'))  # mmdet3d
 
+
+def _modules(**names: Tuple[str, ...]) -> Dict[str, str]:
+    """Module of each transform, given those of each module."""
+    return {
+        name: f'mmkd.datasets.transforms.{module}'
+        for module, found in names.items()
+        for name in found
+    }
+
+
 TRANSFORMS = LazyRegistry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
     locations=['mmkd.datasets'],
-    lazy={  # mmdet3d
-        **dict.fromkeys(('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages', 'PackBEVInputs'), 'mmkd.datasets.transforms.multi_view'),
-        **dict.fromkeys(('CompleteDataBaseSampler', 'LoadCompleteObjects', 'PackCompleteInputs', 'SplitCompletePoints'), 'mmkd.datasets.transforms.complete_objects')
-    })
+    lazy=_modules(  # mmdet3d
+        multi_view=('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages',
+                    'PackBEVInputs'),
+        complete_objects=('CompleteDataBaseSampler', 'LoadCompleteObjects',
+                          'PackCompleteInputs', 'SplitCompletePoints')))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

@@ -43,12 +43,14 @@ class StepBatch:
             computed.
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
+        make_head (Callable, optional): Gives what :attr:`head` is.
     """
     inputs: object = None
     data_samples: Optional[list] = None
     progress: Progress = field(default_factory=Progress)
     active_terms: FrozenSet[str] = frozenset()
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
+    make_head: Optional[Callable[[], Any]] = None
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:
@@ -74,6 +76,18 @@ class StepBatch:
             own.
         """
         return self.teacher_inputs.get(teacher, self.inputs)
+
+    @property
+    def head(self) -> Any:
+        """The student's 3D detection head, as far as a method may use it: a
+        :class:`~mmkd.models.detection_heads.DetectionHead`.
+
+        Raises:
+            ConfigError: If the student has no head of a known kind.
+        """
+        if self.make_head is None:
+            raise ConfigError('this method needs a 3D detection head')
+        return self.shared('head', self.make_head)
 
     @property
     def labels(self) -> Tensor:
@@ -187,6 +201,9 @@ class Distiller(BaseModule):
     roles: ClassVar[Tuple[str, ...]] = ('logits', )
     #: What it reads in the teacher; None means the same roles.
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
+    #: Whether it asks the student's 3D detection head (``batch.head``), so
+    #: that the heads of both networks must mean the same.
+    needs_head: ClassVar[bool] = False
     #: Terms that train the own modules, and give the student no gradient.
     own_terms: Tuple[str, ...] = ()
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.schedule import Progress
 from mmkd.errors import CheckpointError, ConfigError
+from mmkd.models.detection_heads import DetectionHead, check_same_code
 from mmkd.models.dry_run import DryRun, dry_run
 from mmkd.models.network import NetworkLike, build_network
 from mmkd.models.preprocessing import DistillationDataPreprocessor
@@ -220,10 +221,21 @@ class DistillationModel(BaseModel):
             self._specs.update(run.specs)
         for name, distiller in self.distillers.items():
             try:
+                if distiller.needs_head:
+                    self._check_heads(distiller)
                 distiller.setup(*self._specs_by_role(distiller))
             except ConfigError as error:
                 raise ConfigError(f'distiller {name!r}: {error}') from None
         return {name: run.writes_input for name, run in runs.items()}
+
+    def _check_heads(self, distiller: Distiller) -> None:
+        """Check that the outputs of both networks' heads mean the same."""
+        own = DetectionHead.of(self.student, 'the student')
+        taps = sum(distiller.teacher_taps.values(), [])
+        for name in sorted({tap.network for tap in taps}):
+            theirs = DetectionHead.of(self.teachers[name].network,
+                                      f'teacher {name!r}')
+            check_same_code(own, theirs, name)
 
     def _copy_overwritten(self, runs: Dict[str, DryRun]) -> None:
         """Copy at those taps whose tensor a later layer writes into."""
@@ -332,7 +344,7 @@ class DistillationModel(BaseModel):
         progress = self.progress
         active = self.active_distillers(progress)
         losses, tensors = self._run_student(active, inputs, data_samples)
-        batch = StepBatch(inputs, data_samples, progress)
+        batch = self.step_batch(inputs, data_samples)
         for name in self.active_teachers(active):
             own = (teacher_batches
                    or {}).get(name,
@@ -347,6 +359,17 @@ class DistillationModel(BaseModel):
                 if name in active else distiller.idle_losses(device)
             losses.update({f'{name}.{k}': v for k, v in terms.items()})
         return losses
+
+    def step_batch(self,
+                   inputs: Any,
+                   data_samples: Optional[list],
+                   progress: Optional[Progress] = None) -> StepBatch:
+        """What distillers may know of a batch; see :class:`StepBatch`."""
+        return StepBatch(
+            inputs,
+            data_samples,
+            progress or self.progress,
+            make_head=lambda: DetectionHead.of(self.student, 'the student'))
 
     def _run_student(
         self, active: Dict[str, Distiller], inputs: Any,
@@ -378,7 +401,7 @@ class DistillationModel(BaseModel):
         with catcher:
             self.student(inputs, samples, mode='loss')
         tensors = catcher.take()
-        step = StepBatch(inputs, samples, self.progress)
+        step = self.step_batch(inputs, samples)
         for name, own in batch.get('teacher_batches', {}).items():
             step.teacher_inputs[name] = own['inputs']
             tensors.update(self.teachers[name].extract(

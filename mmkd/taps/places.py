@@ -88,6 +88,12 @@ def _nodes(network: nn.Module) -> List[str]:
     return []
 
 
+def _head_maps(network: nn.Module) -> list:
+    # Imported when asked for: models know of taps, not taps of models.
+    from mmkd.models.detection_heads import head_taps
+    return head_taps(network)
+
+
 #: Name of a place -> what it is, and the taps where it lies in a network.
 PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
     # These first, so that a list of places shows the others' names.
@@ -97,6 +103,8 @@ PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
                  'else the last stage of the backbone', _features),
     'nodes': ('learned features of voxels, or else of cells or points, of a '
               'LiDAR detector', _nodes),
+    'head_maps': ('outputs of the last convolutions of a CenterHead or an '
+                  'Anchor3DHead', _head_maps),
     'logits': ('class scores of the deciding segmentation head', _logits),
     'stages': ('outputs of the backbone', _stages),
     'neck': ('levels of the neck', _neck),

@@ -7,6 +7,9 @@ import numpy as np
 
 from mmkd.datasets.object_complete.boxes import box_of_pose, transform
 
+#: Classes of nuScenes in the order of mmdet3d's index files.
+CLASSES = ('car', 'truck', 'trailer', 'bus', 'construction_vehicle', 'bicycle',
+           'motorcycle', 'pedestrian', 'traffic_cone', 'barrier')
 #: Class, length, width and height in metres.
 OBJECTS = (('car', (4.4, 1.8, 1.5)), ('truck', (7., 2.5, 3.)), ('pedestrian',
                                                                 (.7, .7, 1.7)))
@@ -110,8 +113,8 @@ def make_sequence(scene: str = 'scene',
             velocity = pose[:2, 0] * speed[i]
             instances.append(
                 dict(
-                    bbox_label=kind,
-                    bbox_label_3d=kind,
+                    bbox_label=CLASSES.index(OBJECTS[kind][0]),
+                    bbox_label_3d=CLASSES.index(OBJECTS[kind][0]),
                     bbox_3d=[*pose[:3, 3].tolist(), *size,
                              float(heading)],
                     bbox_3d_isvalid=bool(seen.any()),
@@ -162,10 +165,12 @@ def write_sequences(root: str, sequences: Dict[str,
             cloud.tofile(
                 osp.join(root, 'points', info['lidar_points']['lidar_path']))
             frames.append(dict(info, sample_idx=len(frames)))
-    categories = {name: i for i, (name, _) in enumerate(OBJECTS)}
     return dict(
         metainfo=dict(
-            categories=categories,
+            categories={
+                name: i
+                for i, name in enumerate(CLASSES)
+            },
             dataset='nuscenes',
             version='v1.0-mini',
             info_version='1.1'),

@@ -1,4 +1,5 @@
 """Methods for detection in point clouds."""
 from mmkd.distillers.detection3d.point_distiller import PointDistiller
+from mmkd.distillers.detection3d.xray import XRay
 
-__all__ = ['PointDistiller']
+__all__ = ['PointDistiller', 'XRay']

@@ -10,7 +10,6 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from mmkd.distillers.base import StepBatch
 from mmkd.distillers.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.models.distillation_model import DistillationModel, _by_role
@@ -194,8 +193,8 @@ class SelfCheckHook(Hook):
         batch = model.prepare_batch(data, names)
         losses, tensors = model._run_student(distillers, batch['inputs'],
                                              batch['data_samples'])
-        step = StepBatch(batch['inputs'], batch['data_samples'],
-                         Progress(0, None))
+        step = model.step_batch(batch['inputs'], batch['data_samples'],
+                                Progress(0, None))
         for name in names:
             own = batch['teacher_batches'][name]
             step.teacher_inputs[name] = own['inputs']

@@ -39,7 +39,7 @@ def complete(sequence, options=CompletionOptions(), scene='scene'):
     return complete_scene(scene, frames_of(sequence), options, {
         0: 'car',
         1: 'truck',
-        2: 'pedestrian'
+        7: 'pedestrian'
     }, lambda path, columns: clouds[path])
 
 
