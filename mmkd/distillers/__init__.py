@@ -1,7 +1,7 @@
 """Distillation methods; adding one touches this list only."""
 from mmkd.distillers.base import Distiller, Instances, StepBatch
 from mmkd.distillers.detection import FGD
-from mmkd.distillers.detection3d import PointDistiller, XRay
+from mmkd.distillers.detection3d import PointDistiller, UniDistill, XRay
 from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
 from mmkd.distillers.segmentation import BPKD, TransKD
@@ -10,5 +10,5 @@ from mmkd.distillers.visuals import Heatmap, Visual
 __all__ = [
     'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Heatmap', 'Instances',
     'LogitsKD', 'MGD', 'PointDistiller', 'Progress', 'StepBatch', 'TransKD',
-    'Visual', 'WeightSchedule', 'XRay'
+    'UniDistill', 'Visual', 'WeightSchedule', 'XRay'
 ]

@@ -3,6 +3,12 @@ from mmkd.losses.adaptive_masks import (channel_mask_loss, channel_masks,
                                         mask_diversity, mask_statistics,
                                         spatial_mask_loss, spatial_masks)
 from mmkd.losses.attention import cross_attention
+from mmkd.losses.bev_foreground import (box_gaussian_mask, box_key_points,
+                                        class_heat, gaussian_radius,
+                                        key_point_distance,
+                                        key_point_relations, masked_distance,
+                                        points_in_range, relation_distance,
+                                        sample_bev)
 from mmkd.losses.boundary import body_loss, edge_loss, edge_masks
 from mmkd.losses.channel_wise import (channel_wise_divergence,
                                       spatial_log_softmax)
@@ -19,12 +25,15 @@ from mmkd.losses.point_graphs import (centre_weights, choose_centres,
 from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
 
 __all__ = [
-    'attention_loss', 'attention_maps', 'body_loss', 'box_masks',
-    'centre_weights', 'channel_mask_loss', 'channel_masks',
-    'channel_wise_divergence', 'choose_centres', 'cross_attention',
-    'edge_loss', 'edge_masks', 'embedding_loss', 'focal_distances',
-    'full_precision', 'hierarchical_context_loss', 'kl_divergence',
-    'labelled_cells', 'mask_diversity', 'mask_statistics', 'match_voxels',
-    'nearest_nodes', 'points_per_voxel', 'random_cells', 'spatial_log_softmax',
-    'spatial_mask_loss', 'spatial_masks', 'squared_distance', 'zero_like_graph'
+    'attention_loss', 'attention_maps', 'body_loss', 'box_gaussian_mask',
+    'box_key_points', 'box_masks', 'centre_weights', 'channel_mask_loss',
+    'channel_masks', 'channel_wise_divergence', 'choose_centres', 'class_heat',
+    'cross_attention', 'edge_loss', 'edge_masks', 'embedding_loss',
+    'focal_distances', 'full_precision', 'gaussian_radius',
+    'hierarchical_context_loss', 'key_point_distance', 'key_point_relations',
+    'kl_divergence', 'labelled_cells', 'mask_diversity', 'mask_statistics',
+    'masked_distance', 'match_voxels', 'nearest_nodes', 'points_in_range',
+    'points_per_voxel', 'random_cells', 'relation_distance', 'sample_bev',
+    'spatial_log_softmax', 'spatial_mask_loss', 'spatial_masks',
+    'squared_distance', 'zero_like_graph'
 ]

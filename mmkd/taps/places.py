@@ -94,6 +94,45 @@ def _head_maps(network: nn.Module) -> list:
     return head_taps(network)
 
 
+def _bev_low(network: nn.Module) -> List[str]:
+    """The map that the encoder of a bird's-eye view begins with."""
+    if isinstance(getattr(network, 'bev_backbone', None), nn.Module):
+        return ['bev_backbone@input']
+    for prefix in ('pts_', ''):
+        middle = getattr(network, f'{prefix}middle_encoder', None)
+        if isinstance(middle, nn.Module):
+            # The canvas of pillars is mostly empty: what its first stage
+            # makes of it corresponds to the map of a voxel encoder.
+            pillars = type(middle).__name__ == 'PointPillarsScatter'
+            return [
+                f'{prefix}backbone[0]'
+                if pillars else f'{prefix}middle_encoder'
+            ]
+    return []
+
+
+def _bev_high(network: nn.Module) -> List[str]:
+    """The map that the head of a bird's-eye view gets."""
+    for name in ('bev_neck', 'pts_neck'):
+        if isinstance(getattr(network, name, None), nn.Module):
+            return [f'{name}[0]']
+    return []
+
+
+def _responses(network: nn.Module) -> List[str]:
+    """The branches of each task of a CenterHead, class scores first."""
+    for name in ('bbox_head', 'pts_bbox_head'):
+        tasks = getattr(getattr(network, name, None), 'task_heads', None)
+        if isinstance(tasks, nn.ModuleList):
+            return [
+                f'{name}[{i}][0][{branch}]' for i, task in enumerate(tasks)
+                for branch in ('heatmap',
+                               *(b for b in getattr(task, 'heads', {})
+                                 if b != 'heatmap'))
+            ]
+    return []
+
+
 #: Name of a place -> what it is, and the taps where it lies in a network.
 PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
     # These first, so that a list of places shows the others' names.
@@ -105,6 +144,10 @@ PLACES: Dict[str, Tuple[str, Callable[[nn.Module], List[str]]]] = {
               'LiDAR detector', _nodes),
     'head_maps': ('outputs of the last convolutions of a CenterHead or an '
                   'Anchor3DHead', _head_maps),
+    'bev_low':
+    ("the map that the encoder of a bird's-eye view begins with", _bev_low),
+    'bev_high': ("the map that the head of a bird's-eye view gets", _bev_high),
+    'responses': ('branches of each task of a CenterHead', _responses),
     'logits': ('class scores of the deciding segmentation head', _logits),
     'stages': ('outputs of the backbone', _stages),
     'neck': ('levels of the neck', _neck),

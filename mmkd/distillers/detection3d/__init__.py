@@ -1,5 +1,6 @@
 """Methods for detection in point clouds."""
 from mmkd.distillers.detection3d.point_distiller import PointDistiller
+from mmkd.distillers.detection3d.unidistill import UniDistill
 from mmkd.distillers.detection3d.xray import XRay
 
-__all__ = ['PointDistiller', 'XRay']
+__all__ = ['PointDistiller', 'UniDistill', 'XRay']

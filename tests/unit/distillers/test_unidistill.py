@@ -1,0 +1,310 @@
+import itertools
+
+import pytest
+import torch
+from mmengine.optim import OptimWrapper
+
+from mmkd.distillers import Progress, StepBatch, UniDistill
+from mmkd.distillers.detection3d.unidistill import PATHS
+from mmkd.errors import ConfigError
+from mmkd.models import DistillationModel
+from mmkd.taps import TapSpec
+from mmkd.testing import BEV_RANGE, bev_batch, bev_detector
+
+SENSORS = {
+    'camera': dict(camera=True),
+    'lidar': dict(camera=False, lidar=True),
+    'fusion': dict(camera=True, lidar=True)
+}
+
+
+def model(path='lidar2camera', width=8, student=None, **kwargs):
+    torch.manual_seed(0)
+    sensor_t, sensor_s = path.split('2')
+    return DistillationModel(
+        student=bev_detector(**SENSORS[sensor_s], **(student or {})),
+        teachers=dict(
+            teacher=dict(
+                cfg=bev_detector(width=width, **SENSORS[sensor_t]),
+                ckpt='random')),
+        distillers=dict(
+            kd=dict(
+                type='UniDistill',
+                path=path,
+                point_cloud_range=BEV_RANGE,
+                **kwargs)),
+        dry_run_size=(32, 64)).train()
+
+
+@pytest.mark.parametrize('path', PATHS)
+def test_four_paths_train(path):
+    network = model(path)
+    teacher = network.teachers['teacher'].network
+    before = {k: v.clone() for k, v in teacher.state_dict().items()}
+    optimizer = OptimWrapper(torch.optim.AdamW(network.parameters(), lr=1e-3))
+    totals = []
+    for _ in range(3):
+        log = network.train_step(bev_batch(), optimizer)
+        terms = [
+            log[f'kd.loss_{name}']
+            for name in ('feature', 'relation', 'response_cls', 'response_reg')
+        ]
+        assert all(term.isfinite() and term > 0 for term in terms)
+        totals.append(sum(terms).item())
+    assert totals[-1] < totals[0]
+    assert not teacher.training
+    assert all(v.equal(before[k]) for k, v in teacher.state_dict().items())
+    batch = network.prepare_batch(bev_batch(), ['teacher'])
+    losses, _ = network.parse_losses(network(**batch, mode='loss'))
+    losses.backward()
+    assert all(p.grad is not None for p in network.parameters())
+    # The adapters of the weaker teacher, and nothing of the teacher.
+    own = {
+        key.split('.')[2]
+        for key in network.state_dict() if key.startswith('distill.')
+    }
+    assert own == ({'adapter_low', 'adapter_high'}
+                   if path == 'camera2lidar' else set())
+    weights = network.distillers['kd'].weights
+    assert tuple(weights[f'loss_{name}'].value
+                 for name in ('feature', 'relation',
+                              'response_cls')) == PATHS[path]
+
+
+def test_equal_networks(plain):
+    distiller = plain()
+    tensors = shapes_of(seed=1)
+    terms = distiller(tensors, tensors, boxed())
+    assert all(value == 0 for value in terms.values())
+
+
+def shapes_of(seed):
+    """Random tensors as the detectors of `bev_detector` have them."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def rand(*shape):
+        return torch.randn(shape, generator=generator)
+
+    branches = [
+        channels for task in (1, 2) for channels in (task, 2, 1, 3, 2, 2)
+    ]
+    return dict(
+        bev_low=[rand(2, 8, 24, 32)],
+        bev_high=[rand(2, 16, 24, 32)],
+        responses=[rand(2, channels, 24, 32) for channels in branches])
+
+
+def boxed(boxes=(3, 2), seed=0):
+    batch = bev_batch(cameras=0, points=(), boxes=boxes, seed=seed)
+    return StepBatch(None, batch['data_samples'])
+
+
+@pytest.fixture(scope='module')
+def plain():
+    """A distiller on tensors, without networks."""
+    kinds = ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
+
+    def make(path='fusion2lidar', change=None, **kwargs):
+        distiller = UniDistill(
+            path=path, point_cloud_range=BEV_RANGE, **kwargs)
+        sides = []
+        for side in range(2):
+            found = shapes_of(0)
+            head = [
+                TapSpec(
+                    f'bbox_head[{task}][0][{kind}]',
+                    tuple(x.shape),
+                    attributes=dict(class_names=[['car'], ['truck', 'bus']]))
+                for (task, kind), x in zip(
+                    itertools.product(range(2), kinds), found['responses'])
+            ]
+            specs = {
+                role: [TapSpec(role, tuple(found[role][0].shape))]
+                for role in ('bev_low', 'bev_high')
+            }
+            sides.append(dict(specs, responses=head))
+        if change:
+            change(sides[1])
+        distiller.setup(*sides)
+        return distiller
+
+    return make
+
+
+def test_no_boxes(plain):
+    distiller = plain()
+    student = shapes_of(0)
+    for tensors in student.values():
+        for tensor in tensors:
+            tensor.requires_grad_()
+    terms = distiller(student, shapes_of(1), boxed((0, 0)))
+    assert all(value == 0 for value in terms.values())
+    sum(terms.values()).backward()
+    for role in ('bev_low', 'bev_high', 'responses'):
+        assert all((x.grad == 0).all() for x in student[role])
+
+
+def test_gradients_reach_the_student_alone(plain):
+    distiller = plain('camera2lidar')
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    for tensors in (*student.values(), *teacher.values()):
+        for tensor in tensors:
+            tensor.requires_grad_()
+    sum(distiller(student, teacher, boxed()).values()).backward()
+    assert all(x.grad.abs().sum() > 0 for xs in student.values() for x in xs)
+    assert all(x.grad is None for xs in teacher.values() for x in xs)
+    assert all(p.grad is not None for p in distiller.parameters())
+
+
+def test_order_of_samples_and_boxes(plain):
+    distiller = plain()
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    batch = boxed()
+    terms = distiller(student, teacher, batch)
+    turned = [{
+        role: [x.flip(0) for x in xs]
+        for role, xs in side.items()
+    } for side in (student, teacher)]
+    samples = [sample.clone() for sample in batch.data_samples[::-1]]
+    for sample in samples:
+        truth = sample.gt_instances_3d
+        sample.gt_instances_3d = truth[torch.arange(len(truth)).flip(0)]
+    again = distiller(*turned, StepBatch(None, samples))
+    for name, value in terms.items():
+        assert value.item() == pytest.approx(again[name].item(), rel=1e-4)
+
+
+def test_classes_outside_of_the_blobs_do_not_count(plain):
+    distiller = plain()
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    batch = boxed()
+    before = distiller(student, teacher, batch)['loss_response_cls']
+    mask = distiller._mask(
+        student['responses'][0],
+        [s.gt_instances_3d.bboxes_3d.bev for s in batch.data_samples])
+    student['responses'][6] = student['responses'][6] + 5 * (mask == 0)[:,
+                                                                        None]
+    after = distiller(student, teacher, batch)['loss_response_cls']
+    assert before.equal(after)
+
+
+def test_temperature_of_the_teacher(plain):
+    student = shapes_of(0)
+    terms = plain(teacher_tau=2.)(student, student, boxed())
+    assert terms['loss_response_cls'] > 0
+    assert terms['loss_response_reg'] == 0
+
+
+def test_other_range_of_the_teacher(plain):
+    # Points beyond the smaller range are left out.
+    small = (-4., -3., -3., 4., 3., 1.)
+    distiller = plain(teacher_range=small)
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    terms = distiller(student, teacher, boxed())
+    assert all(value.isfinite() for value in terms.values())
+    far = (100., 100., -3., 108., 106., 1.)
+    terms = plain(teacher_range=far)(student, teacher, boxed())
+    assert terms['loss_feature'] == 0 and terms['loss_relation'] == 0
+    assert terms['loss_response_cls'] > 0
+
+
+def test_adapter_of_the_low_level_map(plain):
+
+    def other_channels(teacher):
+        teacher['bev_low'] = [TapSpec('low', (2, 5, 24, 32))]
+        teacher['bev_high'] = [TapSpec('high', (2, 7, 12, 16))]
+
+    distiller = plain(change=other_channels)
+    teacher = shapes_of(1)
+    teacher['bev_low'] = [torch.randn(2, 5, 24, 32)]
+    teacher['bev_high'] = [torch.randn(2, 7, 12, 16)]
+    terms = distiller(shapes_of(0), teacher, boxed())
+    assert all(value > 0 for value in terms.values())
+    assert {name
+            for name, _ in distiller.named_parameters()
+            } == {'adapter_low.conv.weight', 'adapter_low.conv.bias'}
+    with pytest.raises(ConfigError, match='connector'):
+        plain(change=other_channels, adapter=None)
+
+
+def test_weights(plain):
+    distiller = plain(weight_feature=3., weight_response=0.)
+    active = distiller.term_weights(Progress())
+    assert active == dict(loss_feature=3., loss_relation=1.)
+    terms = distiller(shapes_of(0), shapes_of(1), boxed())
+    assert terms['loss_response_cls'] == 0 and terms['loss_feature'] > 0
+
+
+def test_heads_that_do_not_correspond(plain):
+
+    def fewer_classes(teacher):
+        spec = teacher['responses'][6]
+        teacher['responses'][6] = TapSpec(spec.path, (2, 1, 24, 32))
+
+    def other_cells(teacher):
+        for i, spec in enumerate(teacher['responses']):
+            teacher['responses'][i] = TapSpec(spec.path,
+                                              (*spec.shape[:2], 12, 16))
+
+    def other_order(teacher):
+        for i, spec in enumerate(teacher['responses']):
+            teacher['responses'][i] = TapSpec(
+                spec.path,
+                spec.shape,
+                attributes=dict(class_names=[['car'], ['bus', 'truck']]))
+
+    def no_velocity(teacher):
+        del teacher['responses'][5]
+
+    for change, message in ((fewer_classes, "'heatmap' of task 1"),
+                            (other_cells, 'cells must be the same'),
+                            (other_order, 'classes of the tasks differ'),
+                            (no_velocity, 'level')):
+        with pytest.raises(ConfigError, match=message):
+            plain(change=change)
+    with pytest.raises(ConfigError, match="no branch 'iou'"):
+        plain(reg_keys=('reg', 'iou'))
+
+
+def test_wrong_arguments():
+    for kwargs, message in ((dict(path='radar2camera'), 'lidar2camera'),
+                            (dict(point_cloud_range=[0, 1]), 'six numbers'),
+                            (dict(teacher_tau=0.), 'positive')):
+        with pytest.raises(ConfigError, match=message):
+            UniDistill(**{
+                **dict(path='lidar2camera', point_cloud_range=BEV_RANGE),
+                **kwargs
+            })
+
+
+def test_batch_without_boxes_of_3d(plain):
+    from mmdet3d.structures import Det3DDataSample
+    with pytest.raises(ConfigError, match='gt_bboxes_3d'):
+        plain()(shapes_of(0), shapes_of(1), StepBatch(None,
+                                                      [Det3DDataSample()]))
+
+
+def test_logits_are_read_before_the_loss_writes_into_them():
+    # CenterHead's loss replaces its logits by probabilities.
+    network = model('fusion2camera')
+    batch = network.prepare_batch(bev_batch(), ['teacher'])
+    distiller = network.distillers['kd']
+    taken = {}
+    forward = distiller.losses
+
+    def spy(student, teacher, batch):
+        taken.update(student)
+        return forward(student, teacher, batch)
+
+    distiller.losses = spy
+    network(**batch, mode='loss')
+    heat = taken['responses'][0]
+    assert heat.min() < 0  # logits
+    network.student.eval()
+
+
+def test_visuals(plain):
+    distiller = plain().eval()
+    found = distiller.visuals(shapes_of(0), shapes_of(1), boxed())
+    assert [visual.values.shape for visual in found] == 5 * [(2, 24, 32)]
+    assert found[0].extent == (-12.8, -9.6, 12.8, 9.6)
