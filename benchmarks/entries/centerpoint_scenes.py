@@ -25,9 +25,9 @@ splits = dict(
     test={})
 teacher = dict(
     config='configs/demo/centerpoint-pillar_w32_scenes-nuscenes.py',
-    iters=1000)
+    iters=700)
 student = dict(
-    config='configs/demo/centerpoint-pillar_w8_scenes-nuscenes.py', iters=800)
+    config='configs/demo/centerpoint-pillar_w8_scenes-nuscenes.py', iters=400)
 # Of 800 frames.
 half_data = {'train_dataloader.dataset.indices': 400}
 # Tried on the validation scenes, with a seed of its own, before the seeds

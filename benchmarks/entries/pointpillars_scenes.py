@@ -21,9 +21,9 @@ splits = dict(
     },
     test={})
 teacher = dict(
-    config='configs/demo/pointpillars_w32_scenes-kitti.py', iters=1000)
+    config='configs/demo/pointpillars_w32_scenes-kitti.py', iters=700)
 student = dict(
-    config='configs/demo/pointpillars_w8_scenes-kitti.py', iters=800)
+    config='configs/demo/pointpillars_w8_scenes-kitti.py', iters=400)
 # Of 700 frames.
 half_data = {'train_dataloader.dataset.indices': 350}
 # Tried on the validation scenes, with a seed of its own, before the seeds

@@ -19,8 +19,8 @@ splits = dict(
     },
     test={})
 teacher = dict(
-    config='configs/demo/retinanet_r18w32_fpn_scenes.py', iters=1200)
-student = dict(config='configs/demo/retinanet_r18w8_fpn_scenes.py', iters=800)
+    config='configs/demo/retinanet_r18w32_fpn_scenes.py', iters=1000)
+student = dict(config='configs/demo/retinanet_r18w8_fpn_scenes.py', iters=500)
 # Of 660 pictures.
 half_data = {'train_dataloader.dataset.indices': 330}
 # Tried on the validation scenes, with a seed of its own, before the seeds

@@ -4,7 +4,7 @@ dataset_type = 'KittiDataset'
 data_root = 'data/scenes/small/kitti/'
 class_names = ['Pedestrian', 'Cyclist', 'Car']
 metainfo = dict(classes=class_names)
-point_cloud_range = [0, -20.48, -3, 40.96, 20.48, 1]
+point_cloud_range = [0, -20, -3, 40, 20, 1]
 load_points = dict(
     type='LoadPointsFromFile', coord_type='LIDAR', load_dim=4, use_dim=4)
 train_pipeline = [

@@ -1,7 +1,7 @@
-# PointPillars of half width on 41 x 41 metres in front of the car, with
-# pillars of 0.32 m and a map of 128 x 128 cells.
-voxel_size = [0.32, 0.32, 4]
-grid_range = [0, -20.48, -3, 40.96, 20.48, 1]
+# PointPillars of half width on 40 x 40 metres in front of the car, with
+# pillars of 0.25 m and a map of 80 x 80 cells.
+voxel_size = [0.25, 0.25, 4]
+grid_range = [0, -20, -3, 40, 20, 1]
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
 assigner = dict(
     type='Max3DIoUAssigner',
@@ -19,7 +19,7 @@ model = dict(
             max_num_points=24,
             point_cloud_range=grid_range,
             voxel_size=voxel_size,
-            max_voxels=(6000, 6000))),
+            max_voxels=(8000, 8000))),
     voxel_encoder=dict(
         type='PillarFeatureNet',
         in_channels=4,
@@ -30,12 +30,12 @@ model = dict(
         norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
         legacy=False),
     middle_encoder=dict(
-        type='PointPillarsScatter', in_channels=32, output_shape=[128, 128]),
+        type='PointPillarsScatter', in_channels=32, output_shape=[160, 160]),
     backbone=dict(
         type='SECOND',
         in_channels=32,
         layer_nums=[1, 3, 3],
-        layer_strides=[1, 2, 2],
+        layer_strides=[2, 2, 2],
         out_channels=[32, 64, 128],
         norm_cfg=norm_cfg),
     neck=dict(
@@ -53,9 +53,9 @@ model = dict(
         assign_per_class=True,
         anchor_generator=dict(
             type='AlignedAnchor3DRangeGenerator',
-            ranges=[[0, -20.48, -0.9, 40.96, 20.48, -0.9],
-                    [0, -20.48, -0.9, 40.96, 20.48, -0.9],
-                    [0, -20.48, -1.0, 40.96, 20.48, -1.0]],
+            ranges=[[0, -20, -0.9, 40, 20, -0.9],
+                    [0, -20, -0.9, 40, 20, -0.9],
+                    [0, -20, -1.0, 40, 20, -1.0]],
             sizes=[[0.7, 0.7, 1.7], [1.76, 0.65, 1.75], [4.2, 1.75, 1.5]],
             rotations=[0, 1.57],
             reshape_out=False),
