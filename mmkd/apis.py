@@ -129,6 +129,8 @@ def train(cfg: Config) -> Runner:
 def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     """A distillation config as a plain config of the student's library.
 
+    One whose student, data or metrics are of mmkd imports its registry.
+
     Args:
         cfg (str | dict | Config): A distillation config; a plain one comes
             back as it is.
@@ -178,7 +180,29 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
             imports['imports'] = kept
         else:
             cfg.pop('custom_imports')
+    if _has_own_parts([cfg.get('model'), *_data_and_metrics(cfg)]):
+        imports = cfg.setdefault('custom_imports',
+                                 ConfigDict(allow_failed_imports=False))
+        imports['imports'] = [*imports.get('imports', []), 'mmkd.registry']
     return cfg
+
+
+def _data_and_metrics(cfg: Config) -> List[Any]:
+    """Data loaders and evaluators of a config."""
+    return [
+        cfg.get(f'{split}_{part}') for split in ('train', 'val', 'test')
+        for part in ('dataloader', 'evaluator')
+    ]
+
+
+def _has_own_parts(value: Any) -> bool:
+    """Whether a config builds something of mmkd, such as a detector in
+    bird's-eye view or a transform."""
+    if isinstance(value, dict):
+        return str(value.get('type')).startswith(_OWN) or _has_own_parts(
+            list(value.values()))
+    return isinstance(value,
+                      (list, tuple)) and any(map(_has_own_parts, value))
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:

@@ -1,0 +1,19 @@
+_base_ = 'bev-lidar_scenes-nuscenes.py'
+train_dataloader = dict(
+    dataset=dict(
+        pipeline={{_base_.train_pipeline}}, modality={{_base_.input_modality}
+                                                      }))
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/bev-camera_scenes-nuscenes.py',
+            ckpt='work_dirs/bev-camera_scenes-nuscenes/export/student.pth')),
+    distillers=dict(
+        unidistill=dict(
+            type='UniDistill',
+            path='camera2lidar',
+            point_cloud_range={{_base_.grid_range}},
+            min_radius=1)))
