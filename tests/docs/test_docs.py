@@ -14,7 +14,8 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
-from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
+from mmkd.testing import (bev_detector, segmentation_config, segmentor,
+                          transformer_segmentor)
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -31,6 +32,10 @@ BLOCK = re.compile(
 TOOL = re.compile(r'(?:PYTHONPATH=\. )?python tools/(?P<tool>\w+)\.py (.*)')
 TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
          'test', 'train')
+# Whose student and teacher a method's page shows, by their width.
+NETWORKS = dict(
+    transkd=transformer_segmentor,
+    unidistill=lambda width: bev_detector(width=width))
 # What the commands of a page leave behind.
 WRITTEN = dict(
     distil_your_own_pair=[
@@ -177,7 +182,7 @@ def test_page_runs(page, folder):
 def test_distillers_of_a_method_page(page):
     """Its blocks are parts of configs: ``distillers=dict(...)``."""
     found = 0
-    network = transformer_segmentor if page.stem == 'transkd' else segmentor
+    network = NETWORKS.get(page.stem, segmentor)
     for block in blocks_of(page):
         if block.kind != 'python' or not block.runs:
             continue
