@@ -103,7 +103,8 @@ class Observer:
     def look(self, model: DistillationModel) -> Iterator[Observation]:
         """Look at each image with a model as it is now.
 
-        Neither the model nor the random state of the process changes.
+        The model does not change, nor, when all images are looked at, the
+        random state of the process.
 
         Args:
             model (DistillationModel): The model in training.

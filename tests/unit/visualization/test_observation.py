@@ -173,11 +173,12 @@ def test_choice(tmp_path):
 
 
 def test_gallery(tmp_path):
+    taps = dict(student='neck[3:5]', teacher='neck[3:5]')
     model = build(
         detector,
         dict(
-            acam=dict(type='ACAM', num_masks=2),
-            off=dict(type='ACAM', loss_weight=0.)))
+            acam=dict(type='ACAM', num_masks=2, **taps),
+            off=dict(type='MGD', loss_weight=0., **taps)))
     data = images_of(detection_batch(1))
     data[0]['data_samples'].set_metainfo(dict(img_path='x/a street.png'))
     gallery, observer = Gallery(str(tmp_path)), Observer(data)
@@ -186,10 +187,10 @@ def test_gallery(tmp_path):
         for observation in observer.look(model)
     ]
     assert names[0] == {'acam/a_street', 'off/a_street'}
-    assert 'acam/a_street/strip_level_4' in names[1]
+    assert 'acam/a_street/strip_level_1' in names[1]
     folder = tmp_path / 'acam' / 'a_street'
     assert {path.name
             for path in folder.iterdir()} == {
                 'iter_000000.png', 'iter_000010.png', 'history.npz',
-                *(f'strip_level_{i}.png' for i in range(5))
+                'strip_level_0.png', 'strip_level_1.png'
             }
