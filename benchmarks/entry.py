@@ -20,6 +20,7 @@ class Entry:
         data (dict): Settings that make a config use these scenes.
         splits (dict[str, dict]): Settings that test on ``'val'`` or
             ``'test'``.
+        prepare (list[list[str]]): Commands that the data need first.
     """
 
     def __init__(self, name: str, root: str) -> None:
@@ -27,6 +28,7 @@ class Entry:
         self.config = Config.fromfile(ENTRIES / f'{name}.py')
         self.data = _fill(self.config.data, root)
         self.splits = _fill(self.config.splits, root)
+        self.prepare = _fill(self.config.get('prepare', []), root)
 
     def metrics(self, found: Dict[str, float]) -> Dict[str, float]:
         """Results in the unit of the tables: points of 100."""
@@ -68,4 +70,6 @@ def _fill(value: Any, root: str) -> Any:
     """The same settings with ``{root}`` replaced."""
     if isinstance(value, dict):
         return {key: _fill(part, root) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_fill(part, root) for part in value]
     return value.replace('{root}', root) if isinstance(value, str) else value

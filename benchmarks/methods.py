@@ -105,6 +105,9 @@ def main(argv=None) -> None:
             '--out', root, '--formats', *entry.formats
         ],
                        check=True)
+    # What a method makes of the data first, such as complete objects.
+    for command in filled.prepare:
+        subprocess.run([sys.executable, *command], check=True)
     iters = {
         part: args.iters or entry[part].iters
         for part in ('teacher', 'student')
@@ -121,11 +124,15 @@ def main(argv=None) -> None:
             **options
         }, threads, filled.splits)
 
-    # Entries of one task share the teacher and the student alone.
+    # Entries of one task share the teacher and the student alone, unless a
+    # method needs a teacher of its own.
     family = entry.get('family', '')
-    teacher = make(f'{family}teacher', entry.teacher.config, iters['teacher'],
-                   0, dict(entry.teacher.get('options', {})), 1)
-    ckpt = f'{work}/{family}teacher/export/student.pth'
+    name = entry.get('teacher_family', family) + 'teacher'
+    teacher = make(name, entry.teacher.config, iters['teacher'], 0,
+                   dict(entry.teacher.get('options', {})), 1)
+    ckpt = f'{work}/{name}/export/student.pth'
+    # Its results are kept apart where it asks for more metrics.
+    test_split = entry.get('test_split', 'test')
 
     def train_teacher() -> None:
         teacher.train()
@@ -171,12 +178,12 @@ def main(argv=None) -> None:
         tuned_s = tune(entry.student_grid, alone, {})
         recipe = {tuned_s['key']: tuned_s['chosen']}
         runs_alone = [alone(f'seed{n}', n, recipe) for n in args.seeds]
-        baseline = start(runs_alone, 'test')
+        baseline = start(runs_alone, test_split)
         taught.result()
         tuned_d = tune(entry.distilled_grid, distil, recipe)
         recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
         runs_distilled = [distil(f'seed{n}', n, recipe) for n in args.seeds]
-        distilled = start(runs_distilled, 'test')
+        distilled = start(runs_distilled, test_split)
         scores = {
             part: [future.result() for future in futures]
             for part, futures in (('baseline', baseline), ('distilled',
@@ -186,7 +193,7 @@ def main(argv=None) -> None:
         pool.shutdown(cancel_futures=True)
     runs = runs_alone + runs_distilled
     minutes = teacher.minutes + sum(run.minutes for run in runs)
-    teacher_scores = filled.metrics(teacher.test('test'))
+    teacher_scores = filled.metrics(teacher.test(test_split))
 
     def collect(key: str) -> dict:
         return dict(

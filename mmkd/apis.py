@@ -201,8 +201,7 @@ def _has_own_parts(value: Any) -> bool:
     if isinstance(value, dict):
         return str(value.get('type')).startswith(_OWN) or _has_own_parts(
             list(value.values()))
-    return isinstance(value,
-                      (list, tuple)) and any(map(_has_own_parts, value))
+    return isinstance(value, (list, tuple)) and any(map(_has_own_parts, value))
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:
@@ -218,6 +217,37 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
     Raises:
         CheckpointError: If the checkpoint cannot be read or does not fit.
     """
+    return _tester(cfg, ckpt).test()
+
+
+def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
+    """What a detector of mmdet3d finds in the frames of its test data.
+
+    Args:
+        cfg (Config): Its distillation config, or a plain config.
+        ckpt (str): A checkpoint of the run, or an exported student.
+
+    Returns:
+        tuple[dict, list[str]]: Predictions (``bboxes_3d``, ``scores_3d``,
+        ``labels_3d``) by ``sample_idx``, and the names of the labels.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+    """
+    runner = _tester(cfg, ckpt)
+    runner.model.eval()
+    loader = runner.build_dataloader(cfg.test_dataloader)
+    found = {}
+    with torch.no_grad():
+        for data in loader:
+            for sample in runner.model.test_step(data):
+                found[sample.metainfo['sample_idx']] = (
+                    sample.pred_instances_3d.to('cpu'))
+    return found, list(loader.dataset.metainfo['classes'])
+
+
+def _tester(cfg: Config, ckpt: str) -> Runner:
+    """A runner of the student alone, with its weights."""
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
     work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
     cfg = student_only(cfg, keep_metrics=True)
@@ -231,7 +261,7 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
     runner = build_runner(cfg)
     model = getattr(runner.model, 'module', runner.model)
     load_weights(model, checkpoint, 'the student')
-    return runner.test()
+    return runner
 
 
 def export_student(cfg: ConfigLike,

@@ -63,7 +63,9 @@ METRICS = LazyRegistry(
     parent=MMENGINE_METRICS,
     scope='mmkd',
     locations=['mmkd.evaluation'],
-    lazy=dict(KittiMetric='mmkd.evaluation.kitti_metric'))  # mmdet3d
+    lazy=dict(  # mmdet3d
+        KittiMetric='mmkd.evaluation.kitti_metric',
+        NuScenesByPoints='mmkd.evaluation.nuscenes_by_points'))
 
 
 def _modules(**names: Tuple[str, ...]) -> Dict[str, str]:

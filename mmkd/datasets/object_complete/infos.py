@@ -63,6 +63,8 @@ def add_identities(infos: Infos,
                    folder: str = 'training') -> None:
     """Add scenes, tracks and full boxes to an index file, in place.
 
+    Frames without boxes get scene, time and pose alone.
+
     Args:
         infos (dict): The index file.
         layout (str): ``'nuscenes'``, from its tables; ``'kitti'``, from
@@ -132,7 +134,9 @@ def _add_nuscenes(frames: List[dict], root: str, version: str) -> None:
         info['scene_token'] = sample['scene_token']
         info['timestamp'] = sample['timestamp'] / 1e6
         info['lidar2global'] = to_global.tolist()
-        instances = info.get('instances', [])
+        instances = info.setdefault('instances', [])
+        if not instances:  # of a sequence without labels
+            continue
         if len(instances) != len(sample['anns']):
             raise ConfigError(
                 f'sample {info["token"]} has {len(sample["anns"])} '
@@ -178,7 +182,7 @@ def _add_kitti(frames: List[dict], root: str, folder: str) -> None:
     for info in frames:
         name = osp.splitext(info['lidar_points']['lidar_path'])[0]
         instances = info['instances']
-        if name not in kept or [
+        if name not in kept or instances and [
                 track == NO_TRACK for track in kept[name][1]['track_ids']
         ] != [x['bbox_label_3d'] == -1 for x in instances]:
             raise ConfigError(

@@ -48,7 +48,8 @@ def label_frames(infos: Infos,
     kind = infos['metainfo'].get('dataset', '').lower()
     infos = dict(infos, data_list=[dict(x) for x in infos['data_list']])
     for info in infos['data_list']:
-        info.pop('cam_instances', None)
+        for key in ('cam_instances', 'complete_objects'):
+            info.pop(key, None)
         info['instances'] = []
         found = predictions.get(info['sample_idx'])
         if found is None or not len(found.scores_3d):

@@ -1,0 +1,29 @@
+_base_ = 'centerpoint_scenes.py'
+method = 'xray'
+# The teacher sees objects complete; the student alone is that of all entries
+# of the family.
+prepare = [[
+    'tools/complete_objects.py', 'nuscenes', '--data-root', '{root}/nuscenes',
+    '--infos', 'nuscenes_infos_train.pkl'
+]]
+teacher_family = 'xray_'
+teacher = dict(
+    config='configs/demo/centerpoint-pillar_w8_complete_scenes-nuscenes.py')
+distilled = dict(
+    config='configs/demo/xray'
+    '_centerpoint-pillar-w8_centerpoint-pillar-w8_scenes-nuscenes.py')
+# With the learning rate that was best for the student alone.
+distilled_grid = {'model.distillers.xray.loss_weight': [0.3, 1.0]}
+# How well sparse objects are found; of the test scenes alone.
+test_split = 'test_points'
+splits = dict(
+    test_points={
+        'test_evaluator.type': 'mmkd.NuScenesByPoints',
+        'test_evaluator.max_range': 38.4
+    })
+more_metrics = {
+    'points_1-5': 'NuScenes metric/AP_points_1-5',
+    'points_6-20': 'NuScenes metric/AP_points_6-20',
+    'points_21-100': 'NuScenes metric/AP_points_21-100',
+    'points_101+': 'NuScenes metric/AP_points_101+'
+}
