@@ -10,7 +10,9 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg='{{fileDirname}}/_base_/centerpoint-voxel01-complete_20e_nuscenes.py',
-            ckpt='work_dirs/centerpoint-voxel01-complete_20e_nuscenes/export/student.pth',
+            cfg='{{fileDirname}}/_base_/'
+            'centerpoint-voxel01-complete_20e_nuscenes.py',
+            ckpt='work_dirs/centerpoint-voxel01-complete_20e_nuscenes/'
+            'export/student.pth',
             input_map={'inputs.points': 'inputs.points_teacher'})),
     distillers=dict(xray=dict(type='XRay')))

@@ -10,7 +10,9 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg='{{fileDirname}}/_base_/second-complete_80e_kitti.py',
-            ckpt='work_dirs/second-complete_80e_kitti/export/student.pth',
+            cfg='{{fileDirname}}/_base_/'
+            'second-complete_80e_kitti.py',
+            ckpt='work_dirs/second-complete_80e_kitti/'
+            'export/student.pth',
             input_map={'inputs.points': 'inputs.points_teacher'})),
     distillers=dict(xray=dict(type='XRay')))

@@ -6,6 +6,7 @@ import pytest
 from mmengine.config import Config
 
 from mmkd import apis
+from mmkd.datasets.object_complete import build, infos
 from mmkd.datasets.scenes.generate import generate
 from mmkd.datasets.scenes.infos import make_nuscenes_infos
 from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
@@ -39,7 +40,17 @@ def scenes(tmp_path_factory):
         for sizes in (PRESETS, KITTI_SIZES, NUSCENES_SIZES):
             del sizes['recipes']
     make_nuscenes_infos(f'{root}/nuscenes')
+    complete_objects(f'{root}/nuscenes', 'nuscenes_infos_train')
     return root
+
+
+def complete_objects(root, name):
+    """What the recipes of X-Ray learn from."""
+    content = infos.load_infos(f'{root}/{name}.pkl')
+    infos.add_identities(content, 'nuscenes', root)
+    content, _ = build.complete(
+        content, root, infos.POINTS_FOLDER['nuscenes'], progress=False)
+    infos.save_infos(content, f'{root}/{name}_complete.pkl')
 
 
 def entry_of(path, root):
