@@ -59,28 +59,6 @@ def parse_args(argv=None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def resident() -> int:
-    """Resident memory of this process in bytes."""
-    with open('/proc/self/statm', encoding='ascii') as file:
-        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE')
-
-
-def forget_peak() -> None:
-    """Let :func:`peak` begin anew, where the system allows it."""
-    try:
-        with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
-            file.write('5')
-    except OSError:
-        pass  # the peak of importing torch then counts, an upper bound
-
-
-def peak() -> int:
-    """Highest resident memory of this process in bytes."""
-    with open('/proc/self/status', encoding='ascii') as file:
-        line = next(line for line in file if line.startswith('VmHWM'))
-    return int(line.split()[1]) * 1024
-
-
 def measure(sizes: Sequence[Tuple[int, int]], channels: int,
             max_kv: Optional[int]) -> Dict[str, float]:
     """Run the method once on maps of the given sizes, in this process.
@@ -95,6 +73,7 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
         GiB.
     """
     import torch
+    from memory import forget_peak, peak, resident
 
     from mmkd.distillers import ACAM, StepBatch
     from mmkd.taps import TapSpec

@@ -5,10 +5,10 @@ from mmkd.distillers.detection3d import PointDistiller, UniDistill, XRay
 from mmkd.distillers.generic import ACAM, CWD, MGD, LogitsKD
 from mmkd.distillers.schedule import Progress, WeightSchedule
 from mmkd.distillers.segmentation import BPKD, TransKD
-from mmkd.distillers.visuals import Heatmap, Visual
+from mmkd.distillers.visuals import Heatmap, Points, Visual
 
 __all__ = [
     'ACAM', 'BPKD', 'CWD', 'Distiller', 'FGD', 'Heatmap', 'Instances',
-    'LogitsKD', 'MGD', 'PointDistiller', 'Progress', 'StepBatch', 'TransKD',
-    'UniDistill', 'Visual', 'WeightSchedule', 'XRay'
+    'LogitsKD', 'MGD', 'PointDistiller', 'Points', 'Progress', 'StepBatch',
+    'TransKD', 'UniDistill', 'Visual', 'WeightSchedule', 'XRay'
 ]

@@ -14,8 +14,7 @@ class Visual:
     """One thing to draw, for each image of a batch.
 
     A kind of visual says where its values lie; how it is painted is known to
-    :func:`mmkd.visualization.paint`, which further kinds (points, say)
-    register with.
+    :func:`mmkd.visualization.paint`, which further kinds register with.
 
     Attributes:
         name (str): What it shows, the same at every iteration.
@@ -54,6 +53,26 @@ class Heatmap(Visual):
             student's prepared image, padding included.
     """
     extent: Optional[Tuple[float, float, float, float]] = None
+
+
+@dataclass
+class Points(Visual):
+    """A number for each of some points in bird's-eye view, (P, ) a scan.
+
+    Attributes:
+        positions (Sequence[Tensor]): x and y of each point in metres (in
+            cells, where the method knows no metres), (P, 2) a scan.
+        cloud (Sequence[Tensor]): What lies beneath in grey, in the same
+            frame, (Q, 2) a scan. Defaults to ().
+        edges (Sequence[Tensor]): Rows of the points that a line joins,
+            (E, 2) a scan. Defaults to ().
+        extent (tuple[float]): Region ``(x_min, y_min, x_max, y_max)`` that
+            is shown.
+    """
+    positions: Sequence[Tensor] = ()
+    cloud: Sequence[Tensor] = ()
+    edges: Sequence[Tensor] = ()
+    extent: Tuple[float, float, float, float] = (0., 0., 1., 1.)
 
 
 @full_precision

@@ -9,7 +9,7 @@ from typing import (Any, Dict, List, NamedTuple, Optional, Sequence, Tuple,
 
 import numpy as np
 
-from mmkd.distillers.visuals import Heatmap, Visual
+from mmkd.distillers.visuals import Heatmap, Points, Visual
 
 #: Longer side of a panel, room at its right, above it, and at the left and
 #: at the top of a sheet, in pixels.
@@ -222,7 +222,7 @@ def paint(visual: Visual, panel: Panel, values: np.ndarray, scene: Scene,
     Another kind of visual registers its own function::
 
         @paint.register
-        def paint_points(visual: Points, panel, values, scene, norm): ...
+        def paint_boxes(visual: Boxes3D, panel, values, scene, norm): ...
 
     Args:
         visual (Visual): What to paint; decides on the function.
@@ -269,6 +269,41 @@ def paint_heatmap(visual: Heatmap, panel: Panel, values: np.ndarray,
         opacity = 0.4 + 0.5 * shares.filled(0.5).clip(0, 1)[..., None]
         colors = opacity * colors + (1 - opacity) * grey
     panel.show(colors)
+    return True
+
+
+@paint.register
+def paint_points(visual: Points, panel: Panel, values: np.ndarray,
+                 scene: Scene, norm: Any) -> bool:
+    """Paint points over a cloud, with lines between some of them.
+
+    Of a visual's scans the first is painted, since pictures are of one.
+    """
+
+    def first(parts: Sequence[Any]) -> Optional[np.ndarray]:
+        return parts[0].detach().float().cpu().numpy() if len(parts) else None
+
+    places, cloud, edges = map(first,
+                               (visual.positions, visual.cloud, visual.edges))
+    panel.show(np.ones((*panel.size, 3)))
+    axes = panel.axes()
+    x_min, y_min, x_max, y_max = visual.extent
+    axes.set(xlim=(x_min, x_max), ylim=(y_min, y_max))
+    for spine in axes.spines.values():
+        spine.set(color='0.7', linewidth=0.5)
+    if cloud is not None:
+        axes.scatter(*cloud.T, s=0.6, color='0.65', linewidths=0)
+    shown = np.isfinite(values)
+    colors = _colors(norm(np.where(shown, values, 0)))
+    if edges is not None and len(edges):
+        from matplotlib.collections import LineCollection
+        edges = edges.astype(int)
+        axes.add_collection(
+            LineCollection(
+                places[edges], colors=colors[edges[:, 0]], linewidths=0.6))
+    # What is high lies above.
+    order = np.argsort(np.where(shown, values, -np.inf))[(~shown).sum():]
+    axes.scatter(*places[order].T, s=5, c=colors[order], linewidths=0)
     return True
 
 

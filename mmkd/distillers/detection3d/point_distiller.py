@@ -9,6 +9,7 @@ from mmkd.distillers.base import Distiller, StepBatch
 from mmkd.distillers.generic.features import pick_family
 from mmkd.distillers.generic.logits import check_tau
 from mmkd.distillers.schedule import WeightLike
+from mmkd.distillers.visuals import Points, Visual
 from mmkd.errors import ConfigError
 from mmkd.losses import (centre_weights, choose_centres, full_precision,
                          match_voxels, nearest_nodes, points_per_voxel,
@@ -63,6 +64,8 @@ FAMILIES = dict(
     centerpoint_voxel=_CELLS)
 #: What the paper says otherwise; points have other weights besides.
 PAPER = dict(scope='sample', pool='max', reweight='softmax', loss_weight=1.0)
+#: Centres whose neighbours a picture shows.
+_SHOWN = 6
 _CHOICES = dict(
     importance=('count', 'max', 'abs_mean'),
     sample=('top', 'bottom', 'random', 'mixed'),
@@ -330,6 +333,12 @@ class PointDistiller(Distiller):
 
     # --------------------------------------------------------------- nodes
 
+    @property
+    def _network(self) -> Optional[str]:
+        """Name of the teacher that is read."""
+        taps = self.teacher_taps['nodes']
+        return taps[0].network if taps else None
+
     def _nodes(self, level: int, student: List[Tensor], teacher: List[Tensor],
                batch: StepBatch) -> Nodes:
         """The nodes of a level, brought into one order.
@@ -342,10 +351,8 @@ class PointDistiller(Distiller):
         feat_s, feat_t = student[at_s], teacher[at_t].detach()
         if self.kind != 'voxels':
             return self._dense_nodes(feat_s, feat_t)
-        taps = self.teacher_taps['nodes']
-        network = taps[0].network if taps else None
         voxels_s = _voxels(batch.inputs)
-        voxels_t = _voxels(batch.inputs_of(network))
+        voxels_t = _voxels(batch.inputs_of(self._network))
         counts = voxels_t.get('num_points')
         coors_s, coors_t = voxels_s.get('coors'), voxels_t.get('coors')
         # A dynamic encoder gives the coordinates of its rows beside them;
@@ -424,11 +431,13 @@ class PointDistiller(Distiller):
             begin += size
         return graphs
 
+    # ------------------------------------------------------------- pictures
+
     @torch.no_grad()
     def graphs(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> List[List[PointGraph]]:
-        """The graphs that are compared, for pictures.
+        """The graphs that are compared.
 
         Args:
             student (dict[str, list[Tensor]]): As in :meth:`losses`.
@@ -449,6 +458,121 @@ class PointDistiller(Distiller):
                 for graph in self._graphs(nodes)
             ])
         return found
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Nodes with their importance, centres with their weight and with
+        the distance of their encodings, and a few centres with the nodes
+        that they are joined with."""
+        visuals: List[Visual] = []
+        for level in range(len(self.layers_s)):
+            nodes = self._nodes(level, student['nodes'], teacher['nodes'],
+                                batch)
+            graphs = self._graphs(nodes)
+            if not graphs:
+                continue
+            places, scans, metric = self._places(level, teacher['nodes'],
+                                                 nodes, batch)
+            low, high = places.amin(dim=0), places.amax(dim=0)
+            extent = (*(low - 0.5).tolist(), *(high + 0.5).tolist())
+            pairs, _ = self._compare(level, nodes.feat_s.float(),
+                                     nodes.feat_t.float(), graphs)
+            centres = torch.cat([graph.centres for graph in graphs])
+            weights, distances = (torch.cat(part) for part in zip(*pairs))
+
+            def points(name: str, rows: Tensor, values: Tensor,
+                       **kwargs) -> Points:
+                parts = [scans[rows] == scan for scan in range(num_scans)]
+                return Points(
+                    name, [values[part] for part in parts],
+                    f'level {level}',
+                    positions=[places[rows[part]] for part in parts],
+                    extent=extent,
+                    **kwargs)
+
+            num_scans = len(batch.data_samples or []) or int(scans.max()) + 1
+            cloud = [places[scans == scan] for scan in range(num_scans)]
+            if metric:
+                cloud = [scan[:, :2] for scan in batch.inputs['points']]
+            every = torch.arange(len(places), device=places.device)
+            visuals += [
+                points('importance', every, nodes.importance.float()),
+                points('weight of the centres', centres, weights, cloud=cloud),
+                points(
+                    'distance of the graphs',
+                    centres,
+                    distances,
+                    cloud=cloud,
+                    changes=True),
+                self._joined(graphs, weights, places, scans, cloud, extent,
+                             f'level {level}')
+            ]
+        return visuals
+
+    @staticmethod
+    def _joined(graphs: List[PointGraph], weights: Tensor, places: Tensor,
+                scans: Tensor, cloud: List[Tensor],
+                extent: Tuple[float, float, float,
+                              float], group: str) -> Points:
+        """A few of the heaviest centres of each group, in a colour each,
+        with lines to their neighbours in the same scan."""
+        none = scans[:0]
+        rows, colors, edges = ([[none] for _ in cloud], [[none] for _ in cloud
+                                                         ], [[none.view(0, 2)]
+                                                             for _ in cloud])
+        heavy = weights.split([len(graph.centres) for graph in graphs])
+        for graph, weight in zip(graphs, heavy):
+            order = weight.argsort(descending=True, stable=True)[:_SHOWN]
+            for number, a in enumerate(order.tolist()):
+                centre, near = graph.centres[a:a + 1], graph.neighbours[a]
+                scan = int(scans[centre])
+                near = near[(scans[near] == scan) & (near != centre)]
+                begin = sum(map(len, rows[scan]))
+                ends = begin + 1 + torch.arange(len(near), device=near.device)
+                rows[scan] += [centre, near]
+                colors[scan].append(
+                    torch.full_like(scans[:1 + len(near)], number))
+                edges[scan].append(
+                    torch.stack([torch.full_like(ends, begin), ends], dim=1))
+        return Points(
+            f'neighbours of {_SHOWN} centres',
+            [torch.cat(part).float() for part in colors],
+            group,
+            limits=(0, _SHOWN - 1),
+            positions=[places[torch.cat(part)] for part in rows],
+            cloud=cloud,
+            edges=[torch.cat(part) for part in edges],
+            extent=extent)
+
+    def _places(self, level: int, teacher: List[Tensor], nodes: Nodes,
+                batch: StepBatch) -> Tuple[Tensor, Tensor, bool]:
+        """Where the nodes lie in bird's-eye view (M, 2), in which scan
+        (M, ), and whether that is in metres."""
+        at, beside = self._levels_t[level]
+        feat = teacher[at]
+        metric = self.kind == 'points'
+        if self.kind == 'voxels':
+            voxels = _voxels(batch.inputs_of(self._network))
+            coors = voxels.get('coors') if beside is None else teacher[beside]
+            scans = feat.new_zeros(len(feat), dtype=torch.long)
+            places = scans[:, None].expand(-1, 2).float()
+            if coors is not None:
+                scans, places = coors[:, 0].long(), coors[:, [3, 2]].float()
+            if 'voxel_centers' in voxels and beside is None:
+                places, metric = voxels['voxel_centers'][:, :2], True
+            places, scans = places[nodes.rows], scans[nodes.rows]
+        else:
+            num_nodes = len(nodes.rows) // len(feat)
+            scans = nodes.rows // num_nodes
+            cells = nodes.rows % num_nodes
+            if self.kind == 'cells':
+                width = feat.size(3)
+                places = torch.stack([cells % width, cells // width], 1) + 0.5
+            else:
+                clouds = batch.inputs_of(self._network)['points']
+                places = torch.cat([cloud[:, :2] for cloud in clouds])
+        return places, scans, metric
 
     # --------------------------------------------------------------- losses
 
@@ -474,29 +598,40 @@ class PointDistiller(Distiller):
     def _level_loss(self, level: int, feat_s: Tensor, feat_t: Tensor,
                     graphs: List[PointGraph]) -> Tuple[Tensor, Tensor, Tensor]:
         """Loss of a level in float32, mean over the scans that have nodes."""
-        layer_s, layer_t = self.layers_s[level], self.layers_t[level]
         edges = sum(graph.neighbours.numel() for graph in graphs)
         if edges < 2 and (self.training or not edges):
             # Batch normalisation knows no variance of a single edge.
             zero = zero_like_graph(feat_s, *self.parameters())
             return zero, zero.detach(), zero.detach()
-        index = [graph[:2] for graph in graphs]
-        encoded_s, encoded_t = layer_s(feat_s, index), layer_t(feat_t, index)
-        losses = []
-        for graph, graph_s, graph_t in zip(graphs, encoded_s, encoded_t):
-            graph_s, graph_t = self._pooled(graph_s), self._pooled(graph_t)
-            distance = (graph_t - graph_s).square().flatten(1).mean(dim=1)
-            weights = graph.weights
-            if self.reweight == 'encoding':
-                weights = centre_weights(
-                    graph_t.detach().flatten(1).amax(dim=1), self.tau)
-            losses.append((weights * distance).mean())
+        pairs, encoded_t = self._compare(level, feat_s, feat_t, graphs)
+        loss = torch.stack([(weights * distances).mean()
+                            for weights, distances in pairs]).mean()
         with torch.no_grad():
             moments = [
                 torch.var_mean(part, unbiased=False) for part in encoded_t
             ]
         variance, mean = (torch.stack(m).mean() for m in zip(*moments))
-        return torch.stack(losses).mean(), mean, variance
+        return loss, mean, variance
+
+    def _compare(
+        self, level: int, feat_s: Tensor, feat_t: Tensor,
+        graphs: List[PointGraph]
+    ) -> Tuple[List[Tuple[Tensor, Tensor]], List[Tensor]]:
+        """Weight and squared distance of each centre, both (N, ), and the
+        teacher's encoded edges (N, K, C'), of each group."""
+        index = [graph[:2] for graph in graphs]
+        encoded_s = self.layers_s[level](feat_s, index)
+        encoded_t = self.layers_t[level](feat_t, index)
+        pairs = []
+        for graph, graph_s, graph_t in zip(graphs, encoded_s, encoded_t):
+            graph_s, graph_t = self._pooled(graph_s), self._pooled(graph_t)
+            distances = (graph_t - graph_s).square().flatten(1).mean(dim=1)
+            weights = graph.weights
+            if self.reweight == 'encoding':
+                weights = centre_weights(
+                    graph_t.detach().flatten(1).amax(dim=1), self.tau)
+            pairs.append((weights, distances))
+        return pairs, encoded_t
 
     def _pooled(self, encoded: Tensor) -> Tensor:
         """Pool (N, K, C') over the neighbours, or not."""
