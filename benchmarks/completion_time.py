@@ -10,7 +10,6 @@ The target is 20 s on two cores.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -63,6 +62,8 @@ def make_scene(args: argparse.Namespace, folder: str) -> None:
 
 def measure(strategy: str, folder: str) -> dict:
     """Complete the scene once, in this process."""
+    from memory import forget_peak, peak, resident
+
     from mmkd.datasets.object_complete import infos
     from mmkd.datasets.object_complete.completion import (PUBLISHED,
                                                           CompletionOptions,
@@ -73,15 +74,15 @@ def measure(strategy: str, folder: str) -> dict:
     ]
     options = CompletionOptions(
         **(PUBLISHED if strategy == 'published' else dict(strategy=strategy)))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    forget_peak()
+    before = resident()
     wall, cpu = time.perf_counter(), time.process_time()
     objects = complete_scene('s', frames, options)
     objects.save(f'{folder}/{strategy}.npz')
     return dict(
         seconds=time.perf_counter() - wall,
         cpu_seconds=time.process_time() - cpu,
-        more_memory_mb=(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss -
-                        before) / 1024,
+        more_memory_mb=(peak() - before) / 2**20,
         objects=len(objects),
         points=len(objects.points),
         views=len(objects.view_inst))

@@ -16,6 +16,7 @@ from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
 from mmkd.testing import (bev_detector, segmentation_config, segmentor,
                           transformer_segmentor)
+from mmkd.testing.lidar import centerpoint
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -35,7 +36,8 @@ TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
 # Whose student and teacher a method's page shows, by their width.
 NETWORKS = dict(
     transkd=transformer_segmentor,
-    unidistill=lambda width: bev_detector(width=width))
+    unidistill=lambda width: bev_detector(width=width),
+    xray=centerpoint)
 # What the commands of a page leave behind.
 WRITTEN = dict(
     distil_your_own_pair=[

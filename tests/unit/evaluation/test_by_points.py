@@ -76,3 +76,48 @@ def test_one_detection_finds_one_object():
     assert by_hidden['2+']['ap'] == pytest.approx(1)
     assert by_hidden['0-0']['ap'] == 0
     assert precision_by_group([])['1-5']['objects'] == 0
+
+
+def test_metric_of_nuscenes(tmp_path, monkeypatch):
+    """The truth itself is found in every group; hidden objects in none."""
+    import torch
+    from mmdet3d.evaluation.metrics import NuScenesMetric
+    from mmdet3d.structures import LiDARInstance3DBoxes
+
+    from mmkd.datasets.object_complete.infos import save_infos
+    from mmkd.registry import METRICS
+    from mmkd.testing.sequences import make_sequence, write_sequences
+    infos = write_sequences(str(tmp_path), dict(s=make_sequence('s')))
+    save_infos(infos, str(tmp_path / 'infos.pkl'))
+    monkeypatch.setattr(NuScenesMetric, 'compute_metrics', lambda *_: {'x': 1})
+    metric = METRICS.build(
+        dict(
+            type='NuScenesByPoints',
+            data_root='',
+            ann_file=str(tmp_path / 'infos.pkl'),
+            edges=(1, 50)))
+    classes = ['truck', 'car', 'pedestrian']  # in another order
+    metric.dataset_meta = dict(classes=classes, version='v1.0-mini')
+    own = {0: 1, 1: 0, 7: 2}
+    results = []
+    for info in infos['data_list']:
+        true = info['instances']
+        results.append(
+            dict(
+                sample_idx=info['sample_idx'],
+                pred_instances_3d=dict(
+                    bboxes_3d=LiDARInstance3DBoxes(
+                        np.float32([x['bbox_3d'] for x in true]),
+                        origin=(.5, .5, .5)),
+                    scores_3d=torch.ones(len(true)),
+                    labels_3d=torch.tensor(
+                        [own[x['bbox_label_3d']] for x in true]))))
+    found = metric.compute_metrics(results)
+    assert found['x'] == 1
+    assert found['AP_points_1-49'] == pytest.approx(1, abs=.02)
+    assert found['AP_points_50+'] == pytest.approx(1, abs=.02)
+    # Of another class, nothing.
+    for result in results:
+        boxes = result['pred_instances_3d']
+        boxes['labels_3d'] = (boxes['labels_3d'] + 1) % 3
+    assert metric.compute_metrics(results)['AP_points_50+'] < .2
