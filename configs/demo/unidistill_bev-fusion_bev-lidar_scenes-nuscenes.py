@@ -1,8 +1,8 @@
 _base_ = 'bev-lidar_scenes-nuscenes.py'
 train_dataloader = dict(
     dataset=dict(
-        pipeline={{_base_.train_pipeline}}, modality={{_base_.input_modality}
-                                                      }))
+        pipeline={{_base_.train_pipeline}},
+        modality=dict(use_lidar=True, use_camera=True)))
 model = dict(
     _delete_=True,
     type='mmkd.DistillationModel',

@@ -1,0 +1,19 @@
+_base_ = 'bev-lidar_8xb4-20e_nuscenes.py'
+train_dataloader = dict(
+    dataset=dict(
+        dataset=dict(
+            pipeline={{_base_.train_pipeline}},
+            modality=dict(use_lidar=True, use_camera=True))))
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/bev-fusion_8xb4-20e_nuscenes.py',
+            ckpt='work_dirs/bev-fusion_8xb4-20e_nuscenes/epoch_20.pth')),
+    distillers=dict(
+        unidistill=dict(
+            type='UniDistill',
+            path='fusion2lidar',
+            point_cloud_range={{_base_.grid_range}})))

@@ -1,0 +1,97 @@
+"""The recipes across sensors at the paper's size: facts, and one step."""
+import gc
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd.distillers.detection3d.unidistill import PATHS
+from mmkd.models import DistillationModel
+from mmkd.testing import bev_batch
+from mmkd.utils.config import read_config
+
+CONFIGS = Path(__file__).parents[2] / 'configs/unidistill'
+RECIPES = sorted(CONFIGS.glob('unidistill_*.py'))
+#: Voxels along x and y in place of 1440.
+VOXELS = 128
+
+
+@pytest.fixture(autouse=True)
+def one_pair_at_a_time():
+    """Give the memory of large networks back before the next ones."""
+    yield
+    gc.collect()
+
+
+def small(config):
+    """The model of a recipe on a smaller region, in reach of a CPU."""
+    model = config.model
+    half = VOXELS * .075 / 2
+    region = [-half, -half, -5, half, half, 3]
+    model.train_cfg.update(
+        grid_size=[VOXELS, VOXELS, 40], point_cloud_range=region)
+    if 'pts_middle_encoder' in model:
+        model.data_preprocessor.voxel_layer.point_cloud_range = region
+        model.pts_middle_encoder.update(
+            type='mmkd.SparseEncoder', sparse_shape=[41, VOXELS, VOXELS])
+    if 'view_transform' in model:
+        model.view_transform.point_cloud_range = region
+        model.img_backbone.init_cfg = None  # weights of the net
+    return config
+
+
+def test_all_paths():
+    paths = {
+        Config.fromfile(path).model.distillers.unidistill.path
+        for path in RECIPES
+    }
+    assert paths == set(PATHS) and len(RECIPES) == 4
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+def test_facts(path):
+    config = Config.fromfile(path)
+    student = config.model.student
+    cells = [(b - a) / size * 1 / 8 for a, b, size in zip(
+        [-54, -54], [54, 54], student.bbox_head.bbox_coder.voxel_size)]
+    assert [round(n) for n in cells] == [180, 180]
+    names = [
+        name for task in student.bbox_head.tasks for name in task.class_names
+    ]
+    data = config.train_dataloader.dataset.dataset
+    # CenterHead counts labels through its tasks.
+    assert names == data.metainfo.classes and len(names) == 10
+    # The batch has what both networks read, and no pasted objects.
+    kinds = [step.type for step in data.pipeline]
+    assert {'mmkd.LoadMultiViewImages', 'LoadPointsFromFile', 'mmkd.BEVAug3D'
+            } <= set(kinds) and 'ObjectSample' not in kinds
+    packed = set(config.test_dataloader.dataset.pipeline[-1]['keys'])
+    assert packed == ({
+        'img'
+    } if path.stem.split('_bev-')[2].startswith('camera') else {'points'})
+    if 'img_backbone' in student:
+        assert student.view_transform.depth == dict(low=2, high=58, num=112)
+
+
+@pytest.mark.parametrize('path', RECIPES, ids=lambda path: path.stem)
+def test_one_step(path):
+    config = Config.fromfile(path)
+    arguments = config.model
+    arguments.pop('type')
+    arguments.student = small(Config(dict(model=arguments.student))).model
+    arguments.student._scope_ = 'mmdet3d'
+    teacher = arguments.teachers.teacher
+    teacher.update(cfg=small(read_config(teacher.cfg)), ckpt='random')
+    torch.manual_seed(0)
+    model = DistillationModel(**arguments, dry_run_size=(32, 64)).train()
+    batch = bev_batch(num_classes=10)
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
+    assert all(value.isfinite() for name, value in losses.items()
+               if 'loss' in name)
+    terms = [name for name in losses if name.startswith('unidistill.')]
+    assert len(terms) == 4 and all(losses[name] > 0 for name in terms)
+    total, _ = model.parse_losses(losses)
+    total.backward()
+    assert all(p.grad is not None for p in model.parameters()
+               if p.requires_grad)
