@@ -6,6 +6,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmkd.apis import student_only
 from mmkd.distillers.detection3d.unidistill import PATHS
 from mmkd.models import DistillationModel
 from mmkd.testing import bev_batch
@@ -95,3 +96,21 @@ def test_one_step(path):
     total.backward()
     assert all(p.grad is not None for p in model.parameters()
                if p.requires_grad)
+
+
+def test_export_of_a_camera_student():
+    # It imports the registry that its detector is in, and nothing of its
+    # test data is of the LiDAR.
+    demo = CONFIGS.parent / 'demo'
+    plain = student_only(
+        str(demo / 'unidistill_bev-lidar_bev-camera_scenes-nuscenes.py'))
+    assert plain.custom_imports.imports == ['mmkd.registry']
+    assert plain.model.type == 'mmkd.BEVDetector'
+    assert 'pts_voxel_encoder' not in plain.model
+    data = plain.test_dataloader.dataset
+    assert not data.modality.use_lidar
+    assert not any('Points' in step.type for step in data.pipeline)
+    # A student of a library stays free of mmkd.
+    other = student_only(
+        str(demo / 'fgd_retinanet-r18w32_retinanet-r18w8_scenes.py'))
+    assert 'custom_imports' not in other
