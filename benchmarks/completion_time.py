@@ -130,6 +130,8 @@ def main(argv=None) -> None:
             target_seconds=TARGET,
             strategies=found,
             cores=os.cpu_count(),
+            # Of all that ran meanwhile; CPU seconds are our own.
+            load_average=round(os.getloadavg()[1], 1),
             versions=versions(),
             date=time.strftime('%Y-%m-%d')))
 

@@ -93,6 +93,16 @@ def _keep_manifest(data_root: str, tag: str, options: CompletionOptions,
     write_json(path, manifest)
 
 
+def _copied(infos: Infos) -> Infos:
+    """A copy as deep as boxes, which leaves sweeps and pictures alone."""
+    return dict(
+        infos,
+        data_list=[
+            dict(info, instances=[dict(x) for x in info['instances']])
+            for info in infos['data_list']
+        ])
+
+
 def complete(infos: Infos,
              data_root: str,
              points_folder: str,
@@ -128,7 +138,7 @@ def complete(infos: Infos,
     Raises:
         ConfigError: If the tag was made with other options.
     """
-    infos = copy.deepcopy(infos)
+    infos = _copied(infos)
     _keep_manifest(data_root, tag, options, overwrite)
     names = class_names(infos)
     points_folder = osp.join(data_root, points_folder)
@@ -240,7 +250,7 @@ def label_hidden(infos: Infos) -> Infos:
         dict: One with at least a point in ``num_lidar_pts`` of each
         completed object, and valid boxes.
     """
-    infos = copy.deepcopy(infos)
+    infos = _copied(infos)
     for info in infos['data_list']:
         for instance in info['instances']:
             if instance['num_complete_pts'] > 0:

@@ -88,6 +88,9 @@ def test_metric_of_nuscenes(tmp_path, monkeypatch):
     from mmkd.registry import METRICS
     from mmkd.testing.sequences import make_sequence, write_sequences
     infos = write_sequences(str(tmp_path), dict(s=make_sequence('s')))
+    for info in infos['data_list']:
+        for i, instance in enumerate(info['instances']):
+            instance['num_lidar_pts'] = (0, 7, 200)[i % 3]
     save_infos(infos, str(tmp_path / 'infos.pkl'))
     monkeypatch.setattr(NuScenesMetric, 'compute_metrics', lambda *_: {'x': 1})
     metric = METRICS.build(
@@ -95,7 +98,7 @@ def test_metric_of_nuscenes(tmp_path, monkeypatch):
             type='NuScenesByPoints',
             data_root='',
             ann_file=str(tmp_path / 'infos.pkl'),
-            edges=(1, 50)))
+            edges=(1, 100)))
     classes = ['truck', 'car', 'pedestrian']  # in another order
     metric.dataset_meta = dict(classes=classes, version='v1.0-mini')
     own = {0: 1, 1: 0, 7: 2}
@@ -114,10 +117,10 @@ def test_metric_of_nuscenes(tmp_path, monkeypatch):
                         [own[x['bbox_label_3d']] for x in true]))))
     found = metric.compute_metrics(results)
     assert found['x'] == 1
-    assert found['AP_points_1-49'] == pytest.approx(1, abs=.02)
-    assert found['AP_points_50+'] == pytest.approx(1, abs=.02)
+    assert found['AP_points_1-99'] == pytest.approx(1, abs=.02)
+    assert found['AP_points_100+'] == pytest.approx(1, abs=.02)
     # Of another class, nothing.
     for result in results:
         boxes = result['pred_instances_3d']
         boxes['labels_3d'] = (boxes['labels_3d'] + 1) % 3
-    assert metric.compute_metrics(results)['AP_points_50+'] < .2
+    assert metric.compute_metrics(results)['AP_points_100+'] < .2

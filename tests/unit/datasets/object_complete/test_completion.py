@@ -21,6 +21,7 @@ from mmkd.datasets.object_complete.infos import (add_identities,
                                                  save_infos, scene_frame)
 from mmkd.datasets.object_complete.registration import (ALIGNED, TOO_FEW,
                                                         register)
+from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
 from mmkd.testing.sequences import make_sequence, write_sequences
 
@@ -472,6 +473,57 @@ def test_waymo():
     del sequence.infos[0]['instances'][0]['instance_id']
     with pytest.raises(ConfigError, match='save_track_id'):
         add_identities(infos, 'waymo', '')
+
+
+def test_kitti(tmp_path):
+    """Boxes of the camera's frame, tracks and poses of the sequences."""
+    sequence = make_sequence('x')
+    lidar_to_cam = np.eye(4)
+    lidar_to_cam[:3, :3] = [[0, -1, 0], [0, 0, -1], [1, 0, 0]]
+    lidar_to_cam[:3, 3] = [.1, -.2, .3]
+    expected, frames = [], []
+    for number, info in enumerate(sequence.infos):
+        expected.append([x['box_lidar'] for x in info['instances']])
+        info['images'] = dict(CAM2=dict(lidar2cam=lidar_to_cam.tolist()))
+        info['lidar_points']['lidar_path'] = f'{number:06d}.bin'
+        for instance in info['instances']:
+            *center, length, width, height, yaw = instance['bbox_3d']
+            below = lidar_to_cam @ [*center[:2], center[2] - height / 2, 1]
+            instance['bbox_3d'] = [
+                *below[:3], length, height, width, -yaw - np.pi / 2
+            ]
+            del instance['box_lidar'], instance['instance_id']
+        info['instances'].append(  # a region
+            dict(bbox_label_3d=-1, bbox_3d=[-1000.] * 3 + [-1.] * 3 + [-10.]))
+        frames.append(
+            dict(
+                frame=f'{number:06d}',
+                time=number / 2,
+                velodyne_to_world=info.pop('lidar2global'),
+                track_ids=[*range(7, 13), -1]))
+        del info['scene_token']
+    infos = dict(data_list=sequence.infos)
+    with pytest.raises(ConfigError, match='sequences'):
+        add_identities(infos, 'kitti', str(tmp_path))
+    write_json(
+        str(tmp_path / 'sequences/train.json'),
+        [dict(sequence=4, folder='training', frames=frames)])
+    add_identities(infos, 'kitti', str(tmp_path))
+    for info, boxes in zip(sequence.infos, expected):
+        *things, region = info['instances']
+        assert info['scene_token'] == '4' and region['instance_id'] == ''
+        assert [x['instance_id']
+                for x in things] == ['7', '8', '9', '10', '11', '12']
+        found = np.array([x['box_lidar'] for x in things])
+        assert np.allclose(found[:, :6], np.array(boxes)[:, :6])
+        for one, other in zip(found, boxes):
+            turn = yaw_of_box(one) - yaw_of_box(np.array(other))
+            assert np.cos(turn) == pytest.approx(1)
+    objects = complete(sequence)
+    assert len(objects) == 6 and (objects.own_count[6::7] == -1).all()
+    sequence.infos[1]['instances'].pop()
+    with pytest.raises(ConfigError, match='000001'):
+        add_identities(infos, 'kitti', str(tmp_path))
 
 
 def test_infos_without_identities():
