@@ -3,12 +3,11 @@
 
     benchmarks/baselines.py --entry retinanet_scenes
 
-Four networks are trained on the training scenes and tested on the test
-scenes: the student; the same one with half of the data; the same one with
-half of the iterations; and one of the teacher's width with the student's
-schedule. Then the teacher, with a schedule of its own, which the benchmarks
-of methods share. Everything is done once; an interrupted benchmark goes on
-where it stopped.
+The student is trained on the training scenes and tested on the test scenes;
+so are the same one with a quarter of the data, the same one with half of the
+iterations, and the teacher, which the benchmarks of methods share. Where its
+schedule is not the student's, one of its width is trained with that too.
+Everything is done once; an interrupted benchmark goes on where it stopped.
 """
 import argparse
 import os
@@ -56,6 +55,7 @@ def main(argv=None) -> None:
     length = args.iters or entry.student.iters
     key, values = next(iter(entry.student_grid.items()))
     recipe = {key: values[0]}
+    options = dict(entry.teacher.get('options', {}))
 
     def make(name: str, part: str, iters: int, options: dict) -> Run:
         own = entry[part]
@@ -67,19 +67,19 @@ def main(argv=None) -> None:
     runs = {
         'student':
         make('base_student', 'student', length, recipe),
-        'half the data':
-        make('base_half_data', 'student', length, {
+        'a quarter of the data':
+        make('base_less_data', 'student', length, {
             **recipe,
-            **entry.half_data
+            **entry.less_data
         }),
         'half the training':
         make('base_half_training', 'student', length // 2, recipe),
-        "the teacher's width":
-        make('base_wide', 'teacher', length, recipe),
         'teacher':
-        make('teacher', 'teacher', args.iters or entry.teacher.iters,
-             dict(entry.teacher.get('options', {}))),
+        make('teacher', 'teacher', args.iters or entry.teacher.iters, options)
     }
+    if runs['teacher'].iters != length or options:
+        runs["the teacher's width"] = make('base_wide', 'teacher', length,
+                                           recipe)
     # The longest first, so that no core idles at the end.
     order = sorted(
         runs, key=lambda name: name not in ('teacher', "the teacher's width"))
