@@ -11,7 +11,6 @@ Everything is done once; an interrupted benchmark goes on where it stopped.
 """
 import argparse
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,12 +45,7 @@ def main(argv=None) -> None:
     entry = filled.config
     family = entry.get('family', '')
     work = args.work_dir or f'work_dirs/bench/{args.preset}'
-    if not args.data_root:
-        subprocess.run([
-            sys.executable, 'tools/make_scenes.py', '--preset', args.preset,
-            '--out', root, '--formats', *entry.formats
-        ],
-                       check=True)
+    filled.make_data(None if args.data_root else args.preset)
     length = args.iters or entry.student.iters
     key, values = next(iter(entry.student_grid.items()))
     recipe = {key: values[0]}

@@ -2,8 +2,10 @@
 import json
 import os
 import os.path as osp
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 ENTRIES = Path(__file__).parent / 'entries'
 
@@ -25,10 +27,28 @@ class Entry:
 
     def __init__(self, name: str, root: str) -> None:
         from mmengine.config import Config
+        self.root = root
         self.config = Config.fromfile(ENTRIES / f'{name}.py')
         self.data = _fill(self.config.data, root)
         self.splits = _fill(self.config.splits, root)
         self.prepare = _fill(self.config.get('prepare', []), root)
+
+    def make_data(self, preset: Optional[str]) -> None:
+        """Make the scenes, unless they are there already, and what a method
+        makes of them first, such as object-complete frames.
+
+        Args:
+            preset (str, optional): Name of a preset; None for scenes that
+                are there.
+        """
+        commands = list(self.prepare)
+        if preset is not None:
+            commands.insert(0, [
+                'tools/make_scenes.py', '--preset', preset, '--out', self.root,
+                '--infos', '--formats', *self.config.formats
+            ])
+        for command in commands:
+            subprocess.run([sys.executable, *command], check=True)
 
     def metrics(self, found: Dict[str, float]) -> Dict[str, float]:
         """Results in the unit of the tables: points of 100."""

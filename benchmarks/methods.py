@@ -16,7 +16,6 @@ A method joins by a config in benchmarks/entries.
 import argparse
 import os
 import os.path as osp
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -99,15 +98,7 @@ def main(argv=None) -> None:
     filled = Entry(args.method, root)
     entry = filled.config
     work = args.work_dir or f'work_dirs/bench/{preset}'
-    if not args.data_root:
-        subprocess.run([
-            sys.executable, 'tools/make_scenes.py', '--preset', preset,
-            '--out', root, '--formats', *entry.formats
-        ],
-                       check=True)
-    # What a method makes of the data first, such as complete objects.
-    for command in filled.prepare:
-        subprocess.run([sys.executable, *command], check=True)
+    filled.make_data(None if args.data_root else preset)
     iters = {
         part: args.iters or entry[part].iters
         for part in ('teacher', 'student')

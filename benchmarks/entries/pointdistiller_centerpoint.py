@@ -1,5 +1,5 @@
 _base_ = 'centerpoint_scenes.py'
-method = 'pointdistiller'
+method = 'pointdistiller_centerpoint'
 distilled = dict(
     config='configs/demo/pointdistiller'
     '_centerpoint-pillar-w32_centerpoint-pillar-w8_scenes-nuscenes.py')

@@ -65,8 +65,9 @@ def _lay_out(folder: str, root: str, tables: str) -> None:
 def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
     """Write ``nuscenes_infos_{train,val,test}.pkl`` with mmdet3d's functions.
 
-    Real nuScenes gets those of train and val; the test split of the driving
-    scenes has annotations, and its index file has them too.
+    Files that are younger than the tables are kept. Real nuScenes gets those
+    of train and val; the test split of the driving scenes has annotations,
+    and its index file has them too.
 
     Args:
         root (str): Folder with ``v1.0-mini`` or ``v1.0-trainval``.
@@ -90,7 +91,12 @@ def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
     test = osp.join(root, *TEST_AS_VAL)
     if osp.isdir(test):
         sources[test] = dict(val='test')
-    made = []
+    made = [
+        osp.join(root, f'nuscenes_infos_{split}.pkl')
+        for splits in sources.values() for split in splits.values()
+    ]
+    if _younger(made, [osp.join(x, 'sample.json') for x in sources]):
+        return made
     with tempfile.TemporaryDirectory(prefix='.infos_', dir=root) as folder:
         jobs = []
         for number, (tables, splits) in enumerate(sources.items()):
@@ -98,10 +104,16 @@ def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
             _lay_out(own, root, tables)
             jobs.append((own, osp.basename(tables), list(splits)))
         _run(_NUSCENES, json.dumps(jobs), str(max_sweeps))
-        for job, splits in zip(jobs, sources.values()):
-            for theirs, ours in splits.items():
-                made.append(osp.join(root, f'nuscenes_infos_{ours}.pkl'))
-                os.replace(
-                    osp.join(job[0], 'out', f'nuscenes_infos_{theirs}.pkl'),
-                    made[-1])
+        found = [
+            osp.join(own, 'out', f'nuscenes_infos_{split}.pkl')
+            for own, _, splits in jobs for split in splits
+        ]
+        for theirs, ours in zip(found, made):
+            os.replace(theirs, ours)
     return made
+
+
+def _younger(files: List[str], sources: List[str]) -> bool:
+    """Whether all files are there, and made after their sources."""
+    return all(map(osp.isfile, files)) and min(map(
+        osp.getmtime, files)) >= max(map(osp.getmtime, sources))

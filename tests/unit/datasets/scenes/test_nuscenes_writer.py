@@ -456,6 +456,12 @@ def test_mmdet3d_metric_runs(scenes, infos, split, root, version):
         assert scores[f'{prefix}/mAP'] == pytest.approx(1, abs=.01)
 
 
+def test_infos_are_made_once(scenes, infos):
+    before = [os.stat(path).st_mtime_ns for path in infos]
+    assert make_nuscenes_infos(osp.join(scenes, 'nuscenes'), 2) == infos
+    assert [os.stat(path).st_mtime_ns for path in infos] == before
+
+
 def test_infos_need_nuscenes(tmp_path):
     with pytest.raises(ConfigError, match='neither v1.0-mini'):
         make_nuscenes_infos(str(tmp_path))
