@@ -3,9 +3,10 @@
 # change, and the test part goes, which has no annotations there.
 dataset_type = 'NuScenesDataset'
 data_root = 'data/scenes/small/nuscenes/'
+# In the order of CenterPoint's tasks, by which its head counts labels.
 class_names = [
-    'car', 'truck', 'trailer', 'bus', 'construction_vehicle', 'bicycle',
-    'motorcycle', 'pedestrian', 'traffic_cone', 'barrier'
+    'car', 'truck', 'construction_vehicle', 'bus', 'trailer', 'barrier',
+    'motorcycle', 'bicycle', 'pedestrian', 'traffic_cone'
 ]
 # Of the tables: `v1.0-trainval` for larger sets than the official mini one,
 # such as the preset bench.
