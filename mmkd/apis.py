@@ -351,7 +351,7 @@ def list_taps(cfg: ConfigLike,
         (tap, module, calls, what it gives, standard place).
     """
     from mmkd.models.dry_run import trace
-    from mmkd.models.network import build_network, frozen_mode
+    from mmkd.models.network import build_network, trial_modes
     from mmkd.taps import PLACES, Tap
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
@@ -369,8 +369,8 @@ def list_taps(cfg: ConfigLike,
             for tap in find(network)
         }
         student = name == 'student'
-        tried = ('loss', 'tensor') if student else (frozen_mode(
-            network, modes[name]), )
+        tried = ('loss',
+                 'tensor') if student else trial_modes(network, modes[name])
         listed[name] = [[path, kind,
                          str(calls), what,
                          places.get(path, '')]

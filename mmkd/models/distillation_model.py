@@ -210,7 +210,7 @@ class DistillationModel(BaseModel):
             data = raw if raw is None else teacher.own_data(raw)
             runs[name] = dry_run(teacher.network,
                                  self._teacher_taps(name, self.distillers),
-                                 f'teacher {name!r}', (teacher.mode, ),
+                                 f'teacher {name!r}', teacher.trial_modes,
                                  tuple(size), prepared(teacher.network, data))
             teacher.counts = runs[name].counts
         self._copy_overwritten(runs)

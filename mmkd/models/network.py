@@ -89,3 +89,16 @@ def frozen_mode(network: nn.Module, mode: str = 'tensor') -> str:
     plain = getattr(network, '_forward', None)
     lacking = plain and not inspect.signature(plain).parameters
     return 'predict' if lacking and mode == 'tensor' else mode
+
+
+def trial_modes(network: nn.Module, mode: str = 'tensor') -> Tuple[str, ...]:
+    """The modes to try in a dry run of a network that is not trained.
+
+    Args:
+        network (nn.Module): The network.
+        mode (str): As in :func:`frozen_mode`. Defaults to ``'tensor'``.
+    """
+    found = frozen_mode(network, mode)
+    # To predict with an untrained network takes long, as it suppresses boxes
+    # by the thousand; a step ends at the last tap.
+    return (mode, ) if found == mode else ('loss', found)

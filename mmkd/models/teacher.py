@@ -7,7 +7,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
-from mmkd.models.network import NetworkLike, build_network, frozen_mode
+from mmkd.models.network import (NetworkLike, build_network, frozen_mode,
+                                 trial_modes)
 from mmkd.taps import Tap, TapCatcher
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
@@ -83,6 +84,7 @@ class Teacher:
             print_log(f'teacher {name!r}: weights of {checkpoint.path}',
                       'current')
         self.mode = frozen_mode(self.network, mode)
+        self.trial_modes = trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
         # How often each tap fires in one forward, from the dry run.

@@ -66,8 +66,10 @@ def test_modes_of_a_teacher():
     """CenterPoint has no forward for tensors alone."""
     teacher = Teacher(centerpoint(), 'random')
     assert teacher.mode == 'predict'
+    assert teacher.trial_modes == ('loss', 'predict')
     assert Teacher(centerpoint(), 'random', mode='loss').mode == 'loss'
-    assert Teacher(pointpillars(), 'random').mode == 'tensor'
+    plain = Teacher(pointpillars(), 'random')
+    assert plain.mode == 'tensor' and plain.trial_modes == ('tensor', )
 
     class Plain(BaseModel):
 
