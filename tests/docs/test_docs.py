@@ -16,7 +16,7 @@ from mmkd.models import DistillationModel
 from mmkd.models.network import build_network
 from mmkd.testing import (bev_detector, segmentation_config, segmentor,
                           transformer_segmentor)
-from mmkd.testing.lidar import centerpoint
+from mmkd.testing.lidar import centerpoint, pointpillars
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -35,6 +35,7 @@ TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
          'test', 'train')
 # Whose student and teacher a method's page shows, by their width.
 NETWORKS = dict(
+    pointdistiller=pointpillars,
     transkd=transformer_segmentor,
     unidistill=lambda width: bev_detector(width=width),
     xray=centerpoint)
