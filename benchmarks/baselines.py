@@ -3,11 +3,12 @@
 
     benchmarks/baselines.py --entry retinanet_scenes
 
-The student is trained on the training scenes and tested on the test scenes;
-so are the same one with a quarter of the data, the same one with half of the
-iterations, and the teacher, which the benchmarks of methods share. Where its
-schedule is not the student's, one of its width is trained with that too.
-Everything is done once; an interrupted benchmark goes on where it stopped.
+Student and teacher are trained on the training scenes and tested on the test
+scenes; so are the student with half of the iterations, and the teacher with a
+quarter of the data (small networks learn from few pictures what they can).
+The benchmarks of methods share the teacher. Where its schedule is not the
+student's, one of its width is trained with that too. Everything is done once;
+an interrupted benchmark goes on where it stopped.
 """
 import argparse
 import os
@@ -47,6 +48,7 @@ def main(argv=None) -> None:
     work = args.work_dir or f'work_dirs/bench/{args.preset}'
     filled.make_data(None if args.data_root else args.preset)
     length = args.iters or entry.student.iters
+    own_length = args.iters or entry.teacher.iters
     key, values = next(iter(entry.student_grid.items()))
     recipe = {key: values[0]}
     options = dict(entry.teacher.get('options', {}))
@@ -61,22 +63,21 @@ def main(argv=None) -> None:
     runs = {
         'student':
         make('base_student', 'student', length, recipe),
-        'a quarter of the data':
-        make('base_less_data', 'student', length, {
-            **recipe,
-            **entry.less_data
-        }),
         'half the training':
         make('base_half_training', 'student', length // 2, recipe),
         'teacher':
-        make('teacher', 'teacher', args.iters or entry.teacher.iters, options)
+        make('teacher', 'teacher', own_length, options),
+        'teacher, a quarter of the data':
+        make('base_less_data', 'teacher', own_length, {
+            **options,
+            **entry.less_data
+        })
     }
-    if runs['teacher'].iters != length or options:
+    if own_length != length or options:
         runs["the teacher's width"] = make('base_wide', 'teacher', length,
                                            recipe)
     # The longest first, so that no core idles at the end.
-    order = sorted(
-        runs, key=lambda name: name not in ('teacher', "the teacher's width"))
+    order = sorted(runs, key=lambda name: 'teacher' not in name)
     with ThreadPoolExecutor(args.jobs) as pool:
         found = dict(
             zip(
