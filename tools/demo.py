@@ -25,7 +25,7 @@ STUDENT = f'{CONFIGS}/deeplabv3plus_r18w8-d16_scenes.py'
 DISTILLED = f'{CONFIGS}/%s_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py'
 # Preset of the scenes, iterations of teacher and student.
 FULL = dict(preset='small', teacher=350, student=250)
-QUICK = dict(preset='quick', teacher=50, student=30)
+QUICK = dict(preset='quick', teacher=35, student=35)
 
 
 def parse_args() -> argparse.Namespace:

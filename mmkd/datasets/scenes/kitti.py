@@ -73,7 +73,7 @@ class KittiSize:
 
 
 KITTI_SIZES: Dict[str, KittiSize] = {
-    'tiny': KittiSize(2, 1, 1, 2, 96, 312, 512),
+    'tiny': KittiSize(1, 1, 1, 2, 96, 312, 512),
     'quick': KittiSize(9, 3, 3, 4),
     'small': KittiSize(10, 3, 3, 6),
     'bench': KittiSize(70, 14, 24, 10),
