@@ -48,8 +48,12 @@ MODELS = LazyRegistry(
     lazy=dict(
         BEVDetector='mmkd.bev.detector',  # mmdet3d
         ConvFuser='mmkd.bev',
+        FeatureFusion='mmkd.bev.residual_branches',
+        HeightCollapse='mmkd.bev.residual_branches',
         LSSViewTransform='mmkd.bev',
+        ResidualBranches='mmkd.bev.residual_branches',
         SamplingViewTransform='mmkd.bev',
+        SpatialAlignment='mmkd.bev.residual_branches',
         SparseEncoder='mmkd.models.sparse_encoder'))
 
 HOOKS = Registry(

@@ -29,7 +29,9 @@ class BEVDetector(Base3DDetector):
 
     A sensor that the network does not have may be in the batch and is not
     read; a camera detector needs no points but for its depth loss, and
-    predicts without any.
+    predicts without any. With ``depth_source='points'`` it lifts with the
+    depth of the points in place of its own guess, as the assistant of
+    MonoTAKD does, and cannot do without them.
 
     Args:
         bev_backbone (dict): Config of the BEV encoder, such as ``SECOND``.
@@ -41,6 +43,15 @@ class BEVDetector(Base3DDetector):
             lifted. Without it, the last map of the backbone is.
         view_transform (dict, optional): Config of a
             :class:`~mmkd.bev.ViewTransform`.
+        img_bev_encoder (dict, optional): Config of what the lifted map goes
+            through before the encoder or the fusion, such as
+            ``HeightCollapse`` or ``ResidualBranches``.
+        depth_source (str): ``'predicted'``, or ``'points'``: the depth of
+            the nearest point, or the mean depth, in each pixel of the
+            feature map; pixels without a point add nothing. Defaults to
+            ``'predicted'``.
+        depth_pooling (str): ``'min'`` or ``'mean'``, for ``'points'``; see
+            :func:`~mmkd.bev.pool_depth`. Defaults to ``'min'``.
         pts_voxel_encoder (dict, optional): Config of the voxel encoder.
         pts_middle_encoder (dict, optional): Config of what scatters voxels
             into a map.
@@ -68,6 +79,9 @@ class BEVDetector(Base3DDetector):
                  img_backbone: Optional[dict] = None,
                  img_neck: Optional[dict] = None,
                  view_transform: Optional[dict] = None,
+                 img_bev_encoder: Optional[dict] = None,
+                 depth_source: str = 'predicted',
+                 depth_pooling: str = 'min',
                  pts_voxel_encoder: Optional[dict] = None,
                  pts_middle_encoder: Optional[dict] = None,
                  pts_backbone: Optional[dict] = None,
@@ -99,10 +113,20 @@ class BEVDetector(Base3DDetector):
                               'camera and LiDAR, and only there')
         if depth_loss_weight and not self.has_camera:
             raise ConfigError('depth_loss_weight needs a camera')
+        if depth_source not in ('predicted', 'points'):
+            raise ConfigError("depth_source is 'predicted' or 'points', not "
+                              f'{depth_source!r}')
+        if depth_pooling not in ('min', 'mean'):
+            raise ConfigError("depth_pooling is 'min' or 'mean', not "
+                              f'{depth_pooling!r}')
+        if not self.has_camera and (img_bev_encoder
+                                    or depth_source == 'points'):
+            raise ConfigError('img_bev_encoder and depth_source need a camera')
         parts = dict(
             img_backbone=img_backbone,
             img_neck=img_neck,
             view_transform=view_transform,
+            img_bev_encoder=img_bev_encoder,
             pts_voxel_encoder=pts_voxel_encoder,
             pts_middle_encoder=pts_middle_encoder,
             pts_backbone=pts_backbone,
@@ -114,6 +138,8 @@ class BEVDetector(Base3DDetector):
             setattr(self, name,
                     None if part is None else MMDET3D_MODELS.build(part))
         self.depth_loss_weight = depth_loss_weight
+        self.depth_source = depth_source
+        self.depth_pooling = depth_pooling
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
     # ------------------------------------------------------------- features
@@ -124,7 +150,8 @@ class BEVDetector(Base3DDetector):
         """Lift the images of a batch.
 
         Args:
-            inputs (dict): With ``imgs`` (B, N, 3, H, W).
+            inputs (dict): With ``imgs`` (B, N, 3, H, W), and with ``points``
+                if these give the depth.
             metas (list[dict]): With the matrices; see
                 :meth:`CameraGeometry.from_metas`.
 
@@ -147,8 +174,29 @@ class BEVDetector(Base3DDetector):
                               f'matrices of {geometry.num_cameras} cameras')
         feats = self.img_backbone(images.flatten(0, 1))
         feat = feats[-1] if self.img_neck is None else self.img_neck(feats)[0]
-        bev, logits = self.view_transform(feat, geometry)
+        depth = None
+        if self.depth_source == 'points':
+            depth = self.view_transform.bins.one_hot(
+                self._true_depth(inputs, geometry, feat.size(-1),
+                                 self.depth_pooling,
+                                 "depth_source='points'")).to(feat)
+        bev, logits = self.view_transform(feat, geometry, depth)
+        if self.img_bev_encoder is not None:
+            bev = self.img_bev_encoder(bev)
         return bev, logits, geometry
+
+    @staticmethod
+    def _true_depth(inputs: dict, geometry: CameraGeometry, width: int,
+                    pooling: str, what: str) -> Tensor:
+        """Depth of the points in feature maps of a width, (B * N, h, w)."""
+        if 'points' not in inputs:
+            raise ConfigError(f"{what} needs 'points' in the batch; without a "
+                              "LiDAR set depth_source='predicted' and "
+                              'depth_loss_weight=0')
+        stride = -(-geometry.image_size[1] // width)
+        depth = pool_depth(
+            render_depth(inputs['points'], geometry), stride, pooling)
+        return depth.flatten(0, 1)
 
     def extract_lidar(self, inputs: dict) -> Tensor:
         """Encode the points of a batch.
@@ -229,14 +277,9 @@ class BEVDetector(Base3DDetector):
 
     def _depth_loss(self, inputs: dict, logits: Tensor,
                     geometry: CameraGeometry) -> Tensor:
-        if 'points' not in inputs:
-            raise ConfigError("the depth loss needs 'points' in the training "
-                              'batch; without a LiDAR set '
-                              'depth_loss_weight=0')
-        stride = -(-geometry.image_size[1] // logits.size(-1))
-        depth = pool_depth(render_depth(inputs['points'], geometry), stride)
-        return depth_cross_entropy(logits, depth.flatten(0, 1),
-                                   self.view_transform.bins)
+        depth = self._true_depth(inputs, geometry, logits.size(-1), 'min',
+                                 'the depth loss')
+        return depth_cross_entropy(logits, depth, self.view_transform.bins)
 
     def predict(self, batch_inputs_dict: dict,
                 batch_data_samples: List[Det3DDataSample],

@@ -53,7 +53,7 @@ class DetectionHead(ABC):
 
     @staticmethod
     def of(network: nn.Module, name: str = 'the network') -> 'DetectionHead':
-        """The head of a LiDAR detector.
+        """The head of a detector of LiDAR or cameras.
 
         Args:
             network (nn.Module): A detector of mmdet3d.
@@ -66,13 +66,16 @@ class DetectionHead(ABC):
         head = find_head(network)
         layer = getattr(
             getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
+        if layer is None:  # of cameras: the grid that they are lifted to
+            layer = getattr(
+                getattr(network, 'view_transform', None), 'grid', None)
         kind = next((kind for marker, kind in _KINDS if hasattr(head, marker)),
                     None)
         if kind is None or layer is None:
             raise ConfigError(
                 f'{name} ({type(network).__name__}) has no head that this '
-                'method knows: it serves detectors with voxels and a '
-                'CenterHead or an Anchor3DHead')
+                'method knows: it serves detectors with voxels or cameras '
+                'on a map, and a CenterHead or an Anchor3DHead')
         return kind(head, layer.point_cloud_range)
 
     @property

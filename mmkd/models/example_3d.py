@@ -99,6 +99,8 @@ def _point_channels(network: nn.Module) -> Optional[int]:
                                    ('_with_distance', 1)))
         middle = getattr(network, f'{prefix}middle_encoder', None)
         return getattr(middle, 'in_channels', None)
+    if getattr(network, 'depth_source', None) == 'points':
+        return 3  # cameras that are told the depth
     backbone = getattr(network, 'backbone', None)
     if hasattr(backbone, 'SA_modules'):  # PointNet++
         return getattr(backbone, 'in_channels', 4)

@@ -1,0 +1,192 @@
+"""What follows the lift of cameras: collapsed heights, a residual branch."""
+from typing import Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from mmcv.cnn import ConvModule
+from mmcv.ops import DeformConv2d
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+from mmkd.registry import MODELS
+
+_NORM = dict(type='BN')
+
+
+@MODELS.register_module()
+class HeightCollapse(BaseModule):
+    """Make one map of a stack of heights: 1x1 convolution, BN, ReLU.
+
+    Args:
+        in_channels (int): Channels of all heights together.
+        out_channels (int): Channels of the map.
+        norm_cfg (dict): Normalisation. Defaults to BN.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int,
+                 norm_cfg: dict = _NORM,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.conv = ConvModule(
+            in_channels, out_channels, 1, bias=False, norm_cfg=norm_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, nz * C_in, H, W) to (B, C, H, W)."""
+        return self.conv(x)
+
+
+class _Pyramid(nn.Module):
+    """Surroundings of several sizes beside each other (ASPP)."""
+
+    def __init__(self, channels: int, hidden: int, dilations: Sequence[int],
+                 norm_cfg: dict) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [ConvModule(channels, hidden, 1, bias=True, norm_cfg=norm_cfg)])
+        for dilation in dilations:
+            self.branches.append(
+                ConvModule(
+                    channels,
+                    hidden,
+                    3,
+                    padding=dilation,
+                    dilation=dilation,
+                    bias=True,
+                    norm_cfg=norm_cfg))
+        # Without BN, which cannot be trained on the one cell of one sample.
+        self.pooled = ConvModule(channels, hidden, 1, bias=True)
+        self.project = ConvModule(
+            hidden * (len(dilations) + 2),
+            channels,
+            1,
+            bias=True,
+            norm_cfg=norm_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [branch(x) for branch in self.branches]
+        maps.append(
+            self.pooled(x.mean((2, 3), keepdim=True)).expand_as(maps[0]))
+        return self.project(torch.cat(maps, 1))
+
+
+@MODELS.register_module()
+class SpatialAlignment(BaseModule):
+    """Spatial alignment module (SAM) of MonoTAKD.
+
+    Liu et al., CVPR 2025 (arXiv 2404.04910), as in the released code: the
+    input under a gate for each channel that its surroundings of several
+    sizes give, plus the input through a deformable convolution, twice with
+    the same weights; then two convolutions. A map of zeros stays one.
+
+    Args:
+        channels (int): Channels C of the map. Defaults to 128.
+        hidden_channels (int): Channels of each size of surroundings.
+            Defaults to 64.
+        dilations (Sequence[int]): Of their 3x3 convolutions. Defaults to (6,
+            12).
+        last_relu (bool): Whether the result is not negative, which suits
+            the absolute residual alone. Defaults to True.
+        norm_cfg (dict): Normalisation. Defaults to BN.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+    """
+
+    def __init__(self,
+                 channels: int = 128,
+                 hidden_channels: int = 64,
+                 dilations: Sequence[int] = (6, 12),
+                 last_relu: bool = True,
+                 norm_cfg: dict = _NORM,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.pyramid = _Pyramid(channels, hidden_channels, dilations, norm_cfg)
+        self.gate = nn.Sequential(
+            nn.Linear(channels, channels, bias=False), nn.ReLU(),
+            nn.Linear(channels, channels, bias=False), nn.ReLU(),
+            nn.Linear(channels, channels, bias=False), nn.Sigmoid())
+        self.offset = nn.Conv2d(channels, 18, 3, padding=1, bias=False)
+        self.deform = DeformConv2d(channels, channels, 3, padding=1)
+        self.widen = nn.Conv2d(
+            channels, 2 * channels, 3, padding=1, bias=False)
+        self.narrow = nn.Conv2d(
+            2 * channels, channels, 3, padding=1, bias=False)
+        self.last_relu = last_relu
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same shape."""
+        gate = self.gate(self.pyramid(x).mean((2, 3)))
+        moved = x
+        for _ in range(2):
+            moved = self.deform(moved, self.offset(moved))
+        out = self.narrow(
+            F.relu(self.widen(x * gate[:, :, None, None] + moved)))
+        return F.relu(out) if self.last_relu else out
+
+
+@MODELS.register_module()
+class FeatureFusion(BaseModule):
+    """Feature fusion module (FFM) of MonoTAKD: a sum and three convolutions.
+
+    As in the released code, but each convolution has a BN of its own.
+
+    Args:
+        channels (int): Channels C of the maps. Defaults to 128.
+        norm_cfg (dict): Normalisation. Defaults to BN.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+    """
+
+    def __init__(self,
+                 channels: int = 128,
+                 norm_cfg: dict = _NORM,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        common = dict(bias=True, norm_cfg=norm_cfg)
+        self.convs = nn.Sequential(
+            ConvModule(channels, channels, 3, padding=1, **common),
+            ConvModule(channels, 2 * channels, 1, **common),
+            ConvModule(2 * channels, channels, 3, padding=1, **common))
+
+    def forward(self, visual: Tensor, spatial: Tensor) -> Tensor:
+        """Two maps (B, C, H, W) to one."""
+        return self.convs(visual + spatial)
+
+
+@MODELS.register_module()
+class ResidualBranches(BaseModule):
+    """The student's two branches in MonoTAKD, and their fusion.
+
+    One lifted stack of heights is collapsed twice: ``visual``, which learns
+    from an assistant, and ``spatial``, which goes through ``alignment`` and
+    learns what the assistant lacks; ``fusion`` makes one map of both. It is
+    a part of the student, in tests and exports too.
+
+    Args:
+        in_channels (int): Channels of all heights together.
+        out_channels (int): Channels of the map. Defaults to 128.
+        alignment (dict, optional): Arguments of :class:`SpatialAlignment`.
+            Defaults to None.
+        norm_cfg (dict): Normalisation. Defaults to BN.
+        init_cfg (dict, optional): Initialisation. Defaults to None.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 out_channels: int = 128,
+                 alignment: Optional[dict] = None,
+                 norm_cfg: dict = _NORM,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        self.visual = HeightCollapse(in_channels, out_channels, norm_cfg)
+        self.spatial = HeightCollapse(in_channels, out_channels, norm_cfg)
+        self.alignment = SpatialAlignment(
+            out_channels, **{
+                'norm_cfg': norm_cfg,
+                **(alignment or {})
+            })
+        self.fusion = FeatureFusion(out_channels, norm_cfg)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, nz * C_in, H, W) to (B, C, H, W)."""
+        return self.fusion(self.visual(x), self.alignment(self.spatial(x)))

@@ -1,0 +1,122 @@
+import pytest
+import torch
+
+from mmkd.bev import DepthBins
+from mmkd.bev.residual_branches import (FeatureFusion, HeightCollapse,
+                                        ResidualBranches, SpatialAlignment)
+from mmkd.errors import ConfigError
+from mmkd.models.network import build_network
+from mmkd.testing import bev_batch, bev_detector
+
+SMALL = dict(hidden_channels=4, dilations=(1, 2))
+
+
+def count(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_sizes_of_the_paper():
+    # Those of the release, without BN of the pooled branch and with a BN
+    # for each convolution.
+    assert count(SpatialAlignment()) == 1_004_800
+    assert count(FeatureFusion()) == 476_672
+    assert count(HeightCollapse(640, 128)) == 640 * 128 + 256
+
+
+@pytest.mark.parametrize('training', [True, False])
+def test_alignment(training):
+    torch.manual_seed(0)
+    module = SpatialAlignment(8, **SMALL).train(training)
+    assert module(torch.zeros(2, 8, 6, 5)).abs().max() == 0
+    # One sample can be trained on.
+    x = torch.randn(1, 8, 6, 5, requires_grad=True)
+    out = module(x)
+    assert out.shape == x.shape and (out >= 0).all()
+    out.sum().backward()
+    assert all(p.grad.isfinite().all() for p in module.parameters())
+    assert x.grad.abs().sum() > 0
+    signed = SpatialAlignment(8, last_relu=False, **SMALL)
+    assert (signed(torch.randn(2, 8, 6, 5)) < 0).any()
+
+
+def detector(**kwargs):
+    torch.manual_seed(0)
+    return build_network(bev_detector(**kwargs), 'the detector')
+
+
+def branched(**kwargs):
+    return detector(
+        img_bev_encoder=dict(
+            type='mmkd.ResidualBranches',
+            in_channels=8,
+            out_channels=8,
+            alignment=SMALL),
+        **kwargs)
+
+
+def test_both_branches_take_part():
+    network = branched().eval()
+    batch = network.data_preprocessor(bev_batch(points=()), False)
+    before = network(**batch, mode='tensor')[0][0]['heatmap']
+    for branch in ('visual', 'spatial'):
+        other = branched().eval()
+        other.load_state_dict(network.state_dict())
+        bias = getattr(other.img_bev_encoder, branch).conv.bn.bias
+        with torch.no_grad():
+            bias.add_(.5)
+        after = other(**batch, mode='tensor')[0][0]['heatmap']
+        assert not after.allclose(before)
+    network.train()
+    sum(network(**batch, mode='loss').values()).backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_true_depth():
+    guessing = detector().eval()
+    told = detector(depth_source='points').eval()
+    batch = told.data_preprocessor(bev_batch(), False)
+    metas = [sample.metainfo for sample in batch['data_samples']]
+    found = told.extract_bev(batch['inputs'], metas)['low']
+    assert not found.equal(guessing.extract_bev(batch['inputs'], metas)['low'])
+    # The lift gets a certain distribution where a point is seen.
+    seen = []
+    told.view_transform.register_forward_pre_hook(
+        lambda module, args: seen.append(args[2]))
+    told.extract_bev(batch['inputs'], metas)
+    total = seen[0].sum(1)
+    assert set(total.unique().tolist()) == {0., 1.}
+    # The same volumes for the same distribution and weights.
+    again = guessing.view_transform
+    guessing.view_transform.forward = lambda feat, geometry, depth: type(
+        again).forward(again, feat, geometry, seen[0])
+    assert guessing.extract_bev(batch['inputs'], metas)['low'].equal(found)
+    # No point anywhere: nothing is lifted.
+    empty = told.data_preprocessor(bev_batch(points=[0, 0]), False)
+    assert told.extract_bev(empty['inputs'], metas)['low'].abs().max() == 0
+    with pytest.raises(ConfigError, match="depth_source='points' needs"):
+        told(
+            **told.data_preprocessor(bev_batch(points=()), False),
+            mode='predict')
+
+
+def test_wrong_arguments():
+    for kwargs, match in ((dict(depth_source='truth'), 'depth_source'),
+                          (dict(depth_pooling='max'), 'depth_pooling'), (dict(
+                              camera=False, lidar=True,
+                              depth_source='points'), 'need a camera')):
+        with pytest.raises(ConfigError, match=match):
+            detector(**kwargs)
+
+
+def test_bins_of_the_paper():
+    bins = DepthBins(2., 46.8, 120, 'LID')
+    depth = torch.tensor(
+        [2., 2.0062, 2.02, 10, 46.79, 0, 1.99, 46.8, 80, torch.nan])
+    assert bins.index(depth).tolist() == [0, 1, 2, 50, 119] + 5 * [120]
+    assert bins.one_hot(
+        depth[None, None])[0, :, 0].sum(0).tolist() == (5 * [1.] + 5 * [0.])
+
+
+def test_registered_by_name():
+    from mmkd.registry import MODELS
+    assert MODELS.get('mmkd.ResidualBranches') is ResidualBranches
