@@ -69,6 +69,8 @@ def entry_of(path, root):
         sys.path.pop(0)
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
+    if path.stem.endswith('kitti'):
+        name = 'pointpillars'
     return Entry(f'{name}_scenes', root)
 
 

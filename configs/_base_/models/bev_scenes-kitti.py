@@ -1,0 +1,74 @@
+# What the detectors in bird's-eye view share in the layout of KITTI: encoder
+# and anchors on 80 x 80 cells of half a metre in front of the car. A sensor's
+# part gives 32 channels on this grid.
+grid_range = [0, -20, -3, 40, 20, 1]
+pillar_size = [0.25, 0.25, 4]
+norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
+assigner = dict(
+    type='Max3DIoUAssigner',
+    iou_calculator=dict(type='mmdet3d.BboxOverlapsNearest3D'),
+    pos_iou_thr=0.5,
+    neg_iou_thr=0.35,
+    min_pos_iou=0.35,
+    ignore_iof_thr=-1)
+model = dict(
+    type='mmkd.BEVDetector',
+    data_preprocessor=dict(type='Det3DDataPreprocessor'),
+    bev_backbone=dict(
+        type='SECOND',
+        in_channels=32,
+        out_channels=[32, 64],
+        layer_nums=[1, 2],
+        layer_strides=[1, 2],
+        norm_cfg=norm_cfg),
+    bev_neck=dict(
+        type='SECONDFPN',
+        in_channels=[32, 64],
+        out_channels=[32, 32],
+        upsample_strides=[1, 2],
+        norm_cfg=norm_cfg,
+        upsample_cfg=dict(type='deconv', bias=False)),
+    bbox_head=dict(
+        type='Anchor3DHead',
+        num_classes=3,
+        in_channels=64,
+        feat_channels=64,
+        use_direction_classifier=True,
+        assign_per_class=True,
+        anchor_generator=dict(
+            type='AlignedAnchor3DRangeGenerator',
+            ranges=[[0, -20, -0.9, 40, 20, -0.9], [0, -20, -0.9, 40, 20, -0.9],
+                    [0, -20, -1.0, 40, 20, -1.0]],
+            sizes=[[0.7, 0.7, 1.7], [1.76, 0.65, 1.75], [4.2, 1.75, 1.5]],
+            rotations=[0, 1.57],
+            reshape_out=False),
+        diff_rad_by_sin=True,
+        bbox_coder=dict(type='DeltaXYZWLHRBBoxCoder'),
+        loss_cls=dict(
+            type='mmdet.FocalLoss',
+            use_sigmoid=True,
+            gamma=2.0,
+            alpha=0.25,
+            loss_weight=1.0),
+        loss_bbox=dict(
+            type='mmdet.SmoothL1Loss', beta=1.0 / 9.0, loss_weight=2.0),
+        loss_dir=dict(
+            type='mmdet.CrossEntropyLoss', use_sigmoid=False,
+            loss_weight=0.2)),
+    train_cfg=dict(
+        assigner=[
+            assigner, assigner,
+            dict(
+                assigner, pos_iou_thr=0.6, neg_iou_thr=0.45, min_pos_iou=0.45)
+        ],
+        allowed_border=0,
+        pos_weight=-1,
+        debug=False),
+    test_cfg=dict(
+        use_rotate_nms=True,
+        nms_across_levels=False,
+        nms_thr=0.05,
+        score_thr=0.1,
+        min_bbox_size=0,
+        nms_pre=100,
+        max_num=50))
