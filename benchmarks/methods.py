@@ -125,23 +125,41 @@ def main(argv=None) -> None:
     # Its results are kept apart where it asks for more metrics.
     test_split = entry.get('test_split', 'test')
 
-    def train_teacher() -> None:
+    # By the name in the distilled model, such as `assistant`: each with a
+    # recipe of its own, which may learn from those before.
+    frozen = {'model.teachers.teacher.ckpt': ckpt}
+    more_teachers = []
+
+    def train_teachers() -> None:
         teacher.train()
         if not osp.isfile(ckpt):
             export_student(entry.teacher.config, teacher.checkpoint,
                            osp.dirname(ckpt))
+        for key, part in entry.get('more_teachers', {}).items():
+            run = make(family + key, part.config, args.iters or part.iters, 0,
+                       {
+                           **part.get('options', {}),
+                           **frozen
+                       }, 1)
+            more_teachers.append(run)
+            export = f'{work}/{family}{key}/export/student.pth'
+            run.train()
+            if not osp.isfile(export):
+                export_student(part.config, run.checkpoint,
+                               osp.dirname(export))
+            frozen[f'model.teachers.{key}.ckpt'] = export
 
     def alone(name: str, seed: int, options: dict) -> Run:
         return make(f'{family}student_{name}', entry.student.config,
                     iters['student'], seed, options, 1)
 
     def distil(name: str, seed: int, options: dict) -> Run:
-        return make(
-            f'{args.method}_{name}', entry.distilled.config, iters['student'],
-            seed, {
-                **entry.distilled.get('options', {}),
-                **options, 'model.teachers.teacher.ckpt': ckpt
-            }, 1)
+        return make(f'{args.method}_{name}', entry.distilled.config,
+                    iters['student'], seed, {
+                        **entry.distilled.get('options', {}),
+                        **options,
+                        **frozen
+                    }, 1)
 
     metric = entry.metric
     pool = ThreadPoolExecutor(args.jobs)
@@ -165,7 +183,7 @@ def main(argv=None) -> None:
 
     try:
         # The student alone does not wait for the teacher.
-        taught = pool.submit(train_teacher)
+        taught = pool.submit(train_teachers)
         tuned_s = tune(entry.student_grid, alone, {})
         recipe = {tuned_s['key']: tuned_s['chosen']}
         runs_alone = [alone(f'seed{n}', n, recipe) for n in args.seeds]
@@ -183,7 +201,7 @@ def main(argv=None) -> None:
     finally:
         pool.shutdown(cancel_futures=True)
     runs = runs_alone + runs_distilled
-    minutes = teacher.minutes + sum(run.minutes for run in runs)
+    minutes = sum(run.minutes for run in (teacher, *more_teachers, *runs))
     teacher_scores = filled.metrics(teacher.test(test_split))
 
     def collect(key: str) -> dict:

@@ -96,7 +96,8 @@ class TestMethods:
             if 'method' not in entry:
                 continue
             assert path.stem == entry.method
-            for part in (entry.teacher, entry.student, entry.distilled):
+            for part in (entry.teacher, entry.student, entry.distilled,
+                         *entry.get('more_teachers', {}).values()):
                 config = Config.fromfile(ROOT / part.config)
                 assert 'model' in config
             # As many values are tried for the student alone.
