@@ -35,6 +35,8 @@ TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
          'test', 'train')
 # Whose student and teacher a method's page shows, by their width.
 NETWORKS = dict(
+    # The assistant has as many channels as its teacher.
+    monotakd=lambda width: bev_detector(),
     pointdistiller=pointpillars,
     transkd=transformer_segmentor,
     unidistill=lambda width: bev_detector(width=width),
