@@ -2,6 +2,7 @@
 from typing import Optional, Sequence
 
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 #: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR.
@@ -281,3 +282,40 @@ def lidar_batch(num_scans: int = 2,
                     bboxes_3d=LiDARInstance3DBoxes(box, box_dim=box_size),
                     labels_3d=torch.zeros(boxes, dtype=torch.long))))
     return dict(inputs=dict(points=points), data_samples=samples)
+
+
+def on_a_small_region(model: ConfigDict) -> ConfigDict:
+    """Make a voxel detector's config one for a CPU: a region of 128 x 128
+    pillars or 256 x 256 voxels, and sparse convolutions in plain torch.
+
+    Args:
+        model (ConfigDict): Of a ``VoxelNet``, ``CenterPoint`` or
+            ``MVXFasterRCNN``; is changed.
+
+    Returns:
+        ConfigDict: The same.
+    """
+    prefix = 'pts_' if 'pts_middle_encoder' in model else ''
+    middle = model[f'{prefix}middle_encoder']
+    layer = model.data_preprocessor.voxel_layer
+    sparse = middle.type == 'SparseEncoder'
+    cells = 256 if sparse else 128
+    if sparse:
+        middle.type = 'mmkd.SparseEncoder'
+        middle.sparse_shape = [middle.sparse_shape[0], cells, cells]
+    else:
+        middle.output_shape = [cells, cells]
+    x, y = (size * cells for size in layer.voxel_size[:2])
+    low, _, bottom, _, _, top = layer.point_cloud_range
+    low = 0 if low == 0 else -x / 2
+    region = [low, -y / 2, bottom, low + x, y / 2, top]
+    layer.point_cloud_range = region
+    if 'point_cloud_range' in model[f'{prefix}voxel_encoder']:
+        model[f'{prefix}voxel_encoder'].point_cloud_range = region
+    if 'pts' in model.train_cfg and 'grid_size' in model.train_cfg.pts:
+        model.train_cfg.pts.grid_size[:2] = [cells, cells]
+        model.train_cfg.pts.point_cloud_range = region
+    generator = model.get(f'{prefix}bbox_head', {}).get('anchor_generator', {})
+    for anchors in generator.get('ranges', []):
+        anchors[:2], anchors[3:5] = region[:2], region[3:5]
+    return model

@@ -11,7 +11,7 @@ from mmengine.registry import DefaultScope
 from mmkd.distillers import Progress
 from mmkd.models import DistillationModel
 from mmkd.registry import DISTILLERS
-from mmkd.testing.lidar import lidar_batch
+from mmkd.testing.lidar import lidar_batch, on_a_small_region
 from mmkd.utils.config import official_weights, read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs/pointdistiller'
@@ -46,31 +46,6 @@ def read(path):
     return Config.fromfile(path)
 
 
-def small(model):
-    """The same network on a smaller region, in reach of a CPU."""
-    prefix = 'pts_' if 'pts_middle_encoder' in model else ''
-    middle = model[f'{prefix}middle_encoder']
-    layer = model.data_preprocessor.voxel_layer
-    sparse = middle.type == 'SparseEncoder'
-    cells = 256 if sparse else 128
-    if sparse:
-        middle.type = 'mmkd.SparseEncoder'
-        middle.sparse_shape = [middle.sparse_shape[0], cells, cells]
-    else:
-        middle.output_shape = [cells, cells]
-    x, y = (size * cells for size in layer.voxel_size[:2])
-    low, _, bottom, _, _, top = layer.point_cloud_range
-    low = 0 if low == 0 else -x / 2
-    region = [low, -y / 2, bottom, low + x, y / 2, top]
-    layer.point_cloud_range = region
-    if 'point_cloud_range' in model[f'{prefix}voxel_encoder']:
-        model[f'{prefix}voxel_encoder'].point_cloud_range = region
-    if 'pts' in model.train_cfg and 'grid_size' in model.train_cfg.pts:
-        model.train_cfg.pts.grid_size[:2] = [cells, cells]
-        model.train_cfg.pts.point_cloud_range = region
-    return model
-
-
 def name_of(path):
     return path.stem
 
@@ -93,7 +68,8 @@ def test_one_step(path):
     student = cfg['student']
     teacher = read_config(cfg['teachers'].teacher.cfg)
     if student.type != 'PointRCNN':
-        small(student), small(teacher.model)
+        on_a_small_region(student)
+        on_a_small_region(teacher.model)
     elif not torch.cuda.is_available():
         pytest.skip('furthest point sampling of mmcv needs CUDA')
     cfg['teachers'] = dict(teacher=dict(cfg=teacher, ckpt='random'))
