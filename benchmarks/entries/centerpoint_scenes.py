@@ -24,8 +24,7 @@ splits = dict(
     },
     test={})
 teacher = dict(
-    config='configs/demo/centerpoint-pillar_w32_scenes-nuscenes.py',
-    iters=800)
+    config='configs/demo/centerpoint-pillar_w32_scenes-nuscenes.py', iters=800)
 student = dict(
     config='configs/demo/centerpoint-pillar_w8_scenes-nuscenes.py', iters=800)
 # Of 800 frames.

@@ -307,8 +307,8 @@ class Distiller(BaseModule):
         """
 
     def visuals(self, student: Dict[str, List[Tensor]],
-                teacher: Dict[str, List[Tensor]],
-                batch: StepBatch) -> List[Visual]:
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
         """What the method looks at in a batch, for pictures.
 
         Called apart from training, on a copy in eval mode and without

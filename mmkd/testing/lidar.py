@@ -175,10 +175,8 @@ def centerpoint(width: int = 4) -> dict:
         model=dict(
             type='CenterPoint',
             data_preprocessor=pillars['data_preprocessor'],
-            **{
-                f'pts_{part}': pillars[part]
-                for part in parts
-            },
+            **{f'pts_{part}': pillars[part]
+               for part in parts},
             pts_bbox_head=dict(
                 type='CenterHead',
                 in_channels=2 * width,

@@ -3,11 +3,11 @@
 # one, and the rest in the other. Usage: run_tests.sh PYTHON
 python=$1
 log=$(mktemp)
-"$python" -m pytest tests/integration/test_*recipes.py >"$log" 2>&1 &
+"$python" -m pytest --durations=10 tests/integration/test_*recipes.py >"$log" 2>&1 &
 other=$!
 trap 'kill $other 2>/dev/null; rm -f "$log"; exit 130' INT TERM
 echo 'the tests of the recipes run beside; their report comes last'
-"$python" -m pytest --ignore-glob='*/test_*recipes.py'
+"$python" -m pytest --durations=10 --ignore-glob='*/test_*recipes.py'
 first=$?
 wait $other
 second=$?

@@ -53,8 +53,7 @@ model = dict(
         assign_per_class=True,
         anchor_generator=dict(
             type='AlignedAnchor3DRangeGenerator',
-            ranges=[[0, -20, -0.9, 40, 20, -0.9],
-                    [0, -20, -0.9, 40, 20, -0.9],
+            ranges=[[0, -20, -0.9, 40, 20, -0.9], [0, -20, -0.9, 40, 20, -0.9],
                     [0, -20, -1.0, 40, 20, -1.0]],
             sizes=[[0.7, 0.7, 1.7], [1.76, 0.65, 1.75], [4.2, 1.75, 1.5]],
             rotations=[0, 1.57],

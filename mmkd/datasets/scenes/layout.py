@@ -224,8 +224,8 @@ class StreetBuilder:
         others = self._boxes[near]
         reach = (others[..., 3] + others[..., 4] + grown[:, 3] +
                  grown[:, 4]) / 2
-        near = (np.abs(others[..., :2] - grown[None, :, :2]).max(-1) <
-                reach).any(1)
+        near = (np.abs(others[..., :2] - grown[None, :, :2]).max(-1)
+                < reach).any(1)
         return not overlaps(grown[None], others[near]).any()
 
     def _claim(self, boxes: np.ndarray) -> None:

@@ -108,8 +108,8 @@ def test_weights_of_centres():
     assert weights.sum() == pytest.approx(4) and (weights > 0).all()
     # Counts differ by 1 at least, so that the fullest voxels share it all.
     for tau in (1e-2, 1e-4):
-        assert centre_weights(importance, tau).tolist() == pytest.approx(
-            [2, 0, 2, 0])
+        assert centre_weights(importance,
+                              tau).tolist() == pytest.approx([2, 0, 2, 0])
     torch.testing.assert_close(
         centre_weights(importance, 1e9), torch.ones(4), rtol=0, atol=1e-6)
     assert centre_weights(torch.full((3, ), 7), 1e-4).tolist() == [1, 1, 1]
@@ -141,7 +141,8 @@ def test_matching_voxels():
 def test_counting_points():
     cells = voxels(6, 0)
     points = torch.cat([
-        cells[:1].expand(4, 4), cells[1:2], cells[3:5], voxels(9, 5)[-1:] + 9,
+        cells[:1].expand(4, 4), cells[1:2], cells[3:5],
+        voxels(9, 5)[-1:] + 9,
         torch.tensor([[0, -1, -1, -1]], dtype=torch.int32)
     ])
     assert points_per_voxel(points, cells).tolist() == [4, 1, 0, 1, 1, 0]
