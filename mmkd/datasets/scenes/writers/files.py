@@ -27,14 +27,26 @@ def written_files() -> Iterator[Dict[str, List[int]]]:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file under another name first, then give it its own."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    part = f'{path}.part'
-    with open(part, 'wb') as file:
-        file.write(content)
-    os.replace(part, path)
+    """Write a file under another name first, then give it its own.
+
+    One that holds these bytes already is left alone, so that what was made
+    of it stays younger.
+    """
+    if not _holds(path, content):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        part = f'{path}.part'
+        with open(part, 'wb') as file:
+            file.write(content)
+        os.replace(part, path)
     if _written is not None:
         _written[path] = [len(content), zlib.crc32(content)]
+
+
+def _holds(path: str, content: bytes) -> bool:
+    if not os.path.isfile(path) or os.path.getsize(path) != len(content):
+        return False
+    with open(path, 'rb') as file:
+        return file.read() == content
 
 
 def write_png(path: str, picture: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from mmkd.datasets.scenes.labels import CLASSES, LABEL_IDS, THINGS
 from mmkd.datasets.scenes.presets import CITIES, PRESETS, SPLITS, Preset
 from mmkd.datasets.scenes.world import Frame
 from mmkd.datasets.scenes.writers import CityscapesWriter, CocoWriter
+from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
@@ -322,6 +323,16 @@ def test_coco_crowds_boxes_and_areas():
                      (car, 1, (24, 4, 12, 8), 96),
                      (person, 0, (24, 20, 12, 8), 96),
                      (person, 1, (44, 28, 4, 4), 16)}
+
+
+def test_files_are_written_where_they_change(tmp_path):
+    path = str(tmp_path / 'list.json')
+    write_json(path, [1])
+    os.utime(path, (0, 0))
+    write_json(path, [1])
+    assert os.stat(path).st_mtime == 0
+    write_json(path, [2])
+    assert os.stat(path).st_mtime > 0 and json.load(open(path)) == [2]
 
 
 def test_cityscapes_instances_are_numbered_by_class():
