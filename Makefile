@@ -26,7 +26,7 @@ help: ## this list
 	while read -r name text; do printf '  make %-12s %s\n' "$$name" "$$text"; done
 	@echo
 	@echo '  PYTHON=...     the Python 3.11 to start from'
-	@echo '  ARGS="..."     more arguments for pytest or the demo'
+	@echo '  ARGS="..."     more arguments for pytest, the demo or trust'
 	@echo '  MMKD_CACHE=... where the environment lives (default: the cache'
 	@echo '                 folder of the user)'
 
@@ -41,6 +41,10 @@ python: ## print the interpreter of the environment: $(make -s python) tools/tra
 .PHONY: test
 test: ## the tests, in two processes; with ARGS one pytest that gets them
 	@$(ENV_PYTHON) set -x; $(if $(ARGS),"$$python" -m pytest $(ARGS),sh tools/setup/run_tests.sh "$$python")
+
+.PHONY: trust
+trust: ## try everything that docs/reliability.md promises, for hours; QUICK=1 for a few minutes
+	@$(ENV_PYTHON) set -x; "$$python" benchmarks/trust.py $(if $(QUICK),--short) $(ARGS)
 
 .PHONY: demo
 demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one
