@@ -42,23 +42,57 @@ def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
 
 
 @full_precision
+def soft_focal_loss(logits_s: Tensor,
+                    logits_t: Tensor,
+                    peaks: Tensor,
+                    eps: float = 1e-4) -> Tensor:
+    """Focal loss of a heatmap, with the teacher's scores between the peaks.
+
+    CornerNet's loss of CenterPoint, whose penalty near an object follows the
+    teacher's score instead of a Gaussian, as in Wang et al., Sparse2Dense,
+    NeurIPS 2022: ``-1/n sum [peak (1 - s)^2 log s + (1 - t)^4 s^2
+    log(1 - s)]``.
+
+    Args:
+        logits_s (Tensor): Student's logits (B, C, H, W).
+        logits_t (Tensor): Teacher's logits (B, C, H, W).
+        peaks (Tensor): (B, C, H, W), bool: the middles of the n objects.
+        eps (float): The student's scores lie in [eps, 1 - eps]. Defaults to
+            1e-4.
+
+    Returns:
+        Tensor: Scalar; 0 where there is no object. Not 0 for equal logits.
+    """
+    if not peaks.any():
+        return zero_like_graph(logits_s)
+    score = logits_s.sigmoid().clamp(eps, 1 - eps)
+    found = (1 - score).square() * score.log() * peaks
+    rest = (1 - logits_t.detach().sigmoid())**4 * score.square() * (
+        1 - score).log()
+    return -(found + rest).sum() / peaks.sum()
+
+
+@full_precision
 def code_loss(codes_s: Tensor,
               codes_t: Tensor,
               weights: Optional[Sequence[float]] = None,
-              smooth: bool = False) -> Tensor:
-    """Absolute difference of box codes, summed over the code.
+              smooth: bool = False,
+              squared: bool = False) -> Tensor:
+    """Difference of box codes, absolute or squared, summed over the code.
 
     Args:
         codes_s (Tensor): Student's codes of n objects (n, R).
         codes_t (Tensor): Teacher's (n, R).
         weights (Sequence[float], optional): (R, ). Defaults to None: 1.
         smooth (bool): Smooth L1 in place of L1. Defaults to False.
+        squared (bool): The square in place of both. Defaults to False.
 
     Returns:
         Tensor: Scalar, the mean over objects; 0 where there is none.
     """
-    distance = (F.smooth_l1_loss if smooth else F.l1_loss)(
-        codes_s, codes_t.detach(), reduction='none')
+    measure = F.mse_loss if squared else (
+        F.smooth_l1_loss if smooth else F.l1_loss)
+    distance = measure(codes_s, codes_t.detach(), reduction='none')
     if weights is not None:
         distance = distance * distance.new_tensor(weights)
     return distance.sum() / max(len(codes_s), 1)

@@ -28,9 +28,12 @@ class TaskTargets(NamedTuple):
     Attributes:
         mask (Tensor): (B, H, W), 0 to 1: how much of an object a cell is.
         positives (Tensor): (n, ), rows of ``reg`` that stand for an object.
+        peaks (Tensor, optional): (B, C, H, W), bool: the cell of the middle
+            of an object of each class; None for heads without heatmaps.
     """
     mask: Tensor
     positives: Tensor
+    peaks: Optional[Tensor] = None
 
 
 class DetectionHead(ABC):
@@ -186,7 +189,8 @@ class CenterHeads(DetectionHead):
             first = torch.arange(len(index), device=index.device) * cells
             found.append(
                 TaskTargets(
-                    heatmap.amax(1), (index + first[:, None])[mask.bool()]))
+                    heatmap.amax(1), (index + first[:, None])[mask.bool()],
+                    heatmap == 1))
         return found
 
     def predict(self, tensors: Sequence[Tensor], metas: List[dict],

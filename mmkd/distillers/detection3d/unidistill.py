@@ -77,6 +77,9 @@ class UniDistill(Distiller):
             probabilities; 2 in the released code. Defaults to 1.
         min_radius (int): Least radius of a blob in cells; 0 in the released
             code. Defaults to 0.
+        per_task_mask (bool): Whether the responses of a task are compared
+            under the blobs of its own classes alone. Defaults to False: all
+            tasks under all blobs, as in the released code.
         transpose_xy (bool): Whether the maps are read at (y, x), as in the
             released code. Defaults to False.
         eps (float): Added to divisors and lengths. Defaults to 1e-4.
@@ -99,6 +102,7 @@ class UniDistill(Distiller):
                                             'vel'),
                  teacher_tau: float = 1.,
                  min_radius: int = 0,
+                 per_task_mask: bool = False,
                  transpose_xy: bool = False,
                  eps: float = 1e-4,
                  **kwargs) -> None:
@@ -129,6 +133,7 @@ class UniDistill(Distiller):
         self.adapter = adapter
         self.reg_keys = tuple(reg_keys)
         self.teacher_tau, self.min_radius = teacher_tau, min_radius
+        self.per_task_mask = per_task_mask
         self.transpose_xy, self.eps = transpose_xy, eps
 
     # ------------------------------------------------------------- building
@@ -190,16 +195,24 @@ class UniDistill(Distiller):
                 raise ConfigError(f'UniDistill: the {what} differ: {given[0]} '
                                   f'in the student, {given[1]} in the teacher')
         kinds = [kind for _, kind, _ in layouts[0]]
-        self._heat = [i for i, kind in enumerate(kinds) if kind == 'heatmap']
-        self._boxes = [
-            i for i, kind in enumerate(kinds) if kind in self.reg_keys
-        ]
+        heat = [i for i, kind in enumerate(kinds) if kind == 'heatmap']
+        boxes = [i for i, kind in enumerate(kinds) if kind in self.reg_keys]
         unknown = [key for key in self.reg_keys if key not in kinds]
-        if unknown or not self._heat:
+        if unknown or not heat:
             raise ConfigError(
                 f'UniDistill: the heads have no branch '
                 f'{unknown[0] if unknown else "heatmap"!r}; they have '
                 f'{", ".join(dict.fromkeys(kinds))}')
+        # Heatmaps, regressions and classes that share a mask.
+        self._groups = [(heat, boxes, None)]
+        if self.per_task_mask:
+            # Labels are counted over the tasks in turn.
+            first, self._groups = 0, []
+            for i in heat:
+                task, _, shape = layouts[0][i]
+                own = [j for j in boxes if layouts[0][j][0] == task]
+                self._groups.append(([i], own, range(first, first + shape[0])))
+                first += shape[0]
 
     # --------------------------------------------------------------- losses
 
@@ -227,16 +240,31 @@ class UniDistill(Distiller):
                 terms[term] = distance(
                     *samples, valid=valid, avg_factor=count, eps=self.eps)
         if active & {'loss_response_cls', 'loss_response_reg'}:
-            mask = self._mask(student['responses'][0], boxes)
-            mass = _mean_over_processes(mask.sum())
-            for term, read in (('loss_response_cls', self._class_heat),
-                               ('loss_response_reg', self._box_codes)):
-                if term in active:
-                    terms[term] = masked_distance(
-                        read(student['responses'], 1.),
-                        read(teacher['responses'], self.teacher_tau), mask,
-                        mass, self.eps)
+            terms.update(
+                self._response_losses(student['responses'],
+                                      teacher['responses'], batch, boxes))
         return terms
+
+    def _response_losses(self, maps_s: List[Tensor], maps_t: List[Tensor],
+                         batch: StepBatch,
+                         boxes: List[Tensor]) -> Dict[str, Tensor]:
+        """Both response terms, summed over what shares a mask."""
+        masks = [
+            self._mask(maps_s[0], _of_classes(boxes, batch, classes))
+            for _, _, classes in self._groups
+        ]
+        mass = _mean_over_processes(sum(mask.sum() for mask in masks))
+        heat, codes = 0., 0.
+        for mask, (own, regressions, _) in zip(masks, self._groups):
+            heat = heat + masked_distance(
+                class_heat([maps_s[i] for i in own]),
+                class_heat([maps_t[i] for i in own], self.teacher_tau), mask,
+                mass, self.eps)
+            codes = codes + masked_distance(
+                torch.cat([maps_s[i] for i in regressions], 1),
+                torch.cat([maps_t[i]
+                           for i in regressions], 1), mask, mass, self.eps)
+        return dict(loss_response_cls=heat, loss_response_reg=codes)
 
     @full_precision
     def _sample(self, feat: Tensor, points: List[Tensor],
@@ -260,12 +288,6 @@ class UniDistill(Distiller):
             self.extent,
             min_radius=self.min_radius)
 
-    def _class_heat(self, responses: List[Tensor], tau: float) -> Tensor:
-        return class_heat([responses[i] for i in self._heat], tau)
-
-    def _box_codes(self, responses: List[Tensor], tau: float) -> Tensor:
-        return torch.cat([responses[i] for i in self._boxes], 1)
-
     # ------------------------------------------------------------- pictures
 
     def visuals(self, student: Dict[str, List[Tensor]],
@@ -273,8 +295,9 @@ class UniDistill(Distiller):
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
         """Class heat and low-level features of both, and where boxes are."""
         heat = [
-            self._class_heat(side['responses'], 1.)
-            for side in (student, teacher)
+            class_heat([
+                side['responses'][i] for own, _, _ in self._groups for i in own
+            ]) for side in (student, teacher)
         ]
         low = [
             feat.float().norm(dim=1)
@@ -297,6 +320,18 @@ class UniDistill(Distiller):
 def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
     """Lower x and y, upper x and y."""
     return tuple(float(point_cloud_range[i]) for i in (0, 1, 3, 4))
+
+
+def _of_classes(boxes: List[Tensor], batch: StepBatch,
+                classes: Optional[range]) -> List[Tensor]:
+    """The boxes of some classes, None for all."""
+    if classes is None:
+        return boxes
+    labels = [x.gt_instances_3d.labels_3d for x in batch.data_samples]
+    return [
+        box[((own >= classes.start) & (own < classes.stop)).to(box.device)]
+        for box, own in zip(boxes, labels)
+    ]
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

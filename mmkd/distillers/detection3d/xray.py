@@ -1,5 +1,5 @@
 """X-Ray distillation, from object-complete frames."""
-from typing import Dict, List, Union
+from typing import Dict, List, Optional, Union
 
 import torch
 import torch.nn.functional as F
@@ -12,11 +12,14 @@ from mmkd.distillers.schedule import WeightLike
 from mmkd.errors import ConfigError
 from mmkd.losses.complete_objects import (active_feature_loss, code_loss,
                                           masked_feature_loss,
-                                          masked_score_loss, roi_loss)
+                                          masked_score_loss, roi_loss,
+                                          soft_focal_loss)
 from mmkd.registry import DISTILLERS
 from mmkd.taps import TapSpec
 
 EMBEDDINGS = ('roi', 'mask', 'active')
+#: Weights of ``loss_cls`` and ``loss_reg`` by kind of score loss.
+SCORES = dict(squared=(10., .2), focal=(1., 2.))
 
 
 @DISTILLERS.register_module()
@@ -51,11 +54,19 @@ class XRay(Distiller):
             neck, and the last convolutions of a ``CenterHead`` or an
             ``Anchor3DHead``.
         teacher (dict, optional): The same in the teacher. Defaults to None.
-        lambda_cls (float | dict): Weight or schedule of ``loss_cls``; 0
-            switches a term off. Defaults to 10.
-        lambda_reg (float | dict): Of ``loss_reg``. Defaults to 0.2.
+        lambda_cls (float | dict, optional): Weight or schedule of
+            ``loss_cls``; 0 switches a term off. Defaults to None: 10, or 1
+            with ``scores='focal'``.
+        lambda_reg (float | dict, optional): Of ``loss_reg``. Defaults to
+            None: 0.2, or 2 with ``scores='focal'``.
         lambda_emb (float | dict): Of ``loss_emb``. Defaults to 0.1.
         lambda_response (float | dict): Of ``loss_response``. Defaults to 1.
+        scores (str): How heads are compared: ``'squared'``, as above, or
+            ``'focal'``, as in Sparse2Dense (Wang et al., NeurIPS 2022), for
+            a ``CenterHead`` only: the focal loss of heatmaps with the
+            teacher's scores as soft targets
+            (:func:`mmkd.losses.complete_objects.soft_focal_loss`), and
+            squared differences of the codes. Defaults to ``'squared'``.
         embedding (str): Where maps are compared: ``'roi'``, on a grid in
             each box; ``'mask'``, on the cells of objects; ``'active'``,
             everywhere, with positive values of the teacher apart
@@ -83,10 +94,11 @@ class XRay(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 lambda_cls: WeightLike = 10.,
-                 lambda_reg: WeightLike = 0.2,
+                 lambda_cls: Optional[WeightLike] = None,
+                 lambda_reg: Optional[WeightLike] = None,
                  lambda_emb: WeightLike = 0.1,
                  lambda_response: WeightLike = 1.,
+                 scores: str = 'squared',
                  embedding: str = 'roi',
                  roi_size: int = 7,
                  min_points: int = 1,
@@ -94,12 +106,16 @@ class XRay(Distiller):
                  response_iou: float = 0.1,
                  connector: Union[str, dict, None] = 'auto',
                  **kwargs) -> None:
+        if scores not in SCORES:
+            raise ConfigError('XRay: scores is one of '
+                              f'{", ".join(SCORES)}, not {scores!r}')
+        weight_cls, weight_reg = SCORES[scores]
         super().__init__(
             student=student,
             teacher=teacher,
             weights=dict(
-                loss_cls=lambda_cls,
-                loss_reg=lambda_reg,
+                loss_cls=weight_cls if lambda_cls is None else lambda_cls,
+                loss_reg=weight_reg if lambda_reg is None else lambda_reg,
                 loss_emb=lambda_emb,
                 loss_response=lambda_response),
             **kwargs)
@@ -109,6 +125,7 @@ class XRay(Distiller):
         if roi_size < 1 or min_points < 1:
             raise ConfigError('XRay: roi_size and min_points must be 1 or '
                               f'more, but are {roi_size} and {min_points}')
+        self.focal = scores == 'focal'
         self.embedding = embedding
         self.roi_size = roi_size
         self.min_points = min_points
@@ -127,6 +144,12 @@ class XRay(Distiller):
                     f'{spec_s.shape[1:]}, but {spec_t.path!r} of the teacher '
                     f'{spec_t.shape[1:]}; both heads must have one grid, '
                     'tasks and box code')
+        if self.focal and not all('.task_heads.' in spec.path
+                                  for spec in student['head_maps']):
+            raise ConfigError(
+                "XRay: scores='focal' is a loss of heatmaps, which a "
+                f'CenterHead has; {student["head_maps"][0].path!r} is none, '
+                "take scores='squared'")
         self.connectors = nn.ModuleList()
         # Without the term, nothing would train them.
         if self.weights['loss_emb'].peak:
@@ -151,14 +174,14 @@ class XRay(Distiller):
 
         def loss_cls() -> Tensor:
             return sum(
-                masked_score_loss(map_s.cls, map_t.cls,
-                                  self._mask(head, map_t, target))
+                self._score_loss(head, map_s, map_t, target)
                 for map_s, map_t, target in tasks) / len(tasks)
 
         def loss_reg() -> Tensor:
             return sum(
                 code_loss(map_s.reg[target.positives], map_t.reg[
-                    target.positives], head.code_weights, head.smooth)
+                    target.positives], head.code_weights, head.smooth,
+                          self.focal)
                 for map_s, map_t, target in tasks) / len(tasks)
 
         def loss_emb() -> Tensor:
@@ -175,11 +198,14 @@ class XRay(Distiller):
             if term.__name__ in batch.active_terms
         }
 
-    @staticmethod
-    def _mask(head, map_t, target) -> Tensor:
-        if not head.soft_mask:
-            return target.mask
-        return target.mask * map_t.cls.float().sigmoid().amax(1)
+    def _score_loss(self, head, map_s, map_t, target) -> Tensor:
+        """The distance of the scores of a task or level."""
+        if self.focal:
+            return soft_focal_loss(map_s.cls, map_t.cls, target.peaks)
+        mask = target.mask
+        if head.soft_mask:
+            mask = mask * map_t.cls.float().sigmoid().amax(1)
+        return masked_score_loss(map_s.cls, map_t.cls, mask)
 
     def _embedding_loss(self, feats_s, feats_t, objects, targets,
                         head) -> Tensor:

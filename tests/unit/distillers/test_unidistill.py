@@ -188,6 +188,87 @@ def test_classes_outside_of_the_blobs_do_not_count(plain):
     assert before.equal(after)
 
 
+def test_masks_of_the_tasks(plain):
+    """Each task under the blobs of its own classes."""
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    batch = boxed((4, 3))
+    labels = [torch.tensor(x) for x in ([0, 1, 2, 0], [2, 2, 1])]
+    for sample, own in zip(batch.data_samples, labels):
+        sample.gt_instances_3d.labels_3d = own
+    distiller = plain(per_task_mask=True)
+    found = distiller(student, teacher, batch)
+    masses, expected = 0., dict(cls=0., reg=0.)
+    for task, classes in enumerate(([0], [1, 2])):
+        boxes = [
+            sample.gt_instances_3d.bboxes_3d.bev[torch.isin(
+                own, torch.tensor(classes))]
+            for sample, own in zip(batch.data_samples, labels)
+        ]
+        mask = distiller._mask(student['responses'][0], boxes)
+        masses += mask.sum()
+        heat_s, heat_t = (
+            side['responses'][6 * task].sigmoid().amax(1)
+            for side in (student, teacher))
+        reg_s, reg_t = (
+            torch.cat(side['responses'][6 * task + 1:6 * task + 6], 1)
+            for side in (student, teacher))
+        expected['cls'] += (mask * (heat_s - heat_t).abs()).sum()
+        expected['reg'] += (mask * (reg_s - reg_t).abs().mean(1)).sum()
+    for name, value in expected.items():
+        assert found[f'loss_response_{name}'].item() == pytest.approx(
+            10 * (value / masses).item(), rel=1e-4)
+    # Where one task has nothing, its branches get no gradient.
+    for sample in batch.data_samples:
+        sample.gt_instances_3d.labels_3d[:] = 0
+    for x in student['responses']:
+        x.requires_grad_()
+    terms = distiller(student, teacher, batch)
+    (terms['loss_response_cls'] + terms['loss_response_reg']).backward()
+    got = [x.grad.abs().sum() > 0 for x in student['responses']]
+    assert got == 6 * [True] + 6 * [False]
+
+
+def test_processes_with_other_numbers_of_boxes(plain, monkeypatch):
+    """The mean of two processes is that of one with all samples."""
+    from mmkd.distillers.detection3d import unidistill
+    distiller = plain()
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    batch = boxed((3, 1))
+    for x in [x for xs in student.values() for x in xs]:
+        x.requires_grad_()
+    leaves = [x for xs in student.values() for x in xs]
+
+    def total(part, mean=None):
+        """Of some samples, where others report what the list says."""
+        divisors = []
+
+        def all_reduce(value, op):
+            assert op == 'mean'
+            divisors.append(value.clone())
+            if mean:
+                value.copy_(mean[len(divisors) - 1])
+
+        monkeypatch.setattr(unidistill, 'all_reduce', all_reduce)
+        sides = [{
+            role: [x[part] for x in xs]
+            for role, xs in side.items()
+        } for side in (student, teacher)]
+        terms = distiller(*sides, StepBatch(None, batch.data_samples[part]))
+        return sum(terms.values()), divisors
+
+    whole, _ = total(slice(0, 2))
+    expected = torch.autograd.grad(whole, leaves)
+    halves = [slice(0, 1), slice(1, 2)]
+    reported = [total(part)[1] for part in halves]
+    means = [sum(pair) / 2 for pair in zip(*reported)]
+    parts = [total(part, means)[0] for part in halves]
+    # As the gradients of distributed training are averaged.
+    assert (sum(parts) / 2).item() == pytest.approx(whole.item(), rel=1e-3)
+    found = torch.autograd.grad(sum(parts) / 2, leaves)
+    for one, other in zip(found, expected):
+        assert torch.allclose(one, other, rtol=1e-3, atol=1e-6)
+
+
 def test_temperature_of_the_teacher(plain):
     student = shapes_of(0)
     terms = plain(teacher_tau=2.)(student, student, boxed())

@@ -137,6 +137,52 @@ def test_objects_that_the_student_does_not_see_are_left_out(kind):
     assert all(losses[f'xray.loss_{x}'] == 0 for x in ('cls', 'reg', 'emb'))
 
 
+def test_focal_scores():
+    """Sparse2Dense's losses of the head, with weights of their own."""
+    assert {
+        scores: [
+            XRay(scores=scores, **own).weights[f'loss_{x}'].value
+            for x in ('cls', 'reg')
+        ]
+        for scores, own in (('squared', {}), ('focal', dict(lambda_reg=3.)))
+    } == dict(
+        squared=[10., .2], focal=[1., 3.])
+    model = model_of('center', scores='focal')
+    model.student.load_state_dict(
+        model.teachers['teacher'].network.state_dict())
+    model.student.eval()
+    data = data_of('center', same=True)
+    losses = losses_of(model, data)
+    # Soft targets leave something where the teacher is not sure.
+    assert losses['xray.loss_cls'] > 0 == losses['xray.loss_reg']
+    losses['xray.loss_cls'].backward()
+    task = model.student.pts_bbox_head.task_heads
+    assert task[0].heatmap[-1].weight.grad.abs().sum() > 0
+    # All are cars, of the first task.
+    assert task[1].heatmap[-1].weight.grad.abs().sum() == 0
+    losses = losses_of(model, data_of('center', boxes=0))
+    assert losses['xray.loss_cls'] == losses['xray.loss_reg'] == 0
+    with pytest.raises(ConfigError, match="take scores='squared'"):
+        model_of('anchor', scores='focal')
+
+
+def test_peaks_are_the_cells_of_centres():
+    head = DetectionHead.of(build_network(centerpoint(), 'x'))
+    objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
+    objects[1].labels_3d[:] = 2  # the second class of the second task
+    outputs = head.head([torch.randn(2, 8, 16, 16)])
+    tensors = [
+        task[0][name] for task in outputs
+        for name in ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
+    ]
+    first, second = head.targets(objects, tensors)
+    assert first.peaks.nonzero()[:, :2].tolist() == [[0, 0]] * 2
+    assert second.peaks.nonzero()[:, :2].tolist() == [[1, 1]] * 2
+    for target in (first, second):
+        rows = target.peaks.any(1).flatten().nonzero().squeeze(1)
+        assert rows.equal(target.positives.sort()[0])
+
+
 def test_a_wider_teacher_needs_a_connector():
     model = model_of('center', width=8)
     assert [
@@ -171,7 +217,7 @@ def test_heads_that_differ_are_refused():
 
 def test_options_that_make_no_sense():
     for wrong in (dict(embedding='all'), dict(roi_size=0), dict(min_points=0),
-                  dict(response='on')):
+                  dict(response='on'), dict(scores='huber')):
         with pytest.raises((ConfigError, TypeError)):
             XRay(**wrong)
 

@@ -7,7 +7,7 @@ import torch
 from mmkd.losses.complete_objects import (active_feature_loss, code_loss,
                                           masked_feature_loss,
                                           masked_score_loss, roi_grid,
-                                          roi_loss)
+                                          roi_loss, soft_focal_loss)
 
 RANGE = (-8., -4., -3., 8., 4., 1.)
 
@@ -46,6 +46,31 @@ def test_masked_cells_do_not_matter():
     assert masked_score_loss(other, logits_t, mask) == before
 
 
+def test_focal_scores_against_a_loop():
+    logits_s, logits_t = maps()
+    peaks = torch.zeros(2, 3, 4, 8, dtype=torch.bool)
+    peaks[0, 1, 2, 3] = peaks[1, 0, 0, 0] = True
+    total = 0.
+    for s, t, peak in zip(logits_s.flatten(), logits_t.flatten(),
+                          peaks.flatten()):
+        s, t = 1 / (1 + math.exp(-s)), 1 / (1 + math.exp(-t))
+        total -= (1 - t)**4 * s**2 * math.log(1 - s)
+        if peak:
+            total -= (1 - s)**2 * math.log(s)
+    found = soft_focal_loss(logits_s, logits_t, peaks)
+    assert found.item() == pytest.approx(total / 2, rel=1e-5)
+    # Where the teacher sees something, the student may do so.
+    sure = logits_t.masked_fill(~peaks, 20.)
+    assert soft_focal_loss(logits_s, sure, peaks) < found
+    logits_s.requires_grad_()
+    nothing = soft_focal_loss(logits_s, logits_t, torch.zeros_like(peaks))
+    assert nothing == 0 and nothing.requires_grad
+    with torch.autocast('cpu', torch.bfloat16):
+        half = soft_focal_loss(logits_s.bfloat16(), logits_t, peaks)
+    assert half.dtype == torch.float32
+    assert half.item() == pytest.approx(found.item(), rel=.05)
+
+
 def test_codes_by_hand():
     codes_s = torch.tensor([[1., 2.], [0., 0.]])
     codes_t = torch.tensor([[0., 4.], [0., .5]])
@@ -53,6 +78,7 @@ def test_codes_by_hand():
     assert code_loss(codes_s, codes_t, [1, .2]) == pytest.approx(
         (1 + .4 + .1) / 2)
     assert code_loss(codes_s, codes_t, smooth=True) == (.5 + 1.5 + .125) / 2
+    assert code_loss(codes_s, codes_t, squared=True) == (1 + 4 + .25) / 2
 
 
 def test_grid_of_a_box():
