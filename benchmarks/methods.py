@@ -103,6 +103,7 @@ def main(argv=None) -> None:
         part: args.iters or entry[part].iters
         for part in ('teacher', 'student')
     }
+    tuning_iters = args.iters or entry.get('tuning_iters', iters['student'])
 
     def make(name: str,
              config: str,
@@ -149,13 +150,13 @@ def main(argv=None) -> None:
                                osp.dirname(export))
             frozen[f'model.teachers.{key}.ckpt'] = export
 
-    def alone(name: str, seed: int, options: dict) -> Run:
-        return make(f'{family}student_{name}', entry.student.config,
-                    iters['student'], seed, options, 1)
+    def alone(name: str, length: int, seed: int, options: dict) -> Run:
+        return make(f'{family}student_{name}', entry.student.config, length,
+                    seed, options, 1)
 
-    def distil(name: str, seed: int, options: dict) -> Run:
-        return make(f'{args.method}_{name}', entry.distilled.config,
-                    iters['student'], seed, {
+    def distil(name: str, length: int, seed: int, options: dict) -> Run:
+        return make(f'{args.method}_{name}', entry.distilled.config, length,
+                    seed, {
                         **entry.distilled.get('options', {}),
                         **options,
                         **frozen
@@ -175,7 +176,7 @@ def main(argv=None) -> None:
     def tune(grid: dict, make_run, recipe: dict) -> dict:
         (key, values), = grid.items()
         found = start([
-            make_run(f'tune_{value:g}', entry.tuning_seed, {
+            make_run(f'tune_{value:g}', tuning_iters, entry.tuning_seed, {
                 **recipe, key: value
             }) for value in values
         ], 'val')
@@ -186,12 +187,16 @@ def main(argv=None) -> None:
         taught = pool.submit(train_teachers)
         tuned_s = tune(entry.student_grid, alone, {})
         recipe = {tuned_s['key']: tuned_s['chosen']}
-        runs_alone = [alone(f'seed{n}', n, recipe) for n in args.seeds]
+        runs_alone = [
+            alone(f'seed{n}', iters['student'], n, recipe) for n in args.seeds
+        ]
         baseline = start(runs_alone, test_split)
         taught.result()
         tuned_d = tune(entry.distilled_grid, distil, recipe)
         recipe = {**recipe, tuned_d['key']: tuned_d['chosen']}
-        runs_distilled = [distil(f'seed{n}', n, recipe) for n in args.seeds]
+        runs_distilled = [
+            distil(f'seed{n}', iters['student'], n, recipe) for n in args.seeds
+        ]
         distilled = start(runs_distilled, test_split)
         scores = {
             part: [future.result() for future in futures]
@@ -230,7 +235,7 @@ def main(argv=None) -> None:
             for name, key in entry.get('more_metrics', {}).items()
         },
         tuned=dict(student=tuned_s, distilled=tuned_d),
-        iters=iters,
+        iters=dict(**iters, tuning=tuning_iters),
         command=' '.join([
             'benchmarks/methods.py', '--method', args.method, '--seeds',
             *map(str, args.seeds)

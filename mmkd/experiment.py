@@ -198,8 +198,10 @@ class Run:
         ], progress, 'test.log')
         os.replace(f'{path}.new', path)
         metrics = _read_json(path)
-        shown = ', '.join(f'{k} {v:.2f}' for k, v in metrics.items())
-        progress.close(f'{split}: {shown}')
+        shown = [f'{k} {v:.2f}' for k, v in metrics.items()]
+        if len(shown) > 12:  # KITTI has over two hundred.
+            shown = [f'{len(shown)} metrics in {path}']
+        progress.close(f'{split}: {", ".join(shown)}')
         return metrics
 
     def curve(self) -> Dict[str, List[float]]:
