@@ -29,10 +29,11 @@ def is_distillation(cfg: Config) -> bool:
 def prepare_training(cfg: Config) -> Config:
     """Add to a config what every distillation run has.
 
-    The self-check; the average of the student alone in place of one over the
-    whole model; an optimiser constructor that shows the student's own
-    constructor the student alone; two checkpoints at least, so that one is
-    whole when a run is killed while it replaces the other.
+    The self-check; a stop where a loss is not finite; the average of the
+    student alone in place of one over the whole model; an optimiser
+    constructor that shows the student's own constructor the student alone;
+    two checkpoints at least, so that one is whole when a run is killed while
+    it replaces the other.
 
     Args:
         cfg (Config): Config of a run; a plain one comes back with the safe
@@ -52,8 +53,9 @@ def prepare_training(cfg: Config) -> Config:
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
             hook['type'] = f'{_OWN}StudentEMAHook'
-    if not any('SelfCheckHook' in str(hook.get('type')) for hook in hooks):
-        hooks.append(ConfigDict(type=f'{_OWN}SelfCheckHook'))
+    for kind in ('SelfCheckHook', 'FiniteLossHook'):
+        if not any(kind in str(hook.get('type')) for hook in hooks):
+            hooks.append(ConfigDict(type=f'{_OWN}{kind}'))
     cfg['custom_hooks'] = hooks
     wrapper = cfg.get('optim_wrapper')
     own = f'{_OWN}DistillationOptimWrapperConstructor'

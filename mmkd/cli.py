@@ -185,6 +185,35 @@ def list_taps(argv: Argv = None) -> None:
         print()
 
 
+def replay_step(argv: Argv = None) -> None:
+    """``tools/replay_step.py``."""
+    from mmkd.engine.replay import replay_step
+    parser = argparse.ArgumentParser(
+        description='Run the forward of an iteration again whose loss was '
+        'not finite, and say where that began')
+    parser.add_argument('config', help='the config of the run')
+    parser.add_argument(
+        'file',
+        help='from non_finite/ of the work folder, of a run of your own: the '
+        'file may run code')
+    parser.add_argument(
+        '--cfg-options',
+        nargs='+',
+        action=DictAction,
+        help='settings that replace those of the config, as key=value')
+    args = parser.parse_args(argv)
+    cfg = read_config(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    replay = replay_step(cfg, args.file)
+    rows = [[name, value, replay.saved.get(name)]
+            for name, value in replay.terms.items()]
+    print(f'iteration {replay.iter}')
+    print(format_table(['term', 'here', 'in the run'], rows))
+    print('the first module that makes values not finite: '
+          f'{replay.module or "none; a loss does"}')
+
+
 def browse_distillation(argv: Argv = None) -> None:
     """``tools/browse_distillation.py``."""
     parser = argparse.ArgumentParser(

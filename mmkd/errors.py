@@ -19,3 +19,11 @@ class TapError(MMKDError, RuntimeError):
 
 class CheckpointError(MMKDError, RuntimeError):
     """A checkpoint is missing, broken, unsafe, or of another network."""
+
+
+class NonFiniteLossError(MMKDError, FloatingPointError):
+    """A loss became NaN or infinite while training."""
+
+
+class BrokenCheckpointError(CheckpointError):
+    """A checkpoint is truncated or damaged, or no checkpoint at all."""

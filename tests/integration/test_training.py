@@ -370,7 +370,8 @@ def test_preparing():
             default_hooks=dict(
                 checkpoint=dict(type='CheckpointHook', max_keep_ckpts=1))))
     first = apis.prepare_training(cfg)
-    assert len(first.custom_hooks) == 1
+    assert [hook.type for hook in first.custom_hooks
+            ] == ['mmkd.SelfCheckHook', 'mmkd.FiniteLossHook']
     assert first.optim_wrapper.student_constructor == 'LayerDecay'
     assert first.default_hooks.checkpoint.max_keep_ckpts == 2
     again = apis.prepare_training(Config(first.to_dict()))
