@@ -4,8 +4,8 @@
 """
 from typing import Any
 
-from mmkd.bev.depth import (DepthBins, depth_cross_entropy, pool_depth,
-                            render_depth)
+from mmkd.bev.depth import (DepthBins, complete_depth, depth_cross_entropy,
+                            pool_depth, render_depth)
 from mmkd.bev.fuser import ConvFuser
 from mmkd.bev.geometry import CameraGeometry
 from mmkd.bev.grid import BEVGrid
@@ -16,7 +16,8 @@ from mmkd.bev.view_transform import (LSSViewTransform, SamplingViewTransform,
 __all__ = [
     'BEVDetector', 'BEVGrid', 'CameraGeometry', 'ConvFuser', 'DepthBins',
     'LSSViewTransform', 'LiftIndex', 'SamplingViewTransform', 'ViewTransform',
-    'depth_cross_entropy', 'lift_pool', 'pool_depth', 'render_depth'
+    'complete_depth', 'depth_cross_entropy', 'lift_pool', 'pool_depth',
+    'render_depth'
 ]
 
 

@@ -123,6 +123,32 @@ def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
 
 
 @torch.no_grad()
+def complete_depth(depth: Tensor, size: int = 5) -> Tensor:
+    """Fill unknown pixels with the nearest depth around them.
+
+    The first step of IP-Basic (Ku et al., CRV 2018), which made the depth
+    maps of CaDDN: a dilation, here by a square; known pixels stay.
+
+    Args:
+        depth (Tensor): (..., H, W) in metres, 0 where unknown.
+        size (int): Side of the square in pixels, odd. Defaults to 5.
+
+    Returns:
+        Tensor: Of the same shape; 0 where all of a square is unknown.
+
+    Raises:
+        ValueError: If the size is not odd.
+    """
+    if size % 2 == 0:
+        raise ValueError(f'size must be odd, but is {size}')
+    near = -depth.masked_fill(depth <= 0, math.inf).reshape(
+        -1, 1, *depth.shape[-2:])
+    near = -F.max_pool2d(near, size, 1, size // 2).view(depth.shape)
+    near = near.where(near.isfinite(), near.new_zeros(()))
+    return depth.where(depth > 0, near)
+
+
+@torch.no_grad()
 def pool_depth(depth: Tensor, stride: int, mode: str = 'min') -> Tensor:
     """One depth for each block of a depth map, of its known pixels.
 

@@ -6,7 +6,8 @@ from mmdet3d.registry import MODELS as MMDET3D_MODELS
 from mmdet3d.structures import Det3DDataSample
 from torch import Tensor
 
-from mmkd.bev.depth import depth_cross_entropy, pool_depth, render_depth
+from mmkd.bev.depth import (complete_depth, depth_cross_entropy, pool_depth,
+                            render_depth)
 from mmkd.bev.geometry import CameraGeometry
 from mmkd.errors import ConfigError
 from mmkd.registry import MODELS
@@ -52,6 +53,10 @@ class BEVDetector(Base3DDetector):
             ``'predicted'``.
         depth_pooling (str): ``'min'`` or ``'mean'``, for ``'points'``; see
             :func:`~mmkd.bev.pool_depth`. Defaults to ``'min'``.
+        depth_completion (str, optional): ``'dilate'`` fills pixels between
+            the points, for ``'points'``; see
+            :func:`~mmkd.bev.complete_depth`. Defaults to None: they stay
+            unknown.
         pts_voxel_encoder (dict, optional): Config of the voxel encoder.
         pts_middle_encoder (dict, optional): Config of what scatters voxels
             into a map.
@@ -82,6 +87,7 @@ class BEVDetector(Base3DDetector):
                  img_bev_encoder: Optional[dict] = None,
                  depth_source: str = 'predicted',
                  depth_pooling: str = 'min',
+                 depth_completion: Optional[str] = None,
                  pts_voxel_encoder: Optional[dict] = None,
                  pts_middle_encoder: Optional[dict] = None,
                  pts_backbone: Optional[dict] = None,
@@ -119,6 +125,12 @@ class BEVDetector(Base3DDetector):
         if depth_pooling not in ('min', 'mean'):
             raise ConfigError("depth_pooling is 'min' or 'mean', not "
                               f'{depth_pooling!r}')
+        if depth_completion not in (None, 'dilate'):
+            raise ConfigError("depth_completion is None or 'dilate', not "
+                              f'{depth_completion!r}')
+        if depth_completion and depth_source != 'points':
+            raise ConfigError('depth_completion is of the depth of points; it '
+                              "needs depth_source='points'")
         if not self.has_camera and (img_bev_encoder
                                     or depth_source == 'points'):
             raise ConfigError('img_bev_encoder and depth_source need a camera')
@@ -140,6 +152,7 @@ class BEVDetector(Base3DDetector):
         self.depth_loss_weight = depth_loss_weight
         self.depth_source = depth_source
         self.depth_pooling = depth_pooling
+        self.depth_completion = depth_completion
         self.train_cfg, self.test_cfg = train_cfg, test_cfg
 
     # ------------------------------------------------------------- features
@@ -178,25 +191,30 @@ class BEVDetector(Base3DDetector):
         if self.depth_source == 'points':
             depth = self.view_transform.bins.one_hot(
                 self._true_depth(inputs, geometry, feat.size(-1),
-                                 self.depth_pooling,
-                                 "depth_source='points'")).to(feat)
+                                 self.depth_pooling, "depth_source='points'",
+                                 self.depth_completion)).to(feat)
         bev, logits = self.view_transform(feat, geometry, depth)
         if self.img_bev_encoder is not None:
             bev = self.img_bev_encoder(bev)
         return bev, logits, geometry
 
     @staticmethod
-    def _true_depth(inputs: dict, geometry: CameraGeometry, width: int,
-                    pooling: str, what: str) -> Tensor:
+    def _true_depth(inputs: dict,
+                    geometry: CameraGeometry,
+                    width: int,
+                    pooling: str,
+                    what: str,
+                    completion: Optional[str] = None) -> Tensor:
         """Depth of the points in feature maps of a width, (B * N, h, w)."""
         if 'points' not in inputs:
             raise ConfigError(f"{what} needs 'points' in the batch; without a "
                               "LiDAR set depth_source='predicted' and "
                               'depth_loss_weight=0')
         stride = -(-geometry.image_size[1] // width)
-        depth = pool_depth(
-            render_depth(inputs['points'], geometry), stride, pooling)
-        return depth.flatten(0, 1)
+        depth = render_depth(inputs['points'], geometry)
+        if completion:
+            depth = complete_depth(depth)
+        return pool_depth(depth, stride, pooling).flatten(0, 1)
 
     def extract_lidar(self, inputs: dict) -> Tensor:
         """Encode the points of a batch.

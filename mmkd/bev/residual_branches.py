@@ -20,6 +20,10 @@ class HeightCollapse(BaseModule):
     Args:
         in_channels (int): Channels of all heights together.
         out_channels (int): Channels of the map.
+        alignment (dict, optional): Arguments of a :class:`SpatialAlignment`
+            that the map goes through, as that of MonoTAKD's assistant does
+            in the released code (which shares the student's). Defaults to
+            None: there is none.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -27,15 +31,83 @@ class HeightCollapse(BaseModule):
     def __init__(self,
                  in_channels: int,
                  out_channels: int,
+                 alignment: Optional[dict] = None,
                  norm_cfg: dict = _NORM,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.conv = ConvModule(
             in_channels, out_channels, 1, bias=False, norm_cfg=norm_cfg)
+        self.alignment = None if alignment is None else SpatialAlignment(
+            out_channels, **{
+                'norm_cfg': norm_cfg,
+                **alignment
+            })
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, nz * C_in, H, W) to (B, C, H, W)."""
-        return self.conv(x)
+        x = self.conv(x)
+        return x if self.alignment is None else self.alignment(x)
+
+
+class _CalibratedBlock(nn.Module):
+    """Half of the channels through a convolution, half through one that its
+    surroundings gate."""
+
+    def __init__(self, channels: int, pooling: int, norm_cfg: dict) -> None:
+        super().__init__()
+        half = channels // 2
+
+        def conv(size: int, *ends: int, **kwargs) -> ConvModule:
+            return ConvModule(
+                *ends,
+                size,
+                padding=size // 2,
+                bias=size == 3,
+                norm_cfg=norm_cfg,
+                **kwargs)
+
+        self.plain = nn.Sequential(
+            conv(1, channels, half), conv(3, half, half))
+        self.reduce = conv(1, channels, half)
+        self.around = conv(3, half, half, act_cfg=None)
+        self.local = conv(3, half, half, act_cfg=None)
+        self.out = conv(3, half, half)
+        self.merge = conv(1, 2 * half, channels, act_cfg=None)
+        self.pooling = pooling
+
+    def forward(self, x: Tensor) -> Tensor:
+        half = self.reduce(x)
+        around = self.around(F.avg_pool2d(half, self.pooling, ceil_mode=True))
+        gate = (half + F.interpolate(around, half.shape[2:])).sigmoid()
+        half = self.out(self.local(half) * gate)
+        return F.relu(x + self.merge(torch.cat([self.plain(x), half], 1)))
+
+
+class SelfCalibration(nn.Sequential):
+    """Residual blocks of self-calibrated convolutions (SCNet).
+
+    Liu et al., Improving Convolutional Networks with Self-Calibrated
+    Convolutions, CVPR 2020. CMKD (Hong et al., ECCV 2022) and the released
+    code of MonoTAKD put them on the camera's map and call them domain
+    adaptation; four blocks there, though the config says five.
+
+    Args:
+        channels (int): Channels C of the map.
+        num_blocks (int): Number of blocks. Defaults to 4.
+        pooling (int): Side in cells of what is averaged for the gate.
+            Defaults to 4.
+        norm_cfg (dict): Normalisation. Defaults to BN.
+    """
+
+    def __init__(self,
+                 channels: int,
+                 num_blocks: int = 4,
+                 pooling: int = 4,
+                 norm_cfg: dict = _NORM) -> None:
+        super().__init__(*[
+            _CalibratedBlock(channels, pooling, norm_cfg)
+            for _ in range(num_blocks)
+        ])
 
 
 class _Pyramid(nn.Module):
@@ -162,11 +234,18 @@ class ResidualBranches(BaseModule):
     learns what the assistant lacks; ``fusion`` makes one map of both. It is
     a part of the student, in tests and exports too.
 
+    With ``calibration``, ``visual`` ends behind its blocks, and this is what
+    learns from the assistant and what is fused. The released code fuses the
+    map in front of them, so that they serve the loss alone.
+
     Args:
         in_channels (int): Channels of all heights together.
         out_channels (int): Channels of the map. Defaults to 128.
         alignment (dict, optional): Arguments of :class:`SpatialAlignment`.
             Defaults to None.
+        calibration (dict, optional): Arguments of a
+            :class:`SelfCalibration` on the visual branch. Defaults to None:
+            there is none.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -175,11 +254,20 @@ class ResidualBranches(BaseModule):
                  in_channels: int,
                  out_channels: int = 128,
                  alignment: Optional[dict] = None,
+                 calibration: Optional[dict] = None,
                  norm_cfg: dict = _NORM,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.visual = HeightCollapse(in_channels, out_channels, norm_cfg)
-        self.spatial = HeightCollapse(in_channels, out_channels, norm_cfg)
+        common = dict(norm_cfg=norm_cfg)
+        self.visual = HeightCollapse(in_channels, out_channels, **common)
+        if calibration is not None:
+            self.visual = nn.Sequential(
+                self.visual,
+                SelfCalibration(out_channels, **{
+                    **common,
+                    **calibration
+                }))
+        self.spatial = HeightCollapse(in_channels, out_channels, **common)
         self.alignment = SpatialAlignment(
             out_channels, **{
                 'norm_cfg': norm_cfg,

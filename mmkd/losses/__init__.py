@@ -23,7 +23,7 @@ from mmkd.losses.point_graphs import (centre_weights, choose_centres,
                                       match_voxels, nearest_nodes,
                                       points_per_voxel)
 from mmkd.losses.residual import (center_box_distance, center_class_distance,
-                                  map_distance, residual_target,
+                                  map_distance, min_max, residual_target,
                                   soft_anchor_weights, soft_box_distance,
                                   soft_class_distance, soft_direction_distance)
 from mmkd.losses.utils import full_precision, labelled_cells, zero_like_graph
@@ -37,10 +37,10 @@ __all__ = [
     'focal_distances', 'full_precision', 'gaussian_radius',
     'hierarchical_context_loss', 'key_point_distance', 'key_point_relations',
     'kl_divergence', 'labelled_cells', 'map_distance', 'mask_diversity',
-    'mask_statistics', 'masked_distance', 'match_voxels', 'nearest_nodes',
-    'points_in_range', 'points_per_voxel', 'random_cells', 'relation_distance',
-    'residual_target', 'sample_bev', 'soft_anchor_weights',
-    'soft_box_distance', 'soft_class_distance', 'soft_direction_distance',
-    'spatial_log_softmax', 'spatial_mask_loss', 'spatial_masks',
-    'squared_distance', 'zero_like_graph'
+    'mask_statistics', 'masked_distance', 'match_voxels', 'min_max',
+    'nearest_nodes', 'points_in_range', 'points_per_voxel', 'random_cells',
+    'relation_distance', 'residual_target', 'sample_bev',
+    'soft_anchor_weights', 'soft_box_distance', 'soft_class_distance',
+    'soft_direction_distance', 'spatial_log_softmax', 'spatial_mask_loss',
+    'spatial_masks', 'squared_distance', 'zero_like_graph'
 ]

@@ -56,6 +56,25 @@ def residual_target(feat_t: Tensor,
 
 
 @full_precision
+def min_max(feat: Tensor, eps: float = 1e-6) -> Tensor:
+    """A map between 0 and 1, by the least and the largest value of the batch.
+
+    The released code does so with the assistant's map and the student's
+    visual branch, and cuts their gradient off; here it flows.
+
+    Args:
+        feat (Tensor): (B, C, H, W).
+        eps (float): Least difference of the two, so that a constant map is
+            0. Defaults to 1e-6.
+
+    Returns:
+        Tensor: Of the same shape.
+    """
+    low, high = feat.amin(), feat.amax()
+    return (feat - low) / (high - low).clamp(min=eps)
+
+
+@full_precision
 def map_distance(feat_s: Tensor,
                  target: Tensor,
                  weight: Optional[Tensor] = None) -> Tensor:

@@ -11,9 +11,9 @@ from mmkd.distillers.schedule import WeightLike
 from mmkd.distillers.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
 from mmkd.losses import (center_box_distance, center_class_distance,
-                         map_distance, residual_target, soft_anchor_weights,
-                         soft_box_distance, soft_class_distance,
-                         soft_direction_distance)
+                         map_distance, min_max, residual_target,
+                         soft_anchor_weights, soft_box_distance,
+                         soft_class_distance, soft_direction_distance)
 from mmkd.registry import DISTILLERS
 from mmkd.taps import Tap, TapSpec
 
@@ -21,6 +21,14 @@ from mmkd.taps import Tap, TapSpec
 HEADS = dict(
     anchor=dict(loss_cls=2., loss_box=2., loss_dir=.4),
     center=dict(loss_cls=1., loss_box=4.))
+#: Options by name of what they reproduce.
+PRESETS = dict(
+    default=dict(
+        keep_ratio=.6, per_batch=False, normalize='none', batch_sum=False),
+    arxiv_v1=dict(
+        keep_ratio=0., per_batch=False, normalize='none', batch_sum=True),
+    release=dict(
+        keep_ratio=.6, per_batch=True, normalize='minmax', batch_sum=True))
 _ANCHOR_LEVELS = ('conv_cls', 'conv_reg', 'conv_dir_cls')
 
 
@@ -155,13 +163,26 @@ class MonoTAKD(SoftLabels):
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.
+        preset (str): What the four options below are where they are not
+            given: ``'default'``; ``'arxiv_v1'``, the code of March 2024,
+            which keeps every residual; or ``'release'``, the code of April
+            2025. Both sum the class loss over the batch. Weights are the
+            same in all three. Defaults to ``'default'``.
         weight_intra (float | dict): Weight of ``loss_intra``. Defaults to 1.
         weight_residual (float | dict): Weight of ``loss_residual``. Defaults
             to 0.2, as in the released code; 1 in the paper.
-        keep_ratio (float): Part of the largest residual below which one
-            counts as 0. Defaults to 0.6.
-        per_batch (bool): Whether the largest is that of the batch, as in the
-            released code. Defaults to False: of the sample.
+        keep_ratio (float, optional): Part of the largest residual below
+            which one counts as 0. Defaults to None: 0.6, or 0 in
+            ``'arxiv_v1'``.
+        per_batch (bool, optional): Whether the largest is that of the batch.
+            Defaults to None: of the sample, but in ``'release'``.
+        normalize (str, optional): ``'minmax'`` brings the assistant's map
+            and the visual branch between 0 and 1
+            (:func:`mmkd.losses.min_max`), and leaves the teacher's as it is;
+            ``'none'`` leaves all. Defaults to None: ``'none'``, but in
+            ``'release'``.
+        batch_sum (bool, optional): See :class:`SoftLabels`. Defaults to
+            None: that of the preset.
         signed (bool): Whether the residual keeps its sign; for branches with
             ``alignment=dict(last_relu=False)``. Defaults to False.
         binary (bool): Whether residuals that are kept become 1. Defaults to
@@ -188,10 +209,13 @@ class MonoTAKD(SoftLabels):
 
     def __init__(self,
                  head: str = 'anchor',
+                 preset: str = 'default',
                  weight_intra: WeightLike = 1.,
                  weight_residual: WeightLike = .2,
-                 keep_ratio: float = .6,
-                 per_batch: bool = False,
+                 keep_ratio: Optional[float] = None,
+                 per_batch: Optional[bool] = None,
+                 normalize: Optional[str] = None,
+                 batch_sum: Optional[bool] = None,
                  signed: bool = False,
                  binary: bool = False,
                  empty_weight: float = 1.,
@@ -200,12 +224,28 @@ class MonoTAKD(SoftLabels):
                  student: TapsLike = None,
                  teacher: TapsLike = None,
                  **kwargs) -> None:
-        if not 0 <= keep_ratio <= 1 or empty_weight < 0:
+        if preset not in PRESETS:
+            raise ConfigError(f'MonoTAKD: preset is one of '
+                              f'{", ".join(PRESETS)}, not {preset!r}')
+        given = dict(
+            keep_ratio=keep_ratio,
+            per_batch=per_batch,
+            normalize=normalize,
+            batch_sum=batch_sum)
+        chosen = {
+            name: value if given[name] is None else given[name]
+            for name, value in PRESETS[preset].items()
+        }
+        if not 0 <= chosen['keep_ratio'] <= 1 or empty_weight < 0:
             raise ConfigError('MonoTAKD: keep_ratio lies in [0, 1] and '
                               'empty_weight is not negative, but got '
                               f'{keep_ratio} and {empty_weight}')
+        if chosen['normalize'] not in ('none', 'minmax'):
+            raise ConfigError("MonoTAKD: normalize is 'none' or 'minmax', not "
+                              f'{normalize!r}')
         super().__init__(
             head=head,
+            batch_sum=chosen['batch_sum'],
             map_weights=dict(
                 loss_intra=weight_intra, loss_residual=weight_residual),
             student=_with_defaults(
@@ -217,9 +257,10 @@ class MonoTAKD(SoftLabels):
                 bev_assistant='assistant:bev_backbone@input',
                 bev_lifted='assistant:view_transform[0]'),
             **kwargs)
+        self.normalize = chosen['normalize'] == 'minmax'
         self.residual = dict(
-            keep_ratio=keep_ratio,
-            per_batch=per_batch,
+            keep_ratio=chosen['keep_ratio'],
+            per_batch=chosen['per_batch'],
             signed=signed,
             binary=binary)
         self.empty_weight = empty_weight
@@ -287,9 +328,11 @@ class MonoTAKD(SoftLabels):
                 assistant.shape[2:],
                 mode='bilinear',
                 align_corners=False)
-        return (self.connector_visual(student['bev_visual'][0]),
-                self.connector_spatial(student['bev_spatial'][0]), assistant,
-                residual_target(theirs, assistant, **self.residual))
+        visual = self.connector_visual(student['bev_visual'][0])
+        if self.normalize:
+            visual, assistant = min_max(visual), min_max(assistant)
+        return (visual, self.connector_spatial(student['bev_spatial'][0]),
+                assistant, residual_target(theirs, assistant, **self.residual))
 
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.bev import (CameraGeometry, DepthBins, depth_cross_entropy,
-                      pool_depth, render_depth)
+from mmkd.bev import (CameraGeometry, DepthBins, complete_depth,
+                      depth_cross_entropy, pool_depth, render_depth)
 from mmkd.errors import ConfigError
 
 
@@ -73,6 +73,61 @@ def test_depth_follows_the_augmentations(ring):
     assert depth[0, 1, 12, 10].item() == pytest.approx(8, abs=1e-4)
     assert depth[0, 1, 9, 30].item() == pytest.approx(15, abs=1e-4)
     assert (depth[0, 1] > 0).sum() == 2
+
+
+def test_flips_mirror_the_depth_map(ring):
+    """Flipped points, seen by a flipped image: the map in a mirror."""
+    from mmdet3d.structures import LiDARPoints
+
+    from mmkd.datasets.transforms.multi_view import BEVAug3D, ImageAug3D
+    size = (40, 60)
+    cam2img = np.array([[30., 0, 29.5, 0], [0, 30, 19.5, 0], [0, 0, 1, 0],
+                        [0, 0, 0, 1]])
+    lidar2cam = np.array([[0., -1, 0, .1], [0, 0, -1, -.2], [1, 0, 0, -.3],
+                          [0, 0, 0, 1]])
+    rng = np.random.default_rng(0)
+    points = rng.uniform((2, -12, -2), (25, 12, 3), (400, 3))
+    points = torch.from_numpy(points).float()
+
+    def rendered(image_flip, scene_flip):
+        results = dict(
+            img=[np.zeros((*size, 3), np.uint8)],
+            img_aug_matrix=np.eye(4)[None],
+            points=LiDARPoints(points.clone(), points_dim=3))
+        results = ImageAug3D(size, flip_ratio=image_flip).transform(results)
+        results = BEVAug3D((0, 0), (1, 1), flip_x=0.,
+                           flip_y=scene_flip).transform(results)
+        moved = results.pop('points').tensor
+        assert bool(scene_flip) == (not moved.equal(points))
+        meta = dict(results, cam2img=cam2img[None], lidar2cam=lidar2cam[None])
+        return render_depth([moved], CameraGeometry.from_metas([meta],
+                                                               size))[0, 0]
+
+    plain = rendered(0., 0.)
+    assert 100 < (plain > 0).sum() < 400
+    for scene_flip in (0., 1.):
+        # The scene's flip alone is not seen, as its matrix is undone.
+        for image_flip, expected in ((0., plain), (1., plain.flip(1))):
+            found = rendered(image_flip, scene_flip)
+            # Rounding may move a point by a pixel.
+            assert ((found > 0) == (expected > 0)).float().mean() > .995
+            both = (found > 0) & (expected > 0)
+            assert (found - expected)[both].abs().median() < 1e-4
+
+
+def test_completion():
+    depth = torch.zeros(1, 6, 9)
+    depth[0, 2, 2], depth[0, 2, 4] = 8., 5.
+    found = complete_depth(depth, 3)
+    # Known ones stay, the nearer one wins between them.
+    assert found[0, 2].tolist() == [0, 8, 8, 5, 5, 5, 0, 0, 0]
+    assert found[0, 1].tolist() == [0, 8, 8, 5, 5, 5, 0, 0, 0]
+    assert (found[0, 4:] == 0).all()
+    assert complete_depth(depth, 1).equal(depth)
+    assert complete_depth(torch.zeros(2, 3, 4, 5)).abs().sum() == 0
+    assert complete_depth(depth[None]).shape == (1, 1, 6, 9)
+    with pytest.raises(ValueError, match='odd'):
+        complete_depth(depth, 4)
 
 
 def test_pooling():

@@ -3,7 +3,8 @@ import torch
 
 from mmkd.bev import DepthBins
 from mmkd.bev.residual_branches import (FeatureFusion, HeightCollapse,
-                                        ResidualBranches, SpatialAlignment)
+                                        ResidualBranches, SelfCalibration,
+                                        SpatialAlignment)
 from mmkd.errors import ConfigError
 from mmkd.models.network import build_network
 from mmkd.testing import bev_batch, bev_detector
@@ -21,6 +22,33 @@ def test_sizes_of_the_paper():
     assert count(SpatialAlignment()) == 1_004_800
     assert count(FeatureFusion()) == 476_672
     assert count(HeightCollapse(640, 128)) == 640 * 128 + 256
+    assert count(SelfCalibration(128)) == 4 * 181_504
+    # With an alignment of its own.
+    assert count(HeightCollapse(640, 128, {})) == 640 * 128 + 256 + 1_004_800
+
+
+def test_self_calibration():
+    torch.manual_seed(0)
+    module = SelfCalibration(6, 2)
+    # Sides that four does not divide.
+    x = torch.randn(2, 6, 7, 9, requires_grad=True)
+    out = module(x)
+    assert out.shape == x.shape and (out >= 0).all()
+    out.sum().backward()
+    assert x.grad.isfinite().all() and x.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in module.parameters())
+    # Residual: without what the blocks add, they are a ReLU.
+    for block in module.eval():
+        torch.nn.init.zeros_(block.merge.bn.weight)
+    assert module(x).equal(x.relu())
+    plain = ResidualBranches(12, 6, SMALL)
+    branches = ResidualBranches(12, 6, SMALL, dict(num_blocks=1))
+    assert count(branches) - count(plain) == count(SelfCalibration(6, 1))
+    assert branches(torch.randn(2, 12, 6, 5)).shape == (2, 6, 6, 5)
+    assert {
+        key.split('.')[1]
+        for key in branches.state_dict() if key.startswith('visual.')
+    } == {'0', '1'}
 
 
 @pytest.mark.parametrize('training', [True, False])
@@ -90,6 +118,12 @@ def test_true_depth():
     guessing.view_transform.forward = lambda feat, geometry, depth: type(
         again).forward(again, feat, geometry, seen[0])
     assert guessing.extract_bev(batch['inputs'], metas)['low'].equal(found)
+    # Completed, more pixels have one.
+    filled = detector(depth_source='points', depth_completion='dilate').eval()
+    filled.view_transform.register_forward_pre_hook(
+        lambda module, args: seen.append(args[2]))
+    filled.extract_bev(batch['inputs'], metas)
+    assert seen[-1].sum() > total.sum()
     # No point anywhere: nothing is lifted.
     empty = told.data_preprocessor(bev_batch(points=[0, 0]), False)
     assert told.extract_bev(empty['inputs'], metas)['low'].abs().max() == 0
@@ -101,9 +135,13 @@ def test_true_depth():
 
 def test_wrong_arguments():
     for kwargs, match in ((dict(depth_source='truth'), 'depth_source'),
-                          (dict(depth_pooling='max'), 'depth_pooling'), (dict(
-                              camera=False, lidar=True,
-                              depth_source='points'), 'need a camera')):
+                          (dict(depth_pooling='max'), 'depth_pooling'),
+                          (dict(depth_source='points',
+                                depth_completion='ip'), "None or 'dilate'"),
+                          (dict(depth_completion='dilate'),
+                           "needs depth_source='points'"), (dict(
+                               camera=False, lidar=True,
+                               depth_source='points'), 'need a camera')):
         with pytest.raises(ConfigError, match=match):
             detector(**kwargs)
 

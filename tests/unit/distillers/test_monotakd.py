@@ -263,6 +263,77 @@ def test_samples_without_points_take_no_part():
     assert terms['loss_cls'] > 0
 
 
+def test_presets():
+    """As the released code and that of the first version compute it."""
+    student, teacher = sides()
+    visual, spatial = student['bev_visual'][0], student['bev_spatial'][0]
+    low, assistant = teacher['bev_low'][0], teacher['bev_assistant'][0]
+
+    def between(x):
+        x = x - x.min()
+        return x / x.max()
+
+    gap = (low - between(assistant)).abs()
+    gap[gap < .6 * gap.max()] = 0
+    expected = dict(
+        arxiv_v1=((visual - assistant).square().mean(),
+                  (spatial - (low - assistant).abs()).square().mean()),
+        release=((between(visual) - between(assistant)).square().mean(),
+                 (spatial - gap).square().mean()))
+    classes = {}
+    for preset in ('default', *expected):
+        terms = plain(preset=preset)(student, teacher, StepBatch())
+        classes[preset] = terms['loss_cls'].item()
+        if preset in expected:
+            found = terms['loss_intra'], terms['loss_residual'] / .2
+            for one, other in zip(found, expected[preset]):
+                assert one.item() == pytest.approx(other.item(), rel=1e-5)
+    # Summed over two samples.
+    assert classes['release'] == classes['arxiv_v1'] == pytest.approx(
+        2 * classes['default'])
+    # Unlike theirs, the visual branch gets a gradient.
+    visual.requires_grad_()
+    terms = plain(preset='release')(student, teacher, StepBatch())
+    terms['loss_intra'].backward()
+    assert visual.grad.abs().sum() > 0
+    # What is given counts more than the preset.
+    own = MonoTAKD(
+        preset='release', keep_ratio=0., normalize='none', batch_sum=False)
+    assert own.residual['per_batch'] and not own.residual['keep_ratio']
+    assert not own.normalize and not own.batch_sum
+
+
+def test_parts_of_the_release():
+    """Self-calibration of the visual branch, alignment of the assistant."""
+    parts = networks('center')
+    student = dict(BRANCHES, calibration=dict(num_blocks=2))
+    parts['student']['model']['img_bev_encoder'] = student
+    parts['assistant']['model'].update(
+        img_bev_encoder=dict(
+            COLLAPSE, alignment=dict(hidden_channels=4, dilations=(1, 2))),
+        depth_completion='dilate')
+    network = DistillationModel(
+        student=parts['student'],
+        teachers={
+            name: dict(cfg=parts[part], ckpt='random')
+            for name, part in (('teacher', 'lidar'), ('assistant',
+                                                      'assistant'))
+        },
+        distillers=dict(
+            kd=dict(type='MonoTAKD', head='center', preset='release')),
+        dry_run_size=(32, 64)).train()
+    batch = network.prepare_batch(bev_batch(), ['teacher', 'assistant'])
+    losses = network(**batch, mode='loss')
+    terms = [value for name, value in losses.items() if 'kd.' in name]
+    assert all(value.isfinite() and value > 0 for value in terms)
+    # The tap lies behind the blocks, whose gradient comes from the loss.
+    losses['kd.loss_intra'].backward()
+    blocks = network.student.img_bev_encoder.visual[1]
+    assert len(blocks) == 2
+    assert all(p.grad is not None and p.grad.isfinite().all()
+               for p in blocks.parameters())
+
+
 def test_empty_cells_may_weigh_less():
     student, teacher = sides()
     teacher['bev_assistant'][0][:, :, :3] = 0
@@ -304,6 +375,8 @@ def test_wrong_arguments():
     for kwargs, match in ((dict(head='dense'), 'head is one of'),
                           (dict(keep_ratio=2.), 'keep_ratio'),
                           (dict(head_weights=dict(loss_iou=1.)), 'loss_iou'),
+                          (dict(preset='v2'), 'arxiv_v1, release'),
+                          (dict(normalize='l2'), "'none' or 'minmax'"),
                           (dict(student='neck'), 'several places')):
         with pytest.raises(ConfigError, match=match):
             MonoTAKD(**kwargs)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from mmkd.losses import (center_box_distance, center_class_distance,
-                         map_distance, residual_target, soft_anchor_weights,
-                         soft_box_distance, soft_class_distance,
-                         soft_direction_distance)
+                         map_distance, min_max, residual_target,
+                         soft_anchor_weights, soft_box_distance,
+                         soft_class_distance, soft_direction_distance)
 
 
 def rand(*shape, seed=0):
@@ -53,6 +53,18 @@ def test_equal_teacher_and_assistant():
     assert loss.item() == pytest.approx(feat_s.square().mean().item())
     loss.backward()
     assert torch.allclose(feat_s.grad, 2 * feat_s.detach() / feat_s.numel())
+
+
+def test_between_least_and_largest():
+    feat = rand(2, 3, 4, 5).requires_grad_()
+    found = min_max(feat)
+    assert found.min() == 0 and found.max() == 1
+    assert found.argmax() == feat.argmax()
+    assert min_max(5 * feat - 7).allclose(found, atol=1e-6)
+    found.square().sum().backward()
+    assert feat.grad.isfinite().all() and feat.grad.abs().sum() > 0
+    # 0 / 0 in the released code.
+    assert min_max(torch.full((1, 2, 3, 4), 5.)).abs().max() == 0
 
 
 def test_map_distance():
