@@ -1,6 +1,6 @@
 # CenterPoint of half width on 77 x 77 metres around the car, with pillars of
-# 0.4 m and heat maps of 96 x 96 cells.
-voxel_size = [0.4, 0.4, 8]
+# 0.6 m and heat maps of 64 x 64 cells.
+voxel_size = [0.6, 0.6, 8]
 grid_range = [-38.4, -38.4, -5, 38.4, 38.4, 3]
 norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
 model = dict(
@@ -23,7 +23,7 @@ model = dict(
         norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
         legacy=False),
     pts_middle_encoder=dict(
-        type='PointPillarsScatter', in_channels=32, output_shape=(192, 192)),
+        type='PointPillarsScatter', in_channels=32, output_shape=(128, 128)),
     pts_backbone=dict(
         type='SECOND',
         in_channels=32,
@@ -73,7 +73,7 @@ model = dict(
     train_cfg=dict(
         pts=dict(
             point_cloud_range=grid_range,
-            grid_size=[192, 192, 1],
+            grid_size=[128, 128, 1],
             voxel_size=voxel_size,
             out_size_factor=2,
             dense_reg=1,
