@@ -2,7 +2,7 @@
 import copy
 import logging
 import math
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -26,7 +26,9 @@ class SelfCheckHook(Hook):
     - Was each teacher trained on the classes of this data set?
     - Does each teacher do its job? Its task loss on real images must be
       clearly below that on blank ones. A wrong checkpoint or normalisation
-      is the usual reason why distillation brings nothing.
+      is the usual reason why distillation brings nothing. A blank image has
+      its mean colour everywhere; a blank scan has all of its points in their
+      mean, with their mean columns: as many as before, and no shape.
     - How large is each distillation loss, and its gradient at the student's
       taps, beside the task loss?
 
@@ -35,8 +37,9 @@ class SelfCheckHook(Hook):
 
     Args:
         num_batches (int): Training batches to look at. Defaults to 2.
-        teacher_margin (float): Highest share of its blank-image loss that a
-            teacher's loss may have on real images. Defaults to 0.8.
+        teacher_margin (float): Highest share of its loss on blank images or
+            scans that a teacher's loss may have on real ones. Defaults to
+            0.8.
         gradient_band (tuple[float, float]): Sane range of the gradient of a
             method at its taps, as a multiple of the task loss's. Defaults to
             (1e-3, 1e2).
@@ -114,15 +117,15 @@ class SelfCheckHook(Hook):
     def _check_teachers(self, model: DistillationModel,
                         batches: List[dict]) -> None:
         for name, teacher in model.teachers.items():
-            real, blank = [], []
+            real, blank, sensors = [], [], ''
             try:
                 for data in batches:
-                    batch = model.prepare_batch(
-                        data, [name])['teacher_batches'][name]
+                    batch = _teacher_batch(model, name, data)
                     real.append(_task_loss(teacher.network, batch))
-                    if isinstance(batch['inputs'], Tensor):
-                        batch = dict(
-                            batch, inputs=torch.zeros_like(batch['inputs']))
+                    sensors = _sensors(batch['inputs'])
+                    if sensors:
+                        batch = _teacher_batch(model, name, _blank_scans(data))
+                        batch['inputs'] = _blank_images(batch['inputs'])
                         blank.append(_task_loss(teacher.network, batch))
             except Exception as error:  # of another library, for instance
                 print_log(
@@ -139,7 +142,7 @@ class SelfCheckHook(Hook):
             if blank:
                 found['blank'] = sum(b['loss'] for b in blank) / len(blank)
                 found['ok'] = loss <= self.teacher_margin * found['blank']
-                text += f'; {found["blank"]:.4g} on blank images'
+                text += f'; {found["blank"]:.4g} on blank {sensors}'
             self.report[f'teacher {name}'] = found
             if found['ok']:
                 print_log(f'self-check: teacher {name!r}: {text}', 'current')
@@ -147,7 +150,7 @@ class SelfCheckHook(Hook):
                 print_log(
                     f'self-check: teacher {name!r} does not seem to do its '
                     f'job: {text}. Is its checkpoint of this config, and its '
-                    'normalisation (mean, std, channel order) right?',
+                    f'{_INPUT_SETTINGS.get(sensors, "input")} right?',
                     'current', logging.WARNING)
 
     def _check_losses(self, model: DistillationModel,
@@ -226,6 +229,67 @@ class SelfCheckHook(Hook):
                         gradient=norm /
                         task_norm if norm is not None and task_norm else None))
         return found
+
+
+#: What is wrong where a teacher that has been trained does not do its job.
+_INPUT_SETTINGS = {
+    'images':
+    'normalisation (mean, std, channel order)',
+    'scans':
+    'input (range, columns of the points, sweeps)',
+    'images and scans':
+    'input (normalisation of the images; range, columns '
+    'and sweeps of the points)'
+}
+
+
+def _teacher_batch(model: DistillationModel, name: str, data: dict) -> dict:
+    """A batch for a teacher, which may change the copied data samples."""
+    samples = copy.deepcopy(data.get('data_samples'))
+    return dict(
+        model.prepare_batch(dict(data, data_samples=samples),
+                            [name])['teacher_batches'][name])
+
+
+def _sensors(inputs: Any) -> str:
+    """What of the inputs can be blank, in words."""
+    if isinstance(inputs, Tensor):
+        return 'images'
+    if not isinstance(inputs, dict):
+        return ''
+    return ' and '.join(word for key, word in (('imgs', 'images'), ('points',
+                                                                    'scans'))
+                        if inputs.get(key) is not None)
+
+
+def _blank_images(inputs: Any) -> Any:
+    """Prepared inputs with images of zeros, their mean."""
+    if isinstance(inputs, Tensor):
+        return torch.zeros_like(inputs)
+    if isinstance(inputs.get('imgs'), Tensor):
+        return dict(inputs, imgs=torch.zeros_like(inputs['imgs']))
+    return inputs
+
+
+def _blank_scans(data: dict) -> dict:
+    """A batch of the loader with the points of each scan in their mean.
+
+    Before the preprocessor, which makes the voxels. The mean lies in every
+    range that all points lie in.
+    """
+    inputs = data['inputs']
+    if not isinstance(inputs, dict):
+        return data
+    blank = dict(inputs)
+    for key, scans in inputs.items():
+        if isinstance(scans, (list, tuple)) and all(
+                isinstance(scan, Tensor) and scan.dim() == 2
+                for scan in scans):
+            blank[key] = [
+                scan.mean(0, keepdim=True).expand_as(scan).clone()
+                if len(scan) else scan for scan in scans
+            ]
+    return dict(data, inputs=blank)
 
 
 def _total(losses: dict) -> Tensor:

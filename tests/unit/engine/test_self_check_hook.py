@@ -7,6 +7,7 @@ from mmengine.config import Config
 from mmkd import apis
 from mmkd.engine.hooks import SelfCheckHook
 from mmkd.errors import ConfigError
+from mmkd.models import DistillationModel
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
@@ -212,3 +213,84 @@ def test_own_pipeline():
                                              'datasets') else copied.dataset
         part.pipeline[0].append(1)
         assert inner.pipeline == [[]] and part.images is inner.images
+
+
+class TestScans:
+    """Teachers of LiDAR, which no blank image can test."""
+
+    def check(self, model, batches):
+        hook = SelfCheckHook()
+        hook._check_teachers(model, batches)
+        return hook.report['teacher teacher']
+
+    def model(self, cfg, student=None):
+        return DistillationModel(
+            student=student or cfg,
+            teachers=dict(teacher=dict(cfg=cfg, ckpt='random')),
+            distillers=dict(
+                cwd=dict(
+                    type='CWD',
+                    place='stages',
+                    student='backbone[0]',
+                    teacher='backbone[0]'))).train()
+
+    def test_trained_and_random_teacher(self, messages, monkeypatch):
+        from mmkd.testing.lidar import lidar_batch, pointpillars
+        torch.manual_seed(0)
+        model = self.model(pointpillars())
+        batches = [lidar_batch(seed=seed) for seed in range(2)]
+        found = self.check(model, batches)
+        assert not found['ok'] and found['blank'] > 0
+        assert 'range, columns of the points, sweeps' in messages[
+            logging.WARNING][0]
+        # The batch is as before; boxes were not turned into tensors.
+        for one, other in zip(batches[0]['inputs']['points'],
+                              lidar_batch(seed=0)['inputs']['points']):
+            assert one.equal(other)
+        boxes = batches[0]['data_samples'][0].gt_instances_3d.bboxes_3d
+        assert not isinstance(boxes, torch.Tensor)
+        # One that needs the shape of the scan.
+        monkeypatch.setattr(
+            model.teachers['teacher'].network, 'loss', lambda inputs, _: dict(
+                loss=torch.tensor(1. / len(inputs['voxels']['voxels']))))
+        found = self.check(model, batches)
+        assert found['ok'] and found['blank'] == .5
+        assert '; 0.5 on blank scans' in messages[logging.INFO][-1]
+
+    def test_one_place_and_as_many_points(self):
+        from mmkd.engine.hooks.self_check_hook import _blank_scans
+        from mmkd.testing import bev_batch
+        data = bev_batch(points=[300, 0])
+        blank = _blank_scans(data)
+        first, second = blank['inputs']['points']
+        assert first.shape == (300, 5) and not len(second)
+        assert torch.allclose(first[7], data['inputs']['points'][0].mean(0))
+        assert (first == first[0]).all()
+        assert blank['inputs']['img'] is data['inputs']['img']
+        images = dict(inputs=[torch.ones(3, 4, 4)])
+        assert _blank_scans(images) is images
+
+    def test_both_sensors(self, messages):
+        from mmkd.testing import bev_batch, bev_detector
+        torch.manual_seed(0)
+        model = DistillationModel(
+            student=bev_detector(),
+            teachers=dict(
+                teacher=dict(cfg=bev_detector(lidar=True), ckpt='random')),
+            distillers=dict(
+                cwd=dict(
+                    type='CWD',
+                    place='stages',
+                    student='bev_neck[0]',
+                    teacher='bev_neck[0]')),
+            dry_run_size=(32, 64)).train()
+        seen = []
+        model.teachers['teacher'].network.register_forward_pre_hook(
+            lambda module, args: seen.append(args[0]))
+        found = self.check(model, [bev_batch()])
+        assert found['blank'] > 0 and found['blank'] != found['loss']
+        assert 'on blank images and scans' in messages[logging.WARNING][0]
+        real, blank = seen
+        assert real['imgs'].abs().sum() > 0 == blank['imgs'].abs().sum()
+        assert len(real['voxels']['voxels']) > 2 == len(
+            blank['voxels']['voxels'])
