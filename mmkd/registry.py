@@ -68,6 +68,7 @@ METRICS = LazyRegistry(
     scope='mmkd',
     locations=['mmkd.evaluation'],
     lazy=dict(  # mmdet3d
+        KittiByPoints='mmkd.evaluation.kitti_by_points',
         KittiMetric='mmkd.evaluation.kitti_metric',
         NuScenesByPoints='mmkd.evaluation.nuscenes_by_points'))
 

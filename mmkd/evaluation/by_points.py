@@ -29,6 +29,33 @@ class Detections(NamedTuple):
     values: np.ndarray
 
 
+class Group(NamedTuple):
+    """Objects by a number, such as that of their points.
+
+    Attributes:
+        name (str): Such as ``'6-20'`` or ``'101+'``.
+        low (float): Least value.
+        high (float): Where the next group begins.
+    """
+    name: str
+    low: float
+    high: float
+
+    def has(self, values: np.ndarray) -> np.ndarray:
+        """Which values are of the group; NaN is of none."""
+        return (values >= self.low) & (values < self.high)
+
+
+def groups_of(edges: Sequence[float]) -> List[Group]:
+    """The groups that begin at some values, which increase; the last one
+    has no end."""
+    limits = [*edges, np.inf]
+    return [
+        Group(f'{low:g}-{high - 1:g}' if np.isfinite(high) else f'{low:g}+',
+              low, high) for low, high in zip(limits, limits[1:])
+    ]
+
+
 def _match(frames: List[Detections], label: int,
            threshold: float) -> Tuple[np.ndarray, np.ndarray]:
     """Scores of a class, best first, and the value of the true object that
@@ -98,33 +125,28 @@ def precision_by_group(
         for an empty group), and ``objects``, their number.
     """
     labels = sorted({int(x) for frame in frames for x in frame.true_labels})
-    limits = [*edges, np.inf]
-    names = [
-        f'{low:g}-{high - 1:g}' if np.isfinite(high) else f'{low:g}+'
-        for low, high in zip(limits, limits[1:])
-    ]
+    groups = groups_of(edges)
     true = {
         label:
         np.concatenate([x.values[x.true_labels == label] for x in frames])
         for label in labels
     }
-    found: Dict[str, List[float]] = {name: [] for name in names}
+    found: Dict[str, List[float]] = {group.name: [] for group in groups}
     for label in labels:
         for threshold in thresholds:
             _, values = _match(frames, label, threshold)
-            for name, low, high in zip(names, limits, limits[1:]):
-                count = int(
-                    ((true[label] >= low) & (true[label] < high)).sum())
+            for group in groups:
+                count = int(group.has(true[label]).sum())
                 if not count:
                     continue
-                hits = (values >= low) & (values < high)
-                found[name].append(
+                hits = group.has(values)
+                found[group.name].append(
                     average_precision(hits[hits | np.isnan(values)], count))
     return {
-        name:
+        group.name:
         dict(
-            ap=float(np.mean(found[name])) if found[name] else float('nan'),
-            objects=int(
-                sum(((x >= low) & (x < high)).sum() for x in true.values())))
-        for name, low, high in zip(names, limits, limits[1:])
+            ap=float(np.mean(found[group.name]))
+            if found[group.name] else float('nan'),
+            objects=int(sum(group.has(x).sum() for x in true.values())))
+        for group in groups
     }

@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from mmkd.errors import ConfigError
+from mmkd.evaluation.by_points import Group
 from mmkd.utils.table import format_table
 
 DIFFICULTIES = ('easy', 'moderate', 'hard')
@@ -516,6 +517,67 @@ def kitti_eval(
     if 'bbox' in types and with_angles:
         types.insert(1, 'aos')
     return _report(found, list(current_classes), types)
+
+
+def kitti_eval_groups(gt_annos: Sequence[dict],
+                      dt_annos: Sequence[dict],
+                      current_classes: Sequence[str],
+                      values: Sequence[np.ndarray],
+                      groups: Sequence[Group],
+                      difficulty: str = 'hard') -> Dict[str, dict]:
+    """AP of groups of true objects, by a number that each has.
+
+    The rules are KITTI's: an object of another group is ignored as one that
+    is too difficult is, and so is what finds it; what finds nothing is wrong
+    in every group.
+
+    Args:
+        gt_annos (Sequence[dict]): As of :func:`kitti_eval`.
+        dt_annos (Sequence[dict]): As of :func:`kitti_eval`.
+        current_classes (Sequence[str]): As of :func:`kitti_eval`.
+        values (Sequence[np.ndarray]): (N, ) of the true objects of each
+            frame, such as their numbers of points.
+        groups (Sequence[Group]): See :func:`~.by_points.groups_of`.
+        difficulty (str): One of :data:`DIFFICULTIES`. Defaults to
+            ``'hard'``.
+
+    Returns:
+        dict[str, dict]: By name of the group, ``objects``, the number of
+        those that count, and ``bev`` and ``3d``: AP40 in percent with the
+        strict IoU, the mean over the classes with objects in the group, NaN
+        for an empty group.
+    """
+    check_classes(current_classes)
+    truth = _Boxes.of(gt_annos, True)
+    predicted = _Boxes.of(dt_annos, False)
+    pairs = dict(zip(('bev', '3d'), _space_pairs(predicted, truth))) \
+        if len(gt_annos) else {}
+    numbers = np.concatenate([*values, np.zeros(0)])
+    level = DIFFICULTIES.index(difficulty)
+    never = np.zeros(len(predicted), bool)
+    found: Dict[str, dict] = {}
+    for group in groups:
+        inside = group.has(numbers)
+        scores: Dict[str, List[float]] = dict(bev=[], **{'3d': []})
+        objects = 0
+        for name in current_classes:
+            states = _truth_states(truth, name, level)
+            states[(states == _COUNTS) & ~inside] = _IGNORED
+            count = int((states == _COUNTS).sum())
+            objects += count
+            for kind in scores if count else ():
+                precision, _ = _precision(
+                    pairs.get(kind), predicted, truth,
+                    _predicted_states(predicted, name, level), states,
+                    SPACE_IOU['strict'][name], never)
+                scores[kind].append(precision['AP40'])
+        found[group.name] = dict(
+            {
+                kind: float(np.mean(x)) if x else float('nan')
+                for kind, x in scores.items()
+            },
+            objects=objects)
+    return found
 
 
 def _excuses(predicted: _Boxes, truth: _Boxes) -> np.ndarray:

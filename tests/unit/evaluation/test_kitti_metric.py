@@ -11,7 +11,8 @@ from shapely.geometry import Polygon
 
 from mmkd.errors import ConfigError
 from mmkd.evaluation import kitti_eval
-from mmkd.evaluation.kitti import rectangle_intersection
+from mmkd.evaluation.by_points import groups_of
+from mmkd.evaluation.kitti import kitti_eval_groups, rectangle_intersection
 from mmkd.registry import METRICS
 
 CLASSES = ['Pedestrian', 'Cyclist', 'Car']
@@ -205,6 +206,34 @@ def test_shift_of_half_a_metre(shift, expected):
     ]
     assert found == pytest.approx(list(expected))
     assert scores[car('2D', 'AP40')] == pytest.approx(100)
+
+
+def test_groups_of_objects():
+    """What finds an object of another group is neither right nor wrong."""
+    near, far = dict(), dict(ELSEWHERE)
+    truth = FRAMES * [annotation([near, far])]
+    values = FRAMES * [np.array([200., 3.])]
+    groups = groups_of((1, 6, 101))
+
+    def found(predicted, **kwargs):
+        return kitti_eval_groups(truth, FRAMES * [annotation(predicted)],
+                                 ['Car', 'Cyclist'], values, groups, **kwargs)
+
+    both = found([dict(near, score=.9), dict(far, score=.5)])
+    assert [x['objects'] for x in both.values()] == [FRAMES, 0, FRAMES]
+    assert both['1-5']['3d'] == both['101+']['bev'] == pytest.approx(100)
+    assert np.isnan(both['6-100']['3d'])
+    dense = found([near])
+    assert dense['1-5']['3d'] == 0 and dense['101+']['3d'] == both['101+']['3d']
+    # What finds nothing is wrong in each group.
+    nowhere = dict(near, location=(-20., 1.7, 40.), score=.99)
+    wrong = found([nowhere, dict(near, score=.9), dict(far, score=.5)])
+    assert wrong['1-5']['3d'] == wrong['101+']['3d'] == pytest.approx(50)
+    # Too difficult ones are of no group.
+    hidden = [dict(near, occluded=2), far]
+    truth = FRAMES * [annotation(hidden)]
+    assert found([near, far], difficulty='moderate')['101+']['objects'] == 0
+    assert found([near, far])['101+']['objects'] == FRAMES
 
 
 def test_frames_and_classes_without_objects():
@@ -545,6 +574,47 @@ def test_metric_writes_files(kitti_infos, tmp_path):
     lines = (folder / 'pred_instances_3d' /
              '000001.txt').read_text().splitlines()
     assert [line.split()[0] for line in lines] == ORDER
+
+
+def test_metric_by_points(kitti_infos, tmp_path):
+    path, boxes = kitti_infos
+    with open(path, 'rb') as file:
+        infos = pickle.load(file)
+    with pytest.raises(ConfigError, match='without `num_lidar_pts`'):
+        run_metric(
+            METRICS.build(dict(type='mmkd.KittiByPoints', ann_file=path)),
+            boxes)
+    for info in infos['data_list']:
+        for count, instance in zip((3, 10, 50), info['instances']):
+            instance['num_lidar_pts'] = count
+    path = tmp_path / 'infos.pkl'
+    path.write_bytes(pickle.dumps(infos))
+    moved = []
+    for lidar in boxes:
+        moved.append(lidar.clone())
+        moved[-1].tensor[0, 2] += 1  # the cars, which have the fewest
+    metric = METRICS.build(dict(type='mmkd.KittiByPoints', ann_file=str(path)))
+    scores = run_metric(metric, moved)
+    prefix = 'Kitti metric/pred_instances_3d/KITTI/'
+    found = {
+        key[len(prefix) + 7:-5]: value
+        for key, value in scores.items() if 'points_' in key
+    }
+    assert found.pop('101+_3D') != found.pop('101+_BEV')  # NaN
+    assert found == {
+        '1-5_3D': 0.,
+        '1-5_BEV': 100.,
+        **{
+            f'{group}_{x}': 100.
+            for group in ('6-20', '21-100')
+            for x in ('3D', 'BEV')
+        }
+    }
+    assert scores[f'{prefix}Pedestrian_3D_AP40_moderate_strict'] == 100
+    for wrong in (dict(edges=(5, 1)), dict(difficulty='none')):
+        with pytest.raises(ConfigError, match='edges|difficulty'):
+            METRICS.build(
+                dict(type='mmkd.KittiByPoints', ann_file=str(path), **wrong))
 
 
 def test_metric_refuses_wrong_arguments(kitti_infos, tmp_path):
