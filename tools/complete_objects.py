@@ -10,8 +10,8 @@ Writes, below the folder of the data, complete_objects/TAG/scenes/*.npz (the
 points of each object in its own frame, with the view that each is of) and,
 beside each index file, one of the same name with _TAG in it, which says where
 each object lies. Frames are put together while training, by the transform
-LoadCompleteObjects. What was interrupted goes on; scenes that failed are
-named, and the exit code is 1 then.
+LoadCompleteObjects, or written as whole clouds with --frames. What was
+interrupted goes on; scenes that failed are named, and the exit code is 1 then.
 """
 import argparse
 import os.path as osp
@@ -86,6 +86,20 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='count completed points as seen, for a teacher in whose frames\n'
         'hidden objects are filled in (min_visible_points=0)')
     parser.add_argument(
+        '--frames',
+        action='store_true',
+        help='write whole clouds too, and an index file _TAG_frames of them,\n'
+        'for pipelines that know nothing of mmkd')
+    placement = (('mode', str, 'add, or replace the points in the boxes'),
+                 ('keep-margin', float,
+                  'leave out points so far outside of a box, metres'),
+                 ('min-visible-points', int,
+                  'fewest points of an object in the frame'),
+                 ('window', int, 'only views of so many frames around'))
+    for name, kind, text in placement:
+        parser.add_argument(
+            f'--{name}', type=kind, help=f'of --frames: {text}')
+    parser.add_argument(
         '--pictures',
         type=int,
         default=0,
@@ -97,18 +111,36 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(argv=None) -> int:
     """Complete the scenes of some index files."""
     args = parse_args(argv)
-    from mmkd.datasets.object_complete import build, infos
+    from mmkd.datasets.object_complete import build, frames, infos
     from mmkd.datasets.object_complete.completion import (PUBLISHED,
                                                           CompletionOptions)
-    given = {
-        name: getattr(args, name)
-        for name in CompletionOptions.__dataclass_fields__
-        if getattr(args, name, None) is not None
-    }
+    from mmkd.datasets.object_complete.placement import (PUBLISHED_PLACEMENT,
+                                                         Placement)
+    from mmkd.errors import ConfigError
+
+    def given_of(kind: type) -> dict:
+        """Options of a kind that the command line has."""
+        return {
+            name: getattr(args, name)
+            for name in kind.__dataclass_fields__
+            if getattr(args, name, None) is not None
+        }
+
+    given = given_of(CompletionOptions)
     if 'classes' in given:
         given['classes'] = tuple(given['classes'])
     options = CompletionOptions(**{
         **(PUBLISHED if args.preset else {}),
+        **given
+    })
+    given = given_of(Placement)
+    if given and not args.frames:
+        names = ', '.join(f'--{name.replace("_", "-")}' for name in given)
+        raise ConfigError(f'{names} says how whole clouds are written; give '
+                          '--frames too, or the option to '
+                          'LoadCompleteObjects')
+    placement = Placement(**{
+        **(PUBLISHED_PLACEMENT if args.preset else {}),
         **given
     })
     folder = args.points or infos.POINTS_FOLDER[args.layout]
@@ -128,6 +160,15 @@ def main(argv=None) -> int:
         infos.save_infos(content, path)
         print(f'{path}: {report} ({time.time() - began:.0f} s)')
         failed |= bool(report.failed)
+        if args.frames:
+            clouds, report = frames.write_frames(content, args.data_root,
+                                                 folder, args.tag, placement,
+                                                 args.workers, args.overwrite)
+            path = osp.join(args.data_root,
+                            f'{stem}_{args.tag}_frames{ending}')
+            infos.save_infos(clouds, path)
+            print(f'{path}: {report}')
+            failed |= bool(report.failed)
         if args.pictures:
             from mmkd.visualization.complete_objects import draw_frames
             print('\n'.join(

@@ -558,7 +558,7 @@ def kitti_eval_groups(gt_annos: Sequence[dict],
     found: Dict[str, dict] = {}
     for group in groups:
         inside = group.has(numbers)
-        scores: Dict[str, List[float]] = dict(bev=[], **{'3d': []})
+        scores: Dict[str, List[float]] = {'bev': [], '3d': []}
         objects = 0
         for name in current_classes:
             states = _truth_states(truth, name, level)
@@ -571,12 +571,11 @@ def kitti_eval_groups(gt_annos: Sequence[dict],
                     _predicted_states(predicted, name, level), states,
                     SPACE_IOU['strict'][name], never)
                 scores[kind].append(precision['AP40'])
-        found[group.name] = dict(
-            {
-                kind: float(np.mean(x)) if x else float('nan')
-                for kind, x in scores.items()
-            },
-            objects=objects)
+        means = {
+            kind: float(np.mean(x)) if x else float('nan')
+            for kind, x in scores.items()
+        }
+        found[group.name] = dict(objects=objects, **means)
     return found
 
 

@@ -14,6 +14,7 @@ from mmkd.datasets.object_complete import build
 from mmkd.datasets.object_complete.completion import CompletionOptions
 from mmkd.datasets.object_complete.infos import load_infos, save_infos
 from mmkd.datasets.object_complete.pseudo_labels import label_frames
+from mmkd.errors import ConfigError
 from mmkd.models import DistillationModel
 from mmkd.testing.lidar import lidar_batch, on_a_small_region
 from mmkd.testing.sequences import CLASSES, make_sequence, write_sequences
@@ -255,6 +256,16 @@ def test_complete_objects_tool(tmp_path, capsys):
     assert tool([*given, '--tag', 'theirs', '--preset', 'published']) == 1
     options = (tmp_path / 'complete_objects/theirs/manifest.json').read_text()
     assert '"voxel":0.0' in options and '"max_points":0' in options
+    # Whole clouds on demand, of the scene that did not fail.
+    with pytest.raises(ConfigError, match='--window says.*--frames'):
+        tool([*given, '--window', '2'])
+    assert tool([*given, '--frames', '--window', '2']) == 1
+    clouds = load_infos(f'{root}/train_complete_frames.pkl')['data_list']
+    assert len(clouds) == len(made['data_list'])
+    for info in clouds:
+        path = info['lidar_points']['lidar_path']
+        assert 'complete_objects/complete/frames/a' in path
+        assert (tmp_path / 'points' / path).is_file()
 
 
 def test_stages_share_a_format(tmp_path):

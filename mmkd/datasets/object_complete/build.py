@@ -46,10 +46,15 @@ def store_folder(data_root: str, tag: str) -> str:
     return osp.join(data_root, FOLDER, tag)
 
 
+def safe_name(scene: str) -> str:
+    """Name of a scene as one of a file."""
+    return ''.join(c if c.isalnum() or c in '-_.' else '_' for c in scene)
+
+
 def scene_file(data_root: str, tag: str, scene: str) -> str:
     """File of the objects of a scene."""
-    name = ''.join(c if c.isalnum() or c in '-_.' else '_' for c in scene)
-    return osp.join(store_folder(data_root, tag), 'scenes', f'{name}.npz')
+    return osp.join(
+        store_folder(data_root, tag), 'scenes', f'{safe_name(scene)}.npz')
 
 
 def _is_done(path: str, expected: str) -> bool:
@@ -65,21 +70,25 @@ def _work(scene: str, frames: List[SceneFrame], options: CompletionOptions,
     complete_scene(scene, frames, options, names).save(path)
 
 
-def _keep_manifest(data_root: str, tag: str, options: CompletionOptions,
-                   overwrite: bool) -> None:
-    """Write down the options of a tag, or check that they are the same.
+def keep_manifest(folder: str, options: dict, key: str,
+                  overwrite: bool) -> None:
+    """Write down how the files of a folder are made, or check that it is so.
+
+    Args:
+        folder (str): Gets ``manifest.json``.
+        options (dict): The options.
+        key (str): What tells them from others.
+        overwrite (bool): Whether everything is made anew.
 
     Raises:
-        ConfigError: If the tag stands for other options.
+        ConfigError: If the folder stands for other options.
     """
-    path = osp.join(store_folder(data_root, tag), 'manifest.json')
+    path = osp.join(folder, 'manifest.json')
     manifest = json.loads(
-        json.dumps(
-            dict(options=asdict(options), key=options.key(),
-                 mmkd=__version__)))
+        json.dumps(dict(options=options, key=key, mmkd=__version__)))
     if osp.isfile(path) and not overwrite:
         before = read_json(path)
-        if before['key'] != options.key():
+        if before['key'] != key:
             changed = [
                 f'{name} {before["options"].get(name)} -> {value}'
                 for name, value in manifest['options'].items()
@@ -139,7 +148,9 @@ def complete(infos: Infos,
         ConfigError: If the tag was made with other options.
     """
     infos = _copied(infos)
-    _keep_manifest(data_root, tag, options, overwrite)
+    keep_manifest(
+        store_folder(data_root, tag), asdict(options), options.key(),
+        overwrite)
     names = class_names(infos)
     points_folder = osp.join(data_root, points_folder)
     scenes = group_by_scene(infos['data_list'])
@@ -158,7 +169,8 @@ def complete(infos: Infos,
         scene: (scene, frames[scene], options, names, paths[scene])
         for scene in jobs
     }
-    _run(arguments, workers, progress, report)
+    run_scenes(_work, arguments, workers, progress, report,
+               'completing scenes')
     for scene in scenes:
         if scene not in report.failed:
             objects = CompleteObjects.load(paths[scene])
@@ -171,9 +183,19 @@ def complete(infos: Infos,
     return infos, report
 
 
-def _run(arguments: Dict[str, tuple], workers: int, progress: bool,
-         report: Report) -> None:
-    """Complete scenes, side by side; failures go into the report."""
+def run_scenes(work: Callable[..., None], arguments: Dict[str,
+                                                          tuple], workers: int,
+               progress: bool, report: Report, title: str) -> None:
+    """Work on scenes, side by side; failures go into the report.
+
+    Args:
+        work (Callable): A function of a module.
+        arguments (dict[str, tuple]): Its arguments by scene.
+        workers (int): Processes; 1 is this one.
+        progress (bool): Whether to show a progress bar.
+        report (Report): Gets the scenes that failed.
+        title (str): Of the bar.
+    """
 
     def note(scene: str, call: Callable[[], None]) -> None:
         try:
@@ -183,21 +205,21 @@ def _run(arguments: Dict[str, tuple], workers: int, progress: bool,
 
     bar = tqdm(
         total=len(arguments),
-        desc='completing scenes',
+        desc=title,
         unit='scene',
         disable=not progress,
         file=sys.stdout)
     with bar:
         if workers <= 1 or len(arguments) <= 1:
             for scene, given in arguments.items():
-                note(scene, lambda given=given: _work(*given))
+                note(scene, lambda given=given: work(*given))
                 bar.update()
             return
         # Spawned, since forked ones inherit the locks of running threads.
         with ProcessPoolExecutor(
                 min(workers, len(arguments)), get_context('spawn')) as pool:
             futures = {
-                pool.submit(_work, *given): scene
+                pool.submit(work, *given): scene
                 for scene, given in arguments.items()
             }
             for future in as_completed(futures):

@@ -20,6 +20,8 @@ from mmengine.logging import print_log
 
 from mmkd.datasets.object_complete.boxes import points_in_box
 from mmkd.datasets.object_complete.completion import CompleteObjects
+from mmkd.datasets.object_complete.placement import (PUBLISHED_PLACEMENT,
+                                                     Placement)
 from mmkd.errors import ConfigError
 from mmkd.registry import TRANSFORMS
 
@@ -155,23 +157,20 @@ class LoadCompleteObjects(BaseTransform):
         if preset not in (None, 'published'):
             raise ConfigError("preset is None or 'published', not "
                               f'{preset!r}')
-        if preset:
-            mode, keep_margin, min_visible_points = 'replace', None, 0
-        for name, value, known in (('mode', mode, ('add', 'replace')),
-                                   ('size_mode', size_mode, ('centre',
-                                                             'scale'))):
-            if value not in known:
-                raise ConfigError(f'LoadCompleteObjects: {name} is one of '
-                                  f'{", ".join(known)}, not {value!r}')
+        self.placement = Placement(
+            **{
+                **dict(
+                    mode=mode,
+                    keep_margin=keep_margin,
+                    min_visible_points=min_visible_points,
+                    window=window,
+                    class_window=dict(class_window or {}),
+                    size_mode=size_mode),
+                **(PUBLISHED_PLACEMENT if preset else {})
+            })
         if drop_sweeps and time_dim is None:
             raise ConfigError('LoadCompleteObjects: drop_sweeps needs '
                               'time_dim, the column of the age of a point')
-        self.mode = mode
-        self.keep_margin = keep_margin
-        self.min_visible_points = min_visible_points
-        self.window = window
-        self.class_window = dict(class_window or {})
-        self.size_mode = size_mode
         self.drop_sweeps = drop_sweeps
         self.time_dim = time_dim
         self.columns = _Columns(use_dim, time_dim, time_value, norm_intensity,
@@ -198,27 +197,14 @@ class LoadCompleteObjects(BaseTransform):
             else np.ones(len(values), bool)
         hidden = np.zeros(len(values), bool)
         added: List[np.ndarray] = []
-        chosen = [
-            x for x in results['instances'] if x['complete_index'] >= 0
-            and x['num_own_pts'] >= self.min_visible_points
-        ]
-        for instance in sorted(chosen, key=lambda x: x['instance_id']):
-            box = np.array(instance['box_lidar'])
-            placed = objects.place(
-                instance['complete_index'],
-                store['frame'],
-                box,
-                self.keep_margin,
-                own=self.mode == 'replace',
-                window=self.class_window.get(
-                    str(objects.name[instance['complete_index']]),
-                    self.window),
-                size_mode=self.size_mode)
+        replace = self.placement.mode == 'replace'
+        for box, placed in self.placement.placed(objects, results['instances'],
+                                                 store['frame']):
             added.append(self.columns(placed, values.shape[1] - 1))
-            if self.mode == 'replace' or self.drop_sweeps:
+            if replace or self.drop_sweeps:
                 inside = np.zeros(len(values), bool)
                 inside[points_in_box(values, box)] = True
-                hidden |= inside & (now if self.mode == 'replace' else False)
+                hidden |= inside & (now if replace else False)
                 hidden |= inside & (~now if self.drop_sweeps else False)
         values[hidden, -1] = STUDENT
         if added:

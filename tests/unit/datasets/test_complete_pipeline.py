@@ -14,7 +14,10 @@ from mmkd.datasets.object_complete import build, with_complete_objects
 from mmkd.datasets.object_complete.boxes import points_in_box
 from mmkd.datasets.object_complete.completion import (PUBLISHED,
                                                       CompletionOptions)
+from mmkd.datasets.object_complete.frames import write_frames
 from mmkd.datasets.object_complete.infos import save_infos
+from mmkd.datasets.object_complete.placement import (PUBLISHED_PLACEMENT,
+                                                     Placement)
 from mmkd.datasets.transforms.complete_objects import (BOTH, STUDENT, TEACHER,
                                                        LoadCompleteObjects,
                                                        load_objects)
@@ -215,6 +218,26 @@ def test_published_preset_replaces(data):
     assert np.abs(first - second).max() < 3e-3
 
 
+def test_augmented_boxes_go_back_to_where_they_were(data):
+    """The recorded augmentation undone, yaw and flips included."""
+    steps = [*LOAD, dict(type='mmkd.LoadCompleteObjects'), *AUGMENT[:2]]
+    for seed in range(4):
+        before = frame(data, 3)['ann_info']['gt_bboxes_3d']
+        results = run(steps, frame(data, 3), seed)
+        boxes = results['gt_bboxes_3d'].clone()
+        if results['pcd_vertical_flip']:
+            boxes.flip('vertical')
+        if results['pcd_horizontal_flip']:
+            boxes.flip('horizontal')
+        boxes.translate(-torch.from_numpy(results['pcd_trans']).float())
+        boxes.scale(1 / results['pcd_scale_factor'])
+        boxes.rotate(-results['pcd_rotation_angle'])
+        assert torch.allclose(
+            boxes.tensor[:, :6], before.tensor[:, :6], atol=1e-4)
+        turn = boxes.tensor[:, 6] - before.tensor[:, 6]
+        assert torch.allclose(turn.cos(), torch.ones(len(turn)), atol=1e-5)
+
+
 def test_hidden_objects(data):
 
     def count(visible, hide):
@@ -267,6 +290,29 @@ def test_windows(data):
 
     assert added(window=0) < added(window=1) < added() == added(window=9)
     assert added(window=0) < added(class_window=dict(car=0)) < added()
+
+
+@pytest.mark.parametrize('options', [{}, PUBLISHED_PLACEMENT])
+def test_whole_clouds_are_those_of_the_teacher(data, options, tmp_path):
+    """An ordinary pipeline reads what the transform would have made."""
+    root, infos = data
+    tag = f'clouds{len(options)}'
+    # Where the objects are, with a tag of its own for the clouds.
+    found, report = write_frames(
+        infos, root, 'points', tag, Placement(**options), progress=False)
+    assert report.counts == dict(
+        scenes=2, new=2, frames=len(infos['data_list']))
+    assert not any('complete_objects' in x for x in found['data_list'])
+    preset = dict(preset='published') if options else {}
+    number = 3
+    teacher = run([
+        *LOAD,
+        dict(type='mmkd.LoadCompleteObjects', **preset),
+        dict(type='mmkd.SplitCompletePoints', keep='teacher')
+    ], frame(data, number))['points'].tensor
+    written = run(LOAD, frame((root, found), number))['points'].tensor
+    assert torch.equal(written, teacher)
+    assert len(written) > len(run(LOAD, frame(data, number))['points'])
 
 
 def test_frames_without_completed_objects(data, caplog):

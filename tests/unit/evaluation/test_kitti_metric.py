@@ -224,9 +224,10 @@ def test_groups_of_objects():
     assert both['1-5']['3d'] == both['101+']['bev'] == pytest.approx(100)
     assert np.isnan(both['6-100']['3d'])
     dense = found([near])
-    assert dense['1-5']['3d'] == 0 and dense['101+']['3d'] == both['101+']['3d']
+    assert dense['1-5']['3d'] == 0
+    assert dense['101+'] == both['101+']
     # What finds nothing is wrong in each group.
-    nowhere = dict(near, location=(-20., 1.7, 40.), score=.99)
+    nowhere = dict(location=(-20., 1.7, 40.), score=.99)
     wrong = found([nowhere, dict(near, score=.9), dict(far, score=.5)])
     assert wrong['1-5']['3d'] == wrong['101+']['3d'] == pytest.approx(50)
     # Too difficult ones are of no group.
