@@ -13,7 +13,7 @@ from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import argument_names
+from mmkd.utils.arguments import argument_names, naming
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.naming import did_you_mean
 
@@ -108,12 +108,15 @@ def build_runner(cfg: Config) -> Runner:
         ConfigError: If a part of the config cannot be built.
     """
     import mmkd.registry  # noqa: F401  (makes the scope `mmkd` known)
+    from mmkd.utils.checkpoint import read_as_data
+    read_as_data()
     prepare_devices(cfg)
     if 'runner_type' in cfg:
         if RUNNERS.get(cfg.runner_type) is None:
             raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '
                               '`runner_type` out')
-        return RUNNERS.build(cfg)
+        with naming('the config'):
+            return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
 
 
@@ -270,7 +273,8 @@ def export_student(cfg: ConfigLike,
                    ckpt: str,
                    out_dir: str,
                    raw: bool = False,
-                   safetensors: bool = False) -> Tuple[str, str]:
+                   safetensors: bool = False,
+                   name: str = 'student') -> Tuple[str, str]:
     """Write the student as a plain checkpoint and config of its library.
 
     Args:
@@ -282,6 +286,7 @@ def export_student(cfg: ConfigLike,
             otherwise. Defaults to False.
         safetensors (bool): Whether to write safetensors in place of a
             ``.pth``. Defaults to False.
+        name (str): Of both files, without suffix. Defaults to ``'student'``.
 
     Returns:
         tuple[str, str]: Paths of the weights and of the config.
@@ -291,7 +296,8 @@ def export_student(cfg: ConfigLike,
     """
     from mmkd.models.network import build_network
     from mmkd.utils.checkpoint import (Checkpoint, load_weights,
-                                       read_checkpoint, read_file)
+                                       read_checkpoint, read_file,
+                                       write_weights)
     plain = student_only(cfg)
     checkpoint = read_checkpoint(ckpt)
     if raw:
@@ -312,25 +318,19 @@ def export_student(cfg: ConfigLike,
         }, checkpoint.meta, ckpt)
     network = build_network(plain, 'the student')
     load_weights(network, checkpoint, 'the student')
-    state_dict = {k: v.contiguous() for k, v in network.state_dict().items()}
     os.makedirs(out_dir, exist_ok=True)
     kind = 'safetensors' if safetensors else 'pth'
-    weights = osp.join(out_dir, f'student.{kind}')
+    weights = osp.join(out_dir, f'{name}.{kind}')
     meta = {
         key: value
         for key, value in checkpoint.meta.items()
         if key in ('dataset_meta', 'epoch', 'iter')
     }
-    if safetensors:
-        from safetensors.torch import save_file
-        save_file(state_dict, f'{weights}.part')
-    else:
-        torch.save(dict(state_dict=state_dict, meta=meta), f'{weights}.part')
-    os.replace(f'{weights}.part', weights)
+    write_weights(weights, network.state_dict(), meta)
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
-    config = osp.join(out_dir, 'student.py')
+    config = osp.join(out_dir, f'{name}.py')
     plain.dump(config)
     return weights, config
 

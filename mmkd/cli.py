@@ -133,8 +133,13 @@ def export_student(argv: Argv = None) -> None:
         "its own library's tools")
     parser.add_argument('config', help='the distillation config')
     parser.add_argument('checkpoint', help='a checkpoint of the run')
-    parser.add_argument(
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
         '--out-dir', help="by default the checkpoint's folder, export/")
+    where.add_argument(
+        '--out',
+        help='file of the weights, .pth or .safetensors; the config lies '
+        'beside it')
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         '--ema',
@@ -145,13 +150,22 @@ def export_student(argv: Argv = None) -> None:
     parser.add_argument(
         '--safetensors', action='store_true', help='write safetensors')
     args = parser.parse_args(argv)
+    name, safetensors = 'student', args.safetensors
     out_dir = args.out_dir or osp.join(
         osp.dirname(args.checkpoint) or '.', 'export')
+    if args.out:
+        out_dir = osp.dirname(args.out) or '.'
+        name, kind = osp.splitext(osp.basename(args.out))
+        if kind not in ('.pth', '.safetensors') or (safetensors
+                                                    and kind == '.pth'):
+            raise ConfigError(f'--out {args.out}: the file is a .pth or a '
+                              '.safetensors')
+        safetensors = kind == '.safetensors'
     if args.ema and 'ema_state_dict' not in _content(args.checkpoint):
         raise ConfigError(f'{args.checkpoint} holds no averaged weights; '
                           'leave --ema out')
     for path in apis.export_student(args.config, args.checkpoint, out_dir,
-                                    args.raw, args.safetensors):
+                                    args.raw, safetensors, name):
         print(path)
 
 

@@ -7,13 +7,15 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd.errors import ConfigError, MMKDError
+from mmkd.utils.checkpoint import read_as_data
 from mmkd.utils.config import ConfigLike, read_config
 
 NetworkLike = Union[ConfigLike, nn.Module]
 
 
-def network_config(cfg: ConfigLike,
-                   name: str) -> Tuple[ConfigDict, Optional[str]]:
+def network_config(
+    cfg: ConfigLike, name: str,
+    _within: Tuple[str, ...] = ()) -> Tuple[ConfigDict, Optional[str]]:
     """The model part of a config, and the scope that it is written in.
 
     Args:
@@ -26,8 +28,15 @@ def network_config(cfg: ConfigLike,
         ``data_preprocessor``, and the default scope if the config names one.
 
     Raises:
-        ConfigError: If there is no model in it.
+        ConfigError: If there is no model in it, or if it is its own student.
     """
+    if not isinstance(cfg, (str, dict, Config)):
+        raise ConfigError(f'{name} is a config file, `pkg::path`, a dict or a '
+                          f'network, not {cfg!r}')
+    if isinstance(cfg, str):
+        if cfg in _within:
+            raise ConfigError(f'{name}: {cfg} has itself for a student')
+        _within += (cfg, )
     config: Config = read_config(cfg)
     model = config.get('model')
     if not isinstance(model, dict) or not ('type' in model
@@ -36,7 +45,8 @@ def network_config(cfg: ConfigLike,
                           f'{config.filename or ""}')
     scope = config.get('default_scope')
     if str(model.get('type')).split('.')[-1] == 'DistillationModel':
-        inner, inner_scope = network_config(model['student'], name)
+        inner, inner_scope = network_config(
+            model.get('student'), name, _within)
         return inner, inner_scope or scope
     # The libraries' models read `test_cfg.mode` and the like.
     model = ConfigDict(model)
@@ -58,6 +68,7 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
     """
     if isinstance(network, nn.Module):
         return network
+    read_as_data()
     model, scope = network_config(network, name)
     try:
         if scope is None:

@@ -1,6 +1,10 @@
 """Reading checkpoints without running code from them."""
+import io
+import json
+import os
 import os.path as osp
 import pickle
+import zipfile
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Optional
 
@@ -8,7 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mmkd.errors import CheckpointError
+from mmkd.errors import BrokenCheckpointError, CheckpointError
+from mmkd.utils.files import write_file
+
+#: Key of the texts of safetensors under which mmkd keeps its own, as JSON.
+_META = 'mmkd'
 
 
 class _HistoryBufferGetattr:
@@ -41,7 +49,6 @@ def allowed_globals() -> list:
     Returns:
         list: For ``torch.serialization.safe_globals``.
     """
-    from mmengine.config import ConfigDict
     from mmengine.logging import HistoryBuffer
     numpy_core = np.core.multiarray
     dtypes = [
@@ -49,8 +56,15 @@ def allowed_globals() -> list:
                                           'i8', 'u1', 'u2', 'u4', 'u8', '?')
     ]
     return [
-        HistoryBuffer, (_getattr_stand_in, 'builtins.getattr'), ConfigDict,
-        np.ndarray, np.dtype, numpy_core._reconstruct, numpy_core.scalar,
+        HistoryBuffer,
+        (_getattr_stand_in, 'builtins.getattr'),
+        # Plain dicts in its place, as it copies each level: where levels are
+        # shared, that multiplies.
+        (dict, 'mmengine.config.config.ConfigDict'),
+        np.ndarray,
+        np.dtype,
+        numpy_core._reconstruct,
+        numpy_core.scalar,
         *dtypes
     ]
 
@@ -89,7 +103,8 @@ def read_file(path: str, trusted: bool = False) -> Any:
         Any: What the file holds; tensors are on the CPU.
 
     Raises:
-        CheckpointError: If it is missing, broken, or holds more than data.
+        BrokenCheckpointError: If it is truncated or damaged.
+        CheckpointError: If it is missing, or holds more than data.
     """
     if path.startswith(('http://', 'https://')):
         try:
@@ -106,27 +121,177 @@ def read_file(path: str, trusted: bool = False) -> Any:
         try:
             with safe_open(path, framework='pt') as file:
                 state_dict = {key: file.get_tensor(key) for key in file.keys()}
-                return dict(
-                    state_dict=state_dict, meta=dict(file.metadata() or {}))
+                return dict(state_dict=state_dict, meta=_meta(file.metadata()))
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(
+            raise BrokenCheckpointError(
                 f'{path} is broken or no safetensors file ({error})') from None
     try:
         if trusted:
             return torch.load(path, map_location='cpu', weights_only=False)
+        _check_archive(path)
         with torch.serialization.safe_globals(allowed_globals()):
-            return torch.load(path, map_location='cpu', weights_only=True)
+            content = torch.load(path, map_location='cpu', weights_only=True)
+        _check_sizes(content, osp.getsize(path))
+        return content
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f'{path} holds more than weights and plain data, and was not '
             f'loaded: {_reason(error)}. If you trust its source, say '
             '`trusted=True` for this file in the config.') from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, TypeError,
-            AttributeError, IndexError) as error:
-        size = osp.getsize(path)
-        raise CheckpointError(
-            f'{path} ({size} bytes) is truncated or no checkpoint: '
-            f'{_reason(error)}') from None
+    except Exception as error:  # a damaged file makes its reader raise any
+        if isinstance(error, MemoryError) or 'allocate memory' in str(error):
+            raise CheckpointError(
+                f'{path} ({osp.getsize(path)} bytes) asks for more memory '
+                'than there is') from None
+        raise BrokenCheckpointError(
+            f'{path} ({osp.getsize(path)} bytes) is truncated, damaged or no '
+            f'checkpoint: {_reason(error)}') from None
+
+
+def _meta(texts: Optional[Dict[str, str]]) -> Dict[str, Any]:
+    """What :func:`write_weights` put into the texts of safetensors."""
+    meta: Dict[str, Any] = dict(texts or {})
+    try:
+        ours = json.loads(meta.get(_META, '{}'))
+    except ValueError:
+        ours = None
+    if isinstance(ours, dict):
+        meta.pop(_META, None)
+        meta.update(ours)
+    return meta
+
+
+def write_weights(path: str, state_dict: Dict[str, Tensor],
+                  meta: Dict[str, Any]) -> None:
+    """Write weights alone, as safetensors where the name says so.
+
+    Args:
+        path (str): A ``.safetensors`` file, or another for torch's format.
+        state_dict (dict[str, Tensor]): The weights.
+        meta (dict): What to say of them, as plain data.
+
+    Raises:
+        OSError: If it cannot be written; what was there is there still.
+    """
+    # Copies, as safetensors wants no memory to be shared.
+    state_dict = {
+        key: value.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, value in state_dict.items()
+    }
+    if path.endswith('.safetensors'):
+        from safetensors.torch import save
+        text = json.dumps(
+            meta, default=lambda value: np.asarray(value).tolist())
+        content = save(state_dict, {'format': 'pt', _META: text})
+    else:
+        buffer = io.BytesIO()
+        torch.save(dict(state_dict=state_dict, meta=meta), buffer)
+        content = buffer.getvalue()
+    write_file(path, lambda file: file.write(content))
+
+
+def _check_archive(path: str) -> None:
+    """Check what torch takes on trust in the archives that it writes.
+
+    Raises:
+        ValueError: If the entries claim to be larger than the file, or two
+            have one name, so that readers may differ.
+        zipfile.BadZipFile: If it is damaged; a checksum tells, for instance.
+    """
+    with open(path, 'rb') as file:
+        if file.read(4) != b'PK\x03\x04':
+            return  # the older format
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        # torch does not compress, so that more than this is a trick.
+        claimed = sum(entry.file_size for entry in entries)
+        if claimed > osp.getsize(path):
+            raise ValueError(f'its entries claim to be of {claimed} bytes')
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise ValueError('it has several entries of one name')
+        for entry in entries:
+            if not entry.CRC:  # torch can leave them out
+                continue
+            with archive.open(entry) as content:
+                while content.read(1 << 20):  # raises where it is wrong
+                    pass
+
+
+def _check_sizes(content: Any, limit: int) -> None:
+    """Check that no tensor or array is larger than the file that it is from.
+
+    torch gives a tensor the size that the file claims, in memory that nobody
+    has touched yet.
+
+    Raises:
+        ValueError: If one is.
+    """
+    seen, left = set(), [content]
+    while left:
+        value = left.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            size = max(
+                value.numel() * value.element_size(),
+                0 if value.is_sparse else value.untyped_storage().nbytes())
+        elif isinstance(value, np.ndarray):
+            size = value.nbytes
+        else:
+            size = 0
+        if size > limit:
+            raise ValueError(f'it claims to hold {size} bytes in one piece')
+        if isinstance(value, dict):
+            left += [*value.keys(), *value.values()]
+        elif isinstance(value, (list, tuple, set, frozenset)):
+            left += value
+        elif not isinstance(value, (Tensor, np.ndarray)):
+            left += getattr(value, '__dict__', {}).values()
+
+
+def load_from_zoo(filename: str, map_location: Any = None) -> Any:
+    """Read weights that a library publishes, such as
+    ``torchvision://resnet18``."""
+    from mmengine.runner import checkpoint as zoo
+    scheme, name = filename.split('://', 1)
+    models = dict(
+        torchvision=zoo.get_torchvision_models,
+        modelzoo=zoo.get_torchvision_models,
+        mmcls=zoo.get_mmcls_models).get(scheme, zoo.get_external_models)()
+    if scheme in ('open-mmlab', 'openmmlab'):
+        name = zoo.get_deprecated_model_names().get(name, name)
+    if name not in models:
+        raise CheckpointError(f'there are no published weights {filename}')
+    path = models[name]
+    if not path.startswith(('http://', 'https://')):
+        path = osp.join(zoo._get_mmengine_home(), path)
+    content = read_file(path)
+    return zoo._process_mmcls_checkpoint(
+        content) if scheme == 'mmcls' else content
+
+
+def load_from_file(filename: str, map_location: Any = None) -> Any:
+    """Read a file or an address."""
+    return read_file(filename)
+
+
+def read_as_data() -> None:
+    """Let mmengine's own loading read files as :func:`read_file` does.
+
+    Networks load pretrained parts through it (``init_cfg``, ``pretrained``).
+    For addresses and zoos of models, mmengine 0.10 asks torch for loading
+    that may run code.
+    """
+    from mmengine.runner.checkpoint import CheckpointLoader
+    CheckpointLoader.register_scheme(('', 'http://', 'https://'),
+                                     load_from_file,
+                                     force=True)
+    CheckpointLoader.register_scheme(
+        ('torchvision://', 'modelzoo://', 'open-mmlab://', 'openmmlab://',
+         'mmcls://'),
+        load_from_zoo,
+        force=True)
 
 
 def _download(url: str) -> str:
@@ -134,7 +299,6 @@ def _download(url: str) -> str:
     folder = osp.join(get_dir(), 'checkpoints')
     target = osp.join(folder, osp.basename(url.split('?')[0]))
     if not osp.exists(target):
-        import os
         os.makedirs(folder, exist_ok=True)
         download_url_to_file(url, target, progress=True)
     return target

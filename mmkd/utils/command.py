@@ -1,4 +1,5 @@
 """How a command ends; apart from :mod:`mmkd.cli`, which imports torch."""
+import errno
 import sys
 from typing import Callable, Optional
 
@@ -12,6 +13,13 @@ def run(main: Callable[[], Optional[int]]) -> None:
     except MMKDError as error:
         text = ' '.join(str(error).split())
         print(f'error: {text}', file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f'error: {error}; make room, and go on with --resume',
+            file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(

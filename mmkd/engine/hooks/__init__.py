@@ -1,11 +1,13 @@
 """Hooks of a distillation run."""
+from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
+from mmkd.engine.hooks.resume_hook import ResumeHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.engine.hooks.student_ema_hook import StudentEMAHook
 from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
 
 __all__ = [
     'DistillationVisualizationHook', 'FiniteLossHook', 'InheritTeacherHook',
-    'SelfCheckHook', 'StudentEMAHook'
+    'ResumeHook', 'SafeCheckpointHook', 'SelfCheckHook', 'StudentEMAHook'
 ]

@@ -131,7 +131,7 @@ def test_truncated(tmp_path, share, legacy):
     content = path.read_bytes()
     path.write_bytes(content[:int(share * len(content))])
     message = refused(path)
-    assert 'truncated or no checkpoint' in message
+    assert 'truncated, damaged or no checkpoint' in message
     refused(path, trusted=True)
 
 
