@@ -3,7 +3,7 @@ import difflib
 import os
 import os.path as osp
 from importlib.util import find_spec
-from typing import Tuple, Union
+from typing import Any, Dict, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
@@ -41,6 +41,35 @@ def read_config(cfg: ConfigLike) -> Config:
         lines = str(error).strip().splitlines() or ['']
         raise ConfigError(f'cannot read the config {cfg}: '
                           f'{type(error).__name__}: {lines[0]}') from error
+
+
+def parts_of(path: str, *names: str) -> Dict[str, Any]:
+    """Parts of the model of another config file.
+
+    In a config whose ``_base_`` is one file already, as mmengine joins no
+    two of them that both have a ``model``::
+
+        _base_ = 'camera.py'
+        from mmkd.utils.config import parts_of
+
+        model = parts_of('{{fileDirname}}/lidar.py', 'pts_voxel_encoder')
+
+    Args:
+        path (str): The file.
+        names (str): Keys of its ``model``.
+
+    Returns:
+        dict: These keys with their values.
+
+    Raises:
+        ConfigError: If there is no such file, or no such part.
+    """
+    model = read_config(path).model.to_dict()
+    missing = [name for name in names if name not in model]
+    if missing:
+        raise ConfigError(f'the model of {path} has no {missing[0]!r}, but '
+                          f'{", ".join(model)}')
+    return {name: model[name] for name in names}
 
 
 def official_weights(cfg: str) -> str:

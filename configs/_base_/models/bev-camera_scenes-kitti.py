@@ -1,27 +1,11 @@
-# One image of 96 x 312, read at stride 8 by voxels of four heights.
+# One image of 96 x 312, through the backbone of the layout of nuScenes, read
+# at stride 8 by voxels of four heights.
 _base_ = 'bev_scenes-kitti.py'
+from mmkd.utils.config import parts_of  # noqa: E402
+
 model = dict(
-    data_preprocessor=dict(
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=16),
-    img_backbone=dict(
-        type='mmdet.ResNet',
-        depth=18,
-        base_channels=16,
-        stem_channels=16,
-        num_stages=3,
-        strides=(1, 2, 2),
-        dilations=(1, 1, 1),
-        out_indices=(1, 2),
-        norm_cfg=dict(type='BN')),
-    img_neck=dict(
-        type='SECONDFPN',
-        in_channels=[32, 64],
-        out_channels=[32, 32],
-        upsample_strides=[1, 2],
-        norm_cfg={{_base_.norm_cfg}}),
+    parts_of('{{fileDirname}}/bev-camera_scenes-nuscenes.py',
+             'data_preprocessor', 'img_backbone', 'img_neck'),
     view_transform=dict(
         type='mmkd.SamplingViewTransform',
         in_channels=64,

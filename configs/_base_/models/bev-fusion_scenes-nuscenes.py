@@ -1,31 +1,11 @@
 # The parts of bev-camera and bev-lidar, one map of both.
 _base_ = 'bev-camera_scenes-nuscenes.py'
+from mmkd.utils.config import parts_of  # noqa: E402
+
 model = dict(
-    data_preprocessor=dict(
-        voxel=True,
-        voxel_layer=dict(
-            max_num_points=16,
-            point_cloud_range={{_base_.grid_range}},
-            voxel_size={{_base_.pillar_size}},
-            max_voxels=(8000, 8000))),
-    pts_voxel_encoder=dict(
-        type='PillarFeatureNet',
-        in_channels=5,
-        feat_channels=[32],
-        with_distance=False,
-        voxel_size={{_base_.pillar_size}},
-        point_cloud_range={{_base_.grid_range}},
-        norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
-        legacy=False),
-    pts_middle_encoder=dict(
-        type='PointPillarsScatter', in_channels=32, output_shape=(192, 192)),
-    pts_backbone=dict(
-        type='SECOND',
-        in_channels=32,
-        out_channels=[32],
-        layer_nums=[1],
-        layer_strides=[2],
-        norm_cfg={{_base_.norm_cfg}}),
+    parts_of('{{fileDirname}}/bev-lidar_scenes-nuscenes.py',
+             'data_preprocessor', 'pts_voxel_encoder', 'pts_middle_encoder',
+             'pts_backbone'),
     fusion_layer=dict(
         type='mmkd.ConvFuser',
         in_channels=[32, 32],

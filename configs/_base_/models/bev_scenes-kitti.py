@@ -1,9 +1,8 @@
-# What the detectors in bird's-eye view share in the layout of KITTI: encoder
-# and anchors on 80 x 80 cells of half a metre in front of the car. A sensor's
-# part gives 32 channels on this grid.
+# What the detectors in bird's-eye view share in the layout of KITTI: anchors
+# on 80 x 80 cells of half a metre in front of the car.
+_base_ = 'bev_scenes.py'
 grid_range = [0, -20, -3, 40, 20, 1]
 pillar_size = [0.25, 0.25, 4]
-norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
 assigner = dict(
     type='Max3DIoUAssigner',
     iou_calculator=dict(type='mmdet3d.BboxOverlapsNearest3D'),
@@ -12,22 +11,6 @@ assigner = dict(
     min_pos_iou=0.35,
     ignore_iof_thr=-1)
 model = dict(
-    type='mmkd.BEVDetector',
-    data_preprocessor=dict(type='Det3DDataPreprocessor'),
-    bev_backbone=dict(
-        type='SECOND',
-        in_channels=32,
-        out_channels=[32, 64],
-        layer_nums=[1, 2],
-        layer_strides=[1, 2],
-        norm_cfg=norm_cfg),
-    bev_neck=dict(
-        type='SECONDFPN',
-        in_channels=[32, 64],
-        out_channels=[32, 32],
-        upsample_strides=[1, 2],
-        norm_cfg=norm_cfg,
-        upsample_cfg=dict(type='deconv', bias=False)),
     bbox_head=dict(
         type='Anchor3DHead',
         num_classes=3,

@@ -1,25 +1,9 @@
-# What the detectors in bird's-eye view share: encoder and head on 96 x 96
-# cells of 0.8 m. A sensor's part gives 32 channels on this grid.
+# What the detectors in bird's-eye view share in the layout of nuScenes: a
+# head of six tasks on 96 x 96 cells of 0.8 m.
+_base_ = 'bev_scenes.py'
 grid_range = [-38.4, -38.4, -5, 38.4, 38.4, 3]
 pillar_size = [0.4, 0.4, 8]
-norm_cfg = dict(type='BN', eps=1e-3, momentum=0.05)
 model = dict(
-    type='mmkd.BEVDetector',
-    data_preprocessor=dict(type='Det3DDataPreprocessor'),
-    bev_backbone=dict(
-        type='SECOND',
-        in_channels=32,
-        out_channels=[32, 64],
-        layer_nums=[1, 2],
-        layer_strides=[1, 2],
-        norm_cfg=norm_cfg),
-    bev_neck=dict(
-        type='SECONDFPN',
-        in_channels=[32, 64],
-        out_channels=[32, 32],
-        upsample_strides=[1, 2],
-        norm_cfg=norm_cfg,
-        upsample_cfg=dict(type='deconv', bias=False)),
     bbox_head=dict(
         type='CenterHead',
         in_channels=64,
@@ -34,7 +18,7 @@ model = dict(
         common_heads=dict(
             reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
         share_conv_channel=16,
-        norm_cfg=norm_cfg,
+        norm_cfg={{_base_.norm_cfg}},
         bbox_coder=dict(
             type='CenterPointBBoxCoder',
             pc_range=grid_range[:2],

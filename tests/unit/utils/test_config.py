@@ -2,7 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmkd.errors import ConfigError
-from mmkd.utils.config import official_weights, read_config
+from mmkd.utils.config import official_weights, parts_of, read_config
 
 PSPNET = 'mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 
@@ -50,3 +50,19 @@ def test_official_weights():
     assert url.startswith('https://') and url.endswith('.pth')
     with pytest.raises(ConfigError, match='needs a config of a library'):
         official_weights('mine.py')
+
+
+def test_parts_of_another_config(tmp_path):
+    (tmp_path / 'one.py').write_text(
+        "model = dict(type='A', head=dict(sizes=(1, 2)), neck=dict(c=3))\n")
+    (tmp_path / 'base.py').write_text("model = dict(type='B', neck=dict(d=4))")
+    two = tmp_path / 'two.py'
+    two.write_text("_base_ = 'base.py'\n"
+                   'from mmkd.utils.config import parts_of\n'
+                   "model = parts_of('{{fileDirname}}/one.py', 'head', "
+                   "'neck')\n")
+    found = Config.fromfile(two)
+    assert found.to_dict() == dict(
+        model=dict(type='B', head=dict(sizes=(1, 2)), neck=dict(c=3, d=4)))
+    with pytest.raises(ConfigError, match="no 'backbone', but type, head"):
+        parts_of(str(tmp_path / 'one.py'), 'head', 'backbone')
