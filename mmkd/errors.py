@@ -27,3 +27,11 @@ class NonFiniteLossError(MMKDError, FloatingPointError):
 
 class BrokenCheckpointError(CheckpointError):
     """A checkpoint is truncated or damaged, or no checkpoint at all."""
+
+
+class DataError(MMKDError, RuntimeError):
+    """A file of the data is broken, or holds what cannot be used."""
+
+    def __init__(self, message: str) -> None:
+        # From a worker of a data loader comes the whole trace as text.
+        super().__init__(message.rpartition('DataError: ')[2].strip())

@@ -219,17 +219,21 @@ class Distiller(BaseModule):
             if not term.startswith('loss'):
                 raise ValueError(f'{type(self).__name__}: the term {term!r} '
                                  "must begin with 'loss' to be summed")
-        try:
-            self.weights: Dict[str, WeightSchedule] = {
-                term: build_weight(weight)
-                for term, weight in weights.items()
-            }
-            self.loss_weight = build_weight(loss_weight)
-        except ConfigError as error:
-            raise ConfigError(f'{type(self).__name__}: {error}') from None
+        self.weights: Dict[str, WeightSchedule] = {
+            term: self._read_weight(f'the weight of {term}', weight)
+            for term, weight in weights.items()
+        }
+        self.loss_weight = self._read_weight('loss_weight', loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
+
+    def _read_weight(self, name: str, weight: WeightLike) -> WeightSchedule:
+        try:
+            return build_weight(weight)
+        except ConfigError as error:
+            raise ConfigError(
+                f'{type(self).__name__}, {name}: {error}') from None
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:

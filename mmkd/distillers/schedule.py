@@ -82,6 +82,13 @@ class WeightSchedule:
                 raise ConfigError(
                     f'{name}={time!r}: iterations are integers >= 0, shares '
                     'of the run floats in [0, 1]')
+        # Iterations and shares can be compared when the length is known.
+        if self.decay in ('linear', 'cosine') and type(
+                self.decay_begin) is type(
+                    self.end) and self.decay_begin >= self.end:
+            raise ConfigError(f'a decay ends after it begins, but '
+                              f'decay_begin={self.decay_begin!r} and '
+                              f'end={self.end!r}')
 
     @property
     def peak(self) -> float:

@@ -18,7 +18,7 @@ from mmkd.models.preprocessing import DistillationDataPreprocessor
 from mmkd.models.teacher import Teacher
 from mmkd.registry import DISTILLERS, MODELS
 from mmkd.taps import Tap, TapCatcher, TapSpec, standard_taps
-from mmkd.utils.arguments import unknown_argument
+from mmkd.utils.arguments import construct
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -78,6 +78,12 @@ class DistillationModel(BaseModel):
                                   f'{what}, but got {type(parts).__name__}')
             for name in parts:
                 _check_name(name, what)
+        if not isinstance(dry_run_size,
+                          (list, tuple)) or len(dry_run_size) != 2 or not all(
+                              isinstance(x, int) and x > 0
+                              for x in dry_run_size):
+            raise ConfigError('`dry_run_size` is height and width in pixels, '
+                              f'not {dry_run_size!r}')
         if data_preprocessor is not None and isinstance(student, dict):
             student = dict(student)
             student.setdefault('data_preprocessor', data_preprocessor)
@@ -111,11 +117,14 @@ class DistillationModel(BaseModel):
         if isinstance(teacher, Teacher):
             teacher.name = name
             return teacher
-        try:
-            return Teacher(**{'name': name, **teacher})
-        except TypeError as error:
-            raise unknown_argument(Teacher, teacher, f'teacher {name!r}',
-                                   error) from error
+        if not isinstance(teacher, dict):
+            raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
+                              f"'mmseg::...', ckpt='file.pth'), not "
+                              f'{teacher!r}')
+        return construct(Teacher, {
+            'name': name,
+            **teacher
+        }, f'teacher {name!r}')
 
     @staticmethod
     def _build_distiller(name: str, distiller: Union[dict,
@@ -138,13 +147,7 @@ class DistillationModel(BaseModel):
         else:
             cls = kind
         arguments = {k: v for k, v in distiller.items() if k != 'type'}
-        try:
-            return cls(**arguments)
-        except TypeError as error:
-            raise unknown_argument(cls, arguments, f'distiller {name!r}',
-                                   error) from error
-        except ConfigError as error:
-            raise ConfigError(f'distiller {name!r}: {error}') from None
+        return construct(cls, arguments, f'distiller {name!r}')
 
     def _resolve_taps(self) -> None:
         """Fill standard places in, and give each teacher tap its network."""

@@ -1,8 +1,12 @@
 """Saying which argument of a config is wrong."""
+import collections.abc
 import inspect
-from typing import Any, Iterable, List
+import math
+from contextlib import contextmanager
+from typing import (Any, Iterator, List, Literal, Mapping, Union, get_args,
+                    get_origin, get_type_hints)
 
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MMKDError
 from mmkd.utils.naming import did_you_mean
 
 
@@ -24,27 +28,136 @@ def argument_names(cls: type) -> List[str]:
     return list(dict.fromkeys(names))
 
 
-def unknown_argument(cls: type, given: Iterable[str], name: str,
-                     error: Exception) -> Exception:
-    """What to raise for a ``TypeError`` of a constructor.
+def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
+    """Call a class with the arguments that a config names.
 
     Args:
-        cls (type): The class that was called.
-        given (Iterable[str]): The arguments that the config names.
-        name (str): What to call the part in the message.
-        error (Exception): What the constructor raised.
+        cls (type): The class.
+        given (Mapping[str, Any]): Its arguments.
+        name (str): What to call the part in messages.
 
-    Returns:
-        Exception: A :class:`~mmkd.errors.ConfigError` that names the wrong
-        or missing argument, or the error itself if the arguments are not to
-        blame.
+    Raises:
+        ConfigError: If an argument is unknown, missing, of another type, or
+            refused by the class; names it.
     """
-    known = argument_names(cls)
-    wrong: List[Any] = [key for key in given if key not in known]
-    if wrong:
-        return ConfigError(
-            f'{name}: {cls.__name__} has no argument {wrong[0]!r}. '
-            f'{did_you_mean(wrong[0], known)} It takes {", ".join(known)}.')
-    if 'missing' in str(error) and 'required' in str(error):
-        return ConfigError(f'{name}: {error}')
-    return error
+    check_types(cls, given, name)
+    try:
+        return cls(**given)
+    except ConfigError as error:
+        text = str(error)
+        raise ConfigError(
+            text if text.startswith(name) else f'{name}: {text}'
+        ) from error.__cause__
+    except MMKDError:
+        raise
+    except Exception as error:
+        known = argument_names(cls)
+        wrong = [key for key in given if key not in known]
+        if wrong and isinstance(error, TypeError):
+            raise ConfigError(
+                f'{name}: {cls.__name__} has no argument {wrong[0]!r}. '
+                f'{did_you_mean(str(wrong[0]), known)} It takes '
+                f'{", ".join(known)}.') from error
+        raise ConfigError(with_reason(name, error)) from error
+
+
+def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
+    """Check values of a config against the type hints of a constructor.
+
+    Args:
+        cls (type): The class that will be called, whose bases take what is
+            behind ``**kwargs``.
+        given (Mapping[str, Any]): The arguments that the config names.
+        name (str): What to call the part in the message.
+
+    Raises:
+        ConfigError: If a value is of another type, or a number that is not
+            finite.
+    """
+    hints: dict = {}
+    for base in reversed(cls.__mro__):
+        init = base.__dict__.get('__init__')
+        try:
+            hints.update(get_type_hints(init) if init else {})
+        except Exception:  # of another library, which cannot be resolved
+            continue
+    for key, value in given.items():
+        if key in hints and not _fits(value, hints[key]):
+            raise ConfigError(f'{name}: `{key}` of {cls.__name__} is '
+                              f'{_in_words(hints[key])}, but got {value!r}')
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a plain value is of a type; True where that is not known."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Union:
+        return any(_fits(value, arg) for arg in args)
+    if origin is Literal:
+        return value in args
+    if hint is float:
+        return isinstance(value, (int, float)) and not isinstance(
+            value, bool) and math.isfinite(value)
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin in (list, tuple, collections.abc.Sequence):
+        if not isinstance(value, (list, tuple)):
+            return False
+        if origin is tuple and args and args[-1] is not Ellipsis:
+            return len(value) == len(args) and all(map(_fits, value, args))
+        return not args or all(_fits(item, args[0]) for item in value)
+    if origin in (dict, collections.abc.Mapping):
+        return isinstance(value, Mapping) and (not args or all(
+            _fits(item, args[1]) for item in value.values()))
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _in_words(hint: Any) -> str:
+    """A type as a user would say it."""
+    words = {
+        float: 'a number',
+        int: 'an integer',
+        bool: 'True or False',
+        str: 'text',
+        dict: 'a dict',
+        type(None): 'None'
+    }
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Union:
+        found = list(dict.fromkeys(map(_in_words, args)))
+        return ' or '.join(found)
+    if origin is Literal:
+        return ' or '.join(map(repr, args))
+    if origin is tuple and args and args[-1] is not Ellipsis:
+        return f'a list of {len(args)}, each {_in_words(args[0])}'
+    if origin in (list, tuple, collections.abc.Sequence):
+        inner = f', each {_in_words(args[0])}' if args else ''
+        return f'a list{inner}'
+    if origin in (dict, collections.abc.Mapping):
+        return 'a dict'
+    return words.get(hint, getattr(hint, '__name__', str(hint)))
+
+
+@contextmanager
+def naming(part: str) -> Iterator[None]:
+    """Context in which a part of a config is built, which errors then name.
+
+    Args:
+        part (str): What the part is called, such as ``'`optim_wrapper`'``.
+
+    Raises:
+        ConfigError: In place of any error that is not of mmkd; the error is
+            its cause.
+    """
+    try:
+        yield
+    except MMKDError:
+        raise
+    except Exception as error:
+        raise ConfigError(with_reason(part, error)) from error
+
+
+def with_reason(part: str, error: Exception) -> str:
+    """A part of a config, and the first line of an error in it."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    reason = next(filter(None, lines), '')
+    return f'{part}: {type(error).__name__}: {reason[:400]}'

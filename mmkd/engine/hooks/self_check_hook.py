@@ -14,6 +14,7 @@ from mmkd.distillers.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.models.distillation_model import DistillationModel, _by_role
 from mmkd.registry import HOOKS
+from mmkd.utils.arguments import naming
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -66,7 +67,9 @@ class SelfCheckHook(Hook):
 
         Raises:
             ConfigError: If a teacher knows other classes than the data set
-                and a method compares class scores.
+                and a method compares class scores, or if the networks do not
+                run on the data, or if a loss is not finite there.
+            DataError: If a file cannot be loaded.
         """
         model = runner.model
         if is_model_wrapper(model):
@@ -77,9 +80,11 @@ class SelfCheckHook(Hook):
         with preserve_rng():
             # A copy, whose statistics, counters and caches nobody will see.
             model = copy.deepcopy(model)
-            batches = self._batches(runner)
+            with naming('the training data cannot be loaded'):
+                batches = self._batches(runner)
             self._check_teachers(model, batches)
-            self._check_losses(model, batches)
+            with naming('the model does not run on the training data'):
+                self._check_losses(model, batches)
 
     @staticmethod
     def _check_classes(runner, model: DistillationModel) -> None:
@@ -166,8 +171,10 @@ class SelfCheckHook(Hook):
             ])
             low, high = self.gradient_band
             if not math.isfinite(found['loss']):
-                warnings.append(f'{found["term"]} is {found["loss"]}')
-            elif found['own']:
+                raise ConfigError(f'self-check: {found["term"]} is '
+                                  f'{found["loss"]} on the first training '
+                                  'batch; are its options right?')
+            if found['own']:
                 continue
             elif not found['reaches']:
                 warnings.append(

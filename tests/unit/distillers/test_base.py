@@ -49,8 +49,9 @@ def test_taps_by_role():
     (dict(student=dict(head='x')), "no role 'head'"),
     (dict(teacher=dict(logits='x')), "no role 'logits'"),
     (dict(teacher=[]), 'lists no tap'),
-    (dict(loss_weight=-1.), 'Method: a loss weight must'),
-    (dict(weights=dict(loss_a='x')), 'Method: a loss weight is'),
+    (dict(loss_weight=-1.), 'Method, loss_weight: a loss weight must'),
+    (dict(weights=dict(loss_a='x')),
+     'Method, the weight of loss_a: a loss weight is'),
 ])
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(ConfigError, match=message):

@@ -1,4 +1,10 @@
-from mmkd.utils.arguments import argument_names, unknown_argument
+from typing import Dict, Literal, Optional, Sequence, Tuple
+
+import pytest
+import torch
+
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.utils.arguments import argument_names, construct, naming
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.table import format_table
 
@@ -33,13 +39,64 @@ class Child(Base):
 
 def test_arguments():
     assert argument_names(Child) == ['three', 'one', 'two']
-    error = TypeError('x')
-    wrong = unknown_argument(Child, ['one', 'tow'], 'part', error)
-    assert str(wrong).startswith(
+    assert isinstance(construct(Child, dict(one=1), 'part'), Child)
+    with pytest.raises(ConfigError) as error:
+        construct(Child, dict(one=1, tow=2), 'part')
+    assert str(error.value).startswith(
         "part: Child has no argument 'tow'. Did you mean two")
-    assert unknown_argument(Child, ['one'], 'part', error) is error
-    try:
-        Child()
-    except TypeError as missing:
-        wrong = unknown_argument(Child, [], 'part', missing)
-    assert "part: " in str(wrong) and "'one'" in str(wrong)
+    with pytest.raises(ConfigError, match="part: .*missing.*'one'"):
+        construct(Child, {}, 'part')
+
+
+class Typed:
+
+    def __init__(self,
+                 tau: float = 1.,
+                 steps: Optional[Sequence[int]] = None,
+                 size: Tuple[int, int] = (1, 1),
+                 share: bool = False,
+                 kind: Literal['a', 'b'] = 'a',
+                 tensor: torch.Tensor = None,
+                 options: Optional[Dict[str, float]] = None,
+                 **kwargs):
+        if tau < 0:
+            raise ValueError('tau must be positive\nand more')
+
+
+@pytest.mark.parametrize('right', [
+    dict(tau=3, steps=[1, 2], size=[4, 5]),
+    dict(steps=None, share=True, kind='b', options=dict(a=1)),
+    dict(steps=(), options=None, other='anything'),
+])
+def test_types(right):
+    construct(Typed, right, 'part')
+
+
+@pytest.mark.parametrize('key, value, words', [
+    ('tau', 'abc', 'a number'),
+    ('tau', True, 'a number'),
+    ('tau', float('nan'), 'a number'),
+    ('steps', [1, 'x'], 'a list, each an integer or None'),
+    ('steps', 3, 'a list, each an integer or None'),
+    ('size', (1, 2, 3), 'a list of 2, each an integer'),
+    ('share', 'maybe', 'True or False'),
+    ('kind', 'c', "'a' or 'b'"),
+    ('options', dict(a='x'), 'a dict or None'),
+    ('options', [1], 'a dict or None'),
+])
+def test_wrong_types(key, value, words):
+    with pytest.raises(ConfigError) as error:
+        construct(Typed, {key: value}, 'part')
+    assert f'part: `{key}` of Typed is {words}, but got ' in str(error.value)
+
+
+def test_reasons():
+    with pytest.raises(ConfigError) as error:
+        construct(Typed, dict(tau=-1), 'part')
+    assert str(error.value) == 'part: ValueError: tau must be positive'
+    with pytest.raises(ConfigError, match='^a part: KeyError: .x'):
+        with naming('a part'):
+            dict()['x']
+    with pytest.raises(CheckpointError, match='^as it is$'):
+        with naming('a part'):
+            raise CheckpointError('as it is')

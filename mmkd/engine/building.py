@@ -1,0 +1,88 @@
+"""A runner whose errors name the part of the config that they are in."""
+from typing import Any
+
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from mmkd.datasets.broken import name_files, naming_annotations
+from mmkd.utils.arguments import naming
+
+
+class NamingRunner(Runner):
+    """mmengine's runner; what it cannot build is a
+    :class:`~mmkd.errors.ConfigError` that names the part of the config.
+
+    mmengine builds most parts when training begins, deep inside of other
+    calls.
+    """
+
+    def build_model(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`model`'):
+            return super().build_model(*args, **kwargs)
+
+    def wrap_model(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`model_wrapper_cfg`'):
+            return super().wrap_model(*args, **kwargs)
+
+    @staticmethod
+    def build_dataloader(dataloader: Any, *args: Any,
+                         **kwargs: Any) -> DataLoader:
+        """See the base class; what cannot be loaded later on is named by
+        file (:class:`~mmkd.datasets.broken.NamingPipeline`)."""
+        if not isinstance(dataloader, dict):
+            return Runner.build_dataloader(dataloader, *args, **kwargs)
+        with naming_annotations(dataloader.get('dataset')):
+            loader = Runner.build_dataloader(dataloader, *args, **kwargs)
+        name_files(loader.dataset)
+        return loader
+
+    def build_train_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`train_cfg`'):
+            return super().build_train_loop(*args, **kwargs)
+
+    def build_val_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`val_cfg`'):
+            return super().build_val_loop(*args, **kwargs)
+
+    def build_test_loop(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`test_cfg`'):
+            return super().build_test_loop(*args, **kwargs)
+
+    def build_evaluator(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`val_evaluator` or `test_evaluator`'):
+            return super().build_evaluator(*args, **kwargs)
+
+    def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`optim_wrapper`'):
+            return super().build_optim_wrapper(*args, **kwargs)
+
+    def build_param_scheduler(self, *args: Any, **kwargs: Any) -> Any:
+        """See the base class."""
+        with naming('`param_scheduler`'):
+            return super().build_param_scheduler(*args, **kwargs)
+
+    def scale_lr(self, *args: Any, **kwargs: Any) -> None:
+        """See the base class."""
+        with naming('`auto_scale_lr`'):
+            super().scale_lr(*args, **kwargs)
+
+    def register_default_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """See the base class."""
+        with naming('`default_hooks`'):
+            super().register_default_hooks(*args, **kwargs)
+
+    def register_custom_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """See the base class."""
+        with naming('`custom_hooks`'):
+            super().register_custom_hooks(*args, **kwargs)
+
+    def _init_model_weights(self) -> None:
+        with naming('the initial weights (`init_cfg`)'):
+            super()._init_model_weights()
