@@ -69,6 +69,11 @@ def make_geometry(batch=2, cameras=3, size=(32, 48), augment=True, seed=0):
 
 
 @pytest.fixture
+def camera():
+    return pinhole
+
+
+@pytest.fixture
 def geometry():
     return make_geometry()
 

@@ -189,6 +189,70 @@ def test_features_land_where_their_points_are(ring, cls, seed):
         assert (bev[1] == 0).all()
 
 
+@pytest.mark.parametrize('seed', range(2))
+def test_sensors_and_boxes_meet(camera, seed):
+    """After augmentation, the voxel of a LiDAR point in the middle of an
+    object, the cell that its pixel falls into and the peak of its blob."""
+    from mmdet3d.structures import LiDARInstance3DBoxes, LiDARPoints
+
+    from mmkd.datasets.transforms.multi_view import BEVAug3D, ImageAug3D
+    from mmkd.losses import box_gaussian_mask
+    size, limits, cell = (32, 56), [-24., -20., -8., 24., 20., 8.], 1.
+    rng = np.random.default_rng(seed)
+    rig = [
+        camera(63, 36, 31, yaw, (.3, -.2, .5))
+        for yaw in (0, math.pi / 2, math.pi, 3 * math.pi / 2)
+    ]
+    distance, angle = rng.uniform(5, 13, 8), rng.uniform(-3, 3, 8)
+    boxes = np.stack([
+        distance * np.cos(angle), distance * np.sin(angle),
+        rng.uniform(-1, 0, 8), *rng.uniform(.6, 2, (3, 8)), angle
+    ], 1)
+    boxes = LiDARInstance3DBoxes(torch.from_numpy(boxes).float())
+    results = dict(
+        gt_bboxes_3d=boxes.clone(),
+        points=LiDARPoints(boxes.gravity_center.clone()),
+        img=[np.zeros((36, 63, 3), np.uint8)] * 4,
+        img_aug_matrix=np.tile(np.eye(4), (4, 1, 1)))
+    np.random.seed(seed)
+    results = ImageAug3D(size, (.95, 1.2), .5, 5., True).transform(results)
+    results = BEVAug3D(translation_std=.3).transform(results)
+    cam2img, lidar2cam = (np.stack(x) for x in zip(*rig))
+    geometry = CameraGeometry.from_metas(
+        [dict(results, cam2img=cam2img, lidar2cam=lidar2cam)], size)
+    boxes = results['gt_bboxes_3d']
+    splat = LSSViewTransform(
+        1,
+        1,
+        limits, [cell, cell, 16],
+        dict(low=1., high=25., num=60),
+        pixels='centre',
+        depths='centre',
+        reuse_index=True)
+    splat.depth_net.weight.data.zero_()
+    splat.depth_net.weight.data[-1] = 1  # context = feature
+    splat.depth_net.bias.data.zero_()
+    columns, seen = splat.grid.shape[2], 0
+    for i in range(len(boxes)):
+        point = results['points'].tensor[i:i + 1]
+        depth = render_depth([point], geometry)[0]
+        lidar = splat.grid.index(point).item()
+        mask = box_gaussian_mask([boxes[i:i + 1].bev], splat.grid.shape[1:],
+                                 [limits[j] for j in (0, 1, 3, 4)])
+        places = [lidar, mask.flatten().argmax().item()]
+        assert mask.max() == 1
+        if depth.any():  # not cropped away
+            seen += 1
+            bev, _ = splat((depth > 0).float()[:, None], geometry,
+                           splat.bins.one_hot(depth))
+            places.append(bev.flatten().argmax().item())
+        rows = [place // columns for place in places]
+        across = [place % columns for place in places]
+        assert max(rows) - min(rows) <= 1
+        assert max(across) - min(across) <= 1
+    assert seen >= 4
+
+
 def volume_by_grid_sample(transform, feat, geometry):
     """CaDDN's lift with the tensor of all products, in float64."""
     net = transform.depth_net.double()
