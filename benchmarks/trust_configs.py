@@ -400,7 +400,8 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
                       [0., 0., 0.])):
         # May be meant: no validation, and what needs several processes.
         certain = path not in ('resume', 'model_wrapper_cfg', 'work_dir',
-                               'train_dataloader.dataset.data_prefix.img_path')
+                               'train_dataloader.dataset.data_prefix.img_path',
+                               'env_cfg')
         if value == dict(type='EMAHook', momentum=7.):
             certain = False
         more = (str(value), 'scale', 'class by class')
@@ -463,7 +464,9 @@ def judge(mistake: Mistake, run: Callable[[], Dict[str, Any]]) -> dict:
         text = problem or ''
     except MMKDError as error:
         text = ' '.join(str(error).split())
-        named = any(name and name in text for name in mistake.names)
+        # Or a loss that it spoils.
+        named = any(
+            name in text for name in ('kd.loss', *mistake.names) if name)
         verdict = 'clear' if named and len(text) < 900 else 'unclear'
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]

@@ -18,6 +18,7 @@ from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.naming import did_you_mean
 
 _OWN = 'mmkd.'
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
 def is_distillation(cfg: Config) -> bool:
@@ -89,7 +90,11 @@ def prepare_devices(cfg: Config) -> None:
     mmengine sets a CUDA device for every backend, so the group of a CPU run
     is made here, before the runner is built.
     """
-    if cfg.get('launcher', 'none') == 'none' or torch.cuda.is_available():
+    launcher = cfg.get('launcher', 'none')
+    if launcher not in LAUNCHERS:
+        raise ConfigError(f'there is no launcher {launcher!r}; it is one of '
+                          f'{", ".join(LAUNCHERS)}')
+    if launcher == 'none' or torch.cuda.is_available():
         return
     if not torch.distributed.is_initialized():
         if cfg.launcher == 'pytorch':

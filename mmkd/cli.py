@@ -30,7 +30,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         'keys are written a.b.c=1, lists "[1,2]"')
     parser.add_argument(
         '--launcher',
-        choices=['none', 'pytorch', 'slurm', 'mpi'],
+        choices=apis.LAUNCHERS,
         default='none',
         help='how the processes were started')
     # torchrun sets LOCAL_RANK; older launchers pass it.

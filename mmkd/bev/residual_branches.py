@@ -191,7 +191,11 @@ class SpatialAlignment(BaseModule):
         gate = self.gate(self.pyramid(x).mean((2, 3)))
         moved = x
         for _ in range(2):
-            moved = self.deform(moved, self.offset(moved))
+            offset = self.offset(moved)
+            if moved.device.type == 'cpu':
+                # Where the operator knows no half precision.
+                moved, offset = moved.float(), offset.float()
+            moved = self.deform(moved, offset)
         out = self.narrow(
             F.relu(self.widen(x * gate[:, :, None, None] + moved)))
         return F.relu(out) if self.last_relu else out

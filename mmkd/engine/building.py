@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmkd.datasets.broken import name_files, naming_annotations
+from mmkd.errors import ConfigError
 from mmkd.utils.arguments import naming
 
 
@@ -56,7 +57,10 @@ class NamingRunner(Runner):
     def build_evaluator(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
         with naming('`val_evaluator` or `test_evaluator`'):
-            return super().build_evaluator(*args, **kwargs)
+            evaluator = super().build_evaluator(*args, **kwargs)
+            for metric in evaluator.metrics:
+                _check_metric(metric)
+            return evaluator
 
     def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
@@ -83,6 +87,23 @@ class NamingRunner(Runner):
         with naming('`custom_hooks`'):
             super().register_custom_hooks(*args, **kwargs)
 
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """See the base class; hooks set themselves up before the run."""
+        if fn_name != 'before_run':
+            super().call_hook(fn_name, **kwargs)
+            return
+        with naming('`custom_hooks`, `default_hooks` or `visualizer`'):
+            super().call_hook(fn_name, **kwargs)
+
     def _init_model_weights(self) -> None:
         with naming('the initial weights (`init_cfg`)'):
             super()._init_model_weights()
+
+
+def _check_metric(metric: Any) -> None:
+    """mmseg asks for the names of metrics when the first validation ends."""
+    known = ('mIoU', 'mDice', 'mFscore')
+    if type(metric).__name__ == 'IoUMetric' and not set(
+            metric.metrics) <= set(known):
+        raise ConfigError(f'`iou_metrics` of IoUMetric are {metric.metrics}; '
+                          f'there are {", ".join(known)}')

@@ -1,6 +1,6 @@
 """What every loss shares: full precision, attached zeros and checks."""
 import functools
-from typing import Any, Callable, Optional, Tuple
+from typing import Any, Callable, Iterator, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,15 @@ def _upcast(value: Any) -> Any:
             isinstance(item, Tensor) for item in value):
         return type(value)(_upcast(item) for item in value)
     return value
+
+
+def _devices(values: Any) -> Iterator[str]:
+    """Devices of the tensors of nested lists and tuples."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value.device.type
+        elif isinstance(value, (list, tuple)):
+            yield from _devices(value)
 
 
 def full_precision(loss: Callable) -> Callable:
@@ -38,8 +47,7 @@ def full_precision(loss: Callable) -> Callable:
     def wrapper(*args, **kwargs):
         args = [_upcast(value) for value in args]
         kwargs = {name: _upcast(value) for name, value in kwargs.items()}
-        device = next((value.device.type for value in (*args, *kwargs.values())
-                       if isinstance(value, Tensor)), 'cpu')
+        device = next(_devices([*args, *kwargs.values()]), 'cpu')
         with torch.autocast(device_type=device, enabled=False):
             return loss(*args, **kwargs)
 

@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.losses.utils import full_precision
 
 
 class TaskMaps(NamedTuple):
@@ -193,6 +194,7 @@ class CenterHeads(DetectionHead):
                     heatmap == 1))
         return found
 
+    @full_precision
     def predict(self, tensors: Sequence[Tensor], metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
@@ -203,6 +205,7 @@ class CenterHeads(DetectionHead):
         return head.predict_by_feat([[x] for x in self._by_task(tensors)],
                                     metas)
 
+    @full_precision
     def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Focal loss of the heatmaps and L1 of the regressions."""
@@ -285,6 +288,7 @@ class AnchorHeads(DetectionHead):
                     positive.flatten().nonzero().squeeze(1)))
         return targets
 
+    @full_precision
     def predict(self, tensors: Sequence[Tensor], metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
@@ -293,6 +297,7 @@ class AnchorHeads(DetectionHead):
         return self.head.predict_by_feat(
             *self._by_kind(tensors), batch_input_metas=metas, cfg=cfg)
 
+    @full_precision
     def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Losses of scores, codes and directions."""

@@ -82,8 +82,9 @@ def official_weights(cfg: str) -> str:
         ConfigError: If the library's model index names none.
     """
     if not isinstance(cfg, str) or '::' not in cfg:
-        raise ConfigError("ckpt='official' needs a config of a library, "
-                          f"written 'mmseg::...', not {cfg!r}; give the file")
+        found = repr(cfg) if isinstance(cfg, str) else type(cfg).__name__
+        raise ConfigError("ckpt='official' needs a config of a library, cfg="
+                          f"'mmseg::...', not {found}; give the file")
     root, path = _packaged_file(cfg)
     for index in load(osp.join(root, 'model-index.yml'))['Import']:
         for model in load(osp.join(root, index)).get('Models', []):
