@@ -23,6 +23,10 @@ PATHS = dict(
     fusion2camera=(10., 5., 10.),
     camera2lidar=(10., 5., 1.),
     fusion2lidar=(10., 1., 10.))
+#: Options by name of what they reproduce.
+PRESETS = dict(
+    default=dict(teacher_tau=1., transpose_xy=False),
+    released=dict(teacher_tau=2., transpose_xy=True))
 _RESPONSE = re.compile(r'\[(\d+)\]\[0\]\[(\w+)\]$')
 _ADAPTER = dict(type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
@@ -73,15 +77,20 @@ class UniDistill(Distiller):
             channels differ. Defaults to ``'auto'``.
         reg_keys (Sequence[str]): Regression branches that are matched.
             Defaults to all of ``CenterHead``'s.
-        teacher_tau (float): Temperature of the teacher's class
-            probabilities; 2 in the released code. Defaults to 1.
+        preset (str): ``'released'`` gives ``teacher_tau`` and
+            ``transpose_xy`` of the released code where they are left out;
+            its lift rounds otherwise, too
+            (``LSSViewTransform(rounding='trunc')``). Defaults to
+            ``'default'``.
+        teacher_tau (float, optional): Temperature of the teacher's class
+            probabilities. Defaults to None: 1, or 2 in ``'released'``.
         min_radius (int): Least radius of a blob in cells; 0 in the released
             code. Defaults to 0.
         per_task_mask (bool): Whether the responses of a task are compared
             under the blobs of its own classes alone. Defaults to False: all
             tasks under all blobs, as in the released code.
-        transpose_xy (bool): Whether the maps are read at (y, x), as in the
-            released code. Defaults to False.
+        transpose_xy (bool, optional): Whether the maps are read at (y, x).
+            Defaults to None: only in ``'released'``.
         eps (float): Added to divisors and lengths. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
@@ -100,10 +109,11 @@ class UniDistill(Distiller):
                  adapter: Union[str, dict, None] = 'auto',
                  reg_keys: Sequence[str] = ('reg', 'height', 'dim', 'rot',
                                             'vel'),
-                 teacher_tau: float = 1.,
+                 preset: str = 'default',
+                 teacher_tau: Optional[float] = None,
                  min_radius: int = 0,
                  per_task_mask: bool = False,
-                 transpose_xy: bool = False,
+                 transpose_xy: Optional[bool] = None,
                  eps: float = 1e-4,
                  **kwargs) -> None:
         if path not in PATHS:
@@ -113,6 +123,14 @@ class UniDistill(Distiller):
             if len(what) != 6:
                 raise ConfigError('UniDistill: a range has six numbers, but '
                                   f'got {what}')
+        if preset not in PRESETS:
+            raise ConfigError('UniDistill: preset is one of '
+                              f'{", ".join(PRESETS)}, not {preset!r}')
+        chosen = PRESETS[preset]
+        if teacher_tau is None:
+            teacher_tau = chosen['teacher_tau']
+        if transpose_xy is None:
+            transpose_xy = chosen['transpose_xy']
         if teacher_tau <= 0:
             raise ConfigError('UniDistill: teacher_tau must be positive, but '
                               f'got {teacher_tau}')

@@ -276,6 +276,21 @@ def test_temperature_of_the_teacher(plain):
     assert terms['loss_response_reg'] == 0
 
 
+def test_preset_of_the_release(plain):
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    found, same, plainly = (
+        plain(**options)(student, teacher, boxed())
+        for options in (dict(preset='released'),
+                        dict(teacher_tau=2., transpose_xy=True), {}))
+    for name, value in found.items():
+        assert value.equal(same[name])
+        assert value.equal(plainly[name]) is (name == 'loss_response_reg')
+    # What is given counts more.
+    mixed = plain(preset='released', teacher_tau=1., transpose_xy=False)
+    terms = mixed(student, teacher, boxed())
+    assert all(terms[name].equal(plainly[name]) for name in terms)
+
+
 def test_other_range_of_the_teacher(plain):
     # Points beyond the smaller range are left out.
     small = (-4., -3., -3., 4., 3., 1.)
@@ -349,6 +364,7 @@ def test_heads_that_do_not_correspond(plain):
 
 def test_wrong_arguments():
     for kwargs, message in ((dict(path='radar2camera'), 'lidar2camera'),
+                            (dict(preset='paper'), 'default, released'),
                             (dict(point_cloud_range=[0, 1]), 'six numbers'),
                             (dict(teacher_tau=0.), 'positive')):
         with pytest.raises(ConfigError, match=message):
