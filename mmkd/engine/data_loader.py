@@ -10,6 +10,9 @@ from torch.utils.data import DataLoader, get_worker_info
 
 from mmkd.utils.rng import random_state, set_random_state
 
+#: Batches after which a process looks whether transforms have changed.
+LOOKS = 3
+
 
 class ResumableLoader(DataLoader):
     """torch's loader, whose place and random state can be saved.
@@ -80,6 +83,10 @@ class ResumableLoader(DataLoader):
                 f'{", ".join(self._changing)} remember(s) earlier samples: '
                 'the batches before the checkpoint are made once more',
                 'current', logging.WARNING)
+            self._make_again = True
+        elif not self._passes and self._batches <= LOOKS * max(
+                self.num_workers, 1):
+            # Too few to tell whether a transform remembers.
             self._make_again = True
         else:
             self._states = {
@@ -180,6 +187,8 @@ class ResumableLoader(DataLoader):
     def _end_pass(self) -> None:
         self._passes += 1
         self._batches = 0
+        if not self.persistent_workers:
+            self._states = {}
 
 
 class _Batches:
@@ -266,9 +275,9 @@ class _Watch:
     cannot be compared counts as changing.
     """
 
-    def __init__(self, looks: int = 3) -> None:
+    def __init__(self) -> None:
         self.names: List[str] = []
-        self._left = looks
+        self._left = LOOKS
         self._seen: List[Optional[str]] = []
 
     def look(self, dataset: Any) -> None:

@@ -131,7 +131,7 @@ class DistillationRunner(NamingRunner):
         self._become_current()
         if self._resume_hook not in self._hooks:
             self.register_hook(self._resume_hook)
-        if self._resume and not self._has_loaded:
+        if self._resume and not self._has_loaded and self._found is None:
             self._find_checkpoint()
         return super().train()
 
@@ -151,6 +151,13 @@ class DistillationRunner(NamingRunner):
         for manager in (MessageHub, MMLogger, DefaultScope):
             if self.experiment_name in manager._instance_dict:
                 manager._instance_dict.move_to_end(self.experiment_name)
+
+    def build_model(self, model: Union[nn.Module, dict]) -> nn.Module:
+        """Build the model, with the seed of the checkpoint if the run is to
+        go on; see :class:`~mmengine.runner.Runner`."""
+        if self._resume:
+            self._find_checkpoint()
+        return super().build_model(model)
 
     def register_hook(
             self,
@@ -180,7 +187,7 @@ class DistillationRunner(NamingRunner):
         seed = (content.get('meta') or {}).get('seed')
         given = self._randomness_cfg.get('seed')
         if seed is not None and seed != given:
-            # The order of the data hangs on it, so it comes first.
+            # The order of the data hangs on it, and what is not trained.
             if given is not None:
                 self.logger.warning(
                     f'the run goes on with the seed of its checkpoint, {seed};'
@@ -214,7 +221,7 @@ class DistillationRunner(NamingRunner):
 
     def _own_state(self, states: Optional[dict]) -> Optional[dict]:
         """What a checkpoint says of this process."""
-        if states is None:
+        if states is None or states['processes'][0]['loader'] is None:
             return None
         if len(states['processes']) == get_world_size():
             return states['processes'][get_rank()]
@@ -364,13 +371,15 @@ class DistillationRunner(NamingRunner):
 
     def _gather_states(self) -> dict:
         """What a checkpoint needs of each process to go on bit for bit."""
+        loader = self.train_dataloader  # a built one is as the user built it
         gradients = [
             None if parameter.grad is None else parameter.grad.cpu()
             for parameter in self.model.parameters()
         ]
         own = dict(
             random=self._resume_hook.random_state(),
-            loader=self.train_dataloader.place(),
+            loader=loader.place()
+            if isinstance(loader, ResumableLoader) else None,
             # Some wait for the next iterations, where they accumulate.
             gradients=None if all(g is None for g in gradients) else gradients)
         return dict(

@@ -171,10 +171,13 @@ def test_raw_and_averaged_weights(files, trained, tmp_path, kind):
         })
     for which, expected in sources.items():
         args = [f'--{which}', '--out-dir', str(tmp_path / which)]
-        args += ['--safetensors'] if kind == 'safetensors' else []
+        if kind == 'safetensors':
+            args[1:] = ['--out', str(tmp_path / which / f'student.{kind}')]
         cli.export_student([str(files / 'distil.py'), checkpoint, *args])
-        state = read_checkpoint(str(tmp_path / which /
-                                    f'student.{kind}')).state_dict
+        exported = read_checkpoint(str(tmp_path / which / f'student.{kind}'))
+        state = exported.state_dict
+        assert exported.classes[:2] == ['road', 'sidewalk']
+        assert (tmp_path / which / 'student.py').is_file()
         assert not any(key.startswith('distill') for key in state)
         for key, value in state.items():
             assert value.equal(expected[key]), key
@@ -191,6 +194,9 @@ def test_export_of_what_is_not_there(files, trained, tmp_path, capsys):
     message = failure(capsys, cli.export_student, files / 'distil.py',
                       files / 'teacher.pth')
     assert 'does not fit the student' in message
+    message = failure(capsys, cli.export_student, files / 'distil.py',
+                      exported, '--out', tmp_path / 'student.onnx')
+    assert 'a .pth or a .safetensors' in message
 
 
 def test_killed_and_resumed(files, tmp_path):

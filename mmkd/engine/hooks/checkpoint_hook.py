@@ -23,9 +23,10 @@ class SafeCheckpointHook(CheckpointHook):
         """Remove what was being written when a run was killed."""
         super().before_train(runner)
         if is_main_process() and '://' not in self.out_dir:
-            for path in glob.glob(
-                    osp.join(glob.escape(self.out_dir), '*.part')):
-                os.remove(path)
+            for name in ('*.pth.part', 'last_checkpoint.part'):
+                for path in glob.glob(
+                        osp.join(glob.escape(self.out_dir), name)):
+                    os.remove(path)
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: Dict[str, Any]) -> None:

@@ -113,16 +113,18 @@ def test_goes_on_where_it_was(sampler, workers, persistent):
         assert str(other.place()) == str(places[-1][0])
 
 
-def test_end_of_an_epoch():
+@pytest.mark.parametrize('workers', [0, 1])
+def test_end_of_an_epoch(workers):
     """A checkpoint is saved when the last batch has been used up."""
-    loader, epochs = build(sampler='DefaultSampler'), []
+    options = dict(workers=workers, sampler='DefaultSampler')
+    loader, epochs = build(**options), []
     for epoch in range(3):
         loader.sampler.set_epoch(epoch)
         epochs.append(list(loader))
         if epoch == 1:
             place, state = loader.place(), random_state()
     assert (place['passes'], place['batches']) == (2, 0)
-    other = go_on(place, state, sampler='DefaultSampler')
+    other = go_on(place, state, **options)
     assert list(other) == epochs[2]
     assert len(epochs[2]) == len(other) == 4
 

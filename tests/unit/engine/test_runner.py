@@ -1,11 +1,16 @@
+import errno
 import os
+import shutil
 
 import pytest
 import torch
+from mmengine.fileio import LocalBackend
+from mmengine.registry import HOOKS
 
 from mmkd import apis
-from mmkd.engine.runner import DistillationRunner, last_checkpoint
-from mmkd.errors import CheckpointError
+from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmkd.engine.runner import DistillationRunner, checkpoints, last_checkpoint
+from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.testing import segmentation_config, segmentor
 
 
@@ -24,6 +29,32 @@ def test_last_checkpoint(tmp_path):
     for broken in ('', '/gone/iter_3.pth'):  # killed while it was written
         note.write_text(broken)
         assert last_checkpoint(folder) == newest
+
+
+def test_the_one_before_a_checkpoint(tmp_path):
+    """The note, unless a file is later; an older run's files come last."""
+
+    def names():
+        return [os.path.basename(p) for p in checkpoints(str(tmp_path))]
+
+    for second, name in enumerate(
+        ('iter_8.pth', 'iter_2.pth', 'iter_4.pth', 'last_checkpoint')):
+        (tmp_path / name).write_text(str(tmp_path / 'iter_4.pth'))
+        os.utime(tmp_path / name, (second, second))
+    assert names() == ['iter_4.pth', 'iter_2.pth', 'iter_8.pth']
+    # Killed after a checkpoint was saved and before the note of it was.
+    (tmp_path / 'iter_6.pth').write_text('')
+    assert names()[:3] == ['iter_6.pth', 'iter_4.pth', 'iter_2.pth']
+    (tmp_path / 'last_checkpoint').write_bytes(b'\0\xff')
+    assert names()[0] == 'iter_8.pth'
+    # Checkpoints may lie elsewhere.
+    elsewhere = tmp_path / 'elsewhere'
+    elsewhere.mkdir()
+    for name in ('epoch_1.pth', 'epoch_2.pth'):
+        shutil.copy(tmp_path / 'iter_2.pth', elsewhere / name)
+    (tmp_path / 'last_checkpoint').write_text(str(elsewhere / 'epoch_2.pth'))
+    assert [str(elsewhere / f'epoch_{i}.pth')
+            for i in (2, 1)] == checkpoints(str(tmp_path))[:2]
 
 
 @pytest.fixture
@@ -101,3 +132,118 @@ def test_nothing_to_resume_from(runner):
     runner._resume = True
     runner.load_or_resume()
     assert not runner._has_loaded
+
+
+@pytest.fixture
+def warnings(runner, monkeypatch):
+    said = []
+    monkeypatch.setattr(runner.logger, 'warning', said.append)
+    return said
+
+
+def test_broken_checkpoints_are_passed_over(runner, warnings, tmp_path):
+    runner._resume = True
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    runner.param_schedulers = runner.build_param_scheduler(
+        runner.param_schedulers)
+    for step in (1, 2, 3):
+        runner.save_checkpoint(
+            str(tmp_path),
+            f'iter_{step}.pth',
+            meta=dict(epoch=0, iter=step),
+            by_epoch=False)
+    os.truncate(tmp_path / 'iter_3.pth', 1000)
+    content = bytearray((tmp_path / 'iter_2.pth').read_bytes())
+    content[len(content) // 2] ^= 4
+    (tmp_path / 'iter_2.pth').write_bytes(content)
+    runner.load_or_resume()
+    assert runner.iter == 1
+    assert [text.split()[0] for text in warnings[:2]
+            ] == [str(tmp_path / f'iter_{i}.pth') for i in (3, 2)]
+    assert 'the one before is tried' in warnings[0]
+    assert 'CRC' in warnings[1]
+    assert f'goes on from {tmp_path}/iter_1.pth' in warnings[2]
+    # All are broken: no silent new start.
+    runner._load_from, runner._has_loaded = None, False
+    os.truncate(tmp_path / 'iter_1.pth', 0)
+    with pytest.raises(CheckpointError, match='iter_3.pth .*start anew'):
+        runner.load_or_resume()
+    # A file that the user names is taken, or none.
+    with pytest.raises(BrokenCheckpointError, match='iter_3.pth'):
+        runner.resume(str(tmp_path / 'iter_3.pth'))
+
+
+@pytest.mark.parametrize('where', ['write', 'sync', 'note'])
+def test_full_disk(cityscapes, tmp_path, monkeypatch, where):
+    """The run stops with the way out, and what was saved is there still."""
+    cfg = segmentation_config(
+        cityscapes,
+        str(tmp_path / 'run'),
+        max_iters=3,
+        default_hooks__checkpoint__interval=1,
+        default_hooks__checkpoint__max_keep_ckpts=1)
+    full = OSError(errno.ENOSPC, 'No space left on device')
+    put, sync, calls = LocalBackend.put, os.fsync, []
+
+    def no_room(self, content, path):
+        if str(path).endswith('iter_3.pth.part') and where == 'write':
+            put(self, content[:len(content) // 2], path)
+            raise full
+        put(self, content, path)
+
+    def no_sync(handle):
+        # A file, a folder; the same for the note of it: four a checkpoint.
+        calls.append(handle)
+        if len(calls) == dict(write=99, sync=9, note=11)[where]:
+            raise full
+        sync(handle)
+
+    monkeypatch.setattr(LocalBackend, 'put', no_room)
+    monkeypatch.setattr(os, 'fsync', no_sync)
+    message = 'No space left'
+    if where != 'note':
+        message = r'iter_3.pth cannot .*No space left.*iter_2.pth.*--resume'
+    with pytest.raises((CheckpointError, OSError), match=message):
+        apis.train(cfg)
+    files = os.listdir(tmp_path / 'run')
+    assert not any(name.endswith('.part') for name in files)
+    assert 'iter_2.pth' in files
+    last = last_checkpoint(str(tmp_path / 'run'))
+    assert last.endswith('iter_3.pth' if where == 'note' else 'iter_2.pth')
+    assert torch.load(last, weights_only=False)['state_dict']
+
+
+def test_the_best_is_not_lost(runner, tmp_path, monkeypatch):
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    hook = HOOKS.build(
+        dict(type='mmkd.SafeCheckpointHook', by_epoch=False, save_best='mIoU'))
+    (tmp_path / 'iter_7.pth.part').write_text('of a run that was killed')
+    hook.before_train(runner)
+    assert not (tmp_path / 'iter_7.pth.part').exists()
+
+    def validate(step, value):
+        runner.train_loop._iter = step
+        hook.after_val_epoch(runner, dict(mIoU=value))
+        return sorted(path.name for path in tmp_path.glob('best*'))
+
+    assert validate(1, 10.) == ['best_mIoU_iter_1.pth']
+    assert validate(2, 5.) == ['best_mIoU_iter_1.pth']
+    assert validate(3, 20.) == ['best_mIoU_iter_3.pth']
+
+    def fail(*args):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(LocalBackend, 'put', fail)
+    with pytest.raises(CheckpointError, match='No space left'):
+        validate(4, 30.)
+    assert sorted(p.name
+                  for p in tmp_path.glob('best*')) == ['best_mIoU_iter_3.pth']
+
+
+@pytest.mark.parametrize('kind', ['CheckpointHook', 'mmengine.CheckpointHook'])
+def test_checkpoint_hook(runner, kind):
+    runner.register_hook(dict(type=kind, interval=3))
+    hooks = [h for h in runner.hooks if isinstance(h, SafeCheckpointHook)]
+    assert len(hooks) == 2 and {hook.interval for hook in hooks} == {3, 4}

@@ -7,6 +7,7 @@ from mmkd.models.dry_run import dry_run
 from mmkd.models.network import build_network
 from mmkd.taps import Tap
 from mmkd.testing import segmentation_batch, segmentor
+from mmkd.utils.checkpoint import write_weights
 
 
 def save(path, network, **meta):
@@ -33,10 +34,12 @@ def test_packaged_config():
     assert type(network.decode_head).__name__ == 'PSPHead'
 
 
-def test_weights_and_classes(tmp_path):
+@pytest.mark.parametrize('kind', ['pth', 'safetensors'])
+def test_weights_and_classes(tmp_path, kind):
     network = build_network(segmentor(), 'x')
-    file = save(
-        tmp_path / 't.pth', network, dataset_meta=dict(classes=('a', 'b')))
+    file = str(tmp_path / f't.{kind}')
+    write_weights(file, network.state_dict(),
+                  dict(dataset_meta=dict(classes=('a', 'b'))))
     teacher = Teacher(segmentor(), file)
     mine = teacher.network.state_dict()
     assert all(v.equal(mine[k]) for k, v in network.state_dict().items())

@@ -10,8 +10,8 @@ from mmengine.logging import HistoryBuffer
 from mmkd.errors import CheckpointError
 from mmkd.models.network import build_network
 from mmkd.testing import segmentor
-from mmkd.utils.checkpoint import (Checkpoint, load_weights, read_checkpoint,
-                                   read_file)
+from mmkd.utils.checkpoint import (Checkpoint, load_weights, read_as_data,
+                                   read_checkpoint, read_file, write_weights)
 
 
 class Code:
@@ -157,6 +157,94 @@ def test_safetensors(tmp_path):
     assert 'broken or no safetensors' in refused(path)
     path.write_bytes(b'')
     refused(path)
+
+
+@pytest.mark.parametrize('kind', ['pth', 'safetensors'])
+def test_weights_alone(tmp_path, kind, monkeypatch):
+    path, shared = str(tmp_path / f'w.{kind}'), torch.ones(2, 3)
+    palette = np.arange(3, dtype=np.uint8)
+    meta = dict(dataset_meta=dict(classes=('a', 'b'), palette=palette), iter=3)
+    write_weights(path, dict(a=shared, b=shared.t(), c=torch.tensor(2)), meta)
+    read = read_checkpoint(path)
+    assert read.state_dict['b'].equal(shared.t())
+    assert read.state_dict['c'] == 2 and read.state_dict['c'].shape == ()
+    assert read.classes == ['a', 'b'] and read.meta['iter'] == 3
+    assert list(read.meta['dataset_meta']['palette']) == [0, 1, 2]
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    # What was there is there still.
+    monkeypatch.setattr(os, 'replace', killed)
+    with pytest.raises(KeyboardInterrupt):
+        write_weights(path, dict(a=torch.zeros(1)), {})
+    assert os.listdir(tmp_path) == [f'w.{kind}']
+    assert read_checkpoint(path).state_dict['a'].equal(shared)
+
+
+@pytest.mark.parametrize('text', ['{', '[1]', '"x"'])
+def test_notes_of_others_in_safetensors(tmp_path, text):
+    from safetensors.torch import save_file
+    path = tmp_path / 'w.safetensors'
+    save_file(dict(w=torch.ones(3)), path, metadata=dict(mmkd=text))
+    assert read_checkpoint(str(path)).meta == dict(mmkd=text)
+
+
+def test_one_bit(tmp_path):
+    """torch itself would not notice."""
+    path = tmp_path / 'w.pth'
+    torch.save(dict(state_dict=dict(w=torch.arange(1000.))), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    changed = torch.load(path)['state_dict']['w']
+    assert (changed != torch.arange(1000.)).sum() == 1
+    assert 'CRC' in refused(path)
+
+
+def test_more_than_there_is(tmp_path):
+    path = tmp_path / 'w.pth'
+    torch.save(dict(state_dict=dict(w=torch.zeros(1).expand(1 << 40))), path)
+    assert 'claims to hold 4398046511104 bytes' in refused(path)
+    # A view of what is there is nothing bad.
+    torch.save(dict(state_dict=dict(w=torch.zeros(99).expand(9, 99))), path)
+    assert read_file(str(path))['state_dict']['w'].shape == (9, 99)
+
+
+def test_pretrained_parts(tmp_path, monkeypatch):
+    """mmengine loads them, from files, addresses and zoos of models."""
+    from mmengine.runner import checkpoint, load_checkpoint
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    monkeypatch.setattr(checkpoint.CheckpointLoader, '_schemes',
+                        dict(checkpoint.CheckpointLoader._schemes))
+    read_as_data(), read_as_data()
+    cache = tmp_path / 'hub' / 'checkpoints'
+    cache.mkdir(parents=True)
+    network = torch.nn.Linear(1, 1)
+    mark = tmp_path / 'mark'
+    good = dict(weight=torch.full((1, 1), 3.), bias=torch.zeros(1))
+    url = checkpoint.get_torchvision_models()['resnet18']
+    openmmlab = checkpoint.get_external_models()['detectron2/resnet50_caffe']
+    for place, cached in {
+            str(tmp_path / 'file.pth'):
+            tmp_path / 'file.pth',
+            'https://nowhere.example/net.pth?x=1':
+            cache / 'net.pth',
+            'torchvision://resnet18':
+            cache / os.path.basename(url),
+            'open-mmlab://detectron2/resnet50_caffe':
+            cache / os.path.basename(openmmlab),
+    }.items():
+        torch.save(good, cached)
+        network.weight.data.zero_()
+        load_checkpoint(network, place)
+        assert network.weight == 3
+        torch.save(dict(state_dict={}, meta=Code(mark)), cached)
+        with pytest.raises(CheckpointError, match=cached.name):
+            load_checkpoint(network, place)
+        assert not mark.exists()
+    with pytest.raises(CheckpointError, match='no published .*resnet17'):
+        load_checkpoint(network, 'torchvision://resnet17')
 
 
 @pytest.mark.parametrize('wrap', [
