@@ -404,11 +404,10 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
                                'env_cfg')
         if value == dict(type='EMAHook', momentum=7.):
             certain = False
-        more = (str(value), 'scale', 'class by class')
-        if isinstance(value, list) and value and isinstance(value[0], dict):
-            more = tuple(value[0]) + tuple(map(str, value[0].values()))
-        if isinstance(value, dict):
-            more = tuple(value) + tuple(map(str, value.values()))
+        more = [str(value), 'scale', 'class by class']
+        for part in value if isinstance(value, list) else [value]:
+            if isinstance(part, dict):
+                more += [*part, *map(str, part.values())]
         yield make(path, value, *more, certain=certain)
 
 

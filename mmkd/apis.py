@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.dist import init_dist
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
@@ -18,7 +17,6 @@ from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.naming import did_you_mean
 
 _OWN = 'mmkd.'
-LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 
 
 def is_distillation(cfg: Config) -> bool:
@@ -42,14 +40,20 @@ def prepare_training(cfg: Config) -> Config:
 
     Returns:
         Config: The config, changed in place.
+
+    Raises:
+        ConfigError: If weights are to be split over processes (FSDP,
+            DeepSpeed).
     """
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
+    from mmkd.engine.processes import check_strategy
     cfg.setdefault('runner_type', 'DistillationRunner')
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
     if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
         checkpoint['max_keep_ckpts'] = 2
     if not is_distillation(cfg):
         return cfg
+    check_strategy(cfg)
     hooks = [ConfigDict(hook) for hook in cfg.get('custom_hooks') or []]
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
@@ -87,20 +91,15 @@ def use_amp(cfg: Config) -> None:
 def prepare_devices(cfg: Config) -> None:
     """Let several processes train on CPUs where there is no GPU.
 
-    mmengine sets a CUDA device for every backend, so the group of a CPU run
-    is made here, before the runner is built.
+    Raises:
+        ConfigError: If the processes were started otherwise than the config
+            says.
     """
-    launcher = cfg.get('launcher', 'none')
-    if launcher not in LAUNCHERS:
-        raise ConfigError(f'there is no launcher {launcher!r}; it is one of '
-                          f'{", ".join(LAUNCHERS)}')
+    from mmkd.engine.processes import join_on_cpus, launcher_of
+    launcher = launcher_of(cfg)
     if launcher == 'none' or torch.cuda.is_available():
         return
-    if not torch.distributed.is_initialized():
-        if cfg.launcher == 'pytorch':
-            torch.distributed.init_process_group('gloo')
-        else:
-            init_dist(cfg.launcher, backend='gloo')
+    join_on_cpus(launcher)
     cfg.setdefault('model_wrapper_cfg', ConfigDict())
     cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
     cfg.model_wrapper_cfg['device_ids'] = None

@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 from mmengine.config import Config, DictAction
 
 from mmkd import apis
+from mmkd.engine.processes import LAUNCHERS
 from mmkd.errors import ConfigError
 from mmkd.utils.command import run  # noqa: F401
 from mmkd.utils.config import read_config
@@ -30,7 +31,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         'keys are written a.b.c=1, lists "[1,2]"')
     parser.add_argument(
         '--launcher',
-        choices=apis.LAUNCHERS,
+        choices=LAUNCHERS,
         default='none',
         help='how the processes were started')
     # torchrun sets LOCAL_RANK; older launchers pass it.

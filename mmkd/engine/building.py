@@ -5,6 +5,7 @@ from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
 from mmkd.datasets.broken import name_files, naming_annotations
+from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import naming
 
@@ -24,8 +25,11 @@ class NamingRunner(Runner):
 
     def wrap_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`model_wrapper_cfg`'):
-            return super().wrap_model(*args, **kwargs)
+        with naming('`model_wrapper_cfg` or `sync_bn`'):
+            model = super().wrap_model(*args, **kwargs)
+        if self.distributed:
+            check_sync_bn(model)
+        return model
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any,

@@ -1,0 +1,604 @@
+#!/usr/bin/env python
+"""Two processes on CPUs, joined by gloo.
+
+    benchmarks/trust_processes.py            # all recipes, an hour
+    benchmarks/trust_processes.py --short    # two methods
+
+- Every method on tiny networks, with one sample a process: a step in DDP with
+  `find_unused_parameters=False`. The gradient of its terms is compared to
+  that of one process with both samples (networks in eval mode, so that batch
+  normalisation, which is over the samples of a process, does not count).
+- Every embedded recipe, and one recipe of a paper a method with its networks
+  on small inputs: two iterations of the run, after which both processes have
+  the same weights.
+- Accumulated and clipped gradients, and what is refused.
+- A loss that is NaN in one of two processes; a process that dies.
+"""
+import copy
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from trust import ROOT, finish, make_parser  # noqa: E402
+
+#: Relative distance of two gradients that differ by rounding alone.
+ROUNDING = 1e-3
+#: Why the gradients of a method differ, where they do.
+REASONS = dict(
+    mgd='its masks are random, and drawn by each process',
+    mgd_segmentation='its masks are random, and drawn by each process')
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(('127.0.0.1', 0))
+        return found.getsockname()[1]
+
+
+def _entry(rank: int, function: Callable, port: int, queue, args: tuple):
+    os.environ.update(
+        RANK=str(rank),
+        LOCAL_RANK=str(rank),
+        WORLD_SIZE='2',
+        MASTER_ADDR='127.0.0.1',
+        MASTER_PORT=str(port))
+    try:
+        queue.put((rank, True, function(rank, *args)))
+    except BaseException as error:
+        queue.put((rank, False, f'{type(error).__name__}: {str(error)[:600]}' +
+                   ''.join(traceback.format_tb(error.__traceback__)[-1:])))
+    import torch
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def two(function: Callable, *args: Any) -> List[Any]:
+    """Run a function in two processes that were forked.
+
+    Returns:
+        list: What each returned; text of the error where it failed.
+    """
+    from torch import multiprocessing
+    context = multiprocessing.get_context('fork')
+    queue = context.SimpleQueue()
+    port = free_port()
+    processes = [
+        context.Process(
+            target=_entry, args=(rank, function, port, queue, args))
+        for rank in range(2)
+    ]
+    for process in processes:
+        process.start()
+    found: Dict[int, Any] = {}
+    try:
+        while len(found) < 2:
+            if queue.empty():
+                if not any(process.is_alive() for process in processes):
+                    raise RuntimeError('the processes have died')
+                time.sleep(0.05)
+                continue
+            rank, good, value = queue.get()
+            if not good:
+                raise RuntimeError(f'process {rank}: {value}')
+            found[rank] = value
+    finally:
+        for process in processes:
+            process.join(5)
+            if process.is_alive():
+                process.kill()
+                process.join()
+    return [found[0], found[1]]
+
+
+# ------------------------------------------------------------ tiny networks
+
+
+def _part(data: dict, i: int) -> dict:
+    """One sample of a raw batch."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: cut(item) for key, item in value.items()}
+        return value[i:i + 1]
+
+    return {key: cut(value) for key, value in data.items()}
+
+
+def _gradients(model, data) -> Dict[str, Any]:
+    """Gradients of the method's terms."""
+    model.zero_grad()
+    torch_seed()
+    losses = model(
+        **model.data_preprocessor(copy.deepcopy(data), True), mode='loss')
+    sum(value for name, value in losses.items()
+        if name.startswith('kd.loss')).backward()
+    return {
+        name: p.grad.clone()
+        for name, p in model.named_parameters() if p.grad is not None
+    }
+
+
+def torch_seed() -> None:
+    import torch
+    torch.manual_seed(1)
+
+
+def _method(rank: int, name: str) -> dict:
+    import torch
+    from mmengine.model import MMDistributedDataParallel
+    from mmengine.optim import OptimWrapper
+
+    from mmkd.models import DistillationModel
+    from mmkd.testing.methods import METHOD_EXAMPLES
+    torch.distributed.init_process_group('gloo')
+    torch.manual_seed(0)
+    example = METHOD_EXAMPLES[name]()
+    model = DistillationModel(**copy.deepcopy(example.model)).train()
+    data = example.batch(2, 0)
+    # Before statistics of batch normalisation part.
+    probe = copy.deepcopy(model)
+    for module in probe.modules():
+        if isinstance(module, (torch.nn.modules.batchnorm._BatchNorm,
+                               torch.nn.modules.dropout._DropoutNd)):
+            module.eval()
+    both = _gradients(probe, data)
+    mean = _gradients(probe, _part(data, rank))
+    distance = total = 0.
+    for key, value in both.items():
+        other = mean[key]
+        torch.distributed.all_reduce(other)
+        distance += float((other / 2 - value).double().square().sum())
+        total += float(value.double().square().sum())
+    ddp = MMDistributedDataParallel(
+        model, find_unused_parameters=False, broadcast_buffers=False)
+    # Twice: DDP says at the second step what had no gradient at the first.
+    optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
+    for _ in range(2):
+        log = ddp.train_step(_part(data, rank), optimizer)
+    assert log['loss'].isfinite()
+    weights = torch.cat(
+        [p.detach().double().flatten() for p in model.parameters()])
+    return dict(
+        weights=float(weights.sum()),
+        distance=(distance / max(total, 1e-30))**0.5)
+
+
+def methods(names: List[str]) -> List[dict]:
+    """A step of each, and its gradient beside that of one process."""
+    cases = []
+    for name in names:
+        case = dict(case=f'method: {name}', passed=False)
+        cases.append(case)
+        try:
+            first, second = two(_method, name)
+        except RuntimeError as error:
+            case['message'] = str(error)[:400]
+            continue
+        distance = max(first['distance'], second['distance'])
+        same = first['weights'] == second['weights']
+        reason = REASONS.get(name)
+        case.update(
+            distance=float(f'{distance:.2g}'),
+            equal=distance < ROUNDING,
+            passed=same and (distance < ROUNDING or reason is not None))
+        if reason and distance >= ROUNDING:
+            case['reason'] = reason
+        print(case, flush=True)
+    return cases
+
+
+# ------------------------------------------------------------- whole runs
+
+
+def _run(rank: int, cfg: dict) -> dict:
+    import torch
+    from mmengine.config import Config
+
+    from mmkd import apis
+    cfg = Config(copy.deepcopy(cfg))
+    cfg.launcher = 'pytorch'
+    cfg.find_unused_parameters = False
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    assert type(runner.model).__name__ == 'MMDistributedDataParallel'
+    assert not runner.model.find_unused_parameters
+    runner.train()
+    parameters = [p.detach() for p in runner.model.module.parameters()]
+    return dict(
+        iter=runner.iter,
+        finite=bool(all(p.isfinite().all() for p in parameters)),
+        weights=float(
+            torch.cat([p.double().flatten() for p in parameters]).sum()))
+
+
+def run_case(name: str, cfg: dict) -> dict:
+    """Train a config in two processes."""
+    case = dict(case=name, passed=False)
+    try:
+        first, second = two(_run, cfg)
+        case['passed'] = (
+            first == second and first['finite'] and first['iter'] > 0)
+    except RuntimeError as error:
+        case['message'] = str(error)[:600]
+    print(case, flush=True)
+    return case
+
+
+def segmentation(folder: str, **options: Any) -> Any:
+    """A run of tiny networks."""
+    from mmkd.testing import (distillation_config, segmentation_config,
+                              write_cityscapes)
+    root = write_cityscapes(f'{folder}/cityscapes', 8, 2)
+    cfg = segmentation_config(
+        root, f'{folder}/work', max_iters=2, train_dataloader__batch_size=1)
+    cfg = distillation_config(
+        cfg,
+        dict(
+            cwd=dict(
+                type='CWD',
+                place='stages',
+                student='backbone[2]',
+                teacher='backbone[2]'),
+            kd=dict(type='LogitsKD', loss_weight=dict(value=1., begin=1))))
+    cfg.log_level = 'ERROR'
+    cfg.merge_from_dict(options)
+    return cfg
+
+
+def settings(folder: str) -> List[dict]:
+    """Options of a run, and what is refused."""
+    cases = []
+    for name, options in {
+            'accumulated gradients': {
+                'optim_wrapper.accumulative_counts': 2
+            },
+            'clipped gradients': {
+                'optim_wrapper.clip_grad': dict(max_norm=.1)
+            },
+            'mixed precision': {
+                'optim_wrapper.type': 'mmkd.CPUAmpOptimWrapper'
+            },
+            'moving average': {
+                'custom_hooks': [dict(type='EMAHook')]
+            }
+    }.items():
+        cases.append(
+            run_case(f'run: {name}',
+                     segmentation(folder, **options).to_dict()))
+    for name, options, words in (('SyncBN', {
+            'model.student.backbone.norm_cfg':
+            dict(type='SyncBN')
+    }, 'is a SyncBN'), ('sync_bn', {
+            'sync_bn': 'torch'
+    }, 'is a SyncBN'), ('FSDP', {
+            'model_wrapper_cfg':
+            dict(type='MMFullyShardedDataParallel')
+    }, '`model_wrapper_cfg` asks for MMFullyShardedDataParallel'), (
+            'a strategy', {
+                'strategy': dict(type='DeepSpeedStrategy')
+            }, '`strategy` asks for DeepSpeedStrategy'), ('DeepSpeed', {
+                'optim_wrapper.type':
+                'DeepSpeedOptimWrapper'
+            }, '`optim_wrapper` asks for DeepSpeedOptimWrapper')):
+        case = run_case(f'refused: {name}',
+                        segmentation(folder, **options).to_dict())
+        text = case.get('message', '')
+        case['passed'] = 'ConfigError' in text and words in text
+        cases.append(case)
+    return cases
+
+
+def _nan_in_one(rank: int, cfg: dict) -> str:
+    from mmengine.hooks import Hook
+    from mmengine.registry import HOOKS
+
+    from mmkd.errors import NonFiniteLossError
+
+    @HOOKS.register_module(force=True)
+    class SpoilOne(Hook):
+        priority = 'VERY_HIGH'
+
+        def before_train_iter(self, runner, batch_idx, data_batch=None):
+            if batch_idx == 1 and rank == 1:
+                for image in range(len(data_batch['inputs'])):
+                    data_batch['inputs'][image] = (
+                        data_batch['inputs'][image].float() * float('nan'))
+
+    try:
+        found = _run(rank, cfg)
+    except NonFiniteLossError as error:
+        return str(error)
+    return f'{found["iter"]} iterations, finite {found["finite"]}'
+
+
+def nan_in_one(folder: str) -> List[dict]:
+    """One process has a NaN: both stop, or both skip."""
+    cases = []
+    for action in ('stop', 'skip'):
+        cfg = segmentation(folder, **{'train_cfg.max_iters': 4})
+        cfg.custom_hooks = [
+            dict(type='mmkd.FiniteLossHook', action=action),
+            dict(type='SpoilOne', _scope_='mmengine')
+        ]
+        case = dict(case=f'NaN in one process: {action}', passed=False)
+        try:
+            first, second = two(_nan_in_one, cfg.to_dict())
+            wanted = 'iteration 2: process 1: ' if action == 'stop' \
+                else '4 iterations, finite True'
+            case.update(
+                message=first.replace(folder, '')[:300],
+                passed=first == second and first.startswith(wanted))
+        except RuntimeError as error:
+            case['message'] = str(error)[:400]
+        print(case, flush=True)
+        cases.append(case)
+    return cases
+
+
+# -------------------------------------------------------------- by command
+
+
+def launched(folder: str) -> List[dict]:
+    """`tools/dist_train.sh`: two machines, and a process that dies."""
+    cfg = segmentation(folder)
+    cfg.dump(f'{folder}/run.py')
+    Path(f'{folder}/dies.py').write_text('''
+import os
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+
+
+@HOOKS.register_module()
+class Dies(Hook):
+
+    def before_train_iter(self, runner, batch_idx, **kwargs):
+        if os.environ['RANK'] == '1' and batch_idx == 1:
+            raise RuntimeError('the disk of this machine is on fire')
+''')
+    cfg.custom_imports = dict(imports=['dies'])
+    cfg.custom_hooks = [dict(type='Dies', _scope_='mmengine')]
+    cfg.dump(f'{folder}/dying.py')
+    env = dict(
+        os.environ,
+        PYTHON=sys.executable,
+        PORT=str(free_port()),
+        PYTHONPATH=f'{ROOT}:{folder}')
+
+    def start(config: str, count: int, **more: str) -> subprocess.Popen:
+        return subprocess.Popen([
+            'bash', f'{ROOT}/tools/dist_train.sh', f'{folder}/{config}',
+            str(count), '--work-dir', f'{folder}/launched'
+        ],
+                                env={
+                                    **env,
+                                    **more
+                                },
+                                text=True,
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT)
+
+    began = time.time()
+    process = start('dying.py', 2)
+    text = process.communicate(timeout=1200)[0]
+    seconds = time.time() - began
+    cases = [
+        dict(
+            case='a process dies',
+            passed=process.returncode != 0 and 'is on fire' in text
+            and 'imed out' not in text and 'imeout' not in text,
+            seconds=round(seconds))
+    ]
+    print(cases[-1], flush=True)
+    nodes = [
+        start('run.py', 1, NNODES='2', NODE_RANK=str(rank)) for rank in (0, 1)
+    ]
+    texts = [node.communicate(timeout=1200)[0] for node in nodes]
+    cases.append(
+        dict(
+            case='two machines with one process each',
+            passed=all(node.returncode == 0 for node in nodes)
+            and Path(f'{folder}/launched/iter_2.pth').is_file()))
+    if not cases[-1]['passed']:
+        cases[-1]['message'] = ' '.join(texts)[-600:]
+    print(cases[-1], flush=True)
+    return cases
+
+
+# ---------------------------------------------------------------- recipes
+
+
+def scenes(folder: str) -> str:
+    """A few small frames in all layouts."""
+    from mmkd.datasets.object_complete import build, infos
+    from mmkd.datasets.scenes.generate import generate
+    from mmkd.datasets.scenes.infos import make_nuscenes_infos
+    from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
+    from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
+    from mmkd.datasets.scenes.presets import PRESETS, Preset
+    root = f'{folder}/scenes'
+    PRESETS['processes'] = Preset(2, 1, 1, 1, 64, 128, 1)
+    KITTI_SIZES['processes'] = KittiSize(1, 1, 1, 2, 48, 156, 360)
+    NUSCENES_SIZES['processes'] = NuScenesSize(1, 1, 1, 2, 1, 24, 42, 240)
+    generate(
+        'processes',
+        root,
+        formats=('cityscapes', 'kitti', 'nuscenes'),
+        workers=1)
+    make_nuscenes_infos(f'{root}/nuscenes')
+    content = infos.load_infos(f'{root}/nuscenes/nuscenes_infos_train.pkl')
+    infos.add_identities(content, 'nuscenes', f'{root}/nuscenes')
+    content, _ = build.complete(
+        content,
+        f'{root}/nuscenes',
+        infos.POINTS_FOLDER['nuscenes'],
+        progress=False)
+    infos.save_infos(content,
+                     f'{root}/nuscenes/nuscenes_infos_train_complete.pkl')
+    return root
+
+
+def embedded(folder: str) -> List[dict]:
+    """Every recipe of the driving scenes, on a few small frames."""
+    from entry import Entry
+    from mmengine.config import Config
+    root, cases = scenes(folder), []
+    families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
+    for path in sorted((ROOT / 'configs/demo').glob('*.py')):
+        name = next((x for x in families if x in path.stem), 'deeplabv3plus')
+        if path.stem.endswith('kitti'):
+            name = 'pointpillars'
+        cfg = Config.fromfile(path)
+        cfg.merge_from_dict(Entry(f'{name}_scenes', root).data)
+        cfg.train_dataloader.update(
+            batch_size=1, num_workers=0, persistent_workers=False)
+        cfg.train_cfg.update(max_iters=2)
+        for key in ('val', 'test'):
+            for part in ('dataloader', 'evaluator', 'cfg'):
+                cfg.pop(f'{key}_{part}', None)
+        for key in ('val_interval', 'val_begin', 'dynamic_intervals'):
+            cfg.train_cfg.pop(key, None)
+        cfg.default_hooks.pop('visualization', None)
+        cfg.default_hooks.checkpoint.pop('save_best', None)
+        cfg.work_dir, cfg.log_level = f'{folder}/work', 'ERROR'
+        for teacher in cfg.model.get('teachers', {}).values():
+            teacher.ckpt = 'random'
+        cases.append(run_case(f'recipe: {path.stem}', cfg.to_dict()))
+    return cases
+
+
+#: One recipe of a paper a method.
+PAPERS = {
+    'acam': 'acam_retinanet-r101_retinanet-r50_2x_coco',
+    'bpkd': 'bpkd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
+    'cwd': 'cwd-logits_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
+    'fgd': 'fgd_retinanet-r101_retinanet-r50_2x_coco',
+    'logits_kd': 'logits-kd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
+    'mgd': 'mgd_retinanet-r101_retinanet-r50_2x_coco',
+    'pointdistiller': 'pointdistiller_pointpillars_pointpillars-4x_160e_kitti',
+    'transkd': 'transkd-gl_segformer-mit-b2_segformer-mit-b0_160k_cityscapes',
+    'xray': 'xray_pointpillars_pointpillars_160e_kitti',
+}
+
+
+def _paper(rank: int, name: str) -> dict:
+    """A step of the networks of a paper on small inputs."""
+    import torch
+    from mmengine.config import Config
+    from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
+    from mmengine.optim import OptimWrapper
+
+    from mmkd.registry import MODELS
+    from mmkd.testing import detection_batch, segmentation_batch
+    from mmkd.testing.lidar import lidar_batch, on_a_small_region
+    from mmkd.utils.config import read_config
+    torch.distributed.init_process_group('gloo')
+    torch.manual_seed(0)
+    cfg = Config.fromfile(ROOT / f'configs/{name}/{PAPERS[name]}.py')
+    model = cfg.model
+    if cfg.get('data_preprocessor'):
+        model.setdefault('data_preprocessor', cfg.data_preprocessor)
+    size = (128, 128)
+    model.dry_run_size = size
+    lidar = 'kitti' in PAPERS[name]
+    for teacher in model.teachers.values():
+        teacher.ckpt = 'random'
+        if lidar:
+            teacher.cfg = on_a_small_region(read_config(
+                teacher.cfg).model).to_dict()
+            teacher.cfg = dict(default_scope='mmdet3d', model=teacher.cfg)
+    if lidar:
+        on_a_small_region(model.student)
+        data = lidar_batch(1, boxes=2, seed=rank)
+        inputs = data['inputs']
+        inputs['points_complete'] = inputs['points']
+        for teacher in model.teachers.values():
+            for source in (teacher.get('input_map') or {}).values():
+                inputs[source.split('.')[-1]] = inputs['points']
+    elif 'preprocessor' in str(
+            model.get('data_preprocessor')).lower() and 'Seg' in str(
+                model.data_preprocessor.type) or 'cityscapes' in PAPERS[name]:
+        for part in (model.get('data_preprocessor'),
+                     model.student.get('data_preprocessor')):
+            if part:
+                part['size'] = size
+        data = segmentation_batch(2, size, seed=rank)
+    else:
+        data = detection_batch(1, size, num_classes=80, seed=rank)
+    network = MODELS.build(model)
+    network.student = revert_sync_batchnorm(network.student)
+    network.distillers = revert_sync_batchnorm(network.distillers)
+    network.train()
+    ddp = MMDistributedDataParallel(network, find_unused_parameters=False)
+    optimizer = OptimWrapper(torch.optim.SGD(network.parameters(), lr=1e-6))
+    for _ in range(2):
+        log = ddp.train_step(data, optimizer)
+    weights = torch.cat(
+        [p.detach().double().flatten() for p in network.parameters()])
+    return dict(
+        finite=bool(log['loss'].isfinite() and weights.isfinite().all()),
+        weights=float(weights.sum()))
+
+
+def papers() -> List[dict]:
+    cases = []
+    for name in PAPERS:
+        case = dict(case=f'paper: {PAPERS[name]}', passed=False)
+        try:
+            first, second = two(_paper, name)
+            case['passed'] = first == second and first['finite']
+        except RuntimeError as error:
+            case['message'] = str(error)[:600]
+        print(case, flush=True)
+        cases.append(case)
+    return cases
+
+
+def main(argv=None) -> int:
+    parser = make_parser('processes', __doc__)
+    parser.add_argument(
+        '--parts',
+        nargs='+',
+        choices=[
+            'methods', 'settings', 'nan', 'launched', 'embedded', 'papers'
+        ],
+        help='by default all of them; --short: methods and nan')
+    args = parser.parse_args(argv)
+    import torch
+
+    import mmkd.registry  # noqa: F401
+    from mmkd.testing.methods import METHOD_EXAMPLES
+    torch.set_num_threads(1)
+    # Before the processes are forked, which then need not.
+    import mmseg.models  # noqa: F401
+    names = ['fgd', 'bpkd'] if args.short else list(METHOD_EXAMPLES)
+    parts = args.parts or (['methods', 'nan'] if args.short else [
+        'methods', 'settings', 'nan', 'launched', 'embedded', 'papers'
+    ])
+    cases: List[dict] = []
+    with tempfile.TemporaryDirectory() as folder:
+        tried = dict(
+            methods=lambda: methods(names),
+            settings=lambda: settings(folder),
+            nan=lambda: nan_in_one(folder),
+            launched=lambda: launched(folder),
+            embedded=lambda: embedded(folder),
+            papers=papers)
+        for part in parts:
+            cases += tried[part]()
+        for case in cases:
+            if 'message' in case:
+                case['message'] = case['message'].replace(folder,
+                                                          'tmp').replace(
+                                                              str(ROOT), '.')
+    return finish(args, cases)
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -1,0 +1,113 @@
+"""Several processes: joining them on CPUs, and what they cannot do."""
+import os
+import subprocess
+from typing import Any, Dict
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmkd.errors import ConfigError
+
+LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
+# What says of each launcher who a process is.
+_VARIABLES: Dict[str, Dict[str, str]] = dict(
+    pytorch=dict(
+        RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
+    slurm=dict(
+        RANK='SLURM_PROCID',
+        WORLD_SIZE='SLURM_NTASKS',
+        LOCAL_RANK='SLURM_LOCALID'),
+    mpi=dict(
+        RANK='OMPI_COMM_WORLD_RANK',
+        WORLD_SIZE='OMPI_COMM_WORLD_SIZE',
+        LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
+
+
+def join_on_cpus(launcher: str) -> None:
+    """Join a group of processes that talk by gloo.
+
+    mmengine sets a CUDA device whatever the backend is, so this has to be
+    done before it builds a runner.
+
+    Args:
+        launcher (str): What started the processes.
+
+    Raises:
+        ConfigError: If it did not.
+    """
+    if torch.distributed.is_initialized():
+        return
+    for name, source in _VARIABLES[launcher].items():
+        if source not in os.environ:
+            raise ConfigError(
+                f'--launcher {launcher}, but the process was not started by '
+                f'it: {source} is not set; tools/dist_train.sh and '
+                'tools/slurm_train.sh start processes')
+        os.environ[name] = os.environ[source]
+    os.environ.setdefault('MASTER_PORT', '29500')
+    if 'MASTER_ADDR' not in os.environ:
+        if launcher != 'slurm':
+            raise ConfigError('MASTER_ADDR is not set: the address of the '
+                              'machine with the first process')
+        os.environ['MASTER_ADDR'] = subprocess.getoutput(
+            'scontrol show hostnames').splitlines()[0]
+    torch.distributed.init_process_group('gloo')
+
+
+def check_strategy(cfg: Config) -> None:
+    """Refuse what splits the student over processes.
+
+    Args:
+        cfg (Config): Config of a distillation run.
+
+    Raises:
+        ConfigError: If it asks for FSDP, DeepSpeed or ColossalAI.
+    """
+    parts = dict(
+        strategy=cfg.get('strategy'),
+        model_wrapper_cfg=cfg.get('model_wrapper_cfg'),
+        optim_wrapper=cfg.get('optim_wrapper'))
+    for name, part in parts.items():
+        kind = str(part.get('type')) if isinstance(part, dict) else ''
+        if name == 'strategy' and part or any(
+                other in kind
+                for other in ('FullySharded', 'DeepSpeed', 'ColossalAI')):
+            raise ConfigError(
+                f'`{name}` asks for {kind or part}, which splits weights over '
+                'processes; a distillation reads whole networks. Leave it '
+                'out: MMDistributedDataParallel is the default, and '
+                '`optim_wrapper.accumulative_counts` and --amp save memory')
+
+
+def check_sync_bn(model: nn.Module) -> None:
+    """Refuse synchronised batch normalisation where it cannot work.
+
+    Args:
+        model (nn.Module): The model of several processes.
+
+    Raises:
+        ConfigError: If it has some and is on CPUs.
+    """
+    if torch.cuda.is_available():
+        return
+    found = next((name for name, module in model.named_modules()
+                  if isinstance(module, nn.SyncBatchNorm)), None)
+    if found:
+        raise ConfigError(
+            f'{found} is a SyncBN, which several processes without GPUs '
+            "cannot have; write `norm_cfg` with type='BN'"
+            ' and leave `sync_bn` out')
+
+
+def launcher_of(cfg: Config) -> Any:
+    """How the processes of a config were started.
+
+    Raises:
+        ConfigError: If there is no such way.
+    """
+    launcher = cfg.get('launcher', 'none')
+    if launcher not in LAUNCHERS:
+        raise ConfigError(f'there is no launcher {launcher!r}; it is one of '
+                          f'{", ".join(LAUNCHERS)}')
+    return launcher
