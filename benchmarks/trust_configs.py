@@ -404,7 +404,7 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
                                'env_cfg')
         if value == dict(type='EMAHook', momentum=7.):
             certain = False
-        more = [str(value), 'scale', 'class by class']
+        more = [str(value), 'scale', 'class by class', 'training data']
         for part in value if isinstance(value, list) else [value]:
             if isinstance(part, dict):
                 more += [*part, *map(str, part.values())]
@@ -493,8 +493,9 @@ def one_step(model: dict, batch: Callable) -> str:
     torch.manual_seed(0)
     with naming('`model`'):  # as the runner does
         network = DistillationModel(**copy.deepcopy(model)).train()
-    SelfCheckHook(num_batches=1)._check_losses(
-        copy.deepcopy(network), [batch()])
+    with naming('the model does not run on the training data'):
+        SelfCheckHook(num_batches=1)._check_losses(
+            copy.deepcopy(network), [batch()])
     data = network.data_preprocessor(batch(), True)
     loss, log = network.parse_losses(network(**data, mode='loss'))
     loss.backward()

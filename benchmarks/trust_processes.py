@@ -2,12 +2,12 @@
 """Two processes on CPUs, joined by gloo.
 
     benchmarks/trust_processes.py            # all recipes, an hour
-    benchmarks/trust_processes.py --short    # two methods
+    benchmarks/trust_processes.py --short    # a method
 
 - Every method on tiny networks, with one sample a process: a step in DDP with
   `find_unused_parameters=False`. The gradient of its terms is compared to
-  that of one process with both samples (networks in eval mode, so that batch
-  normalisation, which is over the samples of a process, does not count).
+  that of one process with both samples (networks in eval mode: the statistics
+  of batch normalisation are over the samples of a process).
 - Every embedded recipe, and one recipe of a paper a method with its networks
   on small inputs: two iterations of the run, after which both processes have
   the same weights.
@@ -16,6 +16,7 @@
 """
 import copy
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -23,7 +24,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterable, List
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -144,11 +145,7 @@ def _method(rank: int, name: str) -> dict:
     model = DistillationModel(**copy.deepcopy(example.model)).train()
     data = example.batch(2, 0)
     # Before statistics of batch normalisation part.
-    probe = copy.deepcopy(model)
-    for module in probe.modules():
-        if isinstance(module, (torch.nn.modules.batchnorm._BatchNorm,
-                               torch.nn.modules.dropout._DropoutNd)):
-            module.eval()
+    probe = copy.deepcopy(model).eval()
     both = _gradients(probe, data)
     mean = _gradients(probe, _part(data, rank))
     distance = total = 0.
@@ -171,7 +168,7 @@ def _method(rank: int, name: str) -> dict:
         distance=(distance / max(total, 1e-30))**0.5)
 
 
-def methods(names: List[str]) -> List[dict]:
+def methods(names: Iterable[str]) -> List[dict]:
     """A step of each, and its gradient beside that of one process."""
     cases = []
     for name in names:
@@ -318,10 +315,11 @@ def _nan_in_one(rank: int, cfg: dict) -> str:
     return f'{found["iter"]} iterations, finite {found["finite"]}'
 
 
-def nan_in_one(folder: str) -> List[dict]:
+def nan_in_one(
+    folder: str, actions: Iterable[str] = ('stop', 'skip')) -> List[dict]:
     """One process has a NaN: both stop, or both skip."""
     cases = []
-    for action in ('stop', 'skip'):
+    for action in actions:
         cfg = segmentation(folder, **{'train_cfg.max_iters': 4})
         cfg.custom_hooks = [
             dict(type='mmkd.FiniteLossHook', action=action),
@@ -444,13 +442,15 @@ def scenes(folder: str) -> str:
     return root
 
 
-def embedded(folder: str) -> List[dict]:
+def embedded(folder: str, match: str = '') -> List[dict]:
     """Every recipe of the driving scenes, on a few small frames."""
     from entry import Entry
     from mmengine.config import Config
     root, cases = scenes(folder), []
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     for path in sorted((ROOT / 'configs/demo').glob('*.py')):
+        if not re.search(match, path.stem):
+            continue
         name = next((x for x in families if x in path.stem), 'deeplabv3plus')
         if path.stem.endswith('kitti'):
             name = 'pointpillars'
@@ -546,9 +546,12 @@ def _paper(rank: int, name: str) -> dict:
         weights=float(weights.sum()))
 
 
-def papers() -> List[dict]:
+def papers(match: str = '') -> List[dict]:
+    """A recipe of a paper a method, on small inputs."""
     cases = []
     for name in PAPERS:
+        if not re.search(match, PAPERS[name]):
+            continue
         case = dict(case=f'paper: {PAPERS[name]}', passed=False)
         try:
             first, second = two(_paper, name)
@@ -569,6 +572,8 @@ def main(argv=None) -> int:
             'methods', 'settings', 'nan', 'launched', 'embedded', 'papers'
         ],
         help='by default all of them; --short: methods and nan')
+    parser.add_argument(
+        '--match', default='', help='methods and recipes with this name only')
     args = parser.parse_args(argv)
     import torch
 
@@ -577,7 +582,9 @@ def main(argv=None) -> int:
     torch.set_num_threads(1)
     # Before the processes are forked, which then need not.
     import mmseg.models  # noqa: F401
-    names = ['fgd', 'bpkd'] if args.short else list(METHOD_EXAMPLES)
+    names = ['fgd'] if args.short else [
+        name for name in METHOD_EXAMPLES if re.search(args.match, name)
+    ]
     parts = args.parts or (['methods', 'nan'] if args.short else [
         'methods', 'settings', 'nan', 'launched', 'embedded', 'papers'
     ])
@@ -586,10 +593,11 @@ def main(argv=None) -> int:
         tried = dict(
             methods=lambda: methods(names),
             settings=lambda: settings(folder),
-            nan=lambda: nan_in_one(folder),
+            nan=lambda: nan_in_one(folder, ['skip']
+                                   if args.short else ['stop', 'skip']),
             launched=lambda: launched(folder),
-            embedded=lambda: embedded(folder),
-            papers=papers)
+            embedded=lambda: embedded(folder, args.match),
+            papers=lambda: papers(args.match))
         for part in parts:
             cases += tried[part]()
         for case in cases:

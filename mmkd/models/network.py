@@ -7,6 +7,7 @@ from mmengine.registry import MODELS, DefaultScope
 from torch import nn
 
 from mmkd.errors import ConfigError, MMKDError
+from mmkd.utils.arguments import with_reason
 from mmkd.utils.checkpoint import read_as_data
 from mmkd.utils.config import ConfigLike, read_config
 
@@ -77,12 +78,10 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
             return MODELS.build(model)
     except MMKDError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError,
-            AssertionError) as error:
-        reason = str(error).strip().splitlines() or ['']
+    except Exception as error:
         raise ConfigError(
-            f'{name}: cannot build {model.get("type")}: '
-            f'{type(error).__name__}: {reason[0][:300]}') from error
+            with_reason(f'{name}: cannot build {model.get("type")}',
+                        error)) from error
 
 
 def frozen_mode(network: nn.Module, mode: str = 'tensor') -> str:

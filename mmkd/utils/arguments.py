@@ -2,6 +2,7 @@
 import collections.abc
 import inspect
 import math
+import traceback
 from contextlib import contextmanager
 from typing import (Any, Iterator, List, Literal, Mapping, Union, get_args,
                     get_origin, get_type_hints)
@@ -160,4 +161,7 @@ def with_reason(part: str, error: Exception) -> str:
     """A part of a config, and the first line of an error in it."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next(filter(None, lines), '')
+    if not reason and error.__traceback__:  # an assertion without words
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f'{frame.line} (in {frame.name})'
     return f'{part}: {type(error).__name__}: {reason[:400]}'

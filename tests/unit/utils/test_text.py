@@ -97,6 +97,9 @@ def test_reasons():
     with pytest.raises(ConfigError, match='^a part: KeyError: .x'):
         with naming('a part'):
             dict()['x']
+    with pytest.raises(ConfigError, match='AssertionError: assert 1 == 2'):
+        with naming('a part'):
+            assert 1 == 2
     with pytest.raises(CheckpointError, match='^as it is$'):
         with naming('a part'):
             raise CheckpointError('as it is')
