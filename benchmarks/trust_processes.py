@@ -457,7 +457,7 @@ def embedded(folder: str, match: str = '') -> List[dict]:
         cfg = Config.fromfile(path)
         cfg.merge_from_dict(Entry(f'{name}_scenes', root).data)
         cfg.train_dataloader.update(
-            batch_size=1, num_workers=0, persistent_workers=False)
+            batch_size=2, num_workers=0, persistent_workers=False)
         cfg.train_cfg.update(max_iters=2)
         for key in ('val', 'test'):
             for part in ('dataloader', 'evaluator', 'cfg'):

@@ -1,16 +1,23 @@
 """How a command ends; apart from :mod:`mmkd.cli`, which imports torch."""
 import errno
+import os
 import sys
+import traceback
 from typing import Callable, Optional
 
 from mmkd.errors import MMKDError
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; a :class:`MMKDError` ends it with its message alone."""
+    """Run a tool; a :class:`MMKDError` ends it with its message alone.
+
+    With ``MMKD_TRACE=1`` in the environment the trace comes before it.
+    """
     try:
         sys.exit(main() or 0)
     except MMKDError as error:
+        if os.environ.get('MMKD_TRACE'):
+            traceback.print_exc()
         text = ' '.join(str(error).split())
         print(f'error: {text}', file=sys.stderr)
         sys.exit(2)

@@ -1,14 +1,19 @@
 """Saving checkpoints so that none is lost on the way."""
 import glob
+import inspect
 import os
 import os.path as osp
 from typing import Any, Dict, List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
+from mmengine.runner import Runner
 
+from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
+from mmkd.utils.arguments import argument_names
 from mmkd.utils.files import write_file
+from mmkd.utils.naming import did_you_mean
 
 
 @HOOKS.register_module()
@@ -17,7 +22,21 @@ class SafeCheckpointHook(CheckpointHook):
 
     :class:`~mmkd.engine.runner.DistillationRunner` takes it in place of
     mmengine's, with the same arguments.
+
+    Raises:
+        ConfigError: If an argument is unknown, which mmengine would say at
+            the first checkpoint.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        further = inspect.signature(Runner.save_checkpoint).parameters
+        wrong = [name for name in self.args if name not in further]
+        if wrong:
+            known = argument_names(CheckpointHook)
+            raise ConfigError(f'CheckpointHook has no argument {wrong[0]!r}. '
+                              f'{did_you_mean(wrong[0], known)} It takes '
+                              f'{", ".join(known)}.')
 
     def before_train(self, runner) -> None:
         """Remove what was being written when a run was killed."""

@@ -5,6 +5,7 @@ import torch
 
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, construct, naming
+from mmkd.utils.command import run
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.table import format_table
 
@@ -103,3 +104,19 @@ def test_reasons():
     with pytest.raises(CheckpointError, match='^as it is$'):
         with naming('a part'):
             raise CheckpointError('as it is')
+
+
+def test_trace_on_demand(capsys, monkeypatch):
+
+    def tool():
+        with naming('a part'):
+            dict()['x']
+
+    for trace in (False, True):
+        if trace:
+            monkeypatch.setenv('MMKD_TRACE', '1')
+        with pytest.raises(SystemExit):
+            run(tool)
+        text = capsys.readouterr().err
+        assert text.splitlines()[-1] == "error: a part: KeyError: 'x'"
+        assert ('Traceback' in text) is trace
