@@ -214,9 +214,9 @@ def opcodes(mark: str) -> Dict[str, bytes]:
         b'\x80\x02cmmengine.logging.history_buffer\nHistoryBuffer\n'
         b')\x81}X\x0c\x00\x00\x00__setstate__cos\nsystem\nsb' + text + b'b.',
         'no end':
-        b'\x80\x02' + b'(' * 100000,
+        b'\x80\x02' + b'(' * 10000,
         'deep':
-        b'\x80\x02' + b']' * 20000 + b'a' * 19999 + b'.',
+        b'\x80\x02' + b']' * 10000 + b'a' * 9999 + b'.',
         'huge text':
         b'\x80\x02X' + struct.pack('<I', 0xfffffff0) + b'x',
         'huge bytes':

@@ -102,18 +102,22 @@ class MixWithTheLast(BaseTransform):
         return results
 
 
-def make_config(recipe: str, data_root: str, work_dir: str) -> Config:
+def make_config(recipe: str,
+                data_root: str,
+                work_dir: str,
+                last: int = LAST) -> Config:
     """A run with everything that a checkpoint must keep.
 
     Args:
         recipe (str): A key of :data:`RECIPES`.
         data_root (str): Folder of the pictures.
         work_dir (str): Folder of the run.
+        last (int): Iterations, unless it trains by epochs. Defaults to 12.
     """
     cfg = testing.segmentation_config(
         data_root,
         work_dir,
-        max_iters=LAST,
+        max_iters=last,
         optim_wrapper__optimizer=dict(
             _delete_=True, type='AdamW', lr=0.01, weight_decay=0.05),
         train_cfg__val_interval=4,
@@ -179,9 +183,16 @@ class Trial:
         recipe (str): A key of :data:`RECIPES`.
         folder (str): For the runs.
         data_root (str): Folder of the pictures.
+        last (int): Iterations, unless it trains by epochs. Defaults to 12.
     """
 
-    def __init__(self, recipe: str, folder: str, data_root: str) -> None:
+    def __init__(self,
+                 recipe: str,
+                 folder: str,
+                 data_root: str,
+                 last: int = LAST) -> None:
+        self.kind = 'epoch' if recipe == 'epochs' else 'iter'
+        self.last = 3 if recipe == 'epochs' else last
         self.recipe, self.folder = recipe, folder
         self.data_root = data_root
         began = time.time()
@@ -192,14 +203,12 @@ class Trial:
                 raise RuntimeError(f'{recipe} fails: {file.read()[-2000:]}')
         self.seconds = time.time() - began
         self.expected = read_file(last_checkpoint(cfg.work_dir))
-        self.kind = 'epoch' if recipe == 'epochs' else 'iter'
-        self.last = 3 if recipe == 'epochs' else LAST
 
     def config(self, name: str) -> Config:
         """Config of a run in a folder of its own, which is emptied."""
         work_dir = osp.join(self.folder, self.recipe, name)
         shutil.rmtree(work_dir, ignore_errors=True)
-        return make_config(self.recipe, self.data_root, work_dir)
+        return make_config(self.recipe, self.data_root, work_dir, self.last)
 
     def compare(self, cfg: Config, log: str) -> Dict[str, Any]:
         """End a run, and compare."""
@@ -367,7 +376,8 @@ def main(argv: Optional[List[str]] = None) -> int:
     _warm_up()
     with tempfile.TemporaryDirectory() as folder:
         root = testing.write_cityscapes(f'{folder}/data')
-        trials = [Trial(name, folder, root) for name in recipes]
+        last = 6 if args.short else LAST
+        trials = [Trial(name, folder, root, last) for name in recipes]
 
         def note(case: Dict[str, Any]) -> None:
             print(case, flush=True)
