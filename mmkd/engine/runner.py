@@ -323,8 +323,7 @@ class DistillationRunner(NamingRunner):
             return
         self.validation_is_open = not self._states['validated']
         if len(self._states['processes']) == get_world_size():
-            self._set_gradients(
-                self._states['processes'][get_rank()]['gradients'])
+            self._set_own_tensors(**self._states['processes'][get_rank()])
         self._states = None
 
     # --------------------------------------------------------------- saving
@@ -381,14 +380,26 @@ class DistillationRunner(NamingRunner):
             loader=loader.place()
             if isinstance(loader, ResumableLoader) else None,
             # Some wait for the next iterations, where they accumulate.
-            gradients=None if all(g is None for g in gradients) else gradients)
+            gradients=None if all(g is None for g in gradients) else gradients,
+            # Running statistics are each process's own.
+            buffers=[buffer.cpu() for buffer in self.model.buffers()]
+            if get_world_size() > 1 else None)
         return dict(
             processes=all_gather_object(own),
             validated=self._resume_hook.validating)
 
-    def _set_gradients(self, gradients: Optional[list]) -> None:
-        """Set gradients that were waiting for those of more iterations."""
+    def _set_own_tensors(self,
+                         gradients: Optional[list] = None,
+                         buffers: Optional[list] = None,
+                         **other: Any) -> None:
+        """Set gradients that were waiting for those of more iterations, and
+        the buffers of this process."""
         for parameter, gradient in zip(self.model.parameters(), gradients
                                        or ()):
             if gradient is not None:
                 parameter.grad = gradient.to(parameter.device)
+        if gradients and is_model_wrapper(self.model):
+            # As DDP is after an iteration in which it shared nothing.
+            self.model.require_forward_param_sync = False
+        for buffer, own in zip(self.model.buffers(), buffers or ()):
+            buffer.copy_(own)
