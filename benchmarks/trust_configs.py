@@ -314,8 +314,10 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
         else:
             part[last] = value
         shown = 'missing' if value is KeyError else repr(value)
+        # The path names the part, such as the student.
         return Mistake(base, kind, f'{path} = {shown}',
-                       (keys[-1], keys[0], *names), certain, copied)
+                       (*path.split('.')[1:], keys[0], *names), certain,
+                       copied)
 
     optimizer = 'optim_wrapper.optimizer'
     for path, value in (

@@ -54,7 +54,12 @@ def prepare_training(cfg: Config) -> Config:
     if not is_distillation(cfg):
         return cfg
     check_strategy(cfg)
-    hooks = [ConfigDict(hook) for hook in cfg.get('custom_hooks') or []]
+    given = cfg.get('custom_hooks') or []
+    if not isinstance(given, (list, tuple)) or not all(
+            isinstance(hook, dict) for hook in given):
+        raise ConfigError('`custom_hooks` is a list of dicts such as dict('
+                          f"type='EMAHook'), not {given!r}")
+    hooks = [ConfigDict(hook) for hook in given]
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
             hook['type'] = f'{_OWN}StudentEMAHook'

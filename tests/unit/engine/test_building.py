@@ -13,6 +13,7 @@ CASES = {
     'val_evaluator.iou_metrics': (['mIuo'], '`iou_metrics`.*mIuo.*mIoU'),
     'custom_hooks': ([dict(type='EMAHook',
                            momentum=7.)], '`custom_hooks`.*momentum'),
+    'custom_hooks.': ('EMAHook', '`custom_hooks` is a list of dicts'),
     'train_dataloader.sampler.type': ('InfinitSampler', 'InfinitSampler'),
     'train_dataloader.dataset.pipeline.2.prob':
     (7., 'CityscapesDataset, .*prob'),
@@ -28,7 +29,7 @@ def test_the_part_is_named(key, cityscapes, tmp_path):
     value, message = CASES[key]
     cfg = segmentation_config(cityscapes, str(tmp_path), max_iters=1)
     cfg = distillation_config(cfg, dict(kd=dict(type='LogitsKD')))
-    cfg.merge_from_dict({key: value})
+    cfg.merge_from_dict({key.rstrip('.'): value})
     with pytest.raises(ConfigError, match=message) as error:
         apis.train(Config(cfg.to_dict()))
     assert '\n' not in str(error.value)
