@@ -34,6 +34,7 @@ from trust import ROOT, finish, make_parser  # noqa: E402
 ROUNDING = 1e-3
 #: Why the gradients of a method differ, where they do.
 REASONS = dict(
+    pointdistiller='its centres are the most important ones of a whole batch',
     mgd='its masks are random, and drawn by each process',
     mgd_segmentation='its masks are random, and drawn by each process')
 
