@@ -185,7 +185,9 @@ def test_resume_is_as_if_never_stopped(plain, kind):
                     dict(cwd=dict(FEATURES, loss_weight=schedule), mgd=masks))
     whole = train(cfg)
     state = read_file(f'{cfg.work_dir}/iter_4.pth')
-    cfg.merge_from_dict(dict(work_dir=f'{cfg.work_dir}2'))
+    # Runs of the same second would share their record of scalars.
+    cfg.merge_from_dict(
+        dict(work_dir=f'{cfg.work_dir}2', experiment_name='resumed'))
     cfg.load_from = whole.work_dir + '/iter_2.pth'
     cfg.resume = True
     cfg.randomness = dict(seed=None)  # that of the checkpoint is taken

@@ -228,7 +228,7 @@ def test_a_full_disk(cityscapes, tmp_path, monkeypatch):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(torch, 'save', full)
-    error = run(config(cityscapes, tmp_path, [0]))[2]
+    error = run(config(cityscapes, tmp_path, [1]))[2]
     assert 'breaking.loss is nan' in error
     assert 'could not be saved' in error and 'No space left' in error
 

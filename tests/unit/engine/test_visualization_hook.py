@@ -145,7 +145,7 @@ def test_truth_that_is_missing(cityscapes, tmp_path, monkeypatch):
             ConfigError, match="no `val_dataloader`; split='train'"):
         apis.train(cfg)
     file = glob.glob(f'{cityscapes}/leftImg8bit/val/*/*.png')[0]
-    cfg.custom_hooks[-1].update(split='train', images=[file], interval=1)
+    cfg.custom_hooks = [hook(interval=1, images=[file], split='train')]
     apis.train(cfg)
     pictures = tmp_path / 'pictures'
     assert [path.name for path in pictures.iterdir()] == ['acam']
