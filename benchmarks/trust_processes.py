@@ -36,7 +36,9 @@ ROUNDING = 1e-3
 REASONS = dict(
     pointdistiller='its centres are the most important ones of a whole batch',
     mgd='its masks are random, and drawn by each process',
-    mgd_segmentation='its masks are random, and drawn by each process')
+    mgd_segmentation='its masks are random, and drawn by each process',
+    xray="CenterHead's loss is over the objects of a process, at least one",
+    xray_anchors='its means are over the objects that a process sees')
 
 
 def free_port() -> int:
@@ -275,7 +277,7 @@ def settings(folder: str) -> List[dict]:
             dict(type='SyncBN')
     }, 'is a SyncBN'), ('sync_bn', {
             'sync_bn': 'torch'
-    }, 'is a SyncBN'), ('FSDP', {
+    }, 'to be a SyncBN'), ('FSDP', {
             'model_wrapper_cfg':
             dict(type='MMFullyShardedDataParallel')
     }, '`model_wrapper_cfg` asks for MMFullyShardedDataParallel'), (

@@ -23,13 +23,12 @@ class NamingRunner(Runner):
         with naming('`model`'):
             return super().build_model(*args, **kwargs)
 
-    def wrap_model(self, *args: Any, **kwargs: Any) -> Any:
+    def wrap_model(self, model_wrapper_cfg: Any, model: Any) -> Any:
         """See the base class."""
-        with naming('`model_wrapper_cfg` or `sync_bn`'):
-            model = super().wrap_model(*args, **kwargs)
         if self.distributed:
-            check_sync_bn(model)
-        return model
+            check_sync_bn(model, self.cfg.get('sync_bn'))
+        with naming('`model_wrapper_cfg` or `sync_bn`'):
+            return super().wrap_model(model_wrapper_cfg, model)
 
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any,

@@ -1,7 +1,7 @@
 """Several processes: joining them on CPUs, and what they cannot do."""
 import os
 import subprocess
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import torch
 from mmengine.config import Config
@@ -80,24 +80,28 @@ def check_strategy(cfg: Config) -> None:
                 '`optim_wrapper.accumulative_counts` and --amp save memory')
 
 
-def check_sync_bn(model: nn.Module) -> None:
+def check_sync_bn(model: nn.Module, converted: Optional[str] = None) -> None:
     """Refuse synchronised batch normalisation where it cannot work.
 
     Args:
         model (nn.Module): The model of several processes.
+        converted (str, optional): ``sync_bn`` of the config, which makes
+            every batch normalisation one. Defaults to None.
 
     Raises:
-        ConfigError: If it has some and is on CPUs.
+        ConfigError: If it has some, or is to have, and is on CPUs.
     """
     if torch.cuda.is_available():
         return
-    found = next((name for name, module in model.named_modules()
+    found = next((f'{name} is a SyncBN'
+                  for name, module in model.named_modules()
                   if isinstance(module, nn.SyncBatchNorm)), None)
+    if found is None and converted:
+        found = f'`sync_bn` is {converted!r}: each BN is to be a SyncBN'
     if found:
         raise ConfigError(
-            f'{found} is a SyncBN, which several processes without GPUs '
-            "cannot have; write `norm_cfg` with type='BN'"
-            ' and leave `sync_bn` out')
+            f'{found}, which several processes without GPUs cannot have; '
+            "write `norm_cfg` with type='BN' and leave `sync_bn` out")
 
 
 def launcher_of(cfg: Config) -> Any:

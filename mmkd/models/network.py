@@ -38,7 +38,10 @@ def network_config(
         if cfg in _within:
             raise ConfigError(f'{name}: {cfg} has itself for a student')
         _within += (cfg, )
-    config: Config = read_config(cfg)
+    try:
+        config: Config = read_config(cfg)
+    except ConfigError as error:
+        raise ConfigError(f'{name}: {error}') from error
     model = config.get('model')
     if not isinstance(model, dict) or not ('type' in model
                                            or 'student' in model):

@@ -1,5 +1,5 @@
 """Distillation with a teaching assistant (MonoTAKD)."""
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +15,7 @@ from mmkd.losses import (center_box_distance, center_class_distance,
                          soft_anchor_weights, soft_box_distance,
                          soft_class_distance, soft_direction_distance)
 from mmkd.registry import DISTILLERS
-from mmkd.taps import Tap, TapSpec
+from mmkd.taps import TapSpec
 
 #: Weights of the soft labels by kind of head, as in the released code.
 HEADS = dict(
@@ -415,12 +415,10 @@ class MonoTAKDAssistant(SoftLabels):
             **self.head_losses(student['head_maps'], teacher['head_maps']))
 
 
-def _with_defaults(taps: TapsLike,
-                   **defaults: str) -> Dict[str, Union[str, Sequence, Tap]]:
+def _with_defaults(taps: TapsLike, **defaults: str) -> TapsLike:
     """Taps by role, with places of mmkd's own detectors where left out."""
     if taps is None:
-        taps = {}
+        return defaults
     if not isinstance(taps, Mapping) or 'module' in taps:
-        raise ConfigError('MonoTAKD reads several places; give taps as a '
-                          'dict from roles')
+        return taps  # which the base class refuses
     return {**defaults, **taps}

@@ -93,4 +93,6 @@ def test_sync_bn():
     else:
         with pytest.raises(ConfigError, match="1 is a SyncBN.*type='BN'"):
             check_sync_bn(model)
+        with pytest.raises(ConfigError, match="`sync_bn` is 'torch'"):
+            check_sync_bn(model[:1], 'torch')
     check_sync_bn(model[:1])
