@@ -4,6 +4,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
 #: Classes by task of the head.
@@ -245,3 +246,77 @@ def bev_batch(num_samples: int = 2,
                     labels_3d=torch.randint(
                         0, num_classes, (count, ), generator=generator))))
     return dict(inputs=inputs, data_samples=samples)
+
+
+def bev_on_a_small_region(model: ConfigDict) -> ConfigDict:
+    """Make a ``BEVDetector``'s config one for a CPU: a map of 16 x 16 cells
+    around the sensors, 128 x 128 voxels, and sparse convolutions in plain
+    torch.
+
+    Args:
+        model (ConfigDict): With eight voxels of the LiDAR to a cell, and
+            heads of centres or of anchors; is changed.
+
+    Returns:
+        ConfigDict: The same.
+    """
+    cells, voxels = 16, 128
+    if 'view_transform' in model:
+        part = model.view_transform
+        cell = part.voxel_size[0]
+        model.img_backbone.init_cfg = None  # weights of the net
+    else:
+        part = model.data_preprocessor.voxel_layer
+        cell = part.voxel_size[0] * voxels / cells
+    half = cell * cells / 2
+    _, _, bottom, _, _, top = part.point_cloud_range
+    region = [-half, -half, bottom, half, half, top]
+    if 'view_transform' in model:
+        model.view_transform.point_cloud_range = region
+    if 'pts_middle_encoder' in model:
+        model.data_preprocessor.voxel_layer.point_cloud_range = region
+        middle = model.pts_middle_encoder
+        middle.type = 'mmkd.SparseEncoder'
+        middle.sparse_shape = [middle.sparse_shape[0], voxels, voxels]
+    if 'grid_size' in model.train_cfg:
+        model.train_cfg.grid_size[:2] = [voxels, voxels]
+        model.train_cfg.point_cloud_range = region
+    generator = model.bbox_head.get('anchor_generator', {})
+    for anchors in generator.get('ranges', []):
+        anchors[:2], anchors[3:5] = region[:2], region[3:5]
+    return model
+
+
+def kitti_bev_batch(**kwargs) -> dict:
+    """``bev_batch`` of one camera, without velocities, with points of four
+    numbers, which the camera sees in the small region.
+
+    Args:
+        kwargs: Of ``bev_batch``.
+
+    Returns:
+        dict: ``inputs`` and ``data_samples``.
+    """
+    batch = in_sight(bev_batch(cameras=1, **kwargs))
+    inputs = batch['inputs']
+    inputs['points'] = [cloud[:, :4] for cloud in inputs['points']]
+    for sample in batch['data_samples']:
+        boxes = sample.gt_instances_3d.bboxes_3d
+        sample.gt_instances_3d.bboxes_3d = type(boxes)(boxes.tensor[:, :7])
+    return batch
+
+
+def in_sight(batch: dict) -> dict:
+    """Move the points of a batch to where cameras see them and
+    :func:`bev_on_a_small_region` leaves the middle of a cell.
+
+    Args:
+        batch (dict): Of ``bev_batch``; is changed.
+
+    Returns:
+        dict: The same.
+    """
+    for cloud in batch['inputs']['points']:
+        cloud[:, 0] = 2.4 * cloud[:, 0].sign()
+        cloud[:, 1:3] *= .2
+    return batch

@@ -10,12 +10,11 @@ from mmkd.apis import student_only
 from mmkd.distillers.detection3d.unidistill import PATHS
 from mmkd.models import DistillationModel
 from mmkd.testing import bev_batch
+from mmkd.testing.bev import bev_on_a_small_region
 from mmkd.utils.config import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs/unidistill'
 RECIPES = sorted(CONFIGS.glob('unidistill_*.py'))
-#: Voxels along x and y in place of 1440.
-VOXELS = 128
 
 
 @pytest.fixture(autouse=True)
@@ -23,23 +22,6 @@ def one_pair_at_a_time():
     """Give the memory of large networks back before the next ones."""
     yield
     gc.collect()
-
-
-def small(config):
-    """The model of a recipe on a smaller region, in reach of a CPU."""
-    model = config.model
-    half = VOXELS * .075 / 2
-    region = [-half, -half, -5, half, half, 3]
-    model.train_cfg.update(
-        grid_size=[VOXELS, VOXELS, 40], point_cloud_range=region)
-    if 'pts_middle_encoder' in model:
-        model.data_preprocessor.voxel_layer.point_cloud_range = region
-        model.pts_middle_encoder.update(
-            type='mmkd.SparseEncoder', sparse_shape=[41, VOXELS, VOXELS])
-    if 'view_transform' in model:
-        model.view_transform.point_cloud_range = region
-        model.img_backbone.init_cfg = None  # weights of the net
-    return config
 
 
 def test_all_paths():
@@ -80,10 +62,11 @@ def test_one_step(path):
     config = Config.fromfile(path)
     arguments = config.model
     arguments.pop('type')
-    arguments.student = small(Config(dict(model=arguments.student))).model
+    bev_on_a_small_region(arguments.student)
     arguments.student._scope_ = 'mmdet3d'
     teacher = arguments.teachers.teacher
-    teacher.update(cfg=small(read_config(teacher.cfg)), ckpt='random')
+    teacher.update(cfg=read_config(teacher.cfg), ckpt='random')
+    bev_on_a_small_region(teacher.cfg.model)
     torch.manual_seed(0)
     model = DistillationModel(**arguments, dry_run_size=(32, 64)).train()
     batch = bev_batch(num_classes=10)

@@ -9,12 +9,11 @@ from mmengine.config import Config
 from mmkd.apis import student_only
 from mmkd.models import DistillationModel
 from mmkd.testing import bev_batch
+from mmkd.testing.bev import bev_on_a_small_region, in_sight, kitti_bev_batch
 from mmkd.utils.config import read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
 RECIPES = sorted((CONFIGS / 'monotakd').glob('monotakd*.py'))
-#: Metres; in x and y in cells of the maps, eight voxels of the LiDAR each.
-CELLS = 16
 
 
 @pytest.fixture(autouse=True)
@@ -22,46 +21,6 @@ def one_pair_at_a_time():
     """Give the memory of large networks back before the next ones."""
     yield
     gc.collect()
-
-
-def small(config, layout):
-    """The model of a recipe on a smaller region, in reach of a CPU."""
-    model = config.model
-    size = dict(kitti=.32, nuscenes=.6)[layout]
-    half, heights = CELLS * size / 2, dict(
-        kitti=[-3, 1], nuscenes=[-5, 3])[layout]
-    region = [-half, -half, heights[0], half, half, heights[1]]
-    if layout == 'nuscenes':
-        model.train_cfg.update(
-            grid_size=[8 * CELLS, 8 * CELLS, 40], point_cloud_range=region)
-    else:
-        for old in model.bbox_head.anchor_generator.ranges:
-            old[:2], old[3:5] = region[:2], region[3:5]
-    if 'pts_middle_encoder' in model:
-        model.data_preprocessor.voxel_layer.point_cloud_range = region
-        model.pts_middle_encoder.update(
-            type='mmkd.SparseEncoder', sparse_shape=[41, 8 * CELLS, 8 * CELLS])
-    if 'view_transform' in model:
-        model.view_transform.point_cloud_range = region
-        model.img_backbone.init_cfg = None  # weights of the net
-    return config
-
-
-def batch_of(layout):
-    """KITTI has one camera, no velocities, and points of four numbers."""
-    nuscenes = layout == 'nuscenes'
-    batch = bev_batch(num_classes=10) if nuscenes else bev_batch(cameras=1)
-    for cloud in batch['inputs']['points']:
-        # Where cameras see them and the small region has a cell's middle.
-        cloud[:, 0] = 2.4 * cloud[:, 0].sign()
-        cloud[:, 1:3] *= .2
-    if nuscenes:
-        return batch
-    batch['inputs']['points'] = [x[:, :4] for x in batch['inputs']['points']]
-    for sample in batch['data_samples']:
-        boxes = sample.gt_instances_3d.bboxes_3d
-        sample.gt_instances_3d.bboxes_3d = type(boxes)(boxes.tensor[:, :7])
-    return batch
 
 
 def test_all_stages():
@@ -84,16 +43,16 @@ def test_one_step(path):
     config = Config.fromfile(path)
     arguments = config.model
     arguments.pop('type')
-    arguments.student = small(Config(dict(model=arguments.student)),
-                              layout).model
+    bev_on_a_small_region(arguments.student)
     arguments.student._scope_ = 'mmdet3d'
     for teacher in arguments.teachers.values():
-        teacher.update(
-            cfg=small(read_config(teacher.cfg), layout), ckpt='random')
+        teacher.update(cfg=read_config(teacher.cfg), ckpt='random')
+        bev_on_a_small_region(teacher.cfg.model)
     torch.manual_seed(0)
     model = DistillationModel(**arguments, dry_run_size=(32, 64)).train()
-    losses = model(
-        **model.data_preprocessor(batch_of(layout), True), mode='loss')
+    batch = kitti_bev_batch() if layout == 'kitti' else in_sight(
+        bev_batch(num_classes=10))
+    losses = model(**model.data_preprocessor(batch, True), mode='loss')
     assert all(value.isfinite() for name, value in losses.items()
                if 'loss' in name and isinstance(value, torch.Tensor))
     terms = [name for name in losses if name.startswith('monotakd.')]
