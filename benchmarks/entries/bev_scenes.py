@@ -4,4 +4,5 @@ task = "detection in bird's-eye view, nuScenes"
 family = 'bev_'
 teacher = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-camera_scenes-nuscenes.py', iters=1000)
+tuning_iters = 500
 student_grid = {'optim_wrapper.optimizer.lr': [1e-3, 3e-3]}

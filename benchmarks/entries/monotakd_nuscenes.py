@@ -2,7 +2,7 @@ _base_ = 'bev_scenes.py'
 method = 'monotakd_nuscenes'
 family = 'bev-lidar_bev-residual_'
 # The same network, trained the same way.
-teacher_family = 'bev-lidar_bev-camera_'
+teacher_family = 'bev-lidar_'
 teacher = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)
 more_teachers = dict(
     assistant=dict(

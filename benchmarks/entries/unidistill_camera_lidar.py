@@ -1,5 +1,6 @@
 _base_ = 'bev_scenes.py'
-family = 'bev-camera_bev-lidar_'
+family = 'bev-lidar_'
+teacher_family = 'bev-camera_'
 method = 'unidistill_camera_lidar'
 teacher = dict(config='configs/demo/bev-camera_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)

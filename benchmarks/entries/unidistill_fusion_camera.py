@@ -1,5 +1,6 @@
 _base_ = 'bev_scenes.py'
-family = 'bev-fusion_bev-camera_'
+family = 'bev-camera_'
+teacher_family = 'bev-fusion_'
 method = 'unidistill_fusion_camera'
 teacher = dict(config='configs/demo/bev-fusion_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-camera_scenes-nuscenes.py', iters=1000)

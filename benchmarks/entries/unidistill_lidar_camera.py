@@ -1,5 +1,6 @@
 _base_ = 'bev_scenes.py'
-family = 'bev-lidar_bev-camera_'
+family = 'bev-camera_'
+teacher_family = 'bev-lidar_'
 method = 'unidistill_lidar_camera'
 teacher = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-camera_scenes-nuscenes.py', iters=1000)
