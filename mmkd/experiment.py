@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from mmkd.errors import MMKDError
+from mmkd.utils.files import write_file
 
 _ITER = re.compile(r'Iter\(train\) \[ *(\d+)/(\d+)\].*?eta: (\S+)')
 _LOSS = re.compile(r' loss: ([\d.]+)')
@@ -19,10 +20,8 @@ _LOSS = re.compile(r' loss: ([\d.]+)')
 
 def _write_json(path: str, content: Any) -> None:
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(f'{path}.part', 'w', encoding='utf-8') as file:
-        json.dump(content, file, indent=2)
-        file.write('\n')
-    os.replace(f'{path}.part', path)
+    text = json.dumps(content, indent=2) + '\n'
+    write_file(path, lambda file: file.write(text.encode()))
 
 
 def _read_json(path: str) -> Optional[Any]:
