@@ -485,8 +485,10 @@ PAPERS = {
     'fgd': 'fgd_retinanet-r101_retinanet-r50_2x_coco',
     'logits_kd': 'logits-kd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
     'mgd': 'mgd_retinanet-r101_retinanet-r50_2x_coco',
+    'monotakd': 'monotakd_bev-lidar_bev-residual_10e_kitti',
     'pointdistiller': 'pointdistiller_pointpillars_pointpillars-4x_160e_kitti',
     'transkd': 'transkd-gl_segformer-mit-b2_segformer-mit-b0_160k_cityscapes',
+    'unidistill': 'unidistill_bev-lidar_bev-camera_20e_nuscenes',
     'xray': 'xray_pointpillars_pointpillars_160e_kitti',
 }
 
@@ -499,7 +501,9 @@ def _paper(rank: int, name: str) -> dict:
     from mmengine.optim import OptimWrapper
 
     from mmkd.registry import MODELS
-    from mmkd.testing import detection_batch, segmentation_batch
+    from mmkd.testing import bev_batch, detection_batch, segmentation_batch
+    from mmkd.testing.bev import (bev_on_a_small_region, in_sight,
+                                  kitti_bev_batch)
     from mmkd.testing.lidar import lidar_batch, on_a_small_region
     from mmkd.utils.config import read_config
     torch.distributed.init_process_group('gloo')
@@ -510,24 +514,32 @@ def _paper(rank: int, name: str) -> dict:
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     size = (128, 128)
     model.dry_run_size = size
-    lidar = 'kitti' in PAPERS[name]
+    lidar = name in ('pointdistiller', 'xray')
+    bev = name in ('monotakd', 'unidistill')
     for teacher in model.teachers.values():
         teacher.ckpt = 'random'
-        if lidar:
-            teacher.cfg = on_a_small_region(read_config(
-                teacher.cfg).model).to_dict()
-            teacher.cfg = dict(default_scope='mmdet3d', model=teacher.cfg)
-    if lidar:
+        if lidar or bev:
+            teacher.cfg = read_config(teacher.cfg)
+    if bev:
+        for config in (model.student, *(t.cfg.model
+                                        for t in model.teachers.values())):
+            bev_on_a_small_region(config)
+        model.student._scope_ = 'mmdet3d'
+        model.dry_run_size = (32, 64)
+        data = in_sight(
+            bev_batch(1, num_classes=10,
+                      seed=rank)) if name == 'unidistill' else kitti_bev_batch(
+                          num_samples=1, seed=rank)
+    elif lidar:
         on_a_small_region(model.student)
         data = lidar_batch(1, boxes=2, seed=rank)
         inputs = data['inputs']
         inputs['points_complete'] = inputs['points']
         for teacher in model.teachers.values():
+            on_a_small_region(teacher.cfg.model)
             for source in (teacher.get('input_map') or {}).values():
                 inputs[source.split('.')[-1]] = inputs['points']
-    elif 'preprocessor' in str(
-            model.get('data_preprocessor')).lower() and 'Seg' in str(
-                model.data_preprocessor.type) or 'cityscapes' in PAPERS[name]:
+    elif 'cityscapes' in PAPERS[name]:
         for part in (model.get('data_preprocessor'),
                      model.student.get('data_preprocessor')):
             if part:
