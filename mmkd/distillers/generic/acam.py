@@ -30,6 +30,11 @@ UNIT_STD = 0.01
 _add = full_precision(torch.add)
 
 
+def _is_class_map(spec: TapSpec) -> bool:
+    """Whether a level holds a segmentor's scores, one channel a class."""
+    return 'conv_seg' in spec.path and '@input' not in spec.path
+
+
 class Masks(NamedTuple):
     """The masks of one level, on the teacher's grid.
 
@@ -211,7 +216,8 @@ class ACAM(Distiller):
             detector. Defaults to ``'maps'``.
         student (str | list[str], optional): Taps (N, C, H, W) in the student
             if not the standard ones; maps of any kind, such as bird's-eye
-            view. Class maps are recognised by the name ``conv_seg``, or by
+            view. Class maps are recognised by the name ``conv_seg`` (not
+            ``conv_seg@input``, the features before it), or by
             ``place='logits'``. Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. The student's map is resized to H' x W' where the
@@ -366,8 +372,7 @@ class ACAM(Distiller):
         levels_s, levels_t = student[self.place], teacher[self.place]
         check_features('ACAM', levels_s, levels_t, resize=True)
         are_logits = self.place == 'logits' or (self.place == 'maps' and all(
-            'conv_seg' in s.path and 'conv_seg' in t.path
-            for s, t in zip(levels_s, levels_t)))
+            map(_is_class_map, [*levels_s, *levels_t])))
         connector = self.connector_cfg
         if are_logits:
             check_logits('ACAM', levels_s, levels_t)

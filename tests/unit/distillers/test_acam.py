@@ -396,6 +396,22 @@ def test_class_maps(harness, tensors):
         harness.set_up(ACAM(place='logits'), [student], [teacher])
 
 
+def test_what_goes_into_the_classifier_is_no_class_map():
+    """Features before `conv_seg` may differ in channels."""
+
+    def set_up(path):
+        distiller = ACAM(student=path, teacher=path)
+        distiller.setup({'maps': [TapSpec(path, (2, 4, 5, 6))]},
+                        {'maps': [TapSpec(f'teacher:{path}', (2, 8, 5, 6))]})
+        return distiller
+
+    distiller = set_up('decode_head.conv_seg@input')
+    assert distiller.levels[0].spatial_units.shape == (6, 8)
+    assert not isinstance(distiller.connectors[0], nn.Identity)
+    with pytest.raises(ConfigError, match='class by class'):
+        set_up('decode_head.conv_seg')
+
+
 def test_bev_maps(harness, tensors):
     """A list of one wide map, as of a pillar network's neck."""
     student, teacher = tensors(1, 12, 16, 24, teacher_shape=(1, 24, 16, 24))
