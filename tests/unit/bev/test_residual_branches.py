@@ -1,10 +1,11 @@
 import pytest
 import torch
+from mmcv.ops import DeformConv2d
 
 from mmkd.bev import DepthBins
 from mmkd.bev.residual_branches import (FeatureFusion, HeightCollapse,
                                         ResidualBranches, SelfCalibration,
-                                        SpatialAlignment)
+                                        SpatialAlignment, _DeformConv)
 from mmkd.errors import ConfigError
 from mmkd.models.network import build_network
 from mmkd.testing import bev_batch, bev_detector
@@ -65,6 +66,26 @@ def test_alignment(training):
     assert x.grad.abs().sum() > 0
     signed = SpatialAlignment(8, last_relu=False, **SMALL)
     assert (signed(torch.randn(2, 8, 6, 5)) < 0).any()
+
+
+@pytest.mark.parametrize('shape', [(2, 4, 5, 7), (1, 3, 4, 1)])
+def test_deformable_convolution_on_a_cpu(shape):
+    """As MMCV's operator, values and gradients, also beyond the borders."""
+    ours = _DeformConv(shape[1], shape[1], 3, padding=1)
+    theirs = DeformConv2d(shape[1], shape[1], 3, padding=1)
+    theirs.load_state_dict(ours.state_dict())
+    torch.manual_seed(0)
+    x = torch.randn(shape)
+    offset = 3 * torch.randn(shape[0], 18, *shape[2:])
+    found = []
+    for module in (ours, theirs):
+        inputs = [x.clone().requires_grad_(), offset.clone().requires_grad_()]
+        out = module(*inputs)
+        gradients = torch.autograd.grad(out.sin().sum(),
+                                        [*inputs, module.weight])
+        found.append([out, *gradients])
+    for mine, wanted in zip(*found):
+        assert torch.allclose(mine, wanted, rtol=1e-4, atol=1e-5)
 
 
 def detector(**kwargs):
