@@ -22,7 +22,7 @@ data_prefix = dict(
     CAM_BACK='samples/CAM_BACK',
     CAM_BACK_LEFT='samples/CAM_BACK_LEFT',
     CAM_BACK_RIGHT='samples/CAM_BACK_RIGHT')
-point_cloud_range = [-38.4, -38.4, -5, 38.4, 38.4, 3]
+point_cloud_range = [-25.6, -25.6, -5, 25.6, 25.6, 3]
 image_size = (80, 176)
 load_images = dict(type='mmkd.LoadMultiViewImages', cameras=cameras)
 load_points = [

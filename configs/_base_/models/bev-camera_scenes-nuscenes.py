@@ -28,6 +28,6 @@ model = dict(
         out_channels=32,
         point_cloud_range={{_base_.grid_range}},
         voxel_size=[0.8, 0.8, 8],
-        depth=dict(low=1, high=53, num=52),
+        depth=dict(low=1, high=37, num=36),
         pixels='centre',
         depths='centre'))

@@ -4,7 +4,7 @@ model = dict(
     data_preprocessor=dict(
         voxel=True,
         voxel_layer=dict(
-            max_num_points=16,
+            max_num_points=10,
             point_cloud_range={{_base_.grid_range}},
             voxel_size={{_base_.pillar_size}},
             max_voxels=(8000, 8000))),
@@ -18,7 +18,7 @@ model = dict(
         norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
         legacy=False),
     pts_middle_encoder=dict(
-        type='PointPillarsScatter', in_channels=32, output_shape=(192, 192)),
+        type='PointPillarsScatter', in_channels=32, output_shape=(128, 128)),
     pts_backbone=dict(
         type='SECOND',
         in_channels=32,

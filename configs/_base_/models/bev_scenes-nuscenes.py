@@ -1,7 +1,7 @@
 # What the detectors in bird's-eye view share in the layout of nuScenes: a
-# head of six tasks on 96 x 96 cells of 0.8 m.
+# head of six tasks on 64 x 64 cells of 0.8 m.
 _base_ = 'bev_scenes.py'
-grid_range = [-38.4, -38.4, -5, 38.4, 38.4, 3]
+grid_range = [-25.6, -25.6, -5, 25.6, 25.6, 3]
 pillar_size = [0.4, 0.4, 8]
 model = dict(
     bbox_head=dict(
@@ -22,7 +22,7 @@ model = dict(
         bbox_coder=dict(
             type='CenterPointBBoxCoder',
             pc_range=grid_range[:2],
-            post_center_range=[-45, -45, -10, 45, 45, 10],
+            post_center_range=[-30, -30, -10, 30, 30, 10],
             max_num=200,
             score_threshold=0.05,
             out_size_factor=2,
@@ -36,7 +36,7 @@ model = dict(
         norm_bbox=True),
     train_cfg=dict(
         point_cloud_range=grid_range,
-        grid_size=[192, 192, 1],
+        grid_size=[128, 128, 1],
         voxel_size=pillar_size,
         out_size_factor=2,
         dense_reg=1,
@@ -45,7 +45,7 @@ model = dict(
         min_radius=2,
         code_weights=[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.2, 0.2]),
     test_cfg=dict(
-        post_center_limit_range=[-45, -45, -10, 45, 45, 10],
+        post_center_limit_range=[-30, -30, -10, 30, 30, 10],
         max_per_img=200,
         max_pool_nms=False,
         min_radius=[4, 12, 10, 1, 0.85, 0.175],
