@@ -5,4 +5,4 @@ family = 'bev_'
 teacher = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-camera_scenes-nuscenes.py', iters=1000)
 tuning_iters = 500
-student_grid = {'optim_wrapper.optimizer.lr': [1e-3, 3e-3]}
+student_grid = {'optim_wrapper.optimizer.lr': [3e-3, 1e-2]}

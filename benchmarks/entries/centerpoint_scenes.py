@@ -33,4 +33,4 @@ less_data = {'train_dataloader.dataset.indices': 200}
 # that are reported: as many values for the student alone as for a method.
 tuning_seed = 1000
 tuning_iters = 400
-student_grid = {'optim_wrapper.optimizer.lr': [3e-3, 1e-2]}
+student_grid = {'optim_wrapper.optimizer.lr': [5e-3, 1.5e-2]}

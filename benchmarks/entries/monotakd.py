@@ -9,7 +9,7 @@ more_teachers = dict(
         '_bev-lidar_bev-assistant_scenes-kitti.py',
         iters=800))
 student = dict(config='configs/demo/bev-residual_scenes-kitti.py', iters=800)
-student_grid = {'optim_wrapper.optimizer.lr': [1e-3, 3e-3]}
+student_grid = {'optim_wrapper.optimizer.lr': [3e-3, 1e-2]}
 distilled = dict(config='configs/demo/monotakd'
                  '_bev-lidar_bev-residual_scenes-kitti.py')
 # With the learning rate that was best for the student alone.
