@@ -1,0 +1,10 @@
+# The teacher's layer stays as it was made: trained, as in the released code,
+# it learns encodings that are easy to match, and the loss fades.
+_base_ = 'pointdistiller.py'
+method = 'pointdistiller_frozen'
+distilled = dict(
+    options={'model.distillers.pointdistiller.teacher_layer': 'frozen'})
+distilled_grid = {
+    '_delete_': True,
+    'model.distillers.pointdistiller.loss_weight': [0.5, 3.0]
+}
