@@ -335,7 +335,7 @@ def nan_in_one(
             wanted = 'iteration 2: process 1: ' if action == 'stop' \
                 else '4 iterations, finite True'
             case.update(
-                message=first.replace(folder, '')[:300],
+                message=first.replace(f'{folder}/', '')[:300],
                 passed=first == second and first.startswith(wanted))
         except RuntimeError as error:
             case['message'] = str(error)[:400]

@@ -4,7 +4,4 @@ _base_ = 'pointdistiller.py'
 method = 'pointdistiller_frozen'
 distilled = dict(
     options={'model.distillers.pointdistiller.teacher_layer': 'frozen'})
-distilled_grid = {
-    '_delete_': True,
-    'model.distillers.pointdistiller.loss_weight': [0.5, 3.0]
-}
+distilled_grid = {'model.distillers.pointdistiller.loss_weight': [0.5, 3.0]}
