@@ -3,7 +3,7 @@
 # the pipelines of its own sensor; what teaches one of another sensor, both.
 _base_ = 'scenes_kitti.py'
 class_names = ['Pedestrian', 'Cyclist', 'Car']
-point_cloud_range = [0, -20, -3, 40, 20, 1]
+point_cloud_range = [0, -19.2, -3, 38.4, 19.2, 1]
 image_size = (96, 312)
 data_prefix = dict(pts='training/velodyne_reduced', img='training/image_2')
 test_data_prefix = dict(pts='testing/velodyne_reduced', img='testing/image_2')

@@ -11,7 +11,7 @@ model = dict(
         in_channels=64,
         out_channels=16,
         point_cloud_range={{_base_.grid_range}},
-        voxel_size=[0.5, 0.5, 1],
+        voxel_size=[0.6, 0.6, 1],
         depth=dict(low=2, high=42, num=40, mode='LID'),
         ignore_bin=True),
     img_bev_encoder=dict(

@@ -1,4 +1,4 @@
-# Pillars of 0.25 m, halved once.
+# Pillars of 0.3 m, halved once.
 _base_ = 'bev_scenes-kitti.py'
 model = dict(
     data_preprocessor=dict(
@@ -18,7 +18,7 @@ model = dict(
         norm_cfg=dict(type='BN1d', eps=1e-3, momentum=0.05),
         legacy=False),
     pts_middle_encoder=dict(
-        type='PointPillarsScatter', in_channels=32, output_shape=[160, 160]),
+        type='PointPillarsScatter', in_channels=32, output_shape=[128, 128]),
     pts_backbone=dict(
         type='SECOND',
         in_channels=32,

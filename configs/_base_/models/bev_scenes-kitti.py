@@ -1,8 +1,8 @@
 # What the detectors in bird's-eye view share in the layout of KITTI: anchors
-# on 80 x 80 cells of half a metre in front of the car.
+# on 64 x 64 cells of 0.6 m in front of the car.
 _base_ = 'bev_scenes.py'
-grid_range = [0, -20, -3, 40, 20, 1]
-pillar_size = [0.25, 0.25, 4]
+grid_range = [0, -19.2, -3, 38.4, 19.2, 1]
+pillar_size = [0.3, 0.3, 4]
 assigner = dict(
     type='Max3DIoUAssigner',
     iou_calculator=dict(type='mmdet3d.BboxOverlapsNearest3D'),
@@ -20,8 +20,9 @@ model = dict(
         assign_per_class=True,
         anchor_generator=dict(
             type='AlignedAnchor3DRangeGenerator',
-            ranges=[[0, -20, -0.9, 40, 20, -0.9], [0, -20, -0.9, 40, 20, -0.9],
-                    [0, -20, -1.0, 40, 20, -1.0]],
+            ranges=[[0, -19.2, -0.9, 38.4, 19.2, -0.9],
+                    [0, -19.2, -0.9, 38.4, 19.2, -0.9],
+                    [0, -19.2, -1.0, 38.4, 19.2, -1.0]],
             sizes=[[0.7, 0.7, 1.7], [1.76, 0.65, 1.75], [4.2, 1.75, 1.5]],
             rotations=[0, 1.57],
             reshape_out=False),

@@ -1,5 +1,5 @@
 # What the detectors in bird's-eye view share in the layout of nuScenes: a
-# head of six tasks on 64 x 64 cells of 0.8 m.
+# head of three tasks on 64 x 64 cells of 0.8 m.
 _base_ = 'bev_scenes.py'
 grid_range = [-25.6, -25.6, -5, 25.6, 25.6, 3]
 pillar_size = [0.4, 0.4, 8]
@@ -9,11 +9,17 @@ model = dict(
         in_channels=64,
         tasks=[
             dict(num_class=1, class_names=['car']),
-            dict(num_class=2, class_names=['truck', 'construction_vehicle']),
-            dict(num_class=2, class_names=['bus', 'trailer']),
-            dict(num_class=1, class_names=['barrier']),
-            dict(num_class=2, class_names=['motorcycle', 'bicycle']),
-            dict(num_class=2, class_names=['pedestrian', 'traffic_cone']),
+            dict(
+                num_class=4,
+                class_names=[
+                    'truck', 'construction_vehicle', 'bus', 'trailer'
+                ]),
+            dict(
+                num_class=5,
+                class_names=[
+                    'barrier', 'motorcycle', 'bicycle', 'pedestrian',
+                    'traffic_cone'
+                ]),
         ],
         common_heads=dict(
             reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
@@ -48,7 +54,7 @@ model = dict(
         post_center_limit_range=[-30, -30, -10, 30, 30, 10],
         max_per_img=200,
         max_pool_nms=False,
-        min_radius=[4, 12, 10, 1, 0.85, 0.175],
+        min_radius=[4, 12, 1],
         score_threshold=0.05,
         pc_range=grid_range[:2],
         out_size_factor=2,
