@@ -21,10 +21,11 @@ VERSION = 3
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
-#: What mmdet3d's converters and the users of a data set add to it, or make
-#: anew.
+#: What mmdet3d's converters, tools/complete_objects.py and the users of a data
+#: set add to it, or make anew.
 DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
-           '*/velodyne_reduced/*', '*.cache', '*/.DS_Store')
+           '*/velodyne_reduced/*', '*/complete_objects/*', '*.cache',
+           '*/.DS_Store')
 
 
 def _record_path(root: str, group: str, split: str, number: int) -> str:

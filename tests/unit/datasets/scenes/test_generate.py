@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mmkd.datasets.object_complete.build import FOLDER
 from mmkd.datasets.scenes import generate as generate_module
 from mmkd.datasets.scenes.generate import class_shares, generate, problems
 from mmkd.datasets.scenes.groups import make_frames
@@ -192,9 +193,13 @@ def test_foreign_files_are_named(copied):
     for name in ('leftImg8bit/train/holiday.png', 'notes.txt'):
         with open(osp.join(copied, name), 'w') as file:
             file.write('mine')
-    # What mmdet3d's converters add belongs there.
-    with open(osp.join(copied, 'kitti_infos_train.pkl'), 'w') as file:
-        file.write('')
+    # What mmdet3d's converters and tools/complete_objects.py add belongs
+    # there.
+    for name in ('kitti_infos_train.pkl',
+                 f'nuscenes/{FOLDER}/complete/manifest.json'):
+        os.makedirs(osp.dirname(osp.join(copied, name)), exist_ok=True)
+        with open(osp.join(copied, name), 'w') as file:
+            file.write('')
     assert sorted(problems(copied)) == [
         'leftImg8bit/train/holiday.png does not belong there',
         'notes.txt does not belong there'
