@@ -37,10 +37,8 @@ load_boxes = dict(
     type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True)
 # Three epochs see nothing twice in the same way with flips alone; what is
 # resized and turned besides only slows so short a training down.
-augment_images = dict(
-    type='mmkd.ImageAug3D', size=image_size, flip_ratio=0.5)
-augment_scene = dict(
-    type='mmkd.BEVAug3D', rotation=(0., 0.), scale=(1., 1.))
+augment_images = dict(type='mmkd.ImageAug3D', size=image_size, flip_ratio=0.5)
+augment_scene = dict(type='mmkd.BEVAug3D', rotation=(0., 0.), scale=(1., 1.))
 filter_points = dict(
     type='PointsRangeFilter', point_cloud_range=point_cloud_range)
 filter_boxes = [
