@@ -35,8 +35,8 @@ load_points = [
 ]
 load_boxes = dict(
     type='LoadAnnotations3D', with_bbox_3d=True, with_label_3d=True)
-# Three epochs see nothing twice in the same way with flips alone; what is
-# resized and turned besides only slows so short a training down.
+# Flips alone: a scene is seen about three times, so that there is little to
+# be learnt by heart.
 augment_images = dict(type='mmkd.ImageAug3D', size=image_size, flip_ratio=0.5)
 augment_scene = dict(type='mmkd.BEVAug3D', rotation=(0., 0.), scale=(1., 1.))
 filter_points = dict(
