@@ -72,6 +72,15 @@ def summarise(result: dict, key: str = '') -> dict:
         gap_closed=float(gains.mean() / gap) if gap > 0 else None)
 
 
+def _of_student(options: dict) -> dict:
+    """Settings of a student alone, for the one inside a distilled model."""
+    return {
+        'model.student' + key[len('model'):] if key.startswith('model.') else key:
+        value
+        for key, value in options.items()
+    }
+
+
 def _best(grid: dict, scores: list) -> dict:
     """The best value of a grid, given its scores on the validation scenes."""
     (key, values), = grid.items()
@@ -126,6 +135,32 @@ def main(argv=None) -> None:
     # Its results are kept apart where it asks for more metrics.
     test_split = entry.get('test_split', 'test')
 
+    # Weights that students begin with, such as an image backbone that has seen
+    # pictures before: the same ones, alone and distilled.
+    first = dict(alone={}, distilled={})
+
+    def pretrain() -> None:
+        part = entry.get('pretrained')
+        if part is None:
+            return
+        source = Entry(part.entry, root)
+        config = source.config.teacher.config
+        name = source.config.family + 'teacher'
+        run = Run(name, config, f'{work}/{name}', args.iters
+                  or source.config.teacher.iters, {
+                      **source.data, 'randomness.seed': 0
+                  }, 1, source.splits).train()
+        export = f'{work}/{name}/export/student.pth'
+        if not osp.isfile(export):
+            export_student(config, run.checkpoint, osp.dirname(export))
+        for way, model in (('alone', 'model'), ('distilled', 'model.student')):
+            init_cfg = f'{model}.{part.module}.init_cfg'
+            first[way] = {
+                f'{init_cfg}.type': 'Pretrained',
+                f'{init_cfg}.prefix': part.prefix,
+                f'{init_cfg}.checkpoint': export
+            }
+
     # By the name in the distilled model, such as `assistant`: each with a
     # recipe of its own, which may learn from those before.
     frozen = {'model.teachers.teacher.ckpt': ckpt}
@@ -152,15 +187,21 @@ def main(argv=None) -> None:
 
     def alone(name: str, length: int, seed: int, options: dict) -> Run:
         return make(f'{family}student_{name}', entry.student.config, length,
-                    seed, options, 1)
+                    seed, {
+                        **entry.student.get('options', {}),
+                        **options,
+                        **first['alone']
+                    }, 1)
 
     def distil(name: str, length: int, seed: int, options: dict) -> Run:
-        return make(f'{args.method}_{name}', entry.distilled.config, length,
-                    seed, {
-                        **entry.distilled.get('options', {}),
-                        **options,
-                        **frozen
-                    }, 1)
+        return make(
+            f'{args.method}_{name}', entry.distilled.config, length, seed, {
+                **_of_student(entry.student.get('options', {})),
+                **entry.distilled.get('options', {}),
+                **options,
+                **first['distilled'],
+                **frozen
+            }, 1)
 
     metric = entry.metric
     pool = ThreadPoolExecutor(args.jobs)
@@ -183,6 +224,7 @@ def main(argv=None) -> None:
         return _best(grid, [future.result()[metric] for future in found])
 
     try:
+        pretrain()
         # The student alone does not wait for the teacher.
         taught = pool.submit(train_teachers)
         tuned_s = tune(entry.student_grid, alone, {})

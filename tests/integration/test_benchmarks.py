@@ -100,6 +100,12 @@ class TestMethods:
                          *entry.get('more_teachers', {}).values()):
                 config = Config.fromfile(ROOT / part.config)
                 assert 'model' in config
+            if 'pretrained' in entry:
+                source = Config.fromfile(ROOT / 'benchmarks/entries' /
+                                         f'{entry.pretrained.entry}.py')
+                assert set(source.formats) <= set(entry.formats)
+                student = Config.fromfile(ROOT / entry.student.config).model
+                assert entry.pretrained.module in student
             # As many values are tried for the student alone.
             (own, ), (alone, ) = (entry.distilled_grid.values(),
                                   entry.student_grid.values())
@@ -110,6 +116,16 @@ class TestMethods:
             for name in path_to:
                 place = place[name]
             assert last == 'loss_weight' or last in place
+
+    def test_settings_of_the_student_are_those_of_the_distilled_one(
+            self, methods):
+        assert methods._of_student({
+            'model.neck.width': 8,
+            'train_dataloader.batch_size': 2
+        }) == {
+            'model.student.neck.width': 8,
+            'train_dataloader.batch_size': 2
+        }
 
 
 class TestStepTime:
