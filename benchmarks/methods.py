@@ -74,11 +74,12 @@ def summarise(result: dict, key: str = '') -> dict:
 
 def _of_student(options: dict) -> dict:
     """Settings of a student alone, for the one inside a distilled model."""
-    return {
-        'model.student' + key[len('model'):] if key.startswith('model.') else key:
-        value
-        for key, value in options.items()
-    }
+    settings = {}
+    for key, value in options.items():
+        if key.startswith('model.'):
+            key = key.replace('model.', 'model.student.', 1)
+        settings[key] = value
+    return settings
 
 
 def _best(grid: dict, scores: list) -> dict:
