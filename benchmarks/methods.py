@@ -132,59 +132,58 @@ def main(argv=None) -> None:
     name = entry.get('teacher_family', family) + 'teacher'
     teacher = make(name, entry.teacher.config, iters['teacher'], 0,
                    dict(entry.teacher.get('options', {})), 1)
-    ckpt = f'{work}/{name}/export/student.pth'
     # Its results are kept apart where it asks for more metrics.
     test_split = entry.get('test_split', 'test')
+
+    def exported(run: Run) -> str:
+        """Trained once; the file of its weights, as a plain network's."""
+        run.train()
+        path = f'{run.work_dir}/export/student.pth'
+        if not osp.isfile(path):
+            export_student(run.config, run.checkpoint, osp.dirname(path))
+        return path
 
     # Weights that students begin with, such as an image backbone that has seen
     # pictures before: the same ones, alone and distilled.
     first = dict(alone={}, distilled={})
+    sources = []
 
     def pretrain() -> None:
         part = entry.get('pretrained')
         if part is None:
             return
         source = Entry(part.entry, root)
-        config = source.config.teacher.config
         name = source.config.family + 'teacher'
-        run = Run(name, config, f'{work}/{name}', args.iters
-                  or source.config.teacher.iters, {
+        network = source.config.teacher
+        run = Run(name, network.config, f'{work}/{name}', args.iters
+                  or network.iters, {
                       **source.data, 'randomness.seed': 0
-                  }, 1, source.splits).train()
-        export = f'{work}/{name}/export/student.pth'
-        if not osp.isfile(export):
-            export_student(config, run.checkpoint, osp.dirname(export))
+                  }, 1, source.splits)
+        sources.append(run)
+        weights = exported(run)
         for way, model in (('alone', 'model'), ('distilled', 'model.student')):
             init_cfg = f'{model}.{part.module}.init_cfg'
             first[way] = {
                 f'{init_cfg}.type': 'Pretrained',
                 f'{init_cfg}.prefix': part.prefix,
-                f'{init_cfg}.checkpoint': export
+                f'{init_cfg}.checkpoint': weights
             }
 
     # By the name in the distilled model, such as `assistant`: each with a
     # recipe of its own, which may learn from those before.
-    frozen = {'model.teachers.teacher.ckpt': ckpt}
-    more_teachers = []
+    frozen = {}
+    teachers = [teacher]
 
     def train_teachers() -> None:
-        teacher.train()
-        if not osp.isfile(ckpt):
-            export_student(entry.teacher.config, teacher.checkpoint,
-                           osp.dirname(ckpt))
+        frozen['model.teachers.teacher.ckpt'] = exported(teacher)
         for key, part in entry.get('more_teachers', {}).items():
             run = make(family + key, part.config, args.iters or part.iters, 0,
                        {
                            **part.get('options', {}),
                            **frozen
                        }, 1)
-            more_teachers.append(run)
-            export = f'{work}/{family}{key}/export/student.pth'
-            run.train()
-            if not osp.isfile(export):
-                export_student(part.config, run.checkpoint,
-                               osp.dirname(export))
-            frozen[f'model.teachers.{key}.ckpt'] = export
+            teachers.append(run)
+            frozen[f'model.teachers.{key}.ckpt'] = exported(run)
 
     def alone(name: str, length: int, seed: int, options: dict) -> Run:
         return make(f'{family}student_{name}', entry.student.config, length,
@@ -249,7 +248,7 @@ def main(argv=None) -> None:
     finally:
         pool.shutdown(cancel_futures=True)
     runs = runs_alone + runs_distilled
-    minutes = sum(run.minutes for run in (teacher, *more_teachers, *runs))
+    minutes = sum(run.minutes for run in (*sources, *teachers, *runs))
     teacher_scores = filled.metrics(teacher.test(test_split))
 
     def collect(key: str) -> dict:
