@@ -216,6 +216,9 @@ def main(argv=None) -> None:
 
     def tune(grid: dict, make_run, recipe: dict) -> dict:
         (key, values), = grid.items()
+        if len(values) == 1:  # nothing to choose
+            return dict(
+                key=key, values=list(values), validation=[], chosen=values[0])
         found = start([
             make_run(f'tune_{value:g}', tuning_iters, entry.tuning_seed, {
                 **recipe, key: value
@@ -224,9 +227,9 @@ def main(argv=None) -> None:
         return _best(grid, [future.result()[metric] for future in found])
 
     try:
-        pretrain()
         # The student alone does not wait for the teacher.
         taught = pool.submit(train_teachers)
+        pretrain()
         tuned_s = tune(entry.student_grid, alone, {})
         recipe = {tuned_s['key']: tuned_s['chosen']}
         runs_alone = [

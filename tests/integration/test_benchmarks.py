@@ -276,3 +276,41 @@ class TestBaselines:
             for name in ('base_wide', 'base_student')
         ]
         assert wide.options == student.options
+
+
+class TestGradientAgreement:
+
+    @pytest.fixture(scope='class')
+    def agreement(self):
+        return script('gradient_agreement')
+
+    def test_cosine_by_hand(self, agreement):
+        import torch
+
+        # Sums (2, 0) and (2, 2); each group left out leaves a direction of
+        # its own: cosines 1 and 0 with (1, 0), so that half of ((1 - 1/2)^2
+        # + (1/2)^2) is the variance.
+        a = torch.tensor([[1., 0.], [1., 0.]], dtype=torch.float64)
+        b = torch.tensor([[2., 0.], [0., 2.]], dtype=torch.float64)
+        value, error = agreement.cosine(a, b)
+        assert value == pytest.approx(2**-0.5)
+        assert error == pytest.approx(0.5)
+
+    def test_batches_fall_into_groups(self, agreement):
+        import torch
+        batches = (dict(x=torch.tensor([float(i)])) for i in range(100))
+        sums = agreement.sum_groups(batches, 20)['x']
+        assert sums.flatten().tolist() == [4 * i + 1 for i in range(10)]
+        assert next(batches)['x'] == 20
+
+    def test_wrong_arguments(self, agreement, monkeypatch, tmp_path):
+        from mmkd.errors import ConfigError
+        monkeypatch.chdir(tmp_path)
+        given = ['--teacher', 'random', '--student']
+        with pytest.raises(ConfigError, match="no benchmark of 'bkpd'"):
+            agreement.main(['--method', 'bkpd', *given, 'random'])
+        with pytest.raises(ConfigError, match='2 or more'):
+            agreement.main(
+                ['--method', 'xray', *given, 'random', '--batches', '1'])
+        with pytest.raises(ConfigError, match='none.pth is missing; train'):
+            agreement.main(['--method', 'xray', *given, 'none.pth'])

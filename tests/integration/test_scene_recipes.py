@@ -1,4 +1,6 @@
 """The recipes for the driving scenes: each trains and is evaluated."""
+import importlib.util
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -146,3 +148,28 @@ def test_camera_detector_predicts_without_lidar_files(scenes, tmp_path):
     assert found[0].pred_instances_3d.bboxes_3d.tensor.size(1) == 9
     assert dataset[0]['inputs'].keys() == {'img'}
     assert dataset[0]['inputs']['img'].shape == (6, 3, 80, 176)
+
+
+def test_gradients_of_the_losses_are_compared(scenes, tmp_path, capsys):
+    """The command of benchmarks/gradient_agreement.py."""
+    spec = importlib.util.spec_from_file_location(
+        'gradient_agreement', ROOT / 'benchmarks/gradient_agreement.py')
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    out = tmp_path / 'found.json'
+    script.main([
+        '--method', 'pointdistiller', '--student', 'random', '--teacher',
+        'random', '--batches', '2', '--data-root', scenes, '--out',
+        str(out)
+    ])
+    found = json.loads(out.read_text())['losses']
+    assert set(found) == {
+        'student', 'all of the method', 'pointdistiller.loss'
+    }
+    own = found['student']
+    assert own['norm'] == pytest.approx(1)
+    assert own['cosine_with_own_losses'] == pytest.approx(1)
+    for row in found.values():
+        assert -1 <= row['cosine_with_validation'] <= 1
+        assert row['standard_error'] >= 0 and row['norm'] > 0
+    assert 'cosine with validation' in capsys.readouterr().out

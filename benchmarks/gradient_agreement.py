@@ -1,0 +1,236 @@
+#!/usr/bin/env python
+"""Do a method's losses pull where unseen scenes need the student to go?
+
+    RUNS=work_dirs/bench/bench
+    benchmarks/gradient_agreement.py --method xray \\
+        --student $RUNS/centerpoint_student_seed0/iter_800.pth \\
+        --teacher $RUNS/xray_teacher/export/student.pth
+
+At the weights of a checkpoint, of the student alone or of a distilled run, on
+the training scenes: the gradient of each loss of the method, weighted as in
+training, and that of the student's own losses. Each is set beside the gradient
+of the student's own losses on the validation scenes: the cosine of the two
+says how much a small step that lowers the one lowers the other, one for the
+same direction, zero for nothing in common, below zero where a step does harm.
+The student's own losses on the training scenes give the mark to compare with.
+
+Cosines are of the mean over all batches; their standard errors are of the
+jackknife over up to ten groups of batches. A whole method is no better than its
+losses are: where none of them agrees with the validation scenes better than
+the student's own, there is little that the method can add.
+
+The networks are those of the entry's benchmark, trained by
+benchmarks/methods.py.
+"""
+import argparse
+import os
+import sys
+from collections import defaultdict
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+# One thread, before torch is imported.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
+os.environ.setdefault('MKL_NUM_THREADS', '1')
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+
+import torch  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
+
+from mmkd import cli  # noqa: E402
+
+#: Parts that the jackknife leaves out in turn, at most.
+GROUPS = 10
+#: Names of sums: the student's own losses, and the losses of the method.
+TASK, METHOD = 'student', 'all of the method'
+
+
+def parse_args(argv=None) -> argparse.Namespace:
+    """Arguments of the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument('--method', required=True, help='name of an entry')
+    parser.add_argument(
+        '--student',
+        required=True,
+        metavar='CHECKPOINT',
+        help='of the student alone, or of a distilled run')
+    parser.add_argument(
+        '--teacher', required=True, metavar='CHECKPOINT', help='a plain one')
+    parser.add_argument(
+        '--batches',
+        type=int,
+        default=100,
+        help='of the training scenes, and as many of the validation scenes')
+    parser.add_argument(
+        '--data-root', default='data/scenes/bench', help='the scenes')
+    parser.add_argument('--out', help='a JSON file for the result')
+    return parser.parse_args(argv)
+
+
+def gradients(model: nn.Module, parameters: List[Tensor],
+              batch: dict) -> Dict[str, Tensor]:
+    """The gradient of each loss, and of their sums, as one vector each."""
+    sums: Dict[str, Any] = defaultdict(float)
+    for name, loss in model(**batch, mode='loss').items():
+        if 'loss' not in name:
+            continue  # a figure beside the losses
+        loss = sum(loss) if isinstance(loss, (list, tuple)) else loss
+        if name.startswith('student.'):
+            sums[TASK] = sums[TASK] + loss.mean()
+        elif loss.requires_grad:
+            sums[name] = loss.mean()
+            sums[METHOD] = sums[METHOD] + loss.mean()
+    found = {}
+    for name, loss in sums.items():
+        parts = torch.autograd.grad(
+            loss, parameters, retain_graph=True, allow_unused=True)
+        found[name] = torch.cat([
+            (torch.zeros_like(p) if g is None else g).flatten()
+            for p, g in zip(parameters, parts)
+        ])
+    return found
+
+
+def sum_groups(batches: Iterator[Dict[str, Tensor]],
+               number: int) -> Dict[str, Tensor]:
+    """Gradients summed within groups of batches.
+
+    Returns:
+        dict[str, Tensor]: (G, P) each, in double precision.
+    """
+    groups: Dict[str, Any] = {}
+    size = min(GROUPS, number)
+    for i, found in zip(range(number), batches):
+        for name, gradient in found.items():
+            if name not in groups:
+                groups[name] = gradient.new_zeros((size, len(gradient)),
+                                                  dtype=torch.float64)
+            groups[name][i * size // number] += gradient
+    return groups
+
+
+def cosine(a: Tensor, b: Tensor) -> Tuple[float, float]:
+    """Cosine of two sums of groups, and its standard error.
+
+    Args:
+        a (Tensor): (G, P), of the groups of one set of batches.
+        b (Tensor): (G, P), of another's.
+    """
+
+    def of(x: Tensor, y: Tensor) -> Tensor:
+        return torch.cosine_similarity(x, y, dim=-1)
+
+    total_a, total_b = a.sum(0), b.sum(0)
+    # Both sets were drawn by chance, each on its own.
+    variance = sum((n - 1) / n * (left - left.mean()).square().sum()
+                   for n, left in ((len(a), of(total_a - a, total_b)),
+                                   (len(b), of(total_a, total_b - b))))
+    return of(total_a, total_b).item(), variance.sqrt().item()
+
+
+def measure(args: argparse.Namespace) -> Dict[str, Any]:
+    """Gradients of the training and of the validation scenes, compared."""
+    from entry import Entry
+    from mmengine.config import Config
+    from mmengine.registry import init_default_scope
+    from mmengine.runner import Runner, load_checkpoint, set_random_seed
+
+    from mmkd.apis import prepare_training
+    from mmkd.registry import MODELS
+    entry = Entry(args.method, args.data_root)
+    entry.make_data(None)
+    cfg = Config.fromfile(entry.config.distilled.config)
+    cfg.merge_from_dict({
+        **entry.data, 'model.teachers.teacher.ckpt': args.teacher,
+        'train_dataloader.num_workers': 0,
+        'train_dataloader.persistent_workers': False
+    })
+    cfg = prepare_training(cfg)
+    init_default_scope(cfg.default_scope)
+    set_random_seed(0)
+    model = MODELS.build(cfg.model)
+    if args.student != 'random':
+        # A plain student's, or one with the distillers' own weights.
+        load_checkpoint(model, args.student, 'cpu')
+    model.train()
+    parameters = [p for p in model.student.parameters() if p.requires_grad]
+
+    # The validation scenes in the student's own pipeline of training, which
+    # loads what is annotated; the teacher is not asked.
+    alone = Config.fromfile(entry.config.student.config)
+    alone.merge_from_dict(entry.data)
+    validation = alone.train_dataloader
+    validation.update(num_workers=0, persistent_workers=False)
+    dataset = validation.dataset
+    dataset.ann_file = dataset.ann_file.replace('_train', '_val')
+
+    def run(loader: dict, teachers: list) -> Iterator[Dict[str, Tensor]]:
+        batches = Runner.build_dataloader(loader, seed=0)
+        while True:
+            for data in batches:
+                yield gradients(model, parameters,
+                                model.prepare_batch(data, teachers))
+
+    train = sum_groups(run(cfg.train_dataloader, ['teacher']), args.batches)
+    for distiller in model.distillers.values():
+        distiller.weights.clear()
+    held_out = sum_groups(run(validation, []), args.batches)[TASK]
+    own = train[TASK]
+    rows = {}
+    for name, found in train.items():
+        (agreement, error), (with_own, _) = (cosine(found, held_out),
+                                             cosine(found, own))
+        rows[name] = dict(
+            cosine_with_validation=agreement,
+            standard_error=error,
+            cosine_with_own_losses=with_own,
+            norm=(found.sum(0).norm() / own.sum(0).norm()).item())
+    return rows
+
+
+def main(argv=None) -> None:
+    """Measure, print, and write a file where one is asked for."""
+    args = parse_args(argv)
+    os.chdir(ROOT)
+    from entry import names, versions, write_result
+
+    from mmkd.errors import ConfigError
+    from mmkd.utils.table import format_table
+    if args.method not in names('method'):
+        raise ConfigError(f'there is no benchmark of {args.method!r}; there '
+                          f'is {", ".join(names("method"))}')
+    if args.batches < 2:
+        raise ConfigError('--batches must be 2 or more: one group of batches '
+                          'gives no standard error')
+    for path in (args.student, args.teacher):
+        if path != 'random' and not os.path.isfile(path):
+            raise ConfigError(f'{path} is missing; train it first: '
+                              'benchmarks/methods.py --method '
+                              f'{args.method}')
+    rows = measure(args)
+    print(
+        format_table([
+            'losses', 'cosine with validation', 'standard error',
+            'cosine with own losses', 'length'
+        ], [[
+            name, f'{row["cosine_with_validation"]:+.3f}',
+            f'{row["standard_error"]:.3f}',
+            f'{row["cosine_with_own_losses"]:+.3f}', f'{row["norm"]:.2f}'
+        ] for name, row in rows.items()]))
+    if args.out:
+        write_result(
+            args.out,
+            dict(
+                method=args.method,
+                student=args.student,
+                teacher=args.teacher,
+                batches=args.batches,
+                losses=rows,
+                versions=versions()))
+
+
+if __name__ == '__main__':
+    cli.run(main)
