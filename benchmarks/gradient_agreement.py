@@ -15,9 +15,9 @@ same direction, zero for nothing in common, below zero where a step does harm.
 The student's own losses on the training scenes give the mark to compare with.
 
 Cosines are of the mean over all batches; their standard errors are of the
-jackknife over up to ten groups of batches. A whole method is no better than its
-losses are: where none of them agrees with the validation scenes better than
-the student's own, there is little that the method can add.
+jackknife over up to ten groups of batches. Where no loss of the method agrees
+with the validation scenes better than the student's own losses do, there is
+little that the method can add.
 
 The networks are those of the entry's benchmark, trained by
 benchmarks/methods.py.
