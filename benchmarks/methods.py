@@ -20,6 +20,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
@@ -96,7 +97,9 @@ def main(argv=None) -> None:
     """Run the benchmark of one method."""
     args = parse_args(argv)
     os.chdir(ROOT)
-    from mmkd.apis import export_student
+    from mmengine.config import Config
+
+    from mmkd.apis import export_student, is_distillation
     from mmkd.errors import ConfigError
     from mmkd.experiment import Run
     from mmkd.utils.table import format_table
@@ -126,72 +129,93 @@ def main(argv=None) -> None:
             **options
         }, threads, filled.splits)
 
-    # Entries of one task share the teacher and the student alone, unless a
-    # method needs a teacher of its own.
-    family = entry.get('family', '')
-    name = entry.get('teacher_family', family) + 'teacher'
-    teacher = make(name, entry.teacher.config, iters['teacher'], 0,
-                   dict(entry.teacher.get('options', {})), 1)
-    # Its results are kept apart where it asks for more metrics.
-    test_split = entry.get('test_split', 'test')
+    def weights_of(run: Run) -> str:
+        return f'{run.work_dir}/export/student.pth'
 
     def exported(run: Run) -> str:
         """Trained once; the file of its weights, as a plain network's."""
         run.train()
-        path = f'{run.work_dir}/export/student.pth'
+        path = weights_of(run)
         if not osp.isfile(path):
             export_student(run.config, run.checkpoint, osp.dirname(path))
         return path
 
-    # Weights that students begin with, such as an image backbone that has seen
+    # Weights that networks begin with, such as an image backbone that has seen
     # pictures before: the same ones, alone and distilled.
     first = dict(alone={}, distilled={})
     sources = []
-
-    def pretrain() -> None:
-        part = entry.get('pretrained')
-        if part is None:
-            return
+    part = entry.get('pretrained')
+    if part is not None:
         source = Entry(part.entry, root)
         name = source.config.family + 'teacher'
         network = source.config.teacher
-        run = Run(name, network.config, f'{work}/{name}', args.iters
-                  or network.iters, {
-                      **source.data, 'randomness.seed': 0
-                  }, 1, source.splits)
-        sources.append(run)
-        weights = exported(run)
+        sources.append(
+            Run(name, network.config, f'{work}/{name}', args.iters
+                or network.iters, {
+                    **source.data, 'randomness.seed': 0
+                }, 1, source.splits))
         for way, model in (('alone', 'model'), ('distilled', 'model.student')):
             init_cfg = f'{model}.{part.module}.init_cfg'
             first[way] = {
                 f'{init_cfg}.type': 'Pretrained',
                 f'{init_cfg}.prefix': part.prefix,
-                f'{init_cfg}.checkpoint': weights
+                f'{init_cfg}.checkpoint': weights_of(sources[0])
             }
+
+    def begin(part: dict, way: str) -> dict:
+        return first[way] if part.get('pretrained') else {}
+
+    pretraining = Lock()
+
+    def pretrain() -> None:
+        with pretraining:
+            for run in sources:
+                exported(run)
 
     # By the name in the distilled model, such as `assistant`: each with a
     # recipe of its own, which may learn from those before.
     frozen = {}
+
+    def teacher_of(name: str, part: dict) -> Run:
+        options = dict(part.get('options', {}))
+        way = is_distillation(Config.fromfile(part.config))
+        options.update(begin(part, 'distilled' if way else 'alone'))
+        return make(name, part.config, args.iters or part.iters, 0, {
+            **options,
+            **frozen
+        }, 1)
+
+    # Entries of one task share the teacher and the student alone, unless a
+    # method needs a teacher of its own.
+    family = entry.get('family', '')
+    teacher = teacher_of(
+        entry.get('teacher_family', family) + 'teacher', entry.teacher)
     teachers = [teacher]
+    # Its results are kept apart where it asks for more metrics.
+    test_split = entry.get('test_split', 'test')
+
+    def freeze(key: str, run: Run, part: dict) -> None:
+        if part.get('pretrained'):
+            pretrain()
+        path = exported(run)
+        frozen[f'model.teachers.{key}.ckpt'] = path
+        if part.get('options'):  # no longer the network of its config
+            frozen[f'model.teachers.{key}.cfg'] = path.replace('.pth', '.py')
 
     def train_teachers() -> None:
-        frozen['model.teachers.teacher.ckpt'] = exported(teacher)
+        freeze('teacher', teacher, entry.teacher)
         for key, part in entry.get('more_teachers', {}).items():
-            run = make(family + key, part.config, args.iters or part.iters, 0,
-                       {
-                           **part.get('options', {}),
-                           **frozen
-                       }, 1)
+            run = teacher_of(family + key, part)
             teachers.append(run)
-            frozen[f'model.teachers.{key}.ckpt'] = exported(run)
+            freeze(key, run, part)
 
     def alone(name: str, length: int, seed: int, options: dict) -> Run:
-        return make(f'{family}student_{name}', entry.student.config, length,
-                    seed, {
-                        **entry.student.get('options', {}),
-                        **options,
-                        **first['alone']
-                    }, 1)
+        return make(
+            f'{family}student_{name}', entry.student.config, length, seed, {
+                **entry.student.get('options', {}),
+                **options,
+                **begin(entry.student, 'alone')
+            }, 1)
 
     def distil(name: str, length: int, seed: int, options: dict) -> Run:
         return make(
@@ -199,7 +223,7 @@ def main(argv=None) -> None:
                 **_of_student(entry.student.get('options', {})),
                 **entry.distilled.get('options', {}),
                 **options,
-                **first['distilled'],
+                **begin(entry.student, 'distilled'),
                 **frozen
             }, 1)
 

@@ -11,6 +11,7 @@ pretrained = dict(
     entry='retinanet_scenes', prefix='backbone.', module='img_backbone')
 student = dict(
     iters=1200,
+    pretrained=True,
     options={
         'train_dataloader.batch_size': 2,
         'model.img_backbone.base_channels': 32,

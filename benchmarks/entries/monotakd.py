@@ -11,17 +11,27 @@ more_metrics = dict(
     bev='Kitti metric/pred_instances_3d/KITTI/Car_BEV_AP40_moderate_loose',
     overall='Kitti metric/pred_instances_3d/KITTI/Overall_3D_AP40_moderate')
 teacher = dict(config='configs/demo/bev-lidar_scenes-kitti.py', iters=800)
+# As in bev_camera_scenes.py: from nothing, a camera network learns too little.
+pretrained = dict(
+    entry='retinanet_scenes', prefix='backbone.', module='img_backbone')
 more_teachers = dict(
     assistant=dict(
         config='configs/demo/monotakd-assistant'
         '_bev-lidar_bev-assistant_scenes-kitti.py',
-        iters=800))
-# As in bev_camera_scenes.py: from nothing, a camera student learns too little.
-pretrained = dict(
-    entry='retinanet_scenes', prefix='backbone.', module='img_backbone')
+        iters=1000,
+        pretrained=True,
+        options={
+            'train_dataloader.batch_size': 2,
+            'optim_wrapper.optimizer.lr': 5e-3,
+            'model.student.img_backbone.base_channels': 32,
+            'model.student.img_backbone.stem_channels': 32,
+            'model.student.img_backbone.frozen_stages': 1,
+            'model.student.img_neck.in_channels': [64, 128]
+        }))
 student = dict(
     config='configs/demo/bev-residual_scenes-kitti.py',
     iters=1000,
+    pretrained=True,
     options={
         'train_dataloader.batch_size': 2,
         'model.img_backbone.base_channels': 32,

@@ -104,8 +104,16 @@ class TestMethods:
                 source = Config.fromfile(ROOT / 'benchmarks/entries' /
                                          f'{entry.pretrained.entry}.py')
                 assert set(source.formats) <= set(entry.formats)
-                student = Config.fromfile(ROOT / entry.student.config).model
-                assert entry.pretrained.module in student
+                begin = [
+                    part for part in (entry.teacher, entry.student,
+                                      *entry.get('more_teachers', {}).values())
+                    if part.get('pretrained')
+                ]
+                assert begin
+                for part in begin:
+                    model = Config.fromfile(ROOT / part.config).model
+                    assert entry.pretrained.module in model.get(
+                        'student', model)
             # As many values are tried for the student alone.
             (own, ), (alone, ) = (entry.distilled_grid.values(),
                                   entry.student_grid.values())
@@ -295,6 +303,12 @@ class TestGradientAgreement:
         value, error = agreement.cosine(a, b)
         assert value == pytest.approx(2**-0.5)
         assert error == pytest.approx(0.5)
+
+    def test_beyond_own_losses(self, agreement):
+        import torch
+        own = torch.tensor([[3., 0.], [1., 0.]])
+        left = agreement.beyond(torch.tensor([[1., 2.], [3., 4.]]), own)
+        assert left.tolist() == [[0., 2.], [0., 4.]]
 
     def test_batches_fall_into_groups(self, agreement):
         import torch

@@ -169,6 +169,8 @@ def test_gradients_of_the_losses_are_compared(scenes, tmp_path, capsys):
     own = found['student']
     assert own['norm'] == pytest.approx(1)
     assert own['cosine_with_own_losses'] == pytest.approx(1)
+    assert own['beyond_own_losses'] is None
+    assert -1 <= found['pointdistiller.loss']['beyond_own_losses'] <= 1
     for row in found.values():
         assert -1 <= row['cosine_with_validation'] <= 1
         assert row['standard_error'] >= 0 and row['norm'] > 0
