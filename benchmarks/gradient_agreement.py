@@ -158,8 +158,10 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
     entry = Entry(args.method, args.data_root)
     entry.make_data(None)
     cfg = Config.fromfile(entry.config.distilled.config)
+    cfg.merge_from_dict(entry.data)
+    cfg.merge_from_dict(dict(entry.config.distilled.get('options', {})))
     cfg.merge_from_dict({
-        **entry.data, 'model.teachers.teacher.ckpt': args.teacher,
+        'model.teachers.teacher.ckpt': args.teacher,
         'train_dataloader.num_workers': 0,
         'train_dataloader.persistent_workers': False
     })
