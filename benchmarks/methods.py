@@ -137,7 +137,9 @@ def main(argv=None) -> None:
         run.train()
         path = weights_of(run)
         if not osp.isfile(path):
-            export_student(run.config, run.checkpoint, osp.dirname(path))
+            # With the settings of the run, as the runner wrote them down.
+            config = osp.join(run.work_dir, osp.basename(run.config))
+            export_student(config, run.checkpoint, osp.dirname(path))
         return path
 
     # Weights that networks begin with, such as an image backbone that has seen

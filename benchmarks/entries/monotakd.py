@@ -7,7 +7,6 @@ formats = ['kitti', 'cityscapes', 'coco']
 # finds next to nothing.
 metric = 'Kitti metric/pred_instances_3d/KITTI/Car_3D_AP40_moderate_loose'
 more_metrics = dict(
-    strict='Kitti metric/pred_instances_3d/KITTI/Car_3D_AP40_moderate_strict',
     bev='Kitti metric/pred_instances_3d/KITTI/Car_BEV_AP40_moderate_loose',
     overall='Kitti metric/pred_instances_3d/KITTI/Overall_3D_AP40_moderate')
 teacher = dict(config='configs/demo/bev-lidar_scenes-kitti.py', iters=800)
