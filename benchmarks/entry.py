@@ -67,6 +67,29 @@ def names(key: str) -> List[str]:
         if key in Config.fromfile(path))
 
 
+def require_method(name: str) -> None:
+    """Refuse a name that no method's entry has.
+
+    Raises:
+        ConfigError: If there is no such entry; it lists those there are.
+    """
+    from mmkd.errors import ConfigError
+    found = names('method')
+    if name not in found:
+        raise ConfigError(f'there is no benchmark of {name!r}; there '
+                          f'is {", ".join(found)}')
+
+
+def of_student(options: Dict[str, Any]) -> Dict[str, Any]:
+    """Settings of a student alone, for the one inside a distilled model."""
+    settings = {}
+    for key, value in options.items():
+        if key.startswith('model.'):
+            key = key.replace('model.', 'model.student.', 1)
+        settings[key] = value
+    return settings
+
+
 def versions() -> Dict[str, str]:
     """Versions of what the numbers hang on."""
     from importlib.metadata import version

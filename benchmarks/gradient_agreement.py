@@ -148,17 +148,20 @@ def beyond(a: Tensor, own: Tensor) -> Tensor:
 
 def measure(args: argparse.Namespace) -> Dict[str, Any]:
     """Gradients of the training and of the validation scenes, compared."""
-    from entry import Entry
+    from entry import Entry, of_student
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner, load_checkpoint, set_random_seed
 
     from mmkd.apis import prepare_training
     from mmkd.registry import MODELS
+    from mmkd.utils.checkpoint import load_weights, read_checkpoint
     entry = Entry(args.method, args.data_root)
     entry.make_data(None)
     cfg = Config.fromfile(entry.config.distilled.config)
     cfg.merge_from_dict(entry.data)
+    options = dict(entry.config.student.get('options', {}))
+    cfg.merge_from_dict(of_student(options))
     cfg.merge_from_dict(dict(entry.config.distilled.get('options', {})))
     cfg.merge_from_dict({
         'model.teachers.teacher.ckpt': args.teacher,
@@ -170,15 +173,17 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
     set_random_seed(0)
     model = MODELS.build(cfg.model)
     if args.student != 'random':
-        # A plain student's, or one with the distillers' own weights.
+        # With the distillers' own weights, where it has any.
         load_checkpoint(model, args.student, 'cpu')
+        load_weights(model.student, read_checkpoint(args.student),
+                     'the student')
     model.train()
     parameters = [p for p in model.student.parameters() if p.requires_grad]
 
     # The validation scenes in the student's own pipeline of training, which
     # loads what is annotated; the teacher is not asked.
     alone = Config.fromfile(entry.config.student.config)
-    alone.merge_from_dict(entry.data)
+    alone.merge_from_dict({**entry.data, **options})
     validation = alone.train_dataloader
     validation.update(num_workers=0, persistent_workers=False)
     dataset = validation.dataset
@@ -216,13 +221,11 @@ def main(argv=None) -> None:
     """Measure, print, and write a file where one is asked for."""
     args = parse_args(argv)
     os.chdir(ROOT)
-    from entry import names, versions, write_result
+    from entry import require_method, versions, write_result
 
     from mmkd.errors import ConfigError
     from mmkd.utils.table import format_table
-    if args.method not in names('method'):
-        raise ConfigError(f'there is no benchmark of {args.method!r}; there '
-                          f'is {", ".join(names("method"))}')
+    require_method(args.method)
     if args.batches < 2:
         raise ConfigError('--batches must be 2 or more: one group of batches '
                           'gives no standard error')

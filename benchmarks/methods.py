@@ -25,8 +25,6 @@ from threading import Lock
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
-from entry import Entry, names, versions, write_result  # noqa: E402
-
 from mmkd import cli  # noqa: E402
 
 
@@ -73,16 +71,6 @@ def summarise(result: dict, key: str = '') -> dict:
         gap_closed=float(gains.mean() / gap) if gap > 0 else None)
 
 
-def _of_student(options: dict) -> dict:
-    """Settings of a student alone, for the one inside a distilled model."""
-    settings = {}
-    for key, value in options.items():
-        if key.startswith('model.'):
-            key = key.replace('model.', 'model.student.', 1)
-        settings[key] = value
-    return settings
-
-
 def _best(grid: dict, scores: list) -> dict:
     """The best value of a grid, given its scores on the validation scenes."""
     (key, values), = grid.items()
@@ -97,15 +85,13 @@ def main(argv=None) -> None:
     """Run the benchmark of one method."""
     args = parse_args(argv)
     os.chdir(ROOT)
+    from entry import Entry, of_student, require_method, versions, write_result
     from mmengine.config import Config
 
     from mmkd.apis import export_student, is_distillation
-    from mmkd.errors import ConfigError
     from mmkd.experiment import Run
     from mmkd.utils.table import format_table
-    if args.method not in names('method'):
-        raise ConfigError(f'there is no benchmark of {args.method!r}; there '
-                          f'is {", ".join(names("method"))}')
+    require_method(args.method)
     preset = args.preset or 'bench'
     root = args.data_root or f'data/scenes/{preset}'
     filled = Entry(args.method, root)
@@ -180,8 +166,10 @@ def main(argv=None) -> None:
 
     def teacher_of(name: str, part: dict) -> Run:
         options = dict(part.get('options', {}))
-        way = is_distillation(Config.fromfile(part.config))
-        options.update(begin(part, 'distilled' if way else 'alone'))
+        if is_distillation(Config.fromfile(part.config)):
+            options = {**of_student(options), **begin(part, 'distilled')}
+        else:
+            options.update(begin(part, 'alone'))
         return make(name, part.config, args.iters or part.iters, 0, {
             **options,
             **frozen
@@ -222,7 +210,7 @@ def main(argv=None) -> None:
     def distil(name: str, length: int, seed: int, options: dict) -> Run:
         return make(
             f'{args.method}_{name}', entry.distilled.config, length, seed, {
-                **_of_student(entry.student.get('options', {})),
+                **of_student(entry.student.get('options', {})),
                 **entry.distilled.get('options', {}),
                 **options,
                 **begin(entry.student, 'distilled'),

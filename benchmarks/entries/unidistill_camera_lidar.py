@@ -1,23 +1,14 @@
-_base_ = 'bev_scenes.py'
+_base_ = ['bev_scenes.py', 'pretrained_camera.py']
 family = 'bev-lidar_'
 # The camera detector that is the student of the other two paths.
 teacher_family = 'bev-camera_'
 method = 'unidistill_camera_lidar'
 formats = ['nuscenes', 'cityscapes', 'coco']
-pretrained = dict(
-    entry='retinanet_scenes', prefix='backbone.', module='img_backbone')
 teacher = dict(
     config='configs/demo/bev-camera_scenes-nuscenes.py',
     iters=1200,
     pretrained=True,
-    options={
-        'train_dataloader.batch_size': 2,
-        'optim_wrapper.optimizer.lr': 5e-3,
-        'model.img_backbone.base_channels': 32,
-        'model.img_backbone.stem_channels': 32,
-        'model.img_backbone.frozen_stages': 1,
-        'model.img_neck.in_channels': [64, 128]
-    })
+    options={{_base_.camera_recipe}})
 student = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=500)
 student_grid = {'optim_wrapper.optimizer.lr': [3e-3]}
 distilled = dict(config='configs/demo/unidistill'

@@ -125,9 +125,8 @@ class TestMethods:
                 place = place[name]
             assert last == 'loss_weight' or last in place
 
-    def test_settings_of_the_student_are_those_of_the_distilled_one(
-            self, methods):
-        assert methods._of_student({
+    def test_settings_of_the_student_are_those_of_the_distilled_one(self):
+        assert script('entry').of_student({
             'model.neck.width': 8,
             'train_dataloader.batch_size': 2
         }) == {
