@@ -3,6 +3,7 @@ import glob
 import os
 import os.path as osp
 import re
+from contextlib import nullcontext
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 from mmengine.dist import (all_gather_object, get_rank, get_world_size,
@@ -22,7 +23,7 @@ from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.hooks.resume_hook import STATE_KEY, ResumeHook
 from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.utils.checkpoint import read_as_data, read_file
-from mmkd.utils.files import discard, publish
+from mmkd.utils.files import discard, only_trainer, publish
 
 
 def last_checkpoint(folder: str) -> Optional[str]:
@@ -127,13 +128,19 @@ class DistillationRunner(NamingRunner):
         super().__init__(*args, **kwargs)
 
     def train(self) -> nn.Module:
-        """Train; see :class:`~mmengine.runner.Runner`."""
+        """Train; see :class:`~mmengine.runner.Runner`.
+
+        Raises:
+            MMKDError: If another process trains into the work folder.
+        """
         self._become_current()
         if self._resume_hook not in self._hooks:
             self.register_hook(self._resume_hook)
-        if self._resume and not self._has_loaded and self._found is None:
-            self._find_checkpoint()
-        return super().train()
+        with only_trainer(
+                self.work_dir) if is_main_process() else nullcontext():
+            if self._resume and not self._has_loaded and self._found is None:
+                self._find_checkpoint()
+            return super().train()
 
     def val(self) -> Dict[str, float]:
         """Validate; see :class:`~mmengine.runner.Runner`."""

@@ -1,7 +1,17 @@
-"""Writing files that are whole or absent."""
+"""Writing files that are whole or absent, in folders of one writer."""
+import errno
 import os
 import os.path as osp
-from typing import IO, Any, Callable
+import socket
+from contextlib import contextmanager
+from typing import IO, Any, Callable, Iterator
+
+from mmkd.errors import MMKDError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
@@ -46,6 +56,41 @@ def discard(path: str) -> None:
     """Remove a file if it is there."""
     if osp.exists(path):
         os.remove(path)
+
+
+@contextmanager
+def only_trainer(work_dir: str) -> Iterator[None]:
+    """Keep other processes from training into a folder.
+
+    The lock ends with the process, however that ends. Where the system has
+    none (Windows, some network drives), nothing is kept from anybody.
+
+    Args:
+        work_dir (str): Folder of a run.
+
+    Raises:
+        MMKDError: If a process, here or on a machine that shares the folder,
+            trains into it.
+    """
+    path = osp.join(work_dir, '.training')
+    os.makedirs(work_dir, exist_ok=True)
+    with open(path, 'a+', encoding='utf-8') as file:
+        try:
+            if fcntl is not None:
+                # Of this process alone: a lock by `flock` would stay with
+                # the workers of a data loader that outlive a killed run.
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                file.seek(0)
+                raise MMKDError(
+                    f'another process trains into {work_dir} already '
+                    f'({file.read().strip()}): let it end, or choose another '
+                    'folder with --work-dir') from error
+        file.truncate(0)
+        file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
+        file.flush()
+        yield
 
 
 def _sync(path: str) -> None:

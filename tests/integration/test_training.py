@@ -1,5 +1,7 @@
 """Whole runs through ``apis.train``."""
+import errno
 import gc
+import glob
 
 import pytest
 import torch
@@ -9,7 +11,7 @@ from mmengine.logging import MessageHub
 from mmengine.registry import HOOKS
 
 from mmkd import apis
-from mmkd.errors import CheckpointError, ConfigError
+from mmkd.errors import CheckpointError, ConfigError, MMKDError
 from mmkd.testing import (differences, distillation_config,
                           segmentation_config, segmentor)
 from mmkd.utils.checkpoint import read_file
@@ -319,6 +321,18 @@ def test_two_runners_in_one_process(plain):
     assert runner.model.progress.max_iters == 4
     history = runner.message_hub.log_scalars['train/cwd.loss']._log_history
     assert (history[:2] == 0).all() and (history[2:] > 0).all()
+
+
+def test_folder_that_another_process_trains_into(plain, monkeypatch):
+
+    def taken(*args):
+        raise BlockingIOError(errno.EAGAIN, 'Resource temporarily unavailable')
+
+    monkeypatch.setattr('mmkd.utils.files.fcntl.lockf', taken)
+    with pytest.raises(MMKDError, match='another process trains into') as info:
+        train(plain)
+    assert plain.work_dir in str(info.value)
+    assert not glob.glob(f'{plain.work_dir}/*.pth')
 
 
 def test_amp(plain):

@@ -1,10 +1,14 @@
 import errno
+import multiprocessing
 import os
+import signal
+import time
 
 import pytest
 
+from mmkd.errors import MMKDError
 from mmkd.utils.command import run
-from mmkd.utils.files import discard, write_file
+from mmkd.utils.files import discard, fcntl, only_trainer, write_file
 
 
 def test_whole_or_absent(tmp_path):
@@ -44,3 +48,52 @@ def test_a_full_disk_ends_a_command(capsys):
 
     with pytest.raises(PermissionError):
         run(other)
+
+
+@pytest.mark.skipif(fcntl is None, reason='needs locks of files')
+def test_only_one_process_trains_into_a_folder(tmp_path):
+    folder = str(tmp_path / 'run')
+    processes = multiprocessing.get_context('fork')
+    begun = processes.Event()
+
+    def train_on():
+        with only_trainer(folder):
+            begun.set()
+            time.sleep(60)
+
+    other = processes.Process(target=train_on)
+    other.start()
+    assert begun.wait(30)
+    with pytest.raises(MMKDError) as info, only_trainer(folder):
+        raise AssertionError('two processes train into one folder')
+    assert folder in str(info.value) and '--work-dir' in str(info.value)
+    assert f'process {other.pid} on ' in str(info.value)
+    other.kill()
+    other.join()
+    with only_trainer(folder), only_trainer(folder):
+        text = open(f'{folder}/.training', encoding='utf-8').read()
+    assert text.startswith(f'process {os.getpid()} on ')
+
+
+@pytest.mark.skipif(fcntl is None, reason='needs locks of files')
+def test_worker_that_outlives_its_run_keeps_no_lock(tmp_path):
+    folder = str(tmp_path)
+    processes = multiprocessing.get_context('fork')
+    receive, send = processes.Pipe(duplex=False)
+
+    def train_with_a_worker():
+        with only_trainer(folder):
+            pid = os.fork()
+            if not pid:
+                time.sleep(60)
+                os._exit(0)
+            send.send(pid)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run = processes.Process(target=train_with_a_worker)
+    run.start()
+    worker = receive.recv()
+    run.join()
+    os.kill(worker, 0)  # is there
+    with only_trainer(folder):
+        os.kill(worker, signal.SIGKILL)
