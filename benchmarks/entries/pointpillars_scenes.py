@@ -17,6 +17,7 @@ splits = dict(
     val={
         'test_dataloader.dataset.ann_file': 'kitti_infos_val.pkl',
         'test_dataloader.dataset.data_prefix.pts': 'training/velodyne_reduced',
+        'test_dataloader.dataset.data_prefix.img': 'training/image_2',
         'test_evaluator.ann_file': '{root}/kitti/kitti_infos_val.pkl'
     },
     test={})

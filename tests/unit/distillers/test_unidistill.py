@@ -331,6 +331,21 @@ def test_weights(plain):
     assert terms['loss_response_cls'] == 0 and terms['loss_feature'] > 0
 
 
+def test_branches_in_another_order(plain):
+    order = [4, 2, 5, 0, 1, 3, 6, *range(7, len(shapes_of(1)['responses']))]
+
+    def exported(teacher):
+        teacher['responses'] = [teacher['responses'][i] for i in order]
+
+    teacher = shapes_of(1)
+    expected = plain()(shapes_of(0), teacher, boxed())
+    assert expected['loss_response_reg'] > 0
+    teacher['responses'] = [teacher['responses'][i] for i in order]
+    found = plain(change=exported)(shapes_of(0), teacher, boxed())
+    for name, value in expected.items():
+        assert found[name] == value, name
+
+
 def test_heads_that_do_not_correspond(plain):
 
     def fewer_classes(teacher):
