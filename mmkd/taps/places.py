@@ -120,15 +120,19 @@ def _bev_high(network: nn.Module) -> List[str]:
 
 
 def _responses(network: nn.Module) -> List[str]:
-    """The branches of each task of a CenterHead, class scores first."""
+    """The branches of each task of a CenterHead, class scores first.
+
+    The others follow by name: a config lists them in any order, and one that
+    was exported in another than its source.
+    """
     for name in ('bbox_head', 'pts_bbox_head'):
         tasks = getattr(getattr(network, name, None), 'task_heads', None)
         if isinstance(tasks, nn.ModuleList):
             return [
                 f'{name}[{i}][0][{branch}]' for i, task in enumerate(tasks)
-                for branch in ('heatmap',
-                               *(b for b in getattr(task, 'heads', {})
-                                 if b != 'heatmap'))
+                for branch in (
+                    'heatmap',
+                    *sorted(set(getattr(task, 'heads', {})) - {'heatmap'}))
             ]
     return []
 

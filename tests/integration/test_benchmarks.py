@@ -114,6 +114,13 @@ class TestMethods:
                     model = Config.fromfile(ROOT / part.config).model
                     assert entry.pretrained.module in model.get(
                         'student', model)
+            # Files of the validation scenes lie where the config has them.
+            config = Config.fromfile(ROOT / entry.student.config)
+            config.merge_from_dict(entry.splits.val)
+            tested, validated = (
+                loader.dataset.get('data_prefix', {})
+                for loader in (config.test_dataloader, config.val_dataloader))
+            assert {k: tested.get(k) for k in validated} == validated
             # As many values are tried for the student alone.
             (own, ), (alone, ) = (entry.distilled_grid.values(),
                                   entry.student_grid.values())

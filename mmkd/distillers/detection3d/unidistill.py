@@ -195,13 +195,7 @@ class UniDistill(Distiller):
                         f'branch, not {spec.path!r}')
                 layout.append((int(found[1]), found[2], tuple(spec.shape[1:])))
             layouts.append(layout)
-        # An exported config has its branches in another order.
-        places = {entry[:2]: i for i, entry in enumerate(layouts[1])}
-        self._teacher_order = [
-            places.get(entry[:2], i) for i, entry in enumerate(layouts[0])
-        ]
-        for one, place in zip(layouts[0], self._teacher_order):
-            other = layouts[1][place]
+        for one, other in zip(*layouts):
             if one != other:
                 raise ConfigError(
                     'UniDistill: the heads do not correspond: branch '
@@ -273,7 +267,6 @@ class UniDistill(Distiller):
                          batch: StepBatch,
                          boxes: List[Tensor]) -> Dict[str, Tensor]:
         """Both response terms, summed over what shares a mask."""
-        maps_t = [maps_t[i] for i in self._teacher_order]
         masks = [
             self._mask(maps_s[0], _of_classes(boxes, batch, classes))
             for _, _, classes in self._groups
