@@ -2,7 +2,6 @@
 import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 
+from benchmarks.entry import Entry
 from mmkd import apis
 from mmkd.datasets.object_complete import build, infos
 from mmkd.datasets.scenes.generate import generate
@@ -64,11 +64,6 @@ def complete_objects(root, name):
 
 def entry_of(path, root):
     """The benchmark entry whose data a recipe is trained on."""
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
-    try:
-        from entry import Entry
-    finally:
-        sys.path.pop(0)
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
     if path.stem.endswith('kitti'):
