@@ -10,13 +10,13 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 
+from driving_scenes.generate import generate
+from driving_scenes.infos import make_nuscenes_infos
+from driving_scenes.kitti import KITTI_SIZES, KittiSize
+from driving_scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
+from driving_scenes.presets import PRESETS, Preset
 from mmkd import apis
 from mmkd.datasets.object_complete import build, infos
-from mmkd.datasets.scenes.generate import generate
-from mmkd.datasets.scenes.infos import make_nuscenes_infos
-from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
-from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
-from mmkd.datasets.scenes.presets import PRESETS, Preset
 from mmkd.models.network import build_network
 
 ROOT = Path(__file__).parents[2]

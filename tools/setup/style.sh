@@ -4,7 +4,7 @@
 python=$1
 job=$2
 code=
-for path in setup.py mmkd tools tests configs benchmarks; do
+for path in setup.py mmkd driving_scenes tools tests configs benchmarks; do
     [ -e "$path" ] && code="$code $path"
 done
 if [ "$job" = format ]; then
