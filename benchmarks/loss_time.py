@@ -118,8 +118,8 @@ FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
 def benchmark(method: str, args: argparse.Namespace) -> dict:
     """Time both ways of a method, in turns."""
     from mmengine.structures import BaseDataElement, InstanceData
-    from benchmarks.step_time import ratio_of
 
+    from benchmarks.step_time import ratio_of
     from mmkd.distillers import StepBatch
     from mmkd.registry import DISTILLERS
     from mmkd.taps import TapSpec
