@@ -76,7 +76,7 @@ def measure_search(data: Dict[str, Any], size: Dict[str, int],
     """The search alone, in this process."""
     from memory import forget_peak, peak, resident
 
-    from mmkd.losses import choose_centres, nearest_nodes
+    from mmkd.methods.pointdistiller.graphs import (choose_centres, nearest_nodes)
     centres = choose_centres(data['counts'].float(), size['centres'])
     if budget is None:
         budget = 4 * len(data['feat_t']) * len(centres) / 2**20
@@ -98,8 +98,9 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
     """The whole method, forward and backward, in this process."""
     from memory import forget_peak, peak, resident
 
-    from mmkd.distillers import PointDistiller, StepBatch
-    from mmkd.taps import TapSpec
+    from mmkd.core.distiller import StepBatch
+    from mmkd.methods.pointdistiller.distiller import PointDistiller
+    from mmkd.core.taps.tap import TapSpec
     distiller = PointDistiller(
         family='pointpillars',
         num_centres=size['centres'],

@@ -490,7 +490,7 @@ def one_step(model: dict, batch: Callable) -> str:
     import torch
 
     from mmkd.engine.hooks import SelfCheckHook
-    from mmkd.models import DistillationModel
+    from mmkd.core.model import DistillationModel
     from mmkd.utils.arguments import naming
     torch.manual_seed(0)
     with naming('`model`'):  # as the runner does

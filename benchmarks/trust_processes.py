@@ -140,7 +140,7 @@ def _method(rank: int, name: str) -> dict:
     from mmengine.model import MMDistributedDataParallel
     from mmengine.optim import OptimWrapper
 
-    from mmkd.models import DistillationModel
+    from mmkd.core.model import DistillationModel
     from mmkd.testing.methods import METHOD_EXAMPLES
     torch.distributed.init_process_group('gloo')
     torch.manual_seed(0)
@@ -418,7 +418,7 @@ class Dies(Hook):
 
 def scenes(folder: str) -> str:
     """A few small frames in all layouts."""
-    from mmkd.datasets.object_complete import build, infos
+    from mmkd.methods.xray.data import build, infos
     from mmkd.datasets.scenes.generate import generate
     from mmkd.datasets.scenes.infos import make_nuscenes_infos
     from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize

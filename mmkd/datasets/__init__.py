@@ -1,1 +1,1 @@
-"""Data sets, transforms and the embedded driving scenes of mmkd."""
+"""The embedded data."""

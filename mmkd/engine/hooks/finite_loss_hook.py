@@ -14,7 +14,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError, NonFiniteLossError
-from mmkd.models.dry_run import tensors_in
+from mmkd.core.taps.dry_run import tensors_in
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import random_state
 

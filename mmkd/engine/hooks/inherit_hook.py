@@ -7,7 +7,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel
+from mmkd.core.model import DistillationModel
 from mmkd.registry import HOOKS
 
 

@@ -79,7 +79,7 @@ def test_flips_mirror_the_depth_map(ring):
     """Flipped points, seen by a flipped image: the map in a mirror."""
     from mmdet3d.structures import LiDARPoints
 
-    from mmkd.datasets.transforms.multi_view import BEVAug3D, ImageAug3D
+    from mmkd.data.multi_view import BEVAug3D, ImageAug3D
     size = (40, 60)
     cam2img = np.array([[30., 0, 29.5, 0], [0, 30, 19.5, 0], [0, 0, 1, 0],
                         [0, 0, 0, 1]])

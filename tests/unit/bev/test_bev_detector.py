@@ -2,9 +2,9 @@ import pytest
 import torch
 
 from mmkd.errors import ConfigError
-from mmkd.models.dry_run import dry_run
-from mmkd.models.network import build_network
-from mmkd.taps import Tap
+from mmkd.core.taps.dry_run import dry_run
+from mmkd.core.network import build_network
+from mmkd.core.taps.tap import Tap
 from mmkd.testing import bev_batch, bev_detector
 
 SENSORS = {

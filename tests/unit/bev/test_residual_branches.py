@@ -3,11 +3,9 @@ import torch
 from mmcv.ops import DeformConv2d
 
 from mmkd.bev import DepthBins
-from mmkd.bev.residual_branches import (FeatureFusion, HeightCollapse,
-                                        ResidualBranches, SelfCalibration,
-                                        SpatialAlignment, _DeformConv)
+from mmkd.methods.monotakd.modules import (FeatureFusion, HeightCollapse, ResidualBranches, SelfCalibration, SpatialAlignment, _DeformConv)
 from mmkd.errors import ConfigError
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import bev_batch, bev_detector
 
 SMALL = dict(hidden_channels=4, dilations=(1, 2))

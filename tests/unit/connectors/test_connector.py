@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.connectors import ConvConnector, build_connector, match_size
+from mmkd.ops.connectors import ConvConnector, build_connector, match_size
 from mmkd.errors import ConfigError
 
 

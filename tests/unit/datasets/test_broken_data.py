@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mmkd.engine.runner  # noqa: F401  (registers the runner)
-from mmkd.datasets.broken import NamingPipeline, files_of
+from mmkd.data.broken import NamingPipeline, files_of
 from mmkd.engine.building import NamingRunner
 from mmkd.errors import ConfigError, DataError, MMKDError
 from mmkd.testing import write_cityscapes

@@ -10,17 +10,14 @@ from mmdet3d.registry import TRANSFORMS
 from mmdet3d.structures import LiDARInstance3DBoxes
 from mmengine.registry import DefaultScope
 
-from mmkd.datasets.object_complete import build, with_complete_objects
-from mmkd.datasets.object_complete.boxes import points_in_box
-from mmkd.datasets.object_complete.completion import (PUBLISHED,
-                                                      CompletionOptions)
-from mmkd.datasets.object_complete.frames import write_frames
-from mmkd.datasets.object_complete.infos import save_infos
-from mmkd.datasets.object_complete.placement import (PUBLISHED_PLACEMENT,
-                                                     Placement)
-from mmkd.datasets.transforms.complete_objects import (BOTH, STUDENT, TEACHER,
-                                                       LoadCompleteObjects,
-                                                       load_objects)
+from mmkd.methods.xray.data import build
+from mmkd.methods.xray.data.pipelines import with_complete_objects
+from mmkd.methods.xray.data.boxes import points_in_box
+from mmkd.methods.xray.data.completion import PUBLISHED, CompletionOptions
+from mmkd.methods.xray.data.frames import write_frames
+from mmkd.methods.xray.data.infos import save_infos
+from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
+from mmkd.methods.xray.data.transforms import (BOTH, STUDENT, TEACHER, LoadCompleteObjects, load_objects)
 from mmkd.errors import ConfigError
 from mmkd.testing.sequences import CLASSES, make_sequence, write_sequences
 

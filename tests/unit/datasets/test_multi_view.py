@@ -5,9 +5,7 @@ import pytest
 import torch
 from mmdet3d.structures import LiDARInstance3DBoxes, LiDARPoints
 
-from mmkd.datasets.transforms.multi_view import (BEVAug3D, ImageAug3D,
-                                                 LoadMultiViewImages,
-                                                 PackBEVInputs)
+from mmkd.data.multi_view import (BEVAug3D, ImageAug3D, LoadMultiViewImages, PackBEVInputs)
 from mmkd.errors import ConfigError
 
 

@@ -5,8 +5,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmkd.distillers import StepBatch
-from mmkd.taps import TapSpec
+from mmkd.core.distiller import StepBatch
+from mmkd.core.taps.tap import TapSpec
 
 
 def batch_of(labels):

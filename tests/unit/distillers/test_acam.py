@@ -6,15 +6,15 @@ import torch
 from mmengine.config import ConfigDict
 from torch import nn
 
-from mmkd.distillers import ACAM, StepBatch
-from mmkd.distillers.generic.acam import FeatureFusion
-from mmkd.distillers.schedule import Progress
+from mmkd.core.distiller import StepBatch
+from mmkd.methods.acam.distiller import ACAM
+from mmkd.methods.acam.distiller import FeatureFusion
+from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
-from mmkd.losses import (channel_mask_loss, channel_masks, mask_diversity,
-                         spatial_mask_loss, spatial_masks)
-from mmkd.models import DistillationModel
+from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks, mask_diversity, spatial_mask_loss, spatial_masks)
+from mmkd.core.model import DistillationModel
 from mmkd.registry import DISTILLERS
-from mmkd.taps import TapSpec
+from mmkd.core.taps.tap import TapSpec
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.utils.config import read_config
@@ -367,7 +367,7 @@ def test_one_kind_of_masks(harness, tensors):
 
 def test_pooled_keys(harness, tensors, monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.distillers.generic.acam.print_log',
+    monkeypatch.setattr('mmkd.methods.acam.distiller.print_log',
                         lambda text, *_: said.append(text))
     fusion = FeatureFusion(4, 4, 4, max_kv=9)
     student, teacher = tensors(1, 4, 7, 6)
@@ -483,7 +483,7 @@ def test_figures(harness, tensors):
 
 def test_collapse_is_said_once(harness, tensors, monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.distillers.generic.acam.print_log',
+    monkeypatch.setattr('mmkd.methods.acam.distiller.print_log',
                         lambda text, logger, level: said.append((text, level)))
     student, teacher = tensors(2, 8, 5, 6)
     distiller, _ = run(harness, [student], [teacher], warn_after=10)

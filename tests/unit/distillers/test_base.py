@@ -2,10 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.distillers.base import Distiller, StepBatch
-from mmkd.distillers.schedule import Progress
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
-from mmkd.taps import Tap, TapSpec
+from mmkd.core.taps.tap import Tap, TapSpec
 from mmkd.testing import detection_batch, segmentation_batch
 
 

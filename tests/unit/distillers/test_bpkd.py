@@ -1,10 +1,10 @@
 import pytest
 import torch
 
-from mmkd.distillers import BPKD
+from mmkd.methods.bpkd.distiller import BPKD
 from mmkd.errors import ConfigError
-from mmkd.losses import (body_loss, channel_wise_divergence, edge_loss,
-                         edge_masks)
+from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+from mmkd.ops.channel_wise import channel_wise_divergence
 from mmkd.registry import DISTILLERS
 
 GOLDEN_LABELS = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 255, 255]]
@@ -82,7 +82,7 @@ def test_weight_zero_leaves_a_term_out(harness, tensors, labels, monkeypatch,
     def fail(*args):
         raise AssertionError('computed for nothing')
 
-    monkeypatch.setattr(f'mmkd.distillers.segmentation.bpkd.{term}_loss', fail)
+    monkeypatch.setattr(f'mmkd.methods.bpkd.distiller.{term}_loss', fail)
     student, teacher = tensors(2, 6, 4, 5)
     losses = harness.run(
         BPKD(**{f'lambda_{term}': 0.}), [student], [teacher], labels)

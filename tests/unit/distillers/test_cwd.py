@@ -2,10 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.distillers import CWD
-from mmkd.distillers.schedule import Progress
+from mmkd.methods.cwd.distiller import CWD
+from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
-from mmkd.losses import channel_wise_divergence, labelled_cells
+from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
 
 

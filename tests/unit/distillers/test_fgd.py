@@ -8,13 +8,15 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData
 
-from mmkd.distillers import FGD, Progress, StepBatch
-from mmkd.distillers.detection.fgd import FAMILIES
+from mmkd.core.distiller import StepBatch
+from mmkd.core.schedule import Progress
+from mmkd.methods.fgd.distiller import FGD
+from mmkd.methods.fgd.distiller import FAMILIES
 from mmkd.engine.optim import DistillationOptimWrapperConstructor
 from mmkd.errors import ConfigError
-from mmkd.losses import (attention_loss, attention_maps, box_masks,
-                         focal_distances, squared_distance)
-from mmkd.models import DistillationModel
+from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks, focal_distances)
+from mmkd.ops.distances import squared_distance
+from mmkd.core.model import DistillationModel
 from mmkd.registry import DISTILLERS
 from mmkd.testing import detection_batch, detector, segmentation_batch
 

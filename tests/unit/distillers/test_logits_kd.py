@@ -1,9 +1,10 @@
 import pytest
 import torch
 
-from mmkd.distillers import LogitsKD
+from mmkd.methods.logits_kd.distiller import LogitsKD
 from mmkd.errors import ConfigError
-from mmkd.losses import kl_divergence, labelled_cells
+from mmkd.ops.divergences import kl_divergence
+from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
 
 

@@ -5,10 +5,12 @@ import torch
 import torch.nn.functional as F
 from mmengine.optim import OptimWrapper
 
-from mmkd.distillers import MGD, Progress, StepBatch
+from mmkd.core.distiller import StepBatch
+from mmkd.core.schedule import Progress
+from mmkd.methods.mgd.distiller import MGD
 from mmkd.errors import ConfigError
-from mmkd.losses import random_cells
-from mmkd.models import DistillationModel
+from mmkd.methods.mgd.losses import random_cells
+from mmkd.core.model import DistillationModel
 from mmkd.registry import DISTILLERS
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
@@ -166,9 +168,9 @@ def test_bottleneck(harness, tensors):
 
 def test_many_parameters_are_warned_of(harness, monkeypatch):
     lines = []
-    monkeypatch.setattr('mmkd.distillers.generic.mgd.print_log',
+    monkeypatch.setattr('mmkd.methods.mgd.distiller.print_log',
                         lambda *args: lines.append(args))
-    monkeypatch.setattr('mmkd.distillers.generic.mgd._MANY', 1000)
+    monkeypatch.setattr('mmkd.methods.mgd.distiller._MANY', 1000)
     feat = torch.zeros(1, 16, 2, 2)
     make(harness, [feat], [feat])
     (text, _, level), = lines

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mmkd import apis
-from mmkd.distillers import Progress
-from mmkd.models import DistillationModel
-from mmkd.models.distillation_model import _by_role
+from mmkd.core.schedule import Progress
+from mmkd.core.model import DistillationModel
+from mmkd.core.model import _by_role
 from mmkd.testing.methods import METHOD_EXAMPLES
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits

@@ -2,10 +2,11 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from mmkd.distillers import MonoTAKD, MonoTAKDAssistant, StepBatch
+from mmkd.core.distiller import StepBatch
+from mmkd.methods.monotakd.distiller import MonoTAKD, MonoTAKDAssistant
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
-from mmkd.taps import TapSpec
+from mmkd.core.model import DistillationModel
+from mmkd.core.taps.tap import TapSpec
 from mmkd.testing import BEV_RANGE, bev_batch, bev_detector
 
 COLLAPSE = dict(type='mmkd.HeightCollapse', in_channels=8, out_channels=8)

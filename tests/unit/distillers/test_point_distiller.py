@@ -5,12 +5,14 @@ import pytest
 import torch
 
 from mmkd import apis
-from mmkd.connectors import EdgeConv
-from mmkd.distillers import PointDistiller, Progress, StepBatch
-from mmkd.distillers.detection3d.point_distiller import FAMILIES
+from mmkd.methods.pointdistiller.edge_conv import EdgeConv
+from mmkd.core.distiller import StepBatch
+from mmkd.core.schedule import Progress
+from mmkd.methods.pointdistiller.distiller import PointDistiller
+from mmkd.methods.pointdistiller.distiller import FAMILIES
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
-from mmkd.taps import TapSpec
+from mmkd.core.model import DistillationModel
+from mmkd.core.taps.tap import TapSpec
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from mmkd.visualization import Scene, draw_visuals, frozen_copy
 

@@ -1,6 +1,6 @@
 import pytest
 
-from mmkd.distillers.schedule import Progress, WeightSchedule, build_weight
+from mmkd.core.schedule import Progress, WeightSchedule, build_weight
 from mmkd.errors import ConfigError
 
 

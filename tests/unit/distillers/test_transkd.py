@@ -5,18 +5,16 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.distillers import StepBatch, TransKD
-from mmkd.distillers.segmentation.transkd import (CrossSelectiveFusion,
-                                                  EmbeddingAssistant,
-                                                  GlobalLocalMixer,
-                                                  SelectiveFusion,
-                                                  resize_tokens)
+from mmkd.core.distiller import StepBatch
+from mmkd.methods.transkd.distiller import TransKD
+from mmkd.methods.transkd.distiller import (CrossSelectiveFusion, EmbeddingAssistant, GlobalLocalMixer, SelectiveFusion, resize_tokens)
 from mmkd.errors import ConfigError
-from mmkd.losses import (channel_wise_divergence, embedding_loss,
-                         hierarchical_context_loss, kl_divergence)
-from mmkd.models import DistillationModel
-from mmkd.models.network import build_network
-from mmkd.taps import TapSpec
+from mmkd.methods.transkd.losses import (embedding_loss, hierarchical_context_loss)
+from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.divergences import kl_divergence
+from mmkd.core.model import DistillationModel
+from mmkd.core.network import build_network
+from mmkd.core.taps.tap import TapSpec
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor, transformer_segmentor)
 
@@ -581,7 +579,7 @@ def test_weight_zero_leaves_a_term_out(term, monkeypatch):
     def fail(*args):
         raise AssertionError('computed for nothing')
 
-    monkeypatch.setattr(f'mmkd.distillers.TransKD._{term}_loss', fail)
+    monkeypatch.setattr(f'mmkd.methods.transkd.TransKD._{term}_loss', fail)
     distiller, student, teacher = small(**{f'lambda_{term}': 0.})
     losses = run(distiller, student, teacher)
     assert losses.pop(f'loss_{term}').item() == 0

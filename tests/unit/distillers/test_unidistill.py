@@ -5,11 +5,13 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
-from mmkd.distillers import Progress, StepBatch, UniDistill
-from mmkd.distillers.detection3d.unidistill import PATHS
+from mmkd.core.distiller import StepBatch
+from mmkd.core.schedule import Progress
+from mmkd.methods.unidistill.distiller import UniDistill
+from mmkd.methods.unidistill.distiller import PATHS
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
-from mmkd.taps import TapSpec
+from mmkd.core.model import DistillationModel
+from mmkd.core.taps.tap import TapSpec
 from mmkd.testing import BEV_RANGE, bev_batch, bev_detector
 
 SENSORS = {
@@ -229,7 +231,7 @@ def test_masks_of_the_tasks(plain):
 
 def test_processes_with_other_numbers_of_boxes(plain, monkeypatch):
     """The mean of two processes is that of one with all samples."""
-    from mmkd.distillers.detection3d import unidistill
+    from mmkd.methods.unidistill import distiller as unidistill
     distiller = plain()
     student, teacher = (shapes_of(seed) for seed in (0, 1))
     batch = boxed((3, 1))

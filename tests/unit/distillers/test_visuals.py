@@ -2,11 +2,12 @@
 import pytest
 import torch
 
-from mmkd.distillers import Distiller, Heatmap, StepBatch
-from mmkd.distillers.visuals import (distances, feature_distance,
-                                     logits_distance)
-from mmkd.losses import box_masks, edge_masks
-from mmkd.models import DistillationModel
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.visuals import Heatmap
+from mmkd.core.visuals import distances, feature_distance, logits_distance
+from mmkd.methods.bpkd.losses import edge_masks
+from mmkd.methods.fgd.losses import box_masks
+from mmkd.core.model import DistillationModel
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor, transformer_segmentor)
 from mmkd.visualization import frozen_copy

@@ -6,14 +6,13 @@ import torch
 from mmengine.optim import OptimWrapper
 from mmengine.structures import InstanceData
 
-from mmkd.distillers import XRay
-from mmkd.distillers.detection3d.xray import (_cells, count_points,
-                                              visible_objects)
+from mmkd.methods.xray.distiller import XRay
+from mmkd.methods.xray.distiller import _cells, count_points, visible_objects
 from mmkd.errors import ConfigError
-from mmkd.losses.complete_objects import code_loss
-from mmkd.models import DistillationModel
-from mmkd.models.detection_heads import DetectionHead
-from mmkd.models.network import build_network
+from mmkd.methods.xray.losses import code_loss
+from mmkd.core.model import DistillationModel
+from mmkd.families.detection_heads import DetectionHead
+from mmkd.core.network import build_network
 from mmkd.testing.lidar import RANGE, centerpoint, lidar_batch, pointpillars
 
 KINDS = dict(center=(centerpoint, 5, 9), anchor=(pointpillars, 4, 7))

@@ -7,7 +7,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
 from mmkd.testing import detector, segmentor
 
 

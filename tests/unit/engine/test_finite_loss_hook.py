@@ -6,7 +6,7 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmkd import apis, cli
-from mmkd.distillers import CWD
+from mmkd.methods.cwd.distiller import CWD
 from mmkd.engine.hooks import FiniteLossHook
 from mmkd.engine.replay import replay_step
 from mmkd.errors import CheckpointError, ConfigError, NonFiniteLossError

@@ -7,7 +7,7 @@ from mmengine.config import Config
 from mmkd import apis
 from mmkd.engine.hooks import SelfCheckHook
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng

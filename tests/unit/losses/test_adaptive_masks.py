@@ -3,8 +3,7 @@ import math
 import pytest
 import torch
 
-from mmkd.losses import (channel_mask_loss, channel_masks, mask_diversity,
-                         mask_statistics, spatial_mask_loss, spatial_masks)
+from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks, mask_diversity, mask_statistics, spatial_mask_loss, spatial_masks)
 
 REDUCTIONS = ('pairwise_mean', 'ratio')
 

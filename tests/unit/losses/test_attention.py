@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.losses import cross_attention
+from mmkd.methods.acam.attention import cross_attention
 
 
 def explicit(query, key, value):

@@ -4,10 +4,7 @@ import math
 import pytest
 import torch
 
-from mmkd.losses import (box_gaussian_mask, box_key_points, class_heat,
-                         gaussian_radius, key_point_distance,
-                         key_point_relations, masked_distance, points_in_range,
-                         relation_distance, sample_bev)
+from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points, class_heat, gaussian_radius, key_point_distance, key_point_relations, masked_distance, points_in_range, relation_distance, sample_bev)
 
 EXTENT = (-6., -6., 6., 6.)
 BOXES = [

@@ -1,8 +1,10 @@
 import pytest
 import torch
 
-from mmkd.losses import (body_loss, boundary, channel_wise_divergence,
-                         edge_loss, edge_masks, kl_divergence)
+from mmkd.methods.bpkd import losses as boundary
+from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.divergences import kl_divergence
 
 GOLDEN_LABELS = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 255, 255]]
 GOLDEN_T = [[[2., 1.], [3., 0.]], [[0., 2.], [-1., 1.]], [[1., 0.], [0., -1.]]]

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd.losses import channel_wise_divergence, spatial_log_softmax
+from mmkd.ops.channel_wise import channel_wise_divergence, spatial_log_softmax
 
 
 def some_cells(num_images, height, width):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmkd.losses import random_cells, squared_distance
+from mmkd.methods.mgd.losses import random_cells
+from mmkd.ops.distances import squared_distance
 
 
 def test_squared_distance_by_hand():

@@ -4,8 +4,7 @@ import math
 import pytest
 import torch
 
-from mmkd.losses import (attention_loss, attention_maps, box_masks,
-                         focal_distances)
+from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks, focal_distances)
 
 FRAME, SIZE = (32, 32), (4, 4)  # cells of 8 pixels
 
@@ -115,7 +114,7 @@ def test_empty_box_has_a_cell():
 
 @pytest.mark.parametrize('chunk', [1 << 22, 300])
 def test_masks_against_loops(chunk, monkeypatch):
-    monkeypatch.setattr('mmkd.losses.focal_global._CHUNK', chunk)
+    monkeypatch.setattr('mmkd.methods.fgd.losses._CHUNK', chunk)
     generator = torch.Generator().manual_seed(0)
     frames = [(97, 131), (128, 160), (64, 160)]
     many = []

@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmkd.losses import embedding_loss, hierarchical_context_loss
+from mmkd.methods.transkd.losses import (embedding_loss, hierarchical_context_loss)
 
 SIZES = [(1, 3), (1, 1), (2, 2), (3, 5), (4, 4), (5, 3), (7, 9), (8, 8),
          (17, 26)]

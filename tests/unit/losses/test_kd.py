@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.losses import kl_divergence
+from mmkd.ops.divergences import kl_divergence
 
 
 def some_cells(num_images, height, width):

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from mmkd.losses import full_precision, labelled_cells, zero_like_graph
+from mmkd.ops.masks import labelled_cells, zero_like_graph
+from mmkd.ops.precision import full_precision
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

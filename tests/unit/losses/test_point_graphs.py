@@ -2,8 +2,7 @@
 import pytest
 import torch
 
-from mmkd.losses import (centre_weights, choose_centres, match_voxels,
-                         nearest_nodes, points_per_voxel)
+from mmkd.methods.pointdistiller.graphs import (centre_weights, choose_centres, match_voxels, nearest_nodes, points_per_voxel)
 
 
 def brute_force(nodes, centres, num):

@@ -9,10 +9,11 @@ from mmengine.logging import MessageHub
 from mmengine.runner.checkpoint import get_state_dict, load_state_dict
 from torch import nn
 
-from mmkd.distillers.base import Distiller
+from mmkd.core.distiller import Distiller
 from mmkd.errors import CheckpointError, ConfigError, TapError
-from mmkd.models import DistillationModel, Teacher
-from mmkd.models.network import build_network
+from mmkd.core.model import DistillationModel
+from mmkd.core.teacher import Teacher
+from mmkd.core.network import build_network
 from mmkd.registry import DISTILLERS
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)

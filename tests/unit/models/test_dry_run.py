@@ -4,10 +4,9 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmkd.errors import ConfigError, TapError
-from mmkd.models.dry_run import (_image_channels, dry_run, example_batch,
-                                 trace, untouched)
-from mmkd.models.network import build_network, network_config
-from mmkd.taps import Tap
+from mmkd.core.taps.dry_run import (_image_channels, dry_run, example_batch, trace, untouched)
+from mmkd.core.network import build_network, network_config
+from mmkd.core.taps.tap import Tap
 from mmkd.testing import detector, segmentation_batch, segmentor
 
 

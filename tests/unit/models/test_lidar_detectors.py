@@ -5,11 +5,13 @@ from mmengine.model import BaseModel
 
 from mmkd import apis
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel, Teacher
-from mmkd.models.dry_run import dry_run, example_batch
-from mmkd.models.network import build_network, frozen_mode
-from mmkd.models.preprocessing import same_preprocessing
-from mmkd.taps import Tap, standard_taps
+from mmkd.core.model import DistillationModel
+from mmkd.core.teacher import Teacher
+from mmkd.core.taps.dry_run import dry_run, example_batch
+from mmkd.core.network import build_network, frozen_mode
+from mmkd.core.preprocessing import same_preprocessing
+from mmkd.core.taps.tap import Tap
+from mmkd.families.places import standard_taps
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 
 

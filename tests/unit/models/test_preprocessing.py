@@ -3,9 +3,9 @@ import torch
 from mmengine.logging import MessageHub
 
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
-from mmkd.models.network import build_network
-from mmkd.models.preprocessing import ImageNorm, same_preprocessing
+from mmkd.core.model import DistillationModel
+from mmkd.core.network import build_network
+from mmkd.core.preprocessing import ImageNorm, same_preprocessing
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 

@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from mmdet3d.models.middle_encoders import SparseEncoder as MMDetSparseEncoder
 from torch import nn
 
-from mmkd.models.network import build_network
-from mmkd.models.sparse_encoder import SparseEncoder
+from mmkd.core.network import build_network
+from mmkd.bev.sparse_encoder import SparseEncoder
 from mmkd.testing.lidar import lidar_batch, second
 
 SHAPE = (9, 12, 10)

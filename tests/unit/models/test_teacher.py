@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.models import Teacher
-from mmkd.models.dry_run import dry_run
-from mmkd.models.network import build_network
-from mmkd.taps import Tap
+from mmkd.core.teacher import Teacher
+from mmkd.core.taps.dry_run import dry_run
+from mmkd.core.network import build_network
+from mmkd.core.taps.tap import Tap
 from mmkd.testing import segmentation_batch, segmentor
 from mmkd.utils.checkpoint import write_weights
 

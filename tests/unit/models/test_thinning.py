@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmkd.errors import ConfigError
-from mmkd.models import thin
-from mmkd.models.network import build_network
+from mmkd.methods.pointdistiller.thinning import thin
+from mmkd.core.network import build_network
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from mmkd.utils.config import read_config
 
@@ -145,7 +145,7 @@ def test_it_runs(cfg, data, compression):
 def test_within_a_config(tmp_path):
     file = tmp_path / 'student.py'
     file.write_text(f"""_base_ = 'mmdet3d::{KITTI}.py'
-from mmkd.models import thin
+from mmkd.methods.pointdistiller import thin
 
 model = thin(_base_.model, 4)
 """)

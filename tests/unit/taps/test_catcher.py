@@ -3,8 +3,10 @@ import torch
 from torch import nn
 
 from mmkd.errors import ConfigError, TapError
-from mmkd.models.network import build_network
-from mmkd.taps import Tap, TapCatcher, standard_taps
+from mmkd.core.network import build_network
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap
+from mmkd.families.places import standard_taps
 from mmkd.testing import (detector, segmentation_batch, segmentor,
                           transformer_segmentor)
 

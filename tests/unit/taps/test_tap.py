@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from mmkd.errors import ConfigError, TapError
-from mmkd.taps import Tap, TapSpec
+from mmkd.core.taps.tap import Tap, TapSpec
 
 
 @pytest.mark.parametrize('text, fields', [

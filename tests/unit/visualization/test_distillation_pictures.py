@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.distillers import Heatmap, Visual
+from mmkd.core.visuals import Heatmap, Visual
 from mmkd.visualization import (Boxes, History, Scene, draw_history,
                                 draw_visuals, paint)
 from mmkd.visualization.distillation import _norms, pixels

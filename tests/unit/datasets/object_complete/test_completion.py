@@ -6,21 +6,11 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from mmkd.datasets.object_complete import build
-from mmkd.datasets.object_complete.boxes import (box_of_pose, points_in_box,
-                                                 points_in_boxes, pose_of_box,
-                                                 transform, upright_box,
-                                                 yaw_of_box)
-from mmkd.datasets.object_complete.completion import (PUBLISHED,
-                                                      CompleteObjects,
-                                                      CompletionOptions,
-                                                      complete_scene,
-                                                      input_hash, thin)
-from mmkd.datasets.object_complete.infos import (add_identities,
-                                                 group_by_scene, load_infos,
-                                                 save_infos, scene_frame)
-from mmkd.datasets.object_complete.registration import (ALIGNED, TOO_FEW,
-                                                        register)
+from mmkd.methods.xray.data import build
+from mmkd.methods.xray.data.boxes import (box_of_pose, points_in_box, points_in_boxes, pose_of_box, transform, upright_box, yaw_of_box)
+from mmkd.methods.xray.data.completion import (PUBLISHED, CompleteObjects, CompletionOptions, complete_scene, input_hash, thin)
+from mmkd.methods.xray.data.infos import (add_identities, group_by_scene, load_infos, save_infos, scene_frame)
+from mmkd.methods.xray.data.registration import ALIGNED, TOO_FEW, register
 from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
 from mmkd.testing.sequences import make_sequence, write_sequences

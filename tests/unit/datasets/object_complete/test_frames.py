@@ -2,9 +2,9 @@
 import numpy as np
 import pytest
 
-from mmkd.datasets.object_complete import build, frames
-from mmkd.datasets.object_complete.completion import read_points
-from mmkd.datasets.object_complete.placement import Placement
+from mmkd.methods.xray.data import build, frames
+from mmkd.methods.xray.data.completion import read_points
+from mmkd.methods.xray.data.placement import Placement
 from mmkd.errors import ConfigError
 from mmkd.testing.sequences import make_sequence, write_sequences
 

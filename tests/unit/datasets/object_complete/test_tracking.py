@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from mmkd.datasets.object_complete.boxes import upright_box
-from mmkd.datasets.object_complete.tracking import TrackOptions, track
+from mmkd.methods.xray.data.boxes import upright_box
+from mmkd.methods.xray.data.tracking import TrackOptions, track
 from mmkd.testing.sequences import make_sequence
 
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmkd.datasets.object_complete.build import FOLDER
+from mmkd.methods.xray.data.build import FOLDER
 from mmkd.datasets.scenes import generate as generate_module
 from mmkd.datasets.scenes.generate import class_shares, generate, problems
 from mmkd.datasets.scenes.groups import make_frames
