@@ -76,8 +76,8 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
     from memory import forget_peak, peak, resident
 
     from mmkd.core.distiller import StepBatch
-    from mmkd.methods.acam.distiller import ACAM
     from mmkd.core.taps.tap import TapSpec
+    from mmkd.methods.acam.distiller import ACAM
     torch.manual_seed(0)
     torch.set_num_threads(1)
     distiller = ACAM(place='neck', max_kv=max_kv)

@@ -65,7 +65,9 @@ def measure(strategy: str, folder: str) -> dict:
     from memory import forget_peak, peak, resident
 
     from mmkd.methods.xray.data import infos
-    from mmkd.methods.xray.data.completion import (PUBLISHED, CompletionOptions, complete_scene)
+    from mmkd.methods.xray.data.completion import (PUBLISHED,
+                                                   CompletionOptions,
+                                                   complete_scene)
     content = infos.load_infos(f'{folder}/i.pkl')
     frames = [
         infos.scene_frame(x, f'{folder}/points') for x in content['data_list']

@@ -76,7 +76,8 @@ def measure_search(data: Dict[str, Any], size: Dict[str, int],
     """The search alone, in this process."""
     from memory import forget_peak, peak, resident
 
-    from mmkd.methods.pointdistiller.graphs import (choose_centres, nearest_nodes)
+    from mmkd.methods.pointdistiller.graphs import (choose_centres,
+                                                    nearest_nodes)
     centres = choose_centres(data['counts'].float(), size['centres'])
     if budget is None:
         budget = 4 * len(data['feat_t']) * len(centres) / 2**20
@@ -99,8 +100,8 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
     from memory import forget_peak, peak, resident
 
     from mmkd.core.distiller import StepBatch
-    from mmkd.methods.pointdistiller.distiller import PointDistiller
     from mmkd.core.taps.tap import TapSpec
+    from mmkd.methods.pointdistiller.distiller import PointDistiller
     distiller = PointDistiller(
         family='pointpillars',
         num_centres=size['centres'],

@@ -121,8 +121,8 @@ def benchmark(method: str, args: argparse.Namespace) -> dict:
     from step_time import ratio_of
 
     from mmkd.core.distiller import StepBatch
-    from mmkd.registry import DISTILLERS
     from mmkd.core.taps.tap import TapSpec
+    from mmkd.registry import DISTILLERS
     torch.manual_seed(0)
     size = tuple(args.size)
     student, teacher = ([

@@ -124,8 +124,8 @@ def make_ways(method: str, data: dict) -> List[Way]:
     from mmengine.optim import OptimWrapper
 
     from mmkd.core.model import DistillationModel
-    from mmkd.core.teacher import Teacher
     from mmkd.core.network import build_network
+    from mmkd.core.teacher import Teacher
 
     torch.manual_seed(0)
     student = build_network(str(STUDENT), 'the student')
@@ -321,8 +321,8 @@ def measure_checkpoints(method: str) -> dict:
     """Bytes of checkpoints: the student's, and mmkd's beside what is in it.
     """
     from mmkd.core.model import DistillationModel
-    from mmkd.core.teacher import Teacher
     from mmkd.core.network import build_network
+    from mmkd.core.teacher import Teacher
     student = build_network(str(STUDENT), 'the student')
     teacher = Teacher(str(TEACHER), ckpt='random')
     plain = _file_size(student.state_dict())

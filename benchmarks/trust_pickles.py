@@ -41,9 +41,9 @@ from mmengine.config import Config, ConfigDict  # noqa: E402
 from mmengine.logging import HistoryBuffer  # noqa: E402
 
 from mmkd import apis  # noqa: E402
-from mmkd.errors import CheckpointError  # noqa: E402
-from mmkd.core.teacher import Teacher  # noqa: E402
 from mmkd.core.network import build_network  # noqa: E402
+from mmkd.core.teacher import Teacher  # noqa: E402
+from mmkd.errors import CheckpointError  # noqa: E402
 from mmkd.testing import distillation_config  # noqa: E402
 from mmkd.testing import segmentation_config, segmentor  # noqa: E402
 from mmkd.utils.checkpoint import read_as_data, read_file  # noqa: E402

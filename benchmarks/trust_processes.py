@@ -418,12 +418,12 @@ class Dies(Hook):
 
 def scenes(folder: str) -> str:
     """A few small frames in all layouts."""
-    from mmkd.methods.xray.data import build, infos
     from mmkd.datasets.scenes.generate import generate
     from mmkd.datasets.scenes.infos import make_nuscenes_infos
     from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
     from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
     from mmkd.datasets.scenes.presets import PRESETS, Preset
+    from mmkd.methods.xray.data import build, infos
     root = f'{folder}/scenes'
     PRESETS['processes'] = Preset(2, 1, 1, 1, 64, 128, 1)
     KITTI_SIZES['processes'] = KittiSize(1, 1, 1, 2, 48, 156, 360)

@@ -361,8 +361,8 @@ def list_taps(cfg: ConfigLike,
         dict[str, list[list[str]]]: For each network by name, the rows
         (tap, module, calls, what it gives, standard place).
     """
-    from mmkd.core.taps.dry_run import trace
     from mmkd.core.network import build_network, trial_modes
+    from mmkd.core.taps.dry_run import trace
     from mmkd.core.taps.tap import Tap
     from mmkd.families.places import PLACES
     cfg = read_config(cfg)

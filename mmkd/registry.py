@@ -72,7 +72,6 @@ METRICS = LazyRegistry(
         KittiMetric='mmkd.evaluation.kitti_metric',
         NuScenesByPoints='mmkd.evaluation.nuscenes_by_points'))
 
-
 TRANSFORMS = LazyRegistry(
     'transform',
     parent=MMENGINE_TRANSFORMS,

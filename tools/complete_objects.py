@@ -111,10 +111,10 @@ def parse_args(argv=None) -> argparse.Namespace:
 def main(argv=None) -> int:
     """Complete the scenes of some index files."""
     args = parse_args(argv)
+    from mmkd.errors import ConfigError
     from mmkd.methods.xray.data import build, frames, infos
     from mmkd.methods.xray.data.completion import PUBLISHED, CompletionOptions
     from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
-    from mmkd.errors import ConfigError
 
     def given_of(kind: type) -> dict:
         """Options of a kind that the command line has."""

@@ -8,10 +8,11 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule, build_weight)
+from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
+                                build_weight)
+from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
-from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 
 TapsLike = Union[TapLike, Sequence[TapLike],
                  Mapping[str, Union[TapLike, Sequence[TapLike]]], None]

@@ -3,9 +3,9 @@ from typing import Optional, Sequence, Union
 
 from torch import Tensor, nn
 
-from mmkd.ops.connectors import ConvConnector, build_connector, match_size
-from mmkd.errors import ConfigError
 from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
+from mmkd.ops.connectors import ConvConnector, build_connector, match_size
 
 
 def check_features(method: str, student: Sequence[TapSpec],

@@ -1,8 +1,8 @@
 """Checks that the methods on logits share."""
 from typing import Sequence
 
-from mmkd.errors import ConfigError
 from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
 
 
 def check_logits(method: str, student: Sequence[TapSpec],

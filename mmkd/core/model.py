@@ -9,17 +9,17 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.schedule import Progress
-from mmkd.errors import CheckpointError, ConfigError
-from mmkd.families.detection_heads import DetectionHead, check_same_code
-from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
-from mmkd.core.teacher import Teacher
-from mmkd.registry import DISTILLERS, MODELS
+from mmkd.core.schedule import Progress
 from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.taps.tap import Tap, TapSpec
+from mmkd.core.teacher import Teacher
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.families.detection_heads import DetectionHead, check_same_code
 from mmkd.families.places import standard_taps
+from mmkd.registry import DISTILLERS, MODELS
 from mmkd.utils.arguments import construct
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng

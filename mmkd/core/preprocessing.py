@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
-from mmkd.errors import ConfigError
 from mmkd.core.teacher import Teacher
+from mmkd.errors import ConfigError
 
 
 @dataclass(frozen=True)

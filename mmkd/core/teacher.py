@@ -6,10 +6,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmkd.errors import ConfigError
-from mmkd.core.network import (NetworkLike, build_network, frozen_mode, trial_modes)
+from mmkd.core.network import (NetworkLike, build_network, frozen_mode,
+                               trial_modes)
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
+from mmkd.errors import ConfigError
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 

@@ -11,13 +11,13 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmkd import apis
-from mmkd.methods.xray.data import build, infos
+from mmkd.core.network import build_network
 from mmkd.datasets.scenes.generate import generate
 from mmkd.datasets.scenes.infos import make_nuscenes_infos
 from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
 from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
 from mmkd.datasets.scenes.presets import PRESETS, Preset
-from mmkd.core.network import build_network
+from mmkd.methods.xray.data import build, infos
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/demo'

@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmkd.core.model import DistillationModel
+from mmkd.errors import ConfigError
 from mmkd.methods.xray.data import build
 from mmkd.methods.xray.data.completion import CompletionOptions
 from mmkd.methods.xray.data.infos import load_infos, save_infos
 from mmkd.methods.xray.data.pseudo_labels import label_frames
-from mmkd.errors import ConfigError
-from mmkd.core.model import DistillationModel
 from mmkd.testing.lidar import lidar_batch, on_a_small_region
 from mmkd.testing.sequences import CLASSES, make_sequence, write_sequences
 from mmkd.utils.config import read_config

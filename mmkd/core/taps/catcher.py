@@ -3,8 +3,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
 
-from mmkd.errors import TapError
 from mmkd.core.taps.tap import Tap
+from mmkd.errors import TapError
 from mmkd.utils.naming import did_you_mean
 
 

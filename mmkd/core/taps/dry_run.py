@@ -8,11 +8,10 @@ from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap, TapSpec, describe
 from mmkd.errors import ConfigError, TapError
 from mmkd.families.example_3d import example_batch_3d
-from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.tap import Tap, TapSpec
-from mmkd.core.taps.tap import describe
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]

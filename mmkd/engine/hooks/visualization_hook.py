@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.visualization import LocalVisBackend
 
-from mmkd.errors import ConfigError
 from mmkd.core.model import DistillationModel
+from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import preserve_rng
 from mmkd.visualization.distillation import pixels

@@ -7,18 +7,20 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmkd.ops.connectors import match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
 from mmkd.core.logits import check_logits
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
 from mmkd.methods.acam.attention import cross_attention
-from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks, mask_diversity, mask_statistics, spatial_mask_loss, spatial_masks)
+from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks,
+                                      mask_diversity, mask_statistics,
+                                      spatial_mask_loss, spatial_masks)
+from mmkd.ops.connectors import match_size
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: What may be distilled; 'maps' is one of the others, by the network.
 PLACES = ('maps', 'neck', 'logits', 'stages')

@@ -3,15 +3,15 @@ from typing import Dict, List, Sequence, Tuple, Union
 
 from torch import Tensor
 
-from mmkd.ops.connectors import match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, logits_distance
 from mmkd.errors import ConfigError
 from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+from mmkd.ops.connectors import match_size
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 
 @DISTILLERS.register_module()

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.channel_wise import channel_wise_divergence
-from mmkd.ops.divergences import class_divergence
-from mmkd.ops.divergences import check_logits
-from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid, share_of_cells, valid_cells)
+from mmkd.ops.divergences import check_logits, class_divergence
+from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
+                            share_of_cells, valid_cells)
 from mmkd.ops.precision import full_precision
 
 # Pixels of class maps that are worked on at once, about 20 MB.

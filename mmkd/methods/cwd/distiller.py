@@ -3,16 +3,16 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
-from mmkd.ops.connectors import build_connector, match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
 from mmkd.ops.channel_wise import channel_wise_divergence, spatial_log_softmax
+from mmkd.ops.connectors import build_connector, match_size
 from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: Weight of the method at each place.
 LOSS_WEIGHTS = dict(logits=3.0, stages=50.0, neck=50.0)

@@ -5,16 +5,18 @@ from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.features import (build_connectors, check_features, match_student, pick_family)
+from mmkd.core.features import (build_connectors, check_features,
+                                match_student, pick_family)
 from mmkd.core.logits import check_tau
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
-from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks, focal_distances)
+from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
+                                     focal_distances)
 from mmkd.ops.distances import squared_distance
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: Published temperature and weights for families of students.
 FAMILIES = dict(

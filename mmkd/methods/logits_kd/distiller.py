@@ -3,14 +3,14 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from torch import Tensor
 
-from mmkd.ops.connectors import match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, logits_distance
+from mmkd.ops.connectors import match_size
 from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 
 @DISTILLERS.register_module()

@@ -5,16 +5,17 @@ from typing import Dict, Iterator, List, Optional, Tuple, Union
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmkd.methods.mgd.generation import GenerationBlock
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.features import (build_connectors, check_features, match_student, pick_family)
+from mmkd.core.features import (build_connectors, check_features,
+                                match_student, pick_family)
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
+from mmkd.methods.mgd.generation import GenerationBlock
 from mmkd.methods.mgd.losses import random_cells
 from mmkd.ops.distances import squared_distance
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: Published weight and share of masked cells for families of students.
 FAMILIES = dict(

@@ -5,14 +5,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd.ops.connectors import build_connector
 from mmkd.core.distiller import Distiller, StepBatch, TapsLike
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.monotakd.losses import (center_box_distance, center_class_distance, map_distance, min_max, residual_target, soft_anchor_weights, soft_box_distance, soft_class_distance, soft_direction_distance)
+from mmkd.methods.monotakd.losses import (
+    center_box_distance, center_class_distance, map_distance, min_max,
+    residual_target, soft_anchor_weights, soft_box_distance,
+    soft_class_distance, soft_direction_distance)
+from mmkd.ops.connectors import build_connector
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: Weights of the soft labels by kind of head, as in the released code.
 HEADS = dict(

@@ -4,19 +4,21 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from mmkd.methods.pointdistiller.edge_conv import EdgeConv
-from mmkd.ops.connectors import match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import pick_family
 from mmkd.core.logits import check_tau
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Points, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.graphs import (centre_weights, choose_centres, match_voxels, nearest_nodes, points_per_voxel)
+from mmkd.methods.pointdistiller.edge_conv import EdgeConv
+from mmkd.methods.pointdistiller.graphs import (centre_weights, choose_centres,
+                                                match_voxels, nearest_nodes,
+                                                points_per_voxel)
+from mmkd.ops.connectors import match_size
 from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 _VOXELS = dict(
     num_centres=6000,

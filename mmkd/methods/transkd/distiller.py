@@ -5,18 +5,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmkd.ops.connectors import match_size
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.schedule import WeightLike, build_weight
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual, distances
 from mmkd.errors import ConfigError
-from mmkd.methods.transkd.losses import (embedding_loss, hierarchical_context_loss)
+from mmkd.methods.transkd.losses import (embedding_loss,
+                                         hierarchical_context_loss)
 from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.connectors import match_size
 from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import zero_like_graph
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 VARIANTS = ('base', 'gl', 'ea')
 FEATURE_LOSSES = ('hcl', 'cwd', 'pixel_kl')

@@ -6,15 +6,18 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmkd.ops.connectors import build_connector
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points, class_heat, key_point_distance, masked_distance, points_in_range, relation_distance, sample_bev)
+from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points,
+                                            class_heat, key_point_distance,
+                                            masked_distance, points_in_range,
+                                            relation_distance, sample_bev)
+from mmkd.ops.connectors import build_connector
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.core.taps.tap import TapSpec
 
 #: Published weights by path: feature, relation, response.
 PATHS = dict(

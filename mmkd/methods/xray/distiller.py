@@ -9,10 +9,12 @@ from torch import Tensor, nn
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
 from mmkd.core.schedule import WeightLike
-from mmkd.errors import ConfigError
-from mmkd.methods.xray.losses import (active_feature_loss, code_loss, masked_feature_loss, masked_score_loss, roi_loss, soft_focal_loss)
-from mmkd.registry import DISTILLERS
 from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
+from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
+                                      masked_feature_loss, masked_score_loss,
+                                      roi_loss, soft_focal_loss)
+from mmkd.registry import DISTILLERS
 
 EMBEDDINGS = ('roi', 'mask', 'active')
 #: Weights of ``loss_cls`` and ``loss_reg`` by kind of score loss.

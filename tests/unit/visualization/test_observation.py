@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.dataset import Compose
 
-from mmkd.errors import ConfigError
 from mmkd.core.model import DistillationModel
+from mmkd.errors import ConfigError
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.visualization import Boxes, Gallery, Observer, frozen_copy

@@ -14,10 +14,13 @@ from tqdm import tqdm
 
 from mmkd.datasets.scenes.writers.files import read_json, write_json
 from mmkd.errors import ConfigError
-from mmkd.version import __version__
-from mmkd.methods.xray.data.completion import (CompleteObjects, CompletionOptions, SceneFrame, complete_scene, input_hash)
-from mmkd.methods.xray.data.infos import (Infos, class_names, group_by_scene, scene_frame)
+from mmkd.methods.xray.data.completion import (CompleteObjects,
+                                               CompletionOptions, SceneFrame,
+                                               complete_scene, input_hash)
+from mmkd.methods.xray.data.infos import (Infos, class_names, group_by_scene,
+                                          scene_frame)
 from mmkd.methods.xray.data.registration import ALIGNED, REJECTED
+from mmkd.version import __version__
 
 #: Folder of what is made, below the root of the data.
 FOLDER = 'complete_objects'

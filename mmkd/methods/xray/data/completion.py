@@ -14,7 +14,8 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from mmkd.errors import ConfigError
-from mmkd.methods.xray.data.boxes import (BOX_SIZE, is_proper, points_in_boxes, pose_of_box, transform)
+from mmkd.methods.xray.data.boxes import (BOX_SIZE, is_proper, points_in_boxes,
+                                          pose_of_box, transform)
 from mmkd.methods.xray.data.registration import IcpOptions, register
 
 STRATEGIES = ('concat', 'icp')

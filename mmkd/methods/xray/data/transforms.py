@@ -18,10 +18,10 @@ from mmdet3d.datasets.transforms.dbsampler import DataBaseSampler
 from mmdet3d.structures.points import BasePoints
 from mmengine.logging import print_log
 
+from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.boxes import points_in_box
 from mmkd.methods.xray.data.completion import CompleteObjects
 from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
-from mmkd.errors import ConfigError
 from mmkd.registry import TRANSFORMS
 
 #: Whose a point is.

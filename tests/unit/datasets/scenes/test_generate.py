@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from mmkd.methods.xray.data.build import FOLDER
 from mmkd.datasets.scenes import generate as generate_module
 from mmkd.datasets.scenes.generate import class_shares, generate, problems
 from mmkd.datasets.scenes.groups import make_frames
@@ -22,6 +21,7 @@ from mmkd.datasets.scenes.world import Frame
 from mmkd.datasets.scenes.writers import CityscapesWriter, CocoWriter
 from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
+from mmkd.methods.xray.data.build import FOLDER
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
 
