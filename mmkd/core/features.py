@@ -46,7 +46,7 @@ def build_connectors(cfg: Union[str, dict, None], student: Sequence[TapSpec],
 
     Args:
         cfg (str | dict | None): As in
-            :func:`mmkd.ops.connectors.build_connector`.
+            :func:`build_connector`.
         student (Sequence[TapSpec]): The student's levels.
         teacher (Sequence[TapSpec]): The teacher's, as many.
 

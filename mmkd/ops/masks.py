@@ -5,6 +5,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkd.ops.precision import upcast
+
 
 def zero_like_graph(*tensors: Tensor) -> Tensor:
     """Return an exact zero that hangs on the graph of the given tensors.
@@ -20,7 +22,7 @@ def zero_like_graph(*tensors: Tensor) -> Tensor:
     Returns:
         Tensor: A scalar 0 in float32 (float64 if an input is float64).
     """
-    zeros = [_upcast(tensor.reshape(-1)[:0].sum()) for tensor in tensors]
+    zeros = [upcast(tensor.reshape(-1)[:0].sum()) for tensor in tensors]
     return sum(zeros[1:], zeros[0])
 
 

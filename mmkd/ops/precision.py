@@ -8,13 +8,13 @@ from torch import Tensor
 _HALF = (torch.float16, torch.bfloat16)
 
 
-def _upcast(value: Any) -> Any:
+def upcast(value: Any) -> Any:
     """Return half-precision tensors in float32, anything else as it is."""
     if isinstance(value, Tensor) and value.dtype in _HALF:
         return value.float()
     if isinstance(value, (list, tuple)) and any(
             isinstance(item, Tensor) for item in value):
-        return type(value)(_upcast(item) for item in value)
+        return type(value)(upcast(item) for item in value)
     return value
 
 
@@ -44,8 +44,8 @@ def full_precision(loss: Callable) -> Callable:
 
     @functools.wraps(loss)
     def wrapper(*args, **kwargs):
-        args = [_upcast(value) for value in args]
-        kwargs = {name: _upcast(value) for name, value in kwargs.items()}
+        args = [upcast(value) for value in args]
+        kwargs = {name: upcast(value) for name, value in kwargs.items()}
         device = next(_devices([*args, *kwargs.values()]), 'cpu')
         with torch.autocast(device_type=device, enabled=False):
             return loss(*args, **kwargs)

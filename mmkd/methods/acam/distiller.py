@@ -191,15 +191,15 @@ class ACAM(Distiller):
     the student's (key and value); M learnable selection units turn the
     fused map into M masks over the cells and M over the channels. Under each
     the squared difference of the maps is averaged
-    (:func:`mmkd.methods.acam.losses.spatial_mask_loss`,
-    :func:`mmkd.methods.acam.losses.channel_mask_loss`), and the masks of a kind are kept
-    apart (:func:`mmkd.methods.acam.losses.mask_diversity`):
+    (:func:`spatial_mask_loss`,
+    :func:`channel_mask_loss`), and the masks of a kind are kept
+    apart (:func:`mask_diversity`):
 
     ``L = L_task + alpha (L_spatial + L_channel) + lambda_div L_div``
 
     Each level has projections and units of its own. No ground truth is read.
     The attention is exact, and its memory grows with the cells of a map; its
-    time grows with their square (:func:`mmkd.methods.acam.attention.cross_attention`).
+    time grows with their square (:func:`cross_attention`).
 
     The authors published no code. Ours are, where the paper is silent: the
     mean over pairs as diversity (``div_reduction='ratio'`` is the formula as

@@ -22,8 +22,8 @@ class BPKD(Distiller):
     Segmentation <https://arxiv.org/abs/2306.08075>`_ (Liu et al., WACV
     2024). Soft masks of each class's edge, made from the label maps, split
     the logits of both networks. The edge part is matched cell by cell over
-    the classes (:func:`mmkd.methods.bpkd.losses.edge_loss`), the body part class by class
-    over the cells (:func:`mmkd.methods.bpkd.losses.body_loss`):
+    the classes (:func:`edge_loss`), the body part class by class
+    over the cells (:func:`body_loss`):
 
     ``L = L_seg + lambda_edge * L_edge + lambda_body * L_body``
 
@@ -138,7 +138,7 @@ class BPKD(Distiller):
 
     def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
         """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
-        of logits; see :func:`mmkd.methods.bpkd.losses.edge_masks`."""
+        of logits; see :func:`edge_masks`."""
         return edge_masks(batch.gt_sem_seg(), logits.size(1), logits.shape[2:],
                           self.edge_width, self.ignore_index,
                           self.ignore_as_edge, self.valid_threshold)

@@ -195,7 +195,7 @@ def body_loss(logits_s: Tensor,
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
     Segmentation <https://arxiv.org/abs/2306.08075>`_. The logits times
     (1 - M), the complement of the edge masks M over the whole channel, go
-    through :func:`mmkd.ops.channel_wise.channel_wise_divergence`. Without any edge it
+    through :func:`channel_wise_divergence`. Without any edge it
     is that loss on the plain logits.
 
     Args:

@@ -27,7 +27,7 @@ class CWD(Distiller):
     channel of a map, a class or a feature, becomes a distribution over the
     cells of the image; the divergence of the student's from the teacher's
     is averaged over channels and images. See
-    :func:`mmkd.ops.channel_wise.channel_wise_divergence`.
+    :func:`channel_wise_divergence`.
 
     Temperature 4 and weight 3 are what the authors' released code is run
     with on a segmentation's logits; weight 50 on features is the value

@@ -57,10 +57,10 @@ class FGD(Distiller):
 
     - ``loss_fg``, ``loss_bg``: squared distance on the cells of the objects
       and on those of the background, under the teacher's attention to cells
-      and channels (:func:`mmkd.methods.fgd.losses.box_masks`,
-      :func:`mmkd.methods.fgd.losses.focal_distances`);
+      and channels (:func:`box_masks`,
+      :func:`focal_distances`);
     - ``loss_att``: absolute difference of the attentions of both networks
-      (:func:`mmkd.methods.fgd.losses.attention_maps`);
+      (:func:`attention_maps`);
     - ``loss_global``: squared distance after a context block on each side,
       mmcv's ``ContextBlock`` (GCNet), whose weights are trained with the
       student and are no part of it.

@@ -22,7 +22,7 @@ class LogitsKD(Distiller):
     cell of a segmentation's logits; the pixel-wise term of `Structured
     Knowledge Distillation for Semantic Segmentation
     <https://arxiv.org/abs/1903.04197>`_. See
-    :func:`mmkd.ops.divergences.kl_divergence`. The baseline that any method on
+    :func:`kl_divergence`. The baseline that any method on
     logits should beat.
 
     Departures: the divergence is summed over classes, where some published

@@ -45,7 +45,7 @@ class SoftLabels(Distiller):
             terms. Defaults to None.
         min_score (float): Scores of the teacher above it count as confident.
             Defaults to 0.1.
-        batch_sum (bool): See :func:`mmkd.methods.monotakd.losses.soft_class_distance`.
+        batch_sum (bool): See :func:`soft_class_distance`.
             Defaults to False.
         kwargs: More arguments of :class:`Distiller`.
     """
@@ -149,12 +149,12 @@ class MonoTAKD(SoftLabels):
     ``assistant``, a camera detector that lifts with true depth (a
     ``BEVDetector`` with ``depth_source='points'``, trained with
     :class:`MonoTAKDAssistant`). The student's camera branch is split in two
-    (:class:`mmkd.methods.monotakd.modules.ResidualBranches`):
+    (:class:`ResidualBranches`):
 
     - ``loss_intra``: squared difference of the visual branch and the
       assistant's map (intra-modal distillation);
     - ``loss_residual``: that of the aligned spatial branch and the residual
-      of teacher and assistant (:func:`mmkd.methods.monotakd.losses.residual_target`);
+      of teacher and assistant (:func:`residual_target`);
     - ``loss_cls``, ``loss_box`` and, with anchors, ``loss_dir``: the
       teacher's head as soft labels, without ground truth.
 
@@ -178,7 +178,7 @@ class MonoTAKD(SoftLabels):
             Defaults to None: of the sample, but in ``'release'``.
         normalize (str, optional): ``'minmax'`` brings the assistant's map
             and the visual branch between 0 and 1
-            (:func:`mmkd.methods.monotakd.losses.min_max`), and leaves the teacher's as it is;
+            (:func:`min_max`), and leaves the teacher's as it is;
             ``'none'`` leaves all. Defaults to None: ``'none'``, but in
             ``'release'``.
         batch_sum (bool, optional): See :class:`SoftLabels`. Defaults to

@@ -123,11 +123,11 @@ class PointDistiller(Distiller):
     CVPR 2023), between a wide and a thin LiDAR detector of one kind:
 
     1. the N most important nodes become centres
-       (:func:`mmkd.methods.pointdistiller.graphs.choose_centres`);
+       (:func:`choose_centres`);
     2. each is joined with its K nearest nodes in the space of the teacher's
-       features, itself among them (:func:`mmkd.methods.pointdistiller.graphs.nearest_nodes`), and
+       features, itself among them (:func:`nearest_nodes`), and
        one layer a network encodes the edges
-       (:class:`mmkd.methods.pointdistiller.edge_conv.EdgeConv`);
+       (:class:`EdgeConv`);
     3. the squared difference of the encodings, averaged over neighbours and
        channels, is averaged over the centres with weights of mean 1:
 
@@ -185,7 +185,7 @@ class PointDistiller(Distiller):
             of one grid, where only common voxels take part; ``'bev'``, maps
             of other sizes, the student's resized bilinearly to the
             teacher's. Defaults to ``'row'``.
-        edge (str): See :class:`mmkd.methods.pointdistiller.edge_conv.EdgeConv`. Defaults to
+        edge (str): See :class:`EdgeConv`. Defaults to
             ``'concat'``.
         teacher_layer (str): ``'train'`` or ``'frozen'``, the layer on the
             teacher's edges. Defaults to ``'train'``.

@@ -345,7 +345,7 @@ class TransKD(Distiller):
     Segmentation <https://arxiv.org/abs/2202.13393>`_ (Liu et al.). At each
     stage i the student's feature maps, fused top-down
     (:class:`CrossSelectiveFusion`), are drawn to the teacher's F by
-    :func:`mmkd.methods.transkd.losses.hierarchical_context_loss` (HCL), and its patch
+    :func:`hierarchical_context_loss` (HCL), and its patch
     embeddings, through a linear layer (patch embedding alignment, PEA), to
     the teacher's E by their mean squared difference:
 
@@ -396,7 +396,7 @@ class TransKD(Distiller):
         lambda_embedding (float | dict): Weight of ``loss_embedding``.
             Defaults to 1.0.
         lambda_logits (float | dict): Weight of ``loss_logits``,
-            :func:`mmkd.ops.divergences.kl_divergence` of the class scores. Without
+            :func:`kl_divergence` of the class scores. Without
             one (the published method) there is no such term, and the
             teacher's head is not run. Defaults to 0.0.
         alpha (Sequence[float]): Weight of each stage's embedding loss; 0
@@ -404,8 +404,8 @@ class TransKD(Distiller):
         feature_weights (Sequence[float], optional): Weight of each stage's
             feature loss. Defaults to None: 1 for all.
         feature_loss (str): ``'hcl'``; ``'cwd'`` for
-            :func:`mmkd.ops.channel_wise.channel_wise_divergence`; or ``'pixel_kl'``
-            for :func:`mmkd.ops.divergences.kl_divergence` over the channels of each
+            :func:`channel_wise_divergence`; or ``'pixel_kl'``
+            for :func:`kl_divergence` over the channels of each
             cell. Defaults to ``'hcl'``.
         feature_tau (float): Temperature of the latter two. Defaults to 1.0.
         logits_tau (float): Temperature of ``loss_logits``. Defaults to 1.0.

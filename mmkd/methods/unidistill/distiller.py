@@ -43,12 +43,12 @@ class UniDistill(Distiller):
     any two detectors on such a map, of cameras, LiDAR or both. Three terms:
 
     - ``loss_feature``: absolute difference of the low-level maps at nine
-      points of each box (:func:`mmkd.methods.unidistill.losses.key_point_distance`);
+      points of each box (:func:`key_point_distance`);
     - ``loss_relation``: that of the cosines between the nine features of a
-      box in the high-level maps (:func:`mmkd.methods.unidistill.losses.relation_distance`);
+      box in the high-level maps (:func:`relation_distance`);
     - ``loss_response_cls`` and ``loss_response_reg``: that of the highest
       class probability and of the regression branches of all tasks, under a
-      blob at each box (:func:`mmkd.methods.unidistill.losses.masked_distance`).
+      blob at each box (:func:`masked_distance`).
 
     Boxes are the batch's, after its augmentation; both networks must see
     this augmentation. Sums are divided by the number of boxes, or the mass

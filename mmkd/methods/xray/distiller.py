@@ -35,10 +35,10 @@ class XRay(Distiller):
     and weights of SparseKD (Yang et al., NeurIPS 2022):
 
     - ``loss_cls``: squared distance of class scores on the cells of objects
-      (:func:`mmkd.methods.xray.losses.masked_score_loss`); of a centre
+      (:func:`masked_score_loss`); of a centre
       head, cells count by the truth's peaks times the teacher's score;
     - ``loss_reg``: distance of box codes at the objects' centres or
-      anchors (:func:`mmkd.methods.xray.losses.code_loss`);
+      anchors (:func:`code_loss`);
     - ``loss_emb``: squared distance of the maps after the neck;
     - ``loss_response``: the head's own loss once more, with the teacher's
       detections among the truth.
@@ -64,7 +64,7 @@ class XRay(Distiller):
             ``'focal'``, as in Sparse2Dense (Wang et al., NeurIPS 2022), for
             a ``CenterHead`` only: the focal loss of heatmaps with the
             teacher's scores as soft targets
-            (:func:`mmkd.methods.xray.losses.soft_focal_loss`), and
+            (:func:`soft_focal_loss`), and
             squared differences of the codes. Defaults to ``'squared'``.
         embedding (str): Where maps are compared: ``'roi'``, on a grid in
             each box; ``'mask'``, on the cells of objects; ``'active'``,

@@ -91,7 +91,7 @@ def with_complete_objects(dataloader: Dict[str, Any],
             ``tools/complete_objects.py --database`` makes, so that the
             teacher sees pasted objects complete too. Defaults to False.
         options: Arguments of
-            :class:`~mmkd.methods.xray.data.transforms.LoadCompleteObjects`.
+            :class:`LoadCompleteObjects`.
 
     Returns:
         dict: The whole data loader.
