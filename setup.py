@@ -56,7 +56,8 @@ setup(
         'Programming Language :: Python :: 3.11',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    packages=find_packages(include=['mmkd', 'mmkd.*']),
+    packages=find_packages(
+        include=['mmkd', 'mmkd.*', 'driving_scenes', 'driving_scenes.*']),
     include_package_data=True,
     python_requires='>=3.10',
     # mmcv is missing here on purpose, as in all packages of OpenMMLab: pip

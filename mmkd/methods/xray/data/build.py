@@ -12,7 +12,6 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from mmkd.datasets.scenes.writers.files import read_json, write_json
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.completion import (CompleteObjects,
                                                CompletionOptions, SceneFrame,
@@ -20,6 +19,7 @@ from mmkd.methods.xray.data.completion import (CompleteObjects,
 from mmkd.methods.xray.data.infos import (Infos, class_names, group_by_scene,
                                           scene_frame)
 from mmkd.methods.xray.data.registration import ALIGNED, REJECTED
+from mmkd.utils.files import read_json, write_json
 from mmkd.version import __version__
 
 #: Folder of what is made, below the root of the data.

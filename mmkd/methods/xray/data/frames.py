@@ -4,14 +4,13 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Dict, List, Tuple
 
-from mmkd.datasets.scenes.writers.files import (read_json, write_bytes,
-                                                write_json)
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.build import (Report, keep_manifest, run_scenes,
                                           safe_name, store_folder)
 from mmkd.methods.xray.data.completion import CompleteObjects, read_points
 from mmkd.methods.xray.data.infos import Infos, group_by_scene
 from mmkd.methods.xray.data.placement import Placement, complete_cloud
+from mmkd.utils.files import read_json, write_bytes, write_json
 
 
 def _frame_file(data_root: str, tag: str, info: dict) -> str:

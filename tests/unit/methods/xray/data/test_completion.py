@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
-from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data import build
 from mmkd.methods.xray.data.boxes import (box_of_pose, points_in_box,
@@ -20,6 +19,7 @@ from mmkd.methods.xray.data.infos import (add_identities, group_by_scene,
                                           load_infos, save_infos, scene_frame)
 from mmkd.methods.xray.data.registration import ALIGNED, TOO_FEW, register
 from mmkd.testing.sequences import make_sequence, write_sequences
+from mmkd.utils.files import write_json
 
 EVERYTHING = CompletionOptions(**PUBLISHED)
 
