@@ -218,8 +218,8 @@ def test_what_a_page_names_is_there(page):
         and not (page.parent / link).exists()
     ]
     named = re.findall(
-        r'`((?:mmkd|tools|tests|configs|benchmarks|acceptance|docs)/[\w./-]*\w/?)`',
-        prose)
+        r'`((?:mmkd|tools|tests|configs|benchmarks|acceptance|docs)/'
+        r'[\w./-]*\w/?)`', prose)
     missing += [name for name in named if not (ROOT / name).exists()]
     assert missing == []
     anchors = [(link, anchor) for link, anchor in re.findall(
