@@ -17,7 +17,7 @@ from .presets import PRESETS, SPLITS
 from .writers.files import read_json, write_json, written_files
 
 #: Raised when the same seed gives other files than before.
-VERSION = 3
+VERSION = 4
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
