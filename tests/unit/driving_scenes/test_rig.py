@@ -11,8 +11,8 @@ from driving_scenes.sensors.rig import NUSCENES_CAMERAS
 
 @pytest.fixture(scope='module')
 def renderer():
-    plan = draw_plan(make_city('alderford', 0), (0, 0, 1), 'bus', 'overcast')
-    return Renderer(build_world(plan, (0, 0, 1), 'test'), 1)
+    plan = draw_plan(make_city('alderford', 0), (0, 0, 2), 'bus', 'overcast')
+    return Renderer(build_world(plan, (0, 0, 2), 'test'), 1)
 
 
 def test_nuscenes_cameras_see_all_around():
