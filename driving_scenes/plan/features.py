@@ -106,7 +106,8 @@ def _add_machine(site: Site, rng: np.random.Generator) -> None:
     made = vehicles.construction(child(rng))
     moment = 'vehicle.stopped' if rng.random() < .5 else 'vehicle.parked'
     for _ in range(20):
-        s, side = plan.near_ego(rng, 0, 30), _random_side(site, child(rng))
+        s, side = plan.near_ego(child(rng), 0,
+                                30), _random_side(site, child(rng))
         d = side.sign * (side.half + (-1.15 if side.parking else 1.35))
         z = 0. if side.parking else CURB
         if not plan.street.crosses(s, 9) and site.park(
@@ -128,7 +129,7 @@ def _add_machine(site: Site, rng: np.random.Generator) -> None:
 def _add_barriers(site: Site, rng: np.random.Generator) -> None:
     """A row of barriers along a curb."""
     side = _random_side(site, child(rng))
-    s = site.plan.near_ego(rng, -5, 45)
+    s = site.plan.near_ego(child(rng), -5, 45)
     for k in range(int(rng.integers(3, 9))):
         site.park('movable_object.barrier',
                   (street.barrier(child(rng)), (.7, 2., 1.)), s + 2.25 * k,
@@ -139,7 +140,7 @@ def _add_barriers(site: Site, rng: np.random.Generator) -> None:
 def _add_cones(site: Site, rng: np.random.Generator) -> None:
     """A few cones that close a piece of the curb."""
     side = _random_side(site, child(rng))
-    s, step = site.plan.near_ego(rng, 0, 40), rng.uniform(1.5, 4.)
+    s, step = site.plan.near_ego(child(rng), 0, 40), rng.uniform(1.5, 4.)
     for k in range(int(rng.integers(3, 8))):
         add_cone(site, s + step * k,
                  side.sign * (side.half - .3 + rng.normal(0, .1)),
@@ -153,10 +154,10 @@ def add_trailer(site: Site, rng: np.random.Generator) -> None:
     for _ in range(30):
         if rng.random() < .4:
             side = _random_side(site, child(rng))
-            if side.parking and site.park(
-                    'vehicle.trailer', made, site.plan.near_ego(rng, 0, 40),
-                    side.sign *
-                (side.half - 1.12), np.pi if side.sign > 0 else 0.):
+            s = site.plan.near_ego(child(rng), 0, 40)
+            d, yaw = side.half - 1.12, np.pi if side.sign > 0 else 0.
+            if side.parking and site.park('vehicle.trailer', made, s,
+                                          side.sign * d, yaw):
                 return
         elif _tow(site, made, child(rng)):
             return
@@ -169,7 +170,7 @@ def _tow(site: Site, made, rng: np.random.Generator) -> bool:
     direction = int(rng.choice([-1, 1]))
     lane = np.full_like(times, plan.street.lane(0, direction))
     speed = plan.ego.speed * rng.uniform(.6, 1.05)
-    s = plan.near_ego(rng, 8, 40) + direction * speed * \
+    s = plan.near_ego(child(rng), 8, 40) + direction * speed * \
         (times - plan.duration / 2)
     category, (pulling,
                own) = make_vehicle('truck' if rng.random() < .4 else 'car',

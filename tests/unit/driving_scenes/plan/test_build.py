@@ -19,9 +19,9 @@ MODULES = [
 ]
 
 
-def build(feature='construction', **parts):
+def build(shown='construction', **parts):
     found = draw_plan(
-        make_city('alderford', 0), SEED, feature, 'clear', duration=4.)
+        make_city('alderford', 0), SEED, shown, 'clear', duration=4.)
     return build_world(found, SEED, 'test', **parts)
 
 
