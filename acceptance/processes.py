@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Two processes on CPUs, joined by gloo.
 
-    benchmarks/trust_processes.py            # all recipes, an hour
-    benchmarks/trust_processes.py --short    # a method
+    acceptance/processes.py            # all recipes, an hour
+    acceptance/processes.py --short    # a method
 
 - Every method on tiny networks, with one sample a process: a step in DDP with
   `find_unused_parameters=False`. The gradient of its terms is compared to
@@ -26,9 +26,9 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trust import ROOT, finish, make_parser  # noqa: E402
+from acceptance.common import ROOT, finish, make_parser  # noqa: E402
 
 #: Relative distance of two gradients that differ by rounding alone.
 ROUNDING = 1e-3
@@ -448,8 +448,9 @@ def scenes(folder: str) -> str:
 
 def embedded(folder: str, match: str = '') -> List[dict]:
     """Every recipe of the driving scenes, on a few small frames."""
-    from entry import Entry
     from mmengine.config import Config
+
+    from benchmarks.entry import Entry
     root, cases = scenes(folder), []
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     for path in sorted((ROOT / 'configs/demo').glob('*.py')):
