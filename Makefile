@@ -43,8 +43,8 @@ test: ## the tests, in two processes; with ARGS one pytest that gets them
 	@$(ENV_PYTHON) set -x; $(if $(ARGS),"$$python" -m pytest $(ARGS),sh tools/setup/run_tests.sh "$$python")
 
 .PHONY: trust
-trust: ## try everything that docs/reliability.md promises, for hours; QUICK=1 for a few minutes
-	@$(ENV_PYTHON) set -x; "$$python" benchmarks/trust.py $(if $(QUICK),--short) $(ARGS)
+trust: ## test every promise of docs/reliability.md, for hours; QUICK=1 for a few minutes
+	@$(ENV_PYTHON) set -x; "$$python" acceptance/run.py $(if $(QUICK),--short) $(ARGS)
 
 .PHONY: demo
 demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one

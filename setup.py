@@ -56,8 +56,10 @@ setup(
         'Programming Language :: Python :: 3.11',
         'Topic :: Scientific/Engineering :: Artificial Intelligence',
     ],
-    packages=find_packages(include=['mmkd', 'mmkd.*']),
+    packages=find_packages(
+        include=['mmkd', 'mmkd.*', 'driving_scenes', 'driving_scenes.*']),
     include_package_data=True,
+    package_data={'mmkd': ['py.typed']},
     python_requires='>=3.10',
     # mmcv is missing here on purpose, as in all packages of OpenMMLab: pip
     # would fetch its source and, in an isolated build, make it without its

@@ -28,7 +28,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 IMAGE = (800, 1344)
 #: Levels of a one-stage detector by their stride.
@@ -73,8 +73,8 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
         GiB.
     """
     import torch
-    from memory import forget_peak, peak, resident
 
+    from benchmarks.memory import forget_peak, peak, resident
     from mmkd.distillers import ACAM, StepBatch
     from mmkd.taps import TapSpec
     torch.manual_seed(0)
@@ -173,7 +173,7 @@ def main(argv=None) -> int:
         levels=rows,
         all_levels=whole,
         growth=growth)
-    from entry import write_result
+    from benchmarks.report import write_result
     write_result(args.out, result)
     if whole['extra_gib'] >= BOUND:
         print(f'the method takes more than {BOUND} GiB', file=sys.stderr)

@@ -18,10 +18,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
-from entry import Entry, names, versions, write_result  # noqa: E402
-
+from benchmarks.entry import Entry, names  # noqa: E402
+from benchmarks.report import versions, write_result  # noqa: E402
 from mmkd import cli  # noqa: E402
 
 

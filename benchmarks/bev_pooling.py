@@ -34,12 +34,13 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from memory import forget_peak, peak, resident  # noqa: E402
 from torch import Tensor  # noqa: E402
+
+from benchmarks.memory import forget_peak, peak, resident  # noqa: E402
 
 #: The setting that the others differ from in one number.
 BASE = dict(cameras=6, bins=112, cells=180, channels=256)
@@ -225,7 +226,7 @@ def differences(image: Tuple[int, int]) -> Dict[str, Dict[str, float]]:
 def main(argv=None) -> dict:
     """Run the benchmark."""
     args = parse_args(argv)
-    from entry import versions, write_result
+    from benchmarks.report import versions, write_result
     base = dict(BASE, channels=args.channels)
     rows = [run_case(args, way, **base) for way in WAYS]
     growth: Dict[str, List[dict]] = {}

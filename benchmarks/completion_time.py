@@ -22,7 +22,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 TARGET = 20
 
@@ -62,8 +62,7 @@ def make_scene(args: argparse.Namespace, folder: str) -> None:
 
 def measure(strategy: str, folder: str) -> dict:
     """Complete the scene once, in this process."""
-    from memory import forget_peak, peak, resident
-
+    from benchmarks.memory import forget_peak, peak, resident
     from mmkd.datasets.object_complete import infos
     from mmkd.datasets.object_complete.completion import (PUBLISHED,
                                                           CompletionOptions,
@@ -94,8 +93,7 @@ def main(argv=None) -> None:
     if args.one:
         print(json.dumps(measure(args.one, args.folder)))
         return
-    from entry import versions, write_result
-
+    from benchmarks.report import versions, write_result
     from mmkd.utils.table import format_table
     found = {}
     with tempfile.TemporaryDirectory() as folder:

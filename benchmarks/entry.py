@@ -1,7 +1,4 @@
-"""What benchmarks share: their entries, the versions, the results."""
-import json
-import os
-import os.path as osp
+"""Entries of the benchmarks: networks, data and settings."""
 import subprocess
 import sys
 from pathlib import Path
@@ -88,25 +85,6 @@ def of_student(options: Dict[str, Any]) -> Dict[str, Any]:
             key = key.replace('model.', 'model.student.', 1)
         settings[key] = value
     return settings
-
-
-def versions() -> Dict[str, str]:
-    """Versions of what the numbers hang on."""
-    from importlib.metadata import version
-
-    from mmkd import __version__
-    packages = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'mmdet',
-                'mmdet3d', 'open3d')
-    return dict(mmkd=__version__, **{name: version(name) for name in packages})
-
-
-def write_result(path: str, result: Dict[str, Any]) -> None:
-    """Write a result as JSON, and say where."""
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as file:
-        json.dump(result, file, indent=2)
-        file.write('\n')
-    print(f'written to {path}')
 
 
 def _fill(value: Any, root: str) -> Any:

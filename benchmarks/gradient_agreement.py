@@ -35,7 +35,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -148,11 +148,11 @@ def beyond(a: Tensor, own: Tensor) -> Tensor:
 
 def measure(args: argparse.Namespace) -> Dict[str, Any]:
     """Gradients of the training and of the validation scenes, compared."""
-    from entry import Entry, of_student
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner, load_checkpoint, set_random_seed
 
+    from benchmarks.entry import Entry, of_student
     from mmkd.apis import prepare_training
     from mmkd.registry import MODELS
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
@@ -221,8 +221,8 @@ def main(argv=None) -> None:
     """Measure, print, and write a file where one is asked for."""
     args = parse_args(argv)
     os.chdir(ROOT)
-    from entry import require_method, versions, write_result
-
+    from benchmarks.entry import require_method
+    from benchmarks.report import versions, write_result
     from mmkd.errors import ConfigError
     from mmkd.utils.table import format_table
     require_method(args.method)

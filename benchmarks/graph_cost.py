@@ -28,7 +28,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 #: Memory for distances in the search, in MiB; None is a matrix of all pairs.
 BUDGETS = (4, 16, 64, 256, None)
@@ -74,8 +74,7 @@ def make_pillars(size: Dict[str, int]) -> Dict[str, Any]:
 def measure_search(data: Dict[str, Any], size: Dict[str, int],
                    budget: float) -> Dict[str, float]:
     """The search alone, in this process."""
-    from memory import forget_peak, peak, resident
-
+    from benchmarks.memory import forget_peak, peak, resident
     from mmkd.losses import choose_centres, nearest_nodes
     centres = choose_centres(data['counts'].float(), size['centres'])
     if budget is None:
@@ -96,8 +95,7 @@ def measure_search(data: Dict[str, Any], size: Dict[str, int],
 def measure_loss(data: Dict[str, Any], size: Dict[str, int],
                  budget: float) -> Dict[str, float]:
     """The whole method, forward and backward, in this process."""
-    from memory import forget_peak, peak, resident
-
+    from benchmarks.memory import forget_peak, peak, resident
     from mmkd.distillers import PointDistiller, StepBatch
     from mmkd.taps import TapSpec
     distiller = PointDistiller(
@@ -180,7 +178,7 @@ def main(argv=None) -> int:
     loss = run('loss', 64)
     kept = all(case['extra_mib'] <= case['budget_mib'] + BESIDE
                for case in search)
-    from entry import write_result
+    from benchmarks.report import write_result
     write_result(
         args.out,
         dict(

@@ -22,7 +22,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
@@ -118,7 +118,7 @@ FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
 def benchmark(method: str, args: argparse.Namespace) -> dict:
     """Time both ways of a method, in turns."""
     from mmengine.structures import BaseDataElement, InstanceData
-    from step_time import ratio_of
+    from benchmarks.step_time import ratio_of
 
     from mmkd.distillers import StepBatch
     from mmkd.registry import DISTILLERS
@@ -185,8 +185,7 @@ def benchmark(method: str, args: argparse.Namespace) -> dict:
 
 def main(argv=None) -> dict:
     """Run the benchmark."""
-    from entry import versions, write_result
-
+    from benchmarks.report import versions, write_result
     from mmkd.utils.table import format_table
     args = parse_args(argv)
     torch.set_num_threads(1)

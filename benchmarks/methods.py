@@ -23,7 +23,7 @@ from pathlib import Path
 from threading import Lock
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 from mmkd import cli  # noqa: E402
 
@@ -85,9 +85,10 @@ def main(argv=None) -> None:
     """Run the benchmark of one method."""
     args = parse_args(argv)
     os.chdir(ROOT)
-    from entry import Entry, of_student, require_method, versions, write_result
     from mmengine.config import Config
 
+    from benchmarks.entry import Entry, of_student, require_method
+    from benchmarks.report import versions, write_result
     from mmkd.apis import export_student, is_distillation
     from mmkd.experiment import Run
     from mmkd.utils.table import format_table

@@ -31,7 +31,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(ROOT))
 
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
@@ -393,9 +393,9 @@ def report(method: str, found: dict) -> str:
 
 def main(argv=None) -> dict:
     """Run the benchmark."""
-    from entry import versions, write_result
     from mmengine.logging import MMLogger
 
+    from benchmarks.report import versions, write_result
     from mmkd.testing import segmentation_batch
     args = parse_args(argv)
     torch.set_num_threads(1)

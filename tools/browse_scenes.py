@@ -22,8 +22,9 @@ from mmkd import cli  # noqa: E402
 
 def main(argv=None) -> None:
     """Draw the chosen frames."""
+    from driving_scenes.labels import color_table
     from mmkd.errors import ConfigError
-    from mmkd.visualization.scenes import open_frames
+    from mmkd.visualization.data_frames import open_frames
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('root', help='folder of the data')
@@ -37,7 +38,7 @@ def main(argv=None) -> None:
         '--count', type=int, default=4, help='frames, evenly over the data')
     parser.add_argument('--out', default='work_dirs/browse')
     args = parser.parse_args(argv)
-    frames = open_frames(args.root.rstrip('/'), args.part)
+    frames = open_frames(args.root.rstrip('/'), color_table(), args.part)
     count = min(args.count, len(frames))
     chosen = args.frames or [i * len(frames) // count for i in range(count)]
     for index in chosen:

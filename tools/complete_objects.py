@@ -85,6 +85,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         action='store_true',
         help='count completed points as seen, for a teacher in whose frames\n'
         'hidden objects are filled in (min_visible_points=0)')
+    add_frame_arguments(parser)
+    return parser.parse_args(argv)
+
+
+def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of whole frames and of pictures."""
     parser.add_argument(
         '--frames',
         action='store_true',
@@ -105,7 +111,6 @@ def parse_args(argv=None) -> argparse.Namespace:
         default=0,
         metavar='N',
         help='draw N frames, complete beside ordinary, and their objects')
-    return parser.parse_args(argv)
 
 
 def main(argv=None) -> int:

@@ -10,9 +10,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def main() -> int:
     """Make a data set, or the rest of one that was interrupted."""
-    from mmkd.datasets.scenes.generate import class_shares, generate, problems
-    from mmkd.datasets.scenes.groups import FORMATS
-    from mmkd.datasets.scenes.presets import PRESETS, SPLITS
+    from driving_scenes.errors import ScenesError
+    from mmkd.errors import MMKDError
+    try:
+        return make()
+    except ScenesError as error:
+        raise MMKDError(str(error)) from error
+
+
+def make() -> int:
+    """Do what the arguments ask for."""
+    from driving_scenes.generate import class_shares, generate, problems
+    from driving_scenes.groups import FORMATS
+    from driving_scenes.presets import PRESETS, SPLITS
     from mmkd.utils.table import format_table
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--preset', default='small', choices=list(PRESETS))
@@ -52,7 +62,7 @@ def main() -> int:
                      and tuple(args.size), args.formats, args.workers,
                      args.overwrite)
     if args.infos and 'nuscenes' in args.formats:
-        from mmkd.datasets.scenes.infos import make_nuscenes_infos
+        from driving_scenes.infos import make_nuscenes_infos
         print('\n'.join(make_nuscenes_infos(f'{out}/nuscenes')))
     if args.statistics and sheet:
         shares = class_shares(out)

@@ -1,1 +1,1 @@
-"""Data sets, transforms and the embedded driving scenes of mmkd."""
+"""Data sets and transforms of mmkd."""

@@ -1,5 +1,6 @@
 """Writing files that are whole or absent, in folders of one writer."""
 import errno
+import json
 import os
 import os.path as osp
 import socket
@@ -35,6 +36,23 @@ def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
     except BaseException:
         discard(part)
         raise
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file and the folders above it, see :func:`write_file`."""
+    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    write_file(path, lambda file: file.write(content))
+
+
+def write_json(path: str, content: Any) -> None:
+    """Write JSON with sorted keys, see :func:`write_bytes`."""
+    write_bytes(path, json.dumps(content, sort_keys=True).encode())
+
+
+def read_json(path: str) -> Any:
+    """Read JSON."""
+    with open(path, encoding='utf-8') as file:
+        return json.load(file)
 
 
 def publish(part: str, path: str) -> None:

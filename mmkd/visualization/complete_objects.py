@@ -7,8 +7,8 @@ import numpy as np
 from mmkd.datasets.object_complete.boxes import yaw_of_box
 from mmkd.datasets.object_complete.completion import (CompleteObjects,
                                                       read_points)
-from mmkd.visualization.scenes import (_EDGES, _figure, _save, box_corners,
-                                       class_color)
+from mmkd.visualization.data_frames import (_EDGES, _figure, _save,
+                                            box_corners, class_color)
 
 _OWN, _ADDED = '#455a64', '#d50000'
 

@@ -24,8 +24,9 @@ DOCS = ROOT / 'docs'
 PAGES = [README, *sorted(DOCS.glob('*.md'))]
 METHODS = sorted((DOCS / 'methods').glob('*.md'))
 TEXTS = [
-    *PAGES, *METHODS, ROOT / 'CHANGELOG.md', ROOT / 'data/README.md', *sorted(
-        (ROOT / 'configs').rglob('*.md'))
+    *PAGES, *METHODS, *sorted(ROOT.glob('C*.md')), ROOT / 'data/README.md',
+    *sorted((ROOT / 'configs').rglob('*.md')), *sorted(
+        (ROOT / 'driving_scenes').glob('*.md'))
 ]
 BLOCK = re.compile(
     r'(?:^<!-- (?P<note>[^>]*) -->\n)?'
@@ -218,8 +219,8 @@ def test_what_a_page_names_is_there(page):
         and not (page.parent / link).exists()
     ]
     named = re.findall(
-        r'`((?:mmkd|tools|tests|configs|benchmarks|docs)/[\w./-]*\w/?)`',
-        prose)
+        r'`((?:mmkd|tools|tests|configs|benchmarks|acceptance|docs|'
+        r'driving_scenes)/[\w./-]*\w/?)`', prose)
     missing += [name for name in named if not (ROOT / name).exists()]
     assert missing == []
     anchors = [(link, anchor) for link, anchor in re.findall(
@@ -232,6 +233,10 @@ def test_what_a_page_names_is_there(page):
             for h in re.findall(r'^#+ (.*)$', target, re.M)
         ]
         assert anchor[1:] in headings, (link, anchor)
+
+
+def test_readme_fits_on_a_page():
+    assert len(README.read_text(encoding='utf-8').splitlines()) <= 150
 
 
 def test_tests_that_the_architecture_names_exist():

@@ -2,7 +2,6 @@
 import importlib.util
 import json
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +9,14 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import DATASETS, DefaultScope
 
+from benchmarks.entry import Entry
+from driving_scenes.generate import generate
+from driving_scenes.infos import make_nuscenes_infos
+from driving_scenes.kitti import KITTI_SIZES, KittiSize
+from driving_scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
+from driving_scenes.presets import PRESETS, Preset
 from mmkd import apis
 from mmkd.datasets.object_complete import build, infos
-from mmkd.datasets.scenes.generate import generate
-from mmkd.datasets.scenes.infos import make_nuscenes_infos
-from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
-from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
-from mmkd.datasets.scenes.presets import PRESETS, Preset
 from mmkd.models.network import build_network
 
 ROOT = Path(__file__).parents[2]
@@ -64,11 +64,6 @@ def complete_objects(root, name):
 
 def entry_of(path, root):
     """The benchmark entry whose data a recipe is trained on."""
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
-    try:
-        from entry import Entry
-    finally:
-        sys.path.pop(0)
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
     if path.stem.endswith('kitti'):

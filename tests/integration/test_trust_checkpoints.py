@@ -1,45 +1,28 @@
 """The short forms of what `make trust` tries with checkpoints."""
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
+from acceptance import common, run
 
 
-@pytest.fixture
-def script(monkeypatch):
-    """A script of benchmarks/ as a module."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-
-    def load(name):
-        spec = importlib.util.spec_from_file_location(
-            name, BENCHMARKS / f'{name}.py')
-        module = importlib.util.module_from_spec(spec)
-        monkeypatch.setitem(sys.modules, name, module)
-        spec.loader.exec_module(module)
-        return module
-
-    return load
-
-
-def test_killed_while_saving(script, tmp_path, capsys):
+def test_killed_while_saving(tmp_path, capsys):
+    from acceptance import resume
     out = tmp_path / 'resume.json'
-    assert script('trust_resume').main(
-        ['--short', '--moments', '2', '--out',
-         str(out)]) == 0, capsys.readouterr().out
+    assert resume.main(['--short', '--moments', '2', '--out',
+                        str(out)]) == 0, capsys.readouterr().out
     result = json.loads(out.read_text())
     assert result['moments_killed'] == result['moments_survived'] == 2
     assert result['short'] and result['passed'] == result['tried'] == 2
     assert 'resume: 2 tried, 2 passed' in capsys.readouterr().out
 
 
-def test_files_that_want_more(script, tmp_path, capsys, monkeypatch):
+def test_files_that_want_more(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv('TORCH_HOME', str(tmp_path))
+    from acceptance import pickles
     out = tmp_path / 'pickles.json'
-    assert script('trust_pickles').main(['--short', '--out', str(out)]) == 0, \
+    assert pickles.main(['--short', '--out', str(out)]) == 0, \
         capsys.readouterr().out
     result = json.loads(out.read_text())
     assert result['files_refused'] + result['files_harmless'] == result[
@@ -51,25 +34,24 @@ def test_files_that_want_more(script, tmp_path, capsys, monkeypatch):
     assert 'is not allowed in a checkpoint' in said['getattr to globals']
 
 
-def test_a_case_that_fails_is_told(script, tmp_path, capsys):
-    trust = script('trust')
-    args = trust.make_parser('x', 'Tries.').parse_args(
+def test_a_case_that_fails_is_told(tmp_path, capsys):
+    args = common.make_parser('x', 'Tries.').parse_args(
         ['--short', '--out', str(tmp_path / 'x.json')])
     cases = [dict(case='a', passed=True), dict(case='b', passed=False)]
-    assert trust.finish(args, cases, figure=3) == 1
+    assert common.finish(args, cases, figure=3) == 1
     said = capsys.readouterr().out
     assert "FAILED {'case': 'b'" in said and 'x: 2 tried, 1 passed' in said
     result = json.loads((tmp_path / 'x.json').read_text())
     assert result['figure'] == 3 and result['cases'] == cases
-    args = trust.make_parser('x', 'Tries.').parse_args(['--short'])
-    assert trust.finish(args, cases[:1]) == 0  # and nothing is stored
+    args = common.make_parser('x', 'Tries.').parse_args(['--short'])
+    assert common.finish(args, cases[:1]) == 0  # and nothing is stored
     assert 'written' not in capsys.readouterr().out
-    assert trust.finish(args, []) == 1
+    assert common.finish(args, []) == 1
 
 
 @pytest.mark.parametrize('codes', [(0, 0), (0, 3)])
-def test_all_scripts_run(script, monkeypatch, capsys, codes):
-    trust, commands = script('trust'), []
+def test_all_scripts_run(monkeypatch, capsys, codes):
+    commands = []
 
     class Done:
 
@@ -77,11 +59,10 @@ def test_all_scripts_run(script, monkeypatch, capsys, codes):
             commands.append(command)
             self.returncode = codes[len(commands) - 1]
 
-    monkeypatch.setattr(trust.subprocess, 'run', Done)
-    status = trust.main(['--short', '--only', 'pickles', 'resume'])
+    monkeypatch.setattr(run.subprocess, 'run', Done)
+    status = run.main(['--short', '--only', 'pickles', 'resume'])
     assert status == (1 if any(codes) else 0)
-    assert [Path(c[3]).name
-            for c in commands] == ['trust_pickles.py', 'trust_resume.py']
+    assert [Path(c[3]).name for c in commands] == ['pickles.py', 'resume.py']
     assert all(command[-1] == '--short' for command in commands)
     assert ('not as promised: resume'
             if any(codes) else 'all as promised') in capsys.readouterr().out
@@ -90,8 +71,7 @@ def test_all_scripts_run(script, monkeypatch, capsys, codes):
 @pytest.mark.parametrize('name, least', [('resume', 25), ('pickles', 90)])
 def test_stored_tables(name, least):
     """The figures that docs/reliability.md quotes: the long forms."""
-    result = json.loads(
-        (BENCHMARKS / f'results/trust_{name}.json').read_text())
+    result = json.loads((common.RESULTS / f'{name}.json').read_text())
     assert not result['short']
     assert result['passed'] == result['tried'] == len(result['cases']) >= least
     assert all(case['passed'] for case in result['cases'])

@@ -1,26 +1,15 @@
-"""Mistakes in configs: the short form of benchmarks/trust_configs.py."""
+"""Mistakes in configs: the short form of acceptance/configs.py."""
 import json
-import sys
 from pathlib import Path
 
-import pytest
+from acceptance import configs
 
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope='module')
-def trust_configs():
-    sys.path.insert(0, str(ROOT / 'benchmarks'))
-    try:
-        import trust_configs
-    finally:
-        sys.path.pop(0)
-    return trust_configs
-
-
-def test_short_form(trust_configs, tmp_path):
+def test_short_form(tmp_path):
     out = tmp_path / 'configs.json'
-    status = trust_configs.main(['--short', '--out', str(out)])
+    status = configs.main(['--short', '--out', str(out)])
     table = json.loads(out.read_text())
     assert status == 0, [x for x in table['cases'] if not x['passed']]
     assert table['tried'] == table['passed'] == 30
@@ -28,14 +17,14 @@ def test_short_form(trust_configs, tmp_path):
     assert str(ROOT) not in out.read_text()
 
 
-def test_judging(trust_configs):
+def test_judging():
     """What counts as what."""
     from mmkd.errors import ConfigError
 
     def verdict(run, certain=False):
-        mistake = trust_configs.Mistake('cwd', 'type', 'tau = None', ('tau', ),
-                                        certain, {})
-        return trust_configs.judge(mistake, run)['verdict']
+        mistake = configs.Mistake('cwd', 'type', 'tau = None', ('tau', ),
+                                  certain, {})
+        return configs.judge(mistake, run)['verdict']
 
     def raises(error):
 
@@ -52,9 +41,9 @@ def test_judging(trust_configs):
     assert verdict(lambda: 'the loss is nan') == 'silent nonsense'
 
 
-def test_choice_is_the_same(trust_configs, tmp_path):
+def test_choice_is_the_same(tmp_path):
     first, second = ([
         mistake[:3]
-        for mistake, _ in trust_configs.mistakes(60, 3, str(tmp_path), False)
+        for mistake, _ in configs.mistakes(60, 3, str(tmp_path), False)
     ] for _ in range(2))
     assert first == second and len({x[0] for x in first}) > 10

@@ -1,17 +1,13 @@
-"""The short forms of benchmarks/trust_processes.py and trust_soak.py."""
+"""The short forms of acceptance/processes.py and soak.py."""
+import importlib
 import json
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.mark.parametrize('name', ['processes', 'soak'])
-def test_short_form(name, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / 'benchmarks'))
-    script = __import__(f'trust_{name}')
+def test_short_form(name, tmp_path):
+    script = importlib.import_module(f'acceptance.{name}')
     out = tmp_path / 'table.json'
     status = script.main(['--short', '--out', str(out)])
     table = json.loads(out.read_text())
@@ -25,4 +21,3 @@ def test_short_form(name, tmp_path, monkeypatch):
         assert set(cases) == {'mebibytes', 'files', 'threads'}
         assert cases['files']['growth'] == cases['threads']['growth'] == 0
         assert table['trainings'] == 6
-    sys.modules.pop(f'trust_{name}')

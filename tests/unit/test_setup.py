@@ -87,6 +87,8 @@ def test_extras(described):
 def test_version(described):
     text = (ROOT / 'mmkd' / 'version.py').read_text()
     assert f"'{described['version']}'" in text
+    citation = (ROOT / 'CITATION.cff').read_text()
+    assert f"version: {described['version']}\n" in citation
 
 
 def test_pins_are_exact_and_named_once():
@@ -321,7 +323,7 @@ def test_make_help_names_every_target():
 
 def test_ci_runs_the_tests():
     text = (ROOT / '.ci' / 'run').read_text()
-    assert 'make test' in text
+    assert text.index('make lint') < text.index('make test')
     assert os.access(ROOT / '.ci' / 'run', os.X_OK)
 
 

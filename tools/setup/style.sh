@@ -4,7 +4,8 @@
 python=$1
 job=$2
 code=
-for path in setup.py mmkd tools tests configs benchmarks; do
+folders='mmkd driving_scenes tools tests configs benchmarks acceptance'
+for path in setup.py $folders; do
     [ -e "$path" ] && code="$code $path"
 done
 if [ "$job" = format ]; then

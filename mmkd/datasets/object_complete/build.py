@@ -12,8 +12,8 @@ from typing import Callable, Dict, List, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from mmkd.datasets.scenes.writers.files import read_json, write_json
 from mmkd.errors import ConfigError
+from mmkd.utils.files import read_json, write_json
 from mmkd.version import __version__
 from .completion import (CompleteObjects, CompletionOptions, SceneFrame,
                          complete_scene, input_hash)

@@ -4,9 +4,8 @@ from collections import Counter
 from dataclasses import asdict
 from typing import Dict, List, Tuple
 
-from mmkd.datasets.scenes.writers.files import (read_json, write_bytes,
-                                                write_json)
 from mmkd.errors import ConfigError
+from mmkd.utils.files import read_json, write_bytes, write_json
 from .build import Report, keep_manifest, run_scenes, safe_name, store_folder
 from .completion import CompleteObjects, read_points
 from .infos import Infos, group_by_scene

@@ -16,9 +16,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from mmkd.datasets.scenes.writers.files import write_bytes
-from mmkd.datasets.scenes.writers.kitti import NO_TRACK, read_sequences
 from mmkd.errors import ConfigError
+from mmkd.utils.files import read_json, write_bytes
 from .boxes import box_of_pose, upright_box
 from .completion import SceneFrame
 
@@ -31,6 +30,8 @@ POINTS_FOLDER = dict(
     infos='')
 #: Farthest that the middle of a box may lie from the one in the tables.
 _MAX_OFFSET = 0.05
+#: Track id of lines of KITTI's labels that are no single object.
+_NO_TRACK = -1
 
 Infos = Dict[str, Any]
 
@@ -68,9 +69,8 @@ def add_identities(infos: Infos,
     Args:
         infos (dict): The index file.
         layout (str): ``'nuscenes'``, from its tables; ``'kitti'``, from
-            ``sequences/<split>.json`` as
-            :class:`~mmkd.datasets.scenes.writers.kitti.KittiWriter` keeps
-            them; ``'waymo'``, from mmdet3d's converter with
+            ``sequences/<split>.json`` (see :func:`read_sequences`);
+            ``'waymo'``, from mmdet3d's converter with
             ``save_track_id``; ``'infos'`` has them already.
         data_root (str): Folder of the data.
         tables (str, optional): Folder with nuScenes' tables, where it is
@@ -157,6 +157,26 @@ def _add_nuscenes(frames: List[dict], root: str, version: str) -> None:
             instance['box_lidar'] = box.tolist()
 
 
+def read_sequences(root: str, split: str) -> List[Dict[str, Any]]:
+    """Read the sequences of KITTI frames, which KITTI itself does not have.
+
+    The driving scenes come with them.
+
+    Args:
+        root (str): Folder of the KITTI data.
+        split (str): ``'train'``, ``'val'`` or ``'test'``.
+
+    Returns:
+        list[dict]: ``sequence`` (int), ``folder`` (``'training'`` or
+        ``'testing'``) and ``frames``. Each frame, in order of time, has
+        ``frame`` (name of its files), ``time`` (seconds),
+        ``velodyne_to_world`` (4 x 4) and ``track_ids`` (one for each line of
+        the label file; -1 for ``DontCare``). Empty if there is no file.
+    """
+    path = osp.join(root, 'sequences', f'{split}.json')
+    return read_json(path) if osp.isfile(path) else []
+
+
 def _kitti_box(instance: dict, lidar_to_cam: np.ndarray) -> np.ndarray:
     """The box as mmdet3d turns it: upright, standing on the same spot."""
     x, y, z, length, height, width, rotation = instance['bbox_3d']
@@ -168,12 +188,11 @@ def _kitti_box(instance: dict, lidar_to_cam: np.ndarray) -> np.ndarray:
 def _add_kitti(frames: List[dict], root: str, folder: str) -> None:
     kept: Dict[str, Tuple[int, dict]] = {}
     for split in ('train', 'val', 'test'):
-        if osp.isfile(osp.join(root, 'sequences', f'{split}.json')):
-            kept.update({
-                frame['frame']: (sequence['sequence'], frame)
-                for sequence in read_sequences(root, split)
-                if sequence['folder'] == folder for frame in sequence['frames']
-            })
+        kept.update({
+            frame['frame']: (sequence['sequence'], frame)
+            for sequence in read_sequences(root, split)
+            if sequence['folder'] == folder for frame in sequence['frames']
+        })
     if not kept:
         raise ConfigError(
             f'{root}/sequences says of no frame in {folder} which scene it '
@@ -183,7 +202,7 @@ def _add_kitti(frames: List[dict], root: str, folder: str) -> None:
         name = osp.splitext(info['lidar_points']['lidar_path'])[0]
         instances = info['instances']
         if name not in kept or instances and [
-                track == NO_TRACK for track in kept[name][1]['track_ids']
+                track == _NO_TRACK for track in kept[name][1]['track_ids']
         ] != [x['bbox_label_3d'] == -1 for x in instances]:
             raise ConfigError(
                 f'frame {name} has {len(instances)} labels in the index '
@@ -194,7 +213,7 @@ def _add_kitti(frames: List[dict], root: str, folder: str) -> None:
         info['timestamp'] = frame['time']
         info['lidar2global'] = frame['velodyne_to_world']
         for instance, track in zip(instances, frame['track_ids']):
-            instance['instance_id'] = '' if track == NO_TRACK else str(track)
+            instance['instance_id'] = '' if track == _NO_TRACK else str(track)
             instance['box_lidar'] = _kitti_box(instance, lidar_to_cam).tolist()
 
 

@@ -21,9 +21,9 @@ from mmkd.datasets.object_complete.infos import (add_identities,
                                                  save_infos, scene_frame)
 from mmkd.datasets.object_complete.registration import (ALIGNED, TOO_FEW,
                                                         register)
-from mmkd.datasets.scenes.writers.files import write_json
 from mmkd.errors import ConfigError
 from mmkd.testing.sequences import make_sequence, write_sequences
+from mmkd.utils.files import write_json
 
 EVERYTHING = CompletionOptions(**PUBLISHED)
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from typing import List
 
-from mmkd.errors import ConfigError
+from .errors import ScenesError
 from .writers.nuscenes import TEST_AS_VAL
 
 _NUSCENES = '''
@@ -33,11 +33,11 @@ def _run(code: str, *arguments: str) -> None:
     """Run code beside mmdet3d's tools.
 
     Raises:
-        ConfigError: If it fails, with the end of what it said.
+        ScenesError: If it fails, with the end of what it said.
     """
     found = importlib.util.find_spec('mmdet3d')
     if found is None or not found.submodule_search_locations:
-        raise ConfigError('the index files need mmdet3d: pip install mmdet3d')
+        raise ScenesError('the index files need mmdet3d: pip install mmdet3d')
     tools = osp.join(list(found.submodule_search_locations)[0], '.mim')
     done = subprocess.run([sys.executable, '-c', code, *arguments],
                           env=dict(os.environ, PYTHONPATH=tools),
@@ -45,7 +45,7 @@ def _run(code: str, *arguments: str) -> None:
                           stderr=subprocess.STDOUT,
                           text=True)
     if done.returncode:
-        raise ConfigError("mmdet3d's converter failed:\n" +
+        raise ScenesError("mmdet3d's converter failed:\n" +
                           '\n'.join(done.stdout.splitlines()[-12:]))
 
 
@@ -78,14 +78,14 @@ def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
         list[str]: Paths of the files.
 
     Raises:
-        ConfigError: If there is no nuScenes, or mmdet3d fails.
+        ScenesError: If there is no nuScenes, or mmdet3d fails.
     """
     versions = [
         name for name in ('v1.0-trainval', 'v1.0-mini')
         if osp.isfile(osp.join(root, name, 'sample.json'))
     ]
     if not versions:
-        raise ConfigError(f'{root} has neither v1.0-mini nor v1.0-trainval')
+        raise ScenesError(f'{root} has neither v1.0-mini nor v1.0-trainval')
     # Folder of the tables -> name of a split there -> its name here.
     sources = {osp.join(root, versions[0]): dict(train='train', val='val')}
     test = osp.join(root, *TEST_AS_VAL)

@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from mmkd.errors import ConfigError
 from .contact_sheet import write_contact_sheet
+from .errors import ScenesError
 from .groups import FORMATS, GROUPS
 from .presets import PRESETS, SPLITS
 from .writers.files import read_json, write_json, written_files
@@ -117,7 +117,7 @@ def _open(root: str, preset: str, seed: int, groups: Dict[str, dict],
     """Check the manifest of a folder, or write it.
 
     Raises:
-        ConfigError: If the folder holds something else.
+        ScenesError: If the folder holds something else.
     """
     path = osp.join(root, MANIFEST)
     common = dict(version=VERSION, preset=preset, seed=seed)
@@ -130,12 +130,12 @@ def _open(root: str, preset: str, seed: int, groups: Dict[str, dict],
             if name in there and differ is None:
                 differ = _difference(there[name], groups[name])
         if differ:
-            raise ConfigError(
+            raise ScenesError(
                 f'{root} holds scenes of other settings ({differ}); give '
                 'another folder, or --overwrite')
         manifest['groups'] = {**there, **groups}
     elif osp.isdir(root) and os.listdir(root) and not osp.exists(path):
-        raise ConfigError(f'{root} is not empty and holds no scenes; give '
+        raise ScenesError(f'{root} is not empty and holds no scenes; give '
                           'another folder')
     if overwrite:
         for name, settings in groups.items():
@@ -176,15 +176,15 @@ def generate(preset: str,
         Cityscapes.
 
     Raises:
-        ConfigError: If an argument is not known, or if the folder holds
+        ScenesError: If an argument is not known, or if the folder holds
             scenes of other settings or foreign files.
     """
     if preset not in PRESETS:
-        raise ConfigError(f'there is no preset {preset!r}; there is '
+        raise ScenesError(f'there is no preset {preset!r}; there is '
                           f'{", ".join(PRESETS)}')
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
-        raise ConfigError(f'formats are {", ".join(FORMATS)}; got '
+        raise ScenesError(f'formats are {", ".join(FORMATS)}; got '
                           f'{", ".join(formats) or "none"}')
     groups = {
         name: GROUPS[name].settings(preset, size)
@@ -222,7 +222,7 @@ def generate(preset: str,
         write_json(_lists_path(root, name), _relative(files, root))
     found = problems(root, content=False) if _is_complete(root) else []
     if found:
-        raise ConfigError(
+        raise ScenesError(
             f'{root}: {found[0]}'
             f'{f" (and {len(found) - 1} more)" if len(found) > 1 else ""}; '
             'remove what is foreign, or make the data set in an empty folder')
@@ -258,11 +258,11 @@ def problems(root: str, content: bool = True) -> List[str]:
         not belong there. Files that mmdet3d's converters make do.
 
     Raises:
-        ConfigError: If the folder holds no driving scenes.
+        ScenesError: If the folder holds no driving scenes.
     """
     path = osp.join(root, MANIFEST)
     if not osp.exists(path):
-        raise ConfigError(f'{root} holds no driving scenes: there is no '
+        raise ScenesError(f'{root} holds no driving scenes: there is no '
                           f'{MANIFEST}')
     found, known = [], {MANIFEST, CONTACT_SHEET}
     for name, settings in read_json(path).get('groups', {}).items():

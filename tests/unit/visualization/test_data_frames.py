@@ -4,14 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
-from mmkd.datasets.scenes.labels import LABEL_IDS
-from mmkd.datasets.scenes.world import Frame
-from mmkd.datasets.scenes.writers import CityscapesWriter, CocoWriter
-from mmkd.datasets.scenes.writers.kitti import (KittiFrame, KittiObject,
-                                                KittiWriter)
+from driving_scenes.labels import LABEL_IDS, color_table
+from driving_scenes.world import Frame
+from driving_scenes.writers import CityscapesWriter, CocoWriter
+from driving_scenes.writers.kitti import KittiFrame, KittiObject, KittiWriter
 from mmkd.errors import ConfigError
-from mmkd.visualization.scenes import (CityscapesFrames, KittiFrames,
-                                       class_color, open_frames)
+from mmkd.visualization.data_frames import (CityscapesFrames, KittiFrames,
+                                            class_color, open_frames)
 
 
 def coloured(path, name):
@@ -39,7 +38,7 @@ def test_kitti_boxes_in_both_views(tmp_path):
             KittiFrame('train', number, 0, 0.,
                        np.full((60, 200, 3), 90, np.uint8), points,
                        calibration, np.eye(4), objects))
-    frames = open_frames(str(tmp_path / 'kitti'))
+    frames = open_frames(str(tmp_path / 'kitti'), color_table())
     assert isinstance(frames, KittiFrames) and len(frames) == 2
     assert frames.calibration(0)['P2'] == pytest.approx(p2)
     full = frames.draw(0, str(tmp_path / 'full.png'))
@@ -59,7 +58,7 @@ def test_cityscapes_labels_and_boxes(tmp_path):
         writer = kind(root)
         writer.write(frame)
         writer.finish('val', [writer.record(frame)])
-    frames = open_frames(root)
+    frames = open_frames(root, color_table())
     assert isinstance(frames, CityscapesFrames) and len(frames) == 1
     picture = cv2.imread(frames.draw(0, str(tmp_path / 'a.png'))).astype(int)
     # The colour of roads in Cityscapes, (128, 64, 128).
@@ -69,8 +68,8 @@ def test_cityscapes_labels_and_boxes(tmp_path):
 
 def test_other_folders_are_named(tmp_path):
     with pytest.raises(ConfigError, match='neither nuScenes'):
-        open_frames(str(tmp_path))
+        open_frames(str(tmp_path), color_table())
     with pytest.raises(ConfigError, match='no pictures'):
         KittiFrames(str(tmp_path))
     with pytest.raises(ConfigError, match="no pictures of 'val'"):
-        CityscapesFrames(str(tmp_path))
+        CityscapesFrames(str(tmp_path), color_table())

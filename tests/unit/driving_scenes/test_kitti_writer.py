@@ -9,18 +9,17 @@ import cv2
 import numpy as np
 import pytest
 
-from mmkd.datasets.scenes.kitti import (KittiCar, KittiSize, kitti_class,
-                                        make_kitti_frames)
-from mmkd.datasets.scenes.labels import LABEL_IDS
-from mmkd.datasets.scenes.materials import Mat
-from mmkd.datasets.scenes.meshes import MeshBuilder
-from mmkd.datasets.scenes.sensors import Renderer, kitti_rig
-from mmkd.datasets.scenes.sensors.camera import Exposure
-from mmkd.datasets.scenes.world import (Motion, SceneObject, World,
-                                        random_conditions)
-from mmkd.datasets.scenes.writers.kitti import (KittiFrame, KittiObject,
-                                                KittiWriter, frame_info,
-                                                read_sequences)
+from driving_scenes.kitti import (KittiCar, KittiSize, kitti_class,
+                                  make_kitti_frames)
+from driving_scenes.labels import LABEL_IDS
+from driving_scenes.materials import Mat
+from driving_scenes.meshes import MeshBuilder
+from driving_scenes.sensors import Renderer, kitti_rig
+from driving_scenes.sensors.camera import Exposure
+from driving_scenes.world import Motion, SceneObject, World, random_conditions
+from driving_scenes.writers.files import read_json
+from driving_scenes.writers.kitti import (KittiFrame, KittiObject, KittiWriter,
+                                          frame_info)
 
 # The first two of the frames, half a second apart, are looked at.
 SIZE = KittiSize(1, 1, 1, 20, height=96, width=312, azimuth_steps=720)
@@ -288,7 +287,7 @@ def test_reduced_points_are_those_in_the_picture(root, frames):
 def test_sequences_keep_tracks(root):
     tracks = []
     for split in ('train', 'val', 'test'):
-        (sequence, ) = read_sequences(root, split)
+        (sequence, ) = read_json(f'{root}/sequences/{split}.json')
         sizes, seen = {}, []
         for frame in sequence['frames']:
             labels = read_labels(root, sequence['folder'], frame['frame'])

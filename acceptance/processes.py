@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Two processes on CPUs, joined by gloo.
 
-    benchmarks/trust_processes.py            # all recipes, an hour
-    benchmarks/trust_processes.py --short    # a method
+    acceptance/processes.py            # all recipes, an hour
+    acceptance/processes.py --short    # a method
 
 - Every method on tiny networks, with one sample a process: a step in DDP with
   `find_unused_parameters=False`. The gradient of its terms is compared to
@@ -26,9 +26,9 @@ import traceback
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, List
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trust import ROOT, finish, make_parser  # noqa: E402
+from acceptance.common import ROOT, finish, make_parser  # noqa: E402
 
 #: Relative distance of two gradients that differ by rounding alone.
 ROUNDING = 1e-3
@@ -418,12 +418,12 @@ class Dies(Hook):
 
 def scenes(folder: str) -> str:
     """A few small frames in all layouts."""
+    from driving_scenes.generate import generate
+    from driving_scenes.infos import make_nuscenes_infos
+    from driving_scenes.kitti import KITTI_SIZES, KittiSize
+    from driving_scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
+    from driving_scenes.presets import PRESETS, Preset
     from mmkd.datasets.object_complete import build, infos
-    from mmkd.datasets.scenes.generate import generate
-    from mmkd.datasets.scenes.infos import make_nuscenes_infos
-    from mmkd.datasets.scenes.kitti import KITTI_SIZES, KittiSize
-    from mmkd.datasets.scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
-    from mmkd.datasets.scenes.presets import PRESETS, Preset
     root = f'{folder}/scenes'
     PRESETS['processes'] = Preset(2, 1, 1, 1, 64, 128, 1)
     KITTI_SIZES['processes'] = KittiSize(1, 1, 1, 2, 48, 156, 360)
@@ -448,8 +448,9 @@ def scenes(folder: str) -> str:
 
 def embedded(folder: str, match: str = '') -> List[dict]:
     """Every recipe of the driving scenes, on a few small frames."""
-    from entry import Entry
     from mmengine.config import Config
+
+    from benchmarks.entry import Entry
     root, cases = scenes(folder), []
     families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
     for path in sorted((ROOT / 'configs/demo').glob('*.py')):

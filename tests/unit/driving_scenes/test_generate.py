@@ -12,16 +12,16 @@ import cv2
 import numpy as np
 import pytest
 
+from driving_scenes import generate as generate_module
+from driving_scenes.errors import ScenesError
+from driving_scenes.generate import class_shares, generate, problems
+from driving_scenes.groups import make_frames
+from driving_scenes.labels import CLASSES, LABEL_IDS, THINGS
+from driving_scenes.presets import CITIES, PRESETS, SPLITS, Preset
+from driving_scenes.world import Frame
+from driving_scenes.writers import CityscapesWriter, CocoWriter
+from driving_scenes.writers.files import write_json
 from mmkd.datasets.object_complete.build import FOLDER
-from mmkd.datasets.scenes import generate as generate_module
-from mmkd.datasets.scenes.generate import class_shares, generate, problems
-from mmkd.datasets.scenes.groups import make_frames
-from mmkd.datasets.scenes.labels import CLASSES, LABEL_IDS, THINGS
-from mmkd.datasets.scenes.presets import CITIES, PRESETS, SPLITS, Preset
-from mmkd.datasets.scenes.world import Frame
-from mmkd.datasets.scenes.writers import CityscapesWriter, CocoWriter
-from mmkd.datasets.scenes.writers.files import write_json
-from mmkd.errors import ConfigError
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
 
@@ -148,7 +148,7 @@ def test_depth_label_and_instance_agree():
 ])
 def test_refusals_name_the_way_out(scenes, change, message):
     arguments = dict(preset='test', root=scenes, workers=1)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(ScenesError, match=message):
         generate(**{**arguments, **change})
 
 
@@ -204,7 +204,7 @@ def test_foreign_files_are_named(copied):
         'leftImg8bit/train/holiday.png does not belong there',
         'notes.txt does not belong there'
     ]
-    with pytest.raises(ConfigError, match='does not belong there'):
+    with pytest.raises(ScenesError, match='does not belong there'):
         generate('test', copied, workers=1)
     # What a killed run leaves goes away by itself.
     os.remove(f'{copied}/leftImg8bit/train/holiday.png')
@@ -214,13 +214,13 @@ def test_foreign_files_are_named(copied):
 
 
 def test_verify_needs_scenes(tmp_path):
-    with pytest.raises(ConfigError, match='no driving scenes'):
+    with pytest.raises(ScenesError, match='no driving scenes'):
         problems(str(tmp_path))
 
 
 def test_foreign_folder_is_left_alone(tmp_path):
     (tmp_path / 'thesis.tex').write_text('years of work')
-    with pytest.raises(ConfigError, match='not empty'):
+    with pytest.raises(ScenesError, match='not empty'):
         generate('tiny', str(tmp_path))
 
 
@@ -350,7 +350,7 @@ def test_cityscapes_instances_are_numbered_by_class():
 def test_tool_makes_and_finishes(tmp_path, scenes):
     import subprocess
     import sys
-    root = osp.join(osp.dirname(__file__), *[os.pardir] * 4)
+    root = osp.join(osp.dirname(__file__), *[os.pardir] * 3)
     # The scenes of the fixture are whole, so the tool only has to finish.
     manifest = json.load(open(f'{scenes}/scenes.json'))
     assert manifest['preset'] == 'test' and manifest['seed'] == 0

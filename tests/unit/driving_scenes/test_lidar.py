@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from mmkd.datasets.scenes.labels import LABEL_IDS
-from mmkd.datasets.scenes.materials import Mat
-from mmkd.datasets.scenes.meshes import MeshBuilder
-from mmkd.datasets.scenes.sensors import SpinningLidar
-from mmkd.datasets.scenes.sensors.geometry import WorldGeometry
-from mmkd.datasets.scenes.sensors.lidar import REFLECTIVITY
-from mmkd.datasets.scenes.world import Conditions, Motion, SceneObject, World
+from driving_scenes.labels import LABEL_IDS
+from driving_scenes.materials import Mat
+from driving_scenes.meshes import MeshBuilder
+from driving_scenes.sensors import SpinningLidar
+from driving_scenes.sensors.geometry import WorldGeometry
+from driving_scenes.sensors.lidar import REFLECTIVITY
+from driving_scenes.world import Conditions, Motion, SceneObject, World
 
 EXACT = dict(range_noise=0., drop_out=0.)
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Does a run that was killed and resumed end as one that never was?
 
-    benchmarks/trust_resume.py                  # 20 moments
-    benchmarks/trust_resume.py --moments 100
+    acceptance/resume.py                  # 20 moments
+    acceptance/resume.py --moments 100
 
 Small distillation runs (mmseg, 12 iterations that each save a checkpoint) are
 killed with SIGKILL at random moments, every other one while a checkpoint is
@@ -28,13 +28,13 @@ from typing import Any, Callable, Dict, List, Optional
 
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from mmcv.transforms import BaseTransform  # noqa: E402
 from mmengine.config import Config  # noqa: E402
 from mmengine.registry import TRANSFORMS  # noqa: E402
 
+from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis, testing  # noqa: E402
 from mmkd.engine.checkpoints import checkpoints  # noqa: E402
 from mmkd.engine.checkpoints import last_checkpoint  # noqa: E402
@@ -365,7 +365,6 @@ def _warm_up() -> None:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Run all cases."""
-    from trust import finish, make_parser
     parser = make_parser('resume', __doc__)
     parser.add_argument('--moments', type=int, help='to kill at; 20')
     parser.add_argument('--seed', type=int, default=0, help='of the moments')

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Short trainings of all methods, one after another, in one process.
 
-    benchmarks/trust_soak.py                  # an hour
-    benchmarks/trust_soak.py --minutes 5
-    benchmarks/trust_soak.py --short          # two passes over two methods
+    acceptance/soak.py                  # an hour
+    acceptance/soak.py --minutes 5
+    acceptance/soak.py --short          # two passes over two methods
 
 Each training builds its networks, takes some steps with an average of the
 student, and is thrown away; then memory (resident, after garbage collection),
@@ -24,9 +24,9 @@ import time
 from pathlib import Path
 from typing import Dict, List
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trust import finish, make_parser  # noqa: E402
+from acceptance.common import finish, make_parser  # noqa: E402
 
 GROWTH = 0.01
 
@@ -69,8 +69,7 @@ def train(name: str, steps: int, seed: int) -> None:
 
 def run(folder: str) -> None:
     """A run with logs, self-check, checkpoints and validation."""
-    from trust_configs import clean_process
-
+    from acceptance.configs import clean_process
     from mmkd import apis
     from mmkd.testing import distillation_config, segmentation_config
     cfg = segmentation_config(f'{folder}/cityscapes', f'{folder}/work')

@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from mmkd.datasets.scenes.layout import StreetBuilder, make_city
-from mmkd.datasets.scenes.sensors import Renderer, kitti_rig, nuscenes_rig
-from mmkd.datasets.scenes.sensors.camera import Exposure
-from mmkd.datasets.scenes.sensors.rig import NUSCENES_CAMERAS
+from driving_scenes.layout import StreetBuilder, make_city
+from driving_scenes.sensors import Renderer, kitti_rig, nuscenes_rig
+from driving_scenes.sensors.camera import Exposure
+from driving_scenes.sensors.rig import NUSCENES_CAMERAS
 
 
 @pytest.fixture(scope='module')

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Can a checkpoint run code, or take the memory of the machine?
 
-    benchmarks/trust_pickles.py
+    acceptance/pickles.py
 
 Files that are made to do so are handed to everything that reads checkpoints:
 teachers, the runner (load, resume, the last one of a work folder), test,
@@ -32,14 +32,14 @@ import zipfile
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from mmengine.config import Config, ConfigDict  # noqa: E402
 from mmengine.logging import HistoryBuffer  # noqa: E402
 
+from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis  # noqa: E402
 from mmkd.errors import CheckpointError  # noqa: E402
 from mmkd.models import Teacher  # noqa: E402
@@ -97,8 +97,6 @@ def calls(mark: str) -> Dict[str, Any]:
         mark (str): The file that must not be there afterwards.
     """
     shell, code = f'touch {mark}', f'open({mark!r}, "w").close()'
-    loads = pickle.dumps(Call(os.system, shell))
-    compiled = marshal.dumps(compile(code, 'x', 'exec'))
     owner = Call(getattr, HistoryBuffer, '__init__')
     space = Call(getattr, owner, '__globals__')
     partial = functools.partial
@@ -147,6 +145,18 @@ def calls(mark: str) -> Dict[str, Any]:
         Call(setattr, HistoryBuffer, 'mean', os.system),
         'map':
         Call(map, os.system, [shell]),
+        **indirect_calls(mark)
+    }
+
+
+def indirect_calls(mark: str) -> Dict[str, Any]:
+    """Calls by functions of libraries, and by the state of objects."""
+    shell = f'touch {mark}'
+
+    code = f'open({mark!r}, "w").close()'
+    loads = pickle.dumps(Call(os.system, shell))
+    compiled = marshal.dumps(compile(code, 'x', 'exec'))
+    return {
         'pickle.loads':
         Call(pickle.loads, loads),
         'torch.load':
@@ -523,7 +533,6 @@ def configs(folder: str, mark: str) -> Iterator[Dict[str, Any]]:
 
 def main(argv: Optional[List[str]] = None) -> int:
     """Try all files at all doors."""
-    from trust import finish, make_parser
     args = make_parser('pickles', __doc__).parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         mark = osp.join(folder, 'mark')

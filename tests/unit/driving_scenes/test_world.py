@@ -2,18 +2,16 @@
 import numpy as np
 import pytest
 
-from mmkd.datasets.scenes.assets import people, plants, street, vehicles
-from mmkd.datasets.scenes.labels import (CATEGORY_LABELS, CLASSES, LABEL_IDS,
-                                         LABELS, train_id_table)
-from mmkd.datasets.scenes.layout import (FEATURES, StreetBuilder, make_city,
-                                         overlaps)
-from mmkd.datasets.scenes.materials import Mat, Points, shade
-from mmkd.datasets.scenes.meshes import MeshBuilder, concat, icosphere
-from mmkd.datasets.scenes.sensors import PinholeCamera, Renderer
-from mmkd.datasets.scenes.sensors.camera import Exposure
-from mmkd.datasets.scenes.sensors.geometry import WorldGeometry
-from mmkd.datasets.scenes.world import (Conditions, Motion, World,
-                                        random_conditions)
+from driving_scenes.assets import people, plants, street, vehicles
+from driving_scenes.labels import (CATEGORY_LABELS, CLASSES, LABEL_IDS, LABELS,
+                                   train_id_table)
+from driving_scenes.layout import FEATURES, StreetBuilder, make_city, overlaps
+from driving_scenes.materials import Mat, Points, shade
+from driving_scenes.meshes import MeshBuilder, concat, icosphere
+from driving_scenes.sensors import PinholeCamera, Renderer
+from driving_scenes.sensors.camera import Exposure
+from driving_scenes.sensors.geometry import WorldGeometry
+from driving_scenes.world import Conditions, Motion, World, random_conditions
 
 
 def rng(seed=0):

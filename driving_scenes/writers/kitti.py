@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from shapely.geometry import MultiPoint, Polygon, box
 
-from .files import read_json, write_bytes, write_json, write_png
+from .files import write_bytes, write_json, write_png
 
 #: Where the frames of a split lie. As in the original, training and
 #: validation share a folder; unlike the original's, our test frames have
@@ -351,19 +351,3 @@ def _outline(thing: KittiObject, frame: KittiFrame) -> Optional[List[float]]:
         corners, frame.matrix('P2'))[0]).convex_hull.intersection(
             box(0, 0, width, height))
     return list(shape.bounds) if isinstance(shape, Polygon) else None
-
-
-def read_sequences(root: str, split: str) -> List[Dict[str, Any]]:
-    """The sequences that :class:`KittiWriter` keeps.
-
-    Args:
-        root (str): Folder of the KITTI data.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
-
-    Returns:
-        list[dict]: ``sequence``, ``folder`` and ``frames``; each of the
-        frames, in order of time, has ``frame`` (name of its files), ``time``
-        (seconds), ``velodyne_to_world`` (4 x 4) and ``track_ids`` (by line
-        of the label file; -1 for ``DontCare``).
-    """
-    return read_json(osp.join(root, 'sequences', f'{split}.json'))

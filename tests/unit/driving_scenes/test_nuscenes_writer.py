@@ -13,18 +13,20 @@ import pytest
 import torch
 from scipy.spatial import cKDTree
 
-from mmkd.datasets.scenes.generate import generate, problems
-from mmkd.datasets.scenes.infos import make_nuscenes_infos
-from mmkd.datasets.scenes.nuscenes import (FULL, MINI, NUSCENES_SIZES,
-                                           NuScenesSize, nuscenes_attribute,
-                                           nuscenes_category, nuscenes_street)
-from mmkd.datasets.scenes.presets import PRESETS, SPLITS
-from mmkd.datasets.scenes.sensors import Renderer, nuscenes_rig
-from mmkd.datasets.scenes.world import Motion, SceneObject
-from mmkd.datasets.scenes.writers.nuscenes import ATTRIBUTES, CATEGORIES
+from driving_scenes.errors import ScenesError
+from driving_scenes.generate import generate, problems
+from driving_scenes.infos import make_nuscenes_infos
+from driving_scenes.labels import color_table
+from driving_scenes.nuscenes import (FULL, MINI, NUSCENES_SIZES, NuScenesSize,
+                                     nuscenes_attribute, nuscenes_category,
+                                     nuscenes_street)
+from driving_scenes.presets import PRESETS, SPLITS
+from driving_scenes.sensors import Renderer, nuscenes_rig
+from driving_scenes.world import Motion, SceneObject
+from driving_scenes.writers.nuscenes import ATTRIBUTES, CATEGORIES
 from mmkd.errors import ConfigError
-from mmkd.visualization.scenes import (NuScenesFrames, box_corners,
-                                       open_frames, project)
+from mmkd.visualization.data_frames import (NuScenesFrames, box_corners,
+                                            open_frames, project)
 
 SIZE = NuScenesSize(1, 1, 1, 3, 1, 48, 84, 240)
 #: A seed whose scene of the validation split shows all ten classes.
@@ -463,7 +465,7 @@ def test_infos_are_made_once(scenes, infos):
 
 
 def test_infos_need_nuscenes(tmp_path):
-    with pytest.raises(ConfigError, match='neither v1.0-mini'):
+    with pytest.raises(ScenesError, match='neither v1.0-mini'):
         make_nuscenes_infos(str(tmp_path))
 
 
@@ -504,12 +506,13 @@ def test_projection_by_hand():
 
 
 def test_frames_are_drawn(scenes, tmp_path, capsys):
-    frames = open_frames(osp.join(scenes, 'nuscenes'), 'v1.0-mini')
+    frames = open_frames(
+        osp.join(scenes, 'nuscenes'), color_table(), 'v1.0-mini')
     assert isinstance(frames, NuScenesFrames) and len(frames) == 6
     with pytest.raises(ConfigError, match='no version'):
-        open_frames(osp.join(scenes, 'nuscenes'), 'v1.0-huge')
+        open_frames(osp.join(scenes, 'nuscenes'), color_table(), 'v1.0-huge')
     tool = osp.join(
-        osp.dirname(__file__), *[os.pardir] * 4, 'tools', 'browse_scenes.py')
+        osp.dirname(__file__), *[os.pardir] * 3, 'tools', 'browse_scenes.py')
     spec = importlib.util.spec_from_file_location('browse_scenes', tool)
     browse = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(browse)

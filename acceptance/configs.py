@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Mistakes in configs: each ends in a clear error, or in a sane run.
 
-    benchmarks/trust_configs.py                # 360 mistakes, minutes
-    benchmarks/trust_configs.py --short        # 30
-    benchmarks/trust_configs.py --show 'tau'   # what the messages are
+    acceptance/configs.py                # 360 mistakes, minutes
+    acceptance/configs.py --short        # 30
+    acceptance/configs.py --show 'tau'   # what the messages are
 
 Every method on tiny networks, with the arguments that its recipes give it,
 and a whole run of segmentation. One mistake each: names, types, missing and
@@ -21,6 +21,7 @@ among the networks. The verdict is
 """
 import contextlib
 import copy
+import functools
 import math
 import random
 import re
@@ -31,9 +32,9 @@ import warnings
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Tuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from trust import ROOT, finish, make_parser  # noqa: E402
+from acceptance.common import ROOT, finish, make_parser  # noqa: E402
 
 #: A config whose student is a config whose student is the first one.
 LOOP = 'loop_a.py'
@@ -175,15 +176,22 @@ def in_taps(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
                           changed(model, ('distillers', name, side), value))
 
 
+def replaced(base: str,
+             model: dict,
+             kind: str,
+             path: Tuple,
+             value: Any,
+             *names: str,
+             certain: bool = True) -> Mistake:
+    """A value of the model is another one."""
+    return Mistake(base, kind, f'{dotted(path)} = {value!r}'[:160],
+                   (str(path[-1]), *names), certain,
+                   changed(model, path, value))
+
+
 def in_model(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
     """Mistakes among student, teachers and distillers."""
-    teacher = ('teachers', 'teacher')
-
-    def make(kind, path, value, *names, certain=True):
-        return Mistake(base, kind, f'{dotted(path)} = {value!r}'[:160],
-                       (str(path[-1]), *names), certain,
-                       changed(model, path, value))
-
+    make = functools.partial(replaced, base, model)
     for key in ('student', 'teachers', 'distillers', 'dry_run_size'):
         wrong = misspelt(key, rng)
         config = copy.deepcopy(model)
@@ -211,6 +219,14 @@ def in_model(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
             'teacher'].pop(key)
         yield Mistake(base, 'unknown key', f'teacher: {key} is {wrong}',
                       (wrong, key), True, config)
+    yield from in_teacher(base, model)
+    yield from in_names(base, model)
+
+
+def in_teacher(base: str, model: dict) -> Iterator[Mistake]:
+    """Wrong values of the teacher's arguments."""
+    teacher = ('teachers', 'teacher')
+    make = functools.partial(replaced, base, model)
     for value in ('/nowhere/t.pth', 'official', 'https://localhost:1/t.pth', 3,
                   'rnadom', {}, str(ROOT / 'README.md')):
         yield make('file', (*teacher, 'ckpt'), value, str(value), 'cfg')
@@ -232,6 +248,10 @@ def in_model(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
                 value,
                 'nothing',
                 certain=key != 'input_map')
+
+
+def in_names(base: str, model: dict) -> Iterator[Mistake]:
+    """Wrong names of parts, and wrong references among them."""
     for name in ('student', 'a.b', 'two words', 'keys', 3, ''):
         config = copy.deepcopy(model)
         config['distillers'] = {name: config['distillers']['kd']}
@@ -260,9 +280,9 @@ def in_model(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
     config['teachers'] = {}
     yield Mistake(base, 'reference', 'a method and no teacher', ('teacher', ),
                   True, config)
-    for name, path in (('teacher', (*teacher, 'cfg')), ('student',
-                                                        ('student', ))):
-        yield make('reference', path, LOOP, 'itself', name)
+    for name, path in (('teacher', ('teachers', 'teacher', 'cfg')),
+                       ('student', ('student', ))):
+        yield replaced(base, model, 'reference', path, LOOP, 'itself', name)
 
 
 def in_networks(base: str, model: dict,
@@ -299,6 +319,87 @@ def in_networks(base: str, model: dict,
                           changed(model, full, wrong))
 
 
+#: Paths in a run's config, with wrong values; KeyError removes the key.
+RUN_MISTAKES = (
+    ('model.type', 'mmkd.DistilationModel'), ('model.type', 'Nothing'),
+    ('model', None), ('default_scope', 'mmsge'), ('optim_wrapper.type',
+                                                  'OptimWraper'),
+    ('optim_wrapper.optimizer.type',
+     'SDG'), ('optim_wrapper.optimizer.lr',
+              -1.), ('optim_wrapper.optimizer.lr',
+                     'fast'), ('optim_wrapper.optimizer.momentm', .9),
+    ('optim_wrapper.optimizer.weight_decay',
+     -1.), ('optim_wrapper.optimizer', KeyError), ('optim_wrapper', None),
+    ('optim_wrapper.accumulative_counts',
+     0), ('optim_wrapper.accumulative_counts',
+          'two'), ('optim_wrapper.clip_grad', dict(max_nrom=1.)),
+    ('optim_wrapper.paramwise_cfg',
+     dict(custom_keys=3)), ('optim_wrapper.constructor',
+                            'Nothing'), ('param_scheduler.0.type', 'PloyLR'),
+    ('param_scheduler.0.end', -4), ('param_scheduler.0.powre',
+                                    2), ('param_scheduler', 'poly'),
+    ('train_cfg.type', 'IterBasedTranLoop'), ('train_cfg.max_iters', -1),
+    ('train_cfg.max_iters', 'many'), ('train_cfg.max_iter',
+                                      3), ('train_cfg',
+                                           None), ('train_dataloader', None),
+    ('train_dataloader.batch_size',
+     0), ('train_dataloader.batch_size',
+          'big'), ('train_dataloader.num_workers',
+                   -1), ('train_dataloader.batchsize',
+                         2), ('train_dataloader.sampler.type',
+                              'InfinitSampler'),
+    ('train_dataloader.dataset.type',
+     'CitiscapesDataset'), ('train_dataloader.dataset.data_root', '/nowhere'),
+    ('train_dataloader.dataset.data_prefix.img_path',
+     'nothing'), ('train_dataloader.dataset.data_prefix.seg_map_path',
+                  'nothing'), ('train_dataloader.dataset.ann_file',
+                               '/nowhere/train.txt'),
+    ('train_dataloader.dataset.img_sufix',
+     '.png'), ('train_dataloader.dataset.pipeline.0.type',
+               'LoadImage'), ('train_dataloader.dataset.pipeline.1',
+                              dict(type='Resize')),
+    ('train_dataloader.dataset.pipeline.2.prob',
+     7.), ('train_dataloader.dataset.pipeline.0', KeyError),
+    ('train_dataloader.dataset.pipeline',
+     []), ('val_evaluator.type', 'IuoMetric'), ('val_evaluator.iou_metrics', [
+         'mIuo'
+     ]), ('val_evaluator',
+          None), ('val_dataloader.dataset.data_root',
+                  '/nowhere'), ('default_hooks.checkpoint.type',
+                                'CheckpointHok'),
+    ('default_hooks.checkpoint.intervall',
+     5), ('default_hooks.checkpoint.interval', 'often'), ('custom_hooks', [
+         dict(type='mmkd.SelfChekHook')
+     ]), ('custom_hooks',
+          [dict(type='mmkd.SelfCheckHook', num_batches=0)]), ('custom_hooks', [
+              dict(type='mmkd.SelfCheckHook', batches=1)
+          ]), ('custom_hooks',
+               [dict(type='EMAHook', momentum=7.)]), ('custom_hooks', [
+                   dict(type='mmkd.InheritTeacherHook', teacher='x')
+               ]), ('custom_hooks',
+                    [dict(type='mmkd.InheritTeacherHook', modules='x')
+                     ]), ('custom_hooks',
+                          [dict(type='mmkd.FiniteLossHook',
+                                action='go')]), ('custom_hooks', 'EMAHook'),
+    ('load_from', '/nowhere/a.pth'), ('load_from', str(ROOT / 'README.md')),
+    ('resume', 'maybe'), ('runner_type',
+                          'FastRunner'), ('launcher', 'ssh'), ('randomness',
+                                                               dict(sead=3)),
+    ('randomness',
+     dict(seed='x')), ('log_level',
+                       'LOUD'), ('visualizer',
+                                 dict(type='Nothing')), ('log_processor',
+                                                         dict(by_epok=False)),
+    ('env_cfg', dict(dist_cfg=3)), ('work_dir', str(ROOT / 'README.md')),
+    ('work_dir', KeyError), ('auto_scale_lr',
+                             dict(enable=True)), ('model_wrapper_cfg',
+                                                  dict(type='Nothing')),
+    ('model.student.decode_head.num_classes',
+     3), ('model.student.data_preprocessor.mean',
+          [0., 0.]), ('model.teachers.teacher.cfg.model.data_preprocessor.std',
+                      [0., 0., 0.]))
+
+
 def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
     """Mistakes in the rest of a run."""
 
@@ -319,87 +420,7 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
                        (*path.split('.')[1:], keys[0], *names), certain,
                        copied)
 
-    optimizer = 'optim_wrapper.optimizer'
-    for path, value in (
-        ('model.type', 'mmkd.DistilationModel'), ('model.type', 'Nothing'),
-        ('model', None), ('default_scope', 'mmsge'),
-        ('optim_wrapper.type', 'OptimWraper'), (f'{optimizer}.type', 'SDG'),
-        (f'{optimizer}.lr', -1.), (f'{optimizer}.lr',
-                                   'fast'), (f'{optimizer}.momentm',
-                                             .9), (f'{optimizer}.weight_decay',
-                                                   -1.), (optimizer, KeyError),
-        ('optim_wrapper', None), ('optim_wrapper.accumulative_counts',
-                                  0), ('optim_wrapper.accumulative_counts',
-                                       'two'), ('optim_wrapper.clip_grad',
-                                                dict(max_nrom=1.)),
-        ('optim_wrapper.paramwise_cfg',
-         dict(custom_keys=3)), ('optim_wrapper.constructor', 'Nothing'),
-        ('param_scheduler.0.type', 'PloyLR'), ('param_scheduler.0.end', -4),
-        ('param_scheduler.0.powre', 2), ('param_scheduler', 'poly'),
-        ('train_cfg.type',
-         'IterBasedTranLoop'), ('train_cfg.max_iters',
-                                -1), ('train_cfg.max_iters',
-                                      'many'), ('train_cfg.max_iter',
-                                                3), ('train_cfg', None),
-        ('train_dataloader',
-         None), ('train_dataloader.batch_size',
-                 0), ('train_dataloader.batch_size',
-                      'big'), ('train_dataloader.num_workers',
-                               -1), ('train_dataloader.batchsize',
-                                     2), ('train_dataloader.sampler.type',
-                                          'InfinitSampler'),
-        ('train_dataloader.dataset.type',
-         'CitiscapesDataset'), ('train_dataloader.dataset.data_root',
-                                '/nowhere'),
-        ('train_dataloader.dataset.data_prefix.img_path',
-         'nothing'), ('train_dataloader.dataset.data_prefix.seg_map_path',
-                      'nothing'), ('train_dataloader.dataset.ann_file',
-                                   '/nowhere/train.txt'),
-        ('train_dataloader.dataset.img_sufix',
-         '.png'), ('train_dataloader.dataset.pipeline.0.type',
-                   'LoadImage'), ('train_dataloader.dataset.pipeline.1',
-                                  dict(type='Resize')),
-        ('train_dataloader.dataset.pipeline.2.prob',
-         7.), ('train_dataloader.dataset.pipeline.0',
-               KeyError), ('train_dataloader.dataset.pipeline',
-                           []), ('val_evaluator.type', 'IuoMetric'),
-        ('val_evaluator.iou_metrics',
-         ['mIuo']), ('val_evaluator',
-                     None), ('val_dataloader.dataset.data_root',
-                             '/nowhere'), ('default_hooks.checkpoint.type',
-                                           'CheckpointHok'),
-        ('default_hooks.checkpoint.intervall',
-         5), ('default_hooks.checkpoint.interval', 'often'), ('custom_hooks', [
-             dict(type='mmkd.SelfChekHook')
-         ]), ('custom_hooks', [
-             dict(type='mmkd.SelfCheckHook', num_batches=0)
-         ]), ('custom_hooks',
-              [dict(type='mmkd.SelfCheckHook', batches=1)]), ('custom_hooks', [
-                  dict(type='EMAHook', momentum=7.)
-              ]), ('custom_hooks',
-                   [dict(type='mmkd.InheritTeacherHook', teacher='x')
-                    ]), ('custom_hooks',
-                         [dict(type='mmkd.InheritTeacherHook', modules='x')
-                          ]), ('custom_hooks',
-                               [dict(type='mmkd.FiniteLossHook', action='go')
-                                ]), ('custom_hooks', 'EMAHook'),
-        ('load_from', '/nowhere/a.pth'), ('load_from', str(
-            ROOT / 'README.md')), ('resume', 'maybe'), ('runner_type',
-                                                        'FastRunner'),
-        ('launcher', 'ssh'), ('randomness', dict(sead=3)), ('randomness',
-                                                            dict(seed='x')),
-        ('log_level', 'LOUD'), ('visualizer',
-                                dict(type='Nothing')), ('log_processor',
-                                                        dict(by_epok=False)),
-        ('env_cfg', dict(dist_cfg=3)), ('work_dir', str(ROOT / 'README.md')),
-        ('work_dir', KeyError), ('auto_scale_lr',
-                                 dict(enable=True)), ('model_wrapper_cfg',
-                                                      dict(type='Nothing')),
-        ('model.student.decode_head.num_classes',
-         3), ('model.student.data_preprocessor.mean',
-              [0.,
-               0.]), ('model.teachers.teacher.cfg.model.data_preprocessor.std',
-                      [0., 0., 0.])):
+    for path, value in RUN_MISTAKES:
         # May be meant: no validation, and what needs several processes.
         certain = path not in ('resume', 'model_wrapper_cfg', 'work_dir',
                                'train_dataloader.dataset.data_prefix.img_path',

@@ -6,8 +6,8 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
-from mmkd.errors import ConfigError
 from .assets import vehicles
+from .errors import ScenesError
 from .kitti import KITTI_SIZES, KittiSize, make_kitti_frames
 from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
 from .nuscenes import FULL, NUSCENES_SIZES, NuScenesSize, make_nuscenes_scene
@@ -116,7 +116,7 @@ class CameraGroup(Group):
         chosen = PRESETS[preset]
         if size is not None:
             if min(size) < 16:
-                raise ConfigError('pictures have 16 pixels a side at least, '
+                raise ScenesError('pictures have 16 pixels a side at least, '
                                   f'but size is {size[0]}x{size[1]}')
             chosen = replace(chosen, height=size[0], width=size[1])
         return chosen.to_dict()

@@ -366,11 +366,15 @@ class CityscapesFrames:
 
     Args:
         root (str): Folder with ``leftImg8bit`` and ``gtFine``.
+        colors (np.ndarray): uint8, (256, 3), RGB colour of each label id.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
     """
 
-    def __init__(self, root: str, split: str = 'val') -> None:
-        self.root, self.split = root, split
+    def __init__(self,
+                 root: str,
+                 colors: np.ndarray,
+                 split: str = 'val') -> None:
+        self.root, self.colors, self.split = root, colors, split
         self.paths = sorted(
             glob(
                 osp.join(root, 'leftImg8bit', split, '*',
@@ -408,8 +412,6 @@ class CityscapesFrames:
             path (str): The PNG to write.
         """
         import mmcv
-
-        from mmkd.datasets.scenes.labels import color_table
         source = self.paths[index]
         picture = mmcv.imread(source, channel_order='rgb')
         truth = osp.join(
@@ -422,7 +424,7 @@ class CityscapesFrames:
         cells = figure.subplots(1, 3)
         figure.subplots_adjust(wspace=.02)
         _show(cells[0], picture, self.name(index))
-        _show(cells[1], color_table()[labels], 'labels')
+        _show(cells[1], self.colors[labels], 'labels')
         by_file, names = self._annotations
         _show(cells[2], picture // 2, 'instances')
         for annotation in by_file.get(
@@ -437,11 +439,13 @@ class CityscapesFrames:
         return _save(figure, path)
 
 
-def open_frames(root: str, part: Optional[str] = None):
+def open_frames(root: str, colors: np.ndarray, part: Optional[str] = None):
     """Frames of a folder, by what lies in it.
 
     Args:
         root (str): Folder of a data set in one of the formats.
+        colors (np.ndarray): uint8, (256, 3), RGB colours of Cityscapes'
+            label ids.
         part (str, optional): Version of nuScenes, ``training`` or
             ``testing`` of KITTI, split of Cityscapes. Defaults to None: the
             usual one.
@@ -459,6 +463,7 @@ def open_frames(root: str, part: Optional[str] = None):
         kind, key = KittiFrames, 'part'
     elif osp.isdir(osp.join(root, 'leftImg8bit')):
         kind, key = CityscapesFrames, 'split'
+        kwargs['colors'] = colors
     else:
         raise ConfigError(
             f'{root} holds neither nuScenes (v1.0-*), nor KITTI (training/), '

@@ -1,0 +1,1 @@
+"""Acceptance tests of docs/reliability.md: `make trust`."""

@@ -1,0 +1,1 @@
+"""Benchmarks: of speed and memory, and of what the methods gain."""

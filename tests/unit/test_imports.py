@@ -1,0 +1,57 @@
+"""Who may import whom, read from the source."""
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def imports(path):
+    """Absolute names of the modules that a file imports, lazy ones too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(ROOT).parent.parts
+            base = package[:len(package) + 1 - node.level] if node.level \
+                else ()
+            found.add('.'.join([*base, *filter(None, [node.module])]))
+    return found
+
+
+def importers(package, of, allowed=()):
+    """Files of a package that import another, but for allowed parts."""
+    files = [
+        path for path in sorted((ROOT / package).rglob('*.py'))
+        if path.relative_to(ROOT / package).parts[0] not in allowed
+    ]
+    assert len(files) > 10
+    return [
+        str(path.relative_to(ROOT)) for path in files if any(
+            name.split('.')[0] == of for name in imports(path))
+    ]
+
+
+def test_driving_scenes_know_nothing_of_mmkd():
+    assert importers('driving_scenes', 'mmkd') == []
+
+
+def test_mmkd_knows_nothing_of_driving_scenes():
+    assert importers('mmkd', 'driving_scenes',
+                     ('apis.py', 'cli.py', 'cli', 'testing')) == []
+
+
+@pytest.mark.parametrize('line, name', [
+    ('import driving_scenes.world', 'driving_scenes.world'),
+    ('def f():\n    from ..mmkd import x', 'mmkd'),
+    ('from . import x', 'driving_scenes'),
+    ('from .a.b import x', 'driving_scenes.a.b'),
+])
+def test_imports_are_found(line, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(f'{__name__}.ROOT', tmp_path)
+    path = tmp_path / 'driving_scenes' / 'part.py'
+    path.parent.mkdir()
+    path.write_text(line)
+    assert imports(path) == {name}
