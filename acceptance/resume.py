@@ -354,9 +354,9 @@ def _warm_up() -> None:
     from mmengine.runner import runner
     from mmseg.utils import register_all_modules
 
-    import mmkd.distillers  # noqa: F401
+    import mmkd.core  # noqa: F401
     import mmkd.engine.hooks  # noqa: F401
-    import mmkd.models  # noqa: F401
+    import mmkd.methods  # noqa: F401
     register_all_modules(init_default_scope=False)
     # Asks compilers for their versions.
     runner.collect_env = functools.cache(runner.collect_env)

@@ -118,11 +118,11 @@ FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
 def benchmark(method: str, args: argparse.Namespace) -> dict:
     """Time both ways of a method, in turns."""
     from mmengine.structures import BaseDataElement, InstanceData
-    from benchmarks.step_time import ratio_of
 
-    from mmkd.distillers import StepBatch
+    from benchmarks.step_time import ratio_of
+    from mmkd.core.distiller import StepBatch
+    from mmkd.core.taps.tap import TapSpec
     from mmkd.registry import DISTILLERS
-    from mmkd.taps import TapSpec
     torch.manual_seed(0)
     size = tuple(args.size)
     student, teacher = ([

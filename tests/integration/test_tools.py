@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd import apis, cli
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import (distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
 

@@ -10,9 +10,9 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from mmkd.distillers.schedule import Progress
+from mmkd.core.model import DistillationModel, _by_role
+from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel, _by_role
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import naming
 from mmkd.utils.data import own_pipeline

@@ -77,7 +77,7 @@ def test_broken_checkpoints(runner, tmp_path):
 
 
 def test_resume_needs_a_run(runner, tmp_path):
-    from mmkd.models.network import build_network
+    from mmkd.core.network import build_network
     network = build_network(segmentor(), 'x')
     torch.save(network.state_dict(), tmp_path / 'weights.pth')
     runner._train_loop = runner.build_train_loop(runner._train_loop)
