@@ -275,6 +275,7 @@ class PointDistiller(Distiller):
         """Take the values for this kind of nodes; two layers a level."""
         self._levels_s = _find_levels(student['nodes'])
         self._levels_t = _find_levels(teacher['nodes'])
+        self._network = teacher['nodes'][0].network
         specs_s, specs_t = ([specs['nodes'][level] for level, _ in levels]
                             for specs, levels in ((student, self._levels_s),
                                                   (teacher, self._levels_t)))
@@ -335,12 +336,6 @@ class PointDistiller(Distiller):
                 ("; align='bev' resizes maps" if self.kind == 'cells' else ''))
 
     # --------------------------------------------------------------- nodes
-
-    @property
-    def _network(self) -> Optional[str]:
-        """Name of the teacher that is read."""
-        taps = self.teacher_taps['nodes']
-        return taps[0].network if taps else None
 
     def _nodes(self, level: int, student: List[Tensor], teacher: List[Tensor],
                batch: StepBatch) -> Nodes:
