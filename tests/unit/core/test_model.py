@@ -12,6 +12,7 @@ from torch import nn
 from mmkd.core.distiller import Distiller
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
+from mmkd.core.schedule import build_weight
 from mmkd.core.teacher import Teacher
 from mmkd.errors import CheckpointError, ConfigError, TapError
 from mmkd.registry import DISTILLERS
