@@ -36,7 +36,8 @@ from mmengine.registry import TRANSFORMS  # noqa: E402
 
 from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis, testing  # noqa: E402
-from mmkd.engine.runner import checkpoints, last_checkpoint  # noqa: E402
+from mmkd.engine.checkpoints import checkpoints  # noqa: E402
+from mmkd.engine.checkpoints import last_checkpoint  # noqa: E402
 from mmkd.errors import MMKDError  # noqa: E402
 from mmkd.utils.checkpoint import read_file  # noqa: E402
 

@@ -8,8 +8,8 @@ import torch
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmkd.engine import data_loader
-from mmkd.engine.data_loader import ResumableLoader
+from mmkd.engine.resume import loader as module
+from mmkd.engine.resume.loader import ResumableLoader, StatefulBatchSampler
 from mmkd.utils.rng import random_state
 
 
@@ -64,16 +64,23 @@ def build(workers=0,
             persistent_workers=persistent),
         seed=3)
     assert type(loader) is DataLoader
-    return loader if kind is DataLoader else kind.of(loader)
+    return loader if kind is DataLoader else kind(loader)
+
+
+def set_epoch(loader, epoch):
+    """As mmengine does."""
+    for sampler in (loader.sampler, loader.batch_sampler.sampler):
+        if hasattr(sampler, 'set_epoch'):
+            sampler.set_epoch(epoch)
+            break
 
 
 def batches(loader, first_pass=0):
-    """Batches without end, as mmengine's loops take them. What draws random
-    numbers between them is a network."""
+    """Endless batches, as mmengine's loops take them. The draws in between
+    stand for a network's."""
     epoch = first_pass
     while True:
-        if hasattr(loader.sampler, 'set_epoch'):
-            loader.sampler.set_epoch(epoch)
+        set_epoch(loader, epoch)
         for batch in loader:
             torch.rand(3)
             yield batch
@@ -84,7 +91,7 @@ def go_on(place, state, **options):
     loader = build(**options)
     random.seed(9), np.random.seed(9), torch.manual_seed(9)
     # As a checkpoint is: plain data.
-    loader.take_up(pickle.loads(pickle.dumps(place)), state)
+    loader.load_state_dict(pickle.loads(pickle.dumps(place)), state)
     return loader
 
 
@@ -97,20 +104,22 @@ def go_on(place, state, **options):
 def test_goes_on_where_it_was(sampler, workers, persistent):
     options = dict(workers=workers, persistent=persistent, sampler=sampler)
     plain = list(islice(batches(build(kind=DataLoader, **options)), 11))
+    plain_state = random_state()
     loader = build(**options)
     given = batches(loader)
     expected, places = [], []
     # Passes of four batches; two workers, whose turns that divides or not.
     for _ in range(11):
         expected.append(next(given))
-        places.append((loader.place(), random_state()))
+        places.append((loader.state_dict(), random_state()))
     assert expected == plain
+    assert str(random_state()) == str(plain_state)
     for stop in (5, ) if workers else (3, 4, 5):
         other = go_on(*places[stop - 1], **options)
         rest = list(
             islice(batches(other, places[stop - 1][0]['passes']), 11 - stop))
         assert rest == expected[stop:]
-        assert str(other.place()) == str(places[-1][0])
+        assert str(other.state_dict()) == str(places[-1][0])
 
 
 @pytest.mark.parametrize('workers', [0, 1])
@@ -119,10 +128,10 @@ def test_end_of_an_epoch(workers):
     options = dict(workers=workers, sampler='DefaultSampler')
     loader, epochs = build(**options), []
     for epoch in range(3):
-        loader.sampler.set_epoch(epoch)
+        set_epoch(loader, epoch)
         epochs.append(list(loader))
         if epoch == 1:
-            place, state = loader.place(), random_state()
+            place, state = loader.state_dict(), random_state()
     assert (place['passes'], place['batches']) == (2, 0)
     other = go_on(place, state, **options)
     assert list(other) == epochs[2]
@@ -132,7 +141,7 @@ def test_end_of_an_epoch(workers):
 @pytest.mark.parametrize('workers', [0, 1])
 def test_transforms_that_remember(workers, monkeypatch):
     said = []
-    monkeypatch.setattr(data_loader, 'print_log',
+    monkeypatch.setattr(module, 'print_log',
                         lambda text, *_: said.append(text))
     options = dict(
         workers=workers,
@@ -142,7 +151,7 @@ def test_transforms_that_remember(workers, monkeypatch):
     loader = build(**options)
     given = batches(loader)
     list(islice(given, 6))
-    place, state = loader.place(), random_state()
+    place, state = loader.state_dict(), random_state()
     assert place['changing'] == ['Remembers'] and not said
     expected = next(given)
     other = go_on(place, state, **options)
@@ -152,12 +161,12 @@ def test_transforms_that_remember(workers, monkeypatch):
 
 def test_another_loader_takes_the_place_alone(monkeypatch):
     said = []
-    monkeypatch.setattr(data_loader, 'print_log',
+    monkeypatch.setattr(module, 'print_log',
                         lambda text, *_: said.append(text))
     loader = build()
     given = batches(loader)
     list(islice(given, 3))
-    place, expected = loader.place(), next(given)
+    place, expected = loader.state_dict(), next(given)
     other = go_on(place, random_state(), workers=1)
     assert next(batches(other))[0] == expected[0]
     assert 'not bit for bit' in said[0] and "'workers': 1" in said[0]
@@ -167,37 +176,68 @@ def test_a_pass_that_was_left_early():
     loader = build(sampler='DefaultSampler')
     next(iter(loader))
     list(loader)
-    assert loader.place()['passes'] == 2
+    assert loader.state_dict()['passes'] == 2
 
 
-def test_what_cannot_be_compared_counts_as_changing():
+class Scale:
+    """Overwrites an attribute, as RandomResize does."""
 
-    class Odd(Noise):
+    def __init__(self):
+        self.scale = None
 
-        def __reduce__(self):
-            raise ValueError
-
-    watch = data_loader._Watch()
-    dataset = Numbers(transform=Odd)
-    for _ in range(2):
-        watch.look(dataset)
-    assert watch.names == ['Odd']
-    watch = data_loader._Watch()
-    for _ in range(3):
-        watch.look(Numbers())
-    assert watch.names == []
+    def __call__(self, number):
+        self.scale = random.random()
+        return [number, self.scale]
 
 
-def test_wrapped_data_sets_are_looked_through():
+@pytest.mark.parametrize('listed', [False, True])
+def test_checkpoints_of_the_first_version(listed, monkeypatch):
+    """It listed RandomResize among the transforms that remember."""
+    made = []
+    options = dict(sampler='DefaultSampler', transform=Noise)
+    loader = build(**options)
+    given = batches(loader)
+    list(islice(given, 6))
+    place, state = loader.state_dict(), random_state()
+    place['changing'] = ['RandomResize', *(['Mosaic'] if listed else [])]
+    expected = next(given)
+    other = go_on(place, state, **options)
+    transform = other.dataset.pipeline[0]
+    other.dataset.pipeline = [lambda i: made.append(i) or transform(i)]
+    # The last pass but one, then this one's two used batches.
+    assert next(batches(other, place['passes'])) == expected
+    assert len(made) == (7 + 4 if listed else 0) + 2
 
-    class Wrapper:
-        pipeline = None
 
-        def __init__(self, *datasets):
-            self.datasets = datasets
+def test_overwritten_attributes_are_no_memory(monkeypatch):
+    monkeypatch.setattr(Scale, 'overwritten', ('scale', ), raising=False)
+    loader = build(transform=Scale)
+    list(islice(batches(loader), 5))
+    assert loader.state_dict()['changing'] == []
+    monkeypatch.undo()
+    loader = build(transform=Scale)
+    list(islice(batches(loader), 5))
+    assert loader.state_dict()['changing'] == ['Scale']
 
-    inner, mix = Numbers(), Numbers()
-    outer = Wrapper(inner, Wrapper(mix))
-    assert list(data_loader._transforms(outer)) == [
-        inner.pipeline[0], mix.pipeline[0]
-    ]
+
+def test_options_of_the_loader_are_kept():
+    plain = DataLoader(
+        Numbers(), batch_size=3, drop_last=True, timeout=5, num_workers=1)
+    loader = ResumableLoader(plain)
+    assert loader.timeout == 5 and loader.prefetch_factor == 2
+    assert len(loader) == 2 and loader.batch_sampler.batch_size == 3
+    assert loader.batch_sampler.sampler is plain.sampler
+    next(iter(loader))
+    # Hooks may use it to make a batch.
+    assert loader.collate_fn is plain.collate_fn
+    assert ResumableLoader.supports(plain)
+    assert not ResumableLoader.supports(DataLoader(Numbers(), batch_size=None))
+
+
+def test_batch_sampler_starts_in_the_middle():
+    sampler = StatefulBatchSampler([[0, 1], [2, 3], [4]])
+    sampler.skip = 2, 1
+    assert list(sampler) == [[], [4]] and len(sampler) == 3
+    sampler.skip = 0, 0
+    assert list(sampler) == [[0, 1], [2, 3], [4]]
+    sampler.set_epoch(3)  # a list has no epochs

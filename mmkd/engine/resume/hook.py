@@ -1,57 +1,56 @@
-"""What makes a resumed run end as one that was never stopped."""
+"""A hook that keeps validation from changing what a checkpoint stores."""
 from typing import Any, Dict, Optional
 
 from mmengine.hooks import Hook
 from mmengine.runner import EpochBasedTrainLoop
 
+from mmkd.engine.resume.state import STATE_KEY
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import random_state, set_random_state
-
-#: What a checkpoint has beside mmengine's entries: for each process its
-#: random state, its place in the data and its waiting gradients.
-STATE_KEY = 'resume'
 
 
 @HOOKS.register_module()
 class ResumeHook(Hook):
-    """Keep validation out of what a checkpoint has to tell.
+    """Makes training independent of whether it is stopped in validation.
 
-    Validation leaves the random state of training as it finds it, so that
-    training goes on in the same way whether it was stopped in it or not. A
-    validation that was due after the checkpoint is done first when the run
-    goes on: schedules and the best checkpoint may hang on it.
+    Validation restores the RNG state that it found. A validation that was due
+    after the checkpoint runs first when the run is resumed, since schedules
+    and the best checkpoint may depend on it.
 
-    :class:`~mmkd.engine.runner.DistillationRunner` has it by itself.
+    :class:`~mmkd.engine.runner.DistillationRunner` registers it by itself.
+
+    Attributes:
+        states (dict, optional): Entry for the checkpoint that is being saved
+            (:func:`~mmkd.engine.resume.state.gather_states`).
     """
     # After hooks that save or change anything.
     priority = 'LOWEST'
 
     def __init__(self) -> None:
-        #: What the runner wants to have in the checkpoint that it saves.
         self.states: Optional[Dict[str, Any]] = None
         self._before_val: Optional[Dict[str, Any]] = None
 
     @property
     def validating(self) -> bool:
-        """Whether a validation runs."""
+        """Whether a validation is running."""
         return self._before_val is not None
 
     def random_state(self) -> Dict[str, Any]:
-        """The random state that training goes on with."""
+        """The RNG state that training continues with."""
         return self._before_val if self.validating else random_state()
 
     def before_val(self, runner) -> None:
-        """Note the random state."""
+        """Save the RNG state."""
         self._before_val = random_state()
 
     def after_val(self, runner) -> None:
-        """Go back to it."""
+        """Restore the RNG state."""
         if self._before_val is not None:
             set_random_state(self._before_val)
             self._before_val = None
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add what it takes to go on."""
+        """Add the states of the processes."""
         if self.states is not None:
             checkpoint[STATE_KEY] = self.states
 
