@@ -89,6 +89,7 @@ class PointDistiller(Distiller):
         """Take the values for this kind of nodes; build two layers a level."""
         levels_s = find_levels(student['nodes'])
         levels_t = find_levels(teacher['nodes'])
+        self._network = teacher['nodes'][0].network
         specs_s, specs_t = ([specs['nodes'][level] for level, _ in levels]
                             for specs, levels in ((student, levels_s),
                                                   (teacher, levels_t)))
@@ -111,12 +112,6 @@ class PointDistiller(Distiller):
 
         self.layers_s, self.layers_t = layers(specs_s), layers(specs_t)
         self.layers_t.requires_grad_(options.teacher_layer == 'train')
-
-    @property
-    def _network(self) -> Optional[str]:
-        """Name of the teacher that is read."""
-        taps = self.teacher_taps['nodes']
-        return taps[0].network if taps else None
 
     def _nodes(self, level: int, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]], batch: StepBatch) -> Nodes:
