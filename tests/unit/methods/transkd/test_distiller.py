@@ -10,12 +10,13 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.transkd.distiller import (CrossSelectiveFusion,
-                                            EmbeddingAssistant,
-                                            GlobalLocalMixer, SelectiveFusion,
-                                            TransKD, resize_tokens)
+from mmkd.methods.transkd.distiller import TransKD
 from mmkd.methods.transkd.losses import (embedding_loss,
                                          hierarchical_context_loss)
+from mmkd.methods.transkd.modules import (CrossSelectiveFusion,
+                                          EmbeddingAssistant, GlobalLocalMixer,
+                                          SelectiveFusion)
+from mmkd.methods.transkd.pyramid import resize_tokens
 from mmkd.ops.channel_wise import channel_wise_divergence
 from mmkd.ops.divergences import kl_divergence
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
