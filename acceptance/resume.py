@@ -79,6 +79,10 @@ RECIPES: Dict[str, Dict[str, Any]] = {
         'train_dataloader.persistent_workers': True,
         'train_dataloader.sampler': dict(type='DefaultSampler', shuffle=True)
     },
+    # Without workers, mmengine's sampler hook comes before the first batch.
+    'finite': {
+        'train_dataloader.sampler': dict(type='DefaultSampler', shuffle=True)
+    },
     'epochs': EPOCHS,
     'memory': {
         'train_dataloader.num_workers': 2,

@@ -185,6 +185,10 @@ class ResumableLoader(DataLoader):
               dropped: int = 0,
               main_state: Optional[Dict[str, Any]] = None) -> Iterator[Any]:
         """Follow a pass of torch's loader, whose first batches are dropped."""
+        if self._resumed:
+            # mmengine's sampler hook has set it to 0 in loops by iterations;
+            # without workers, the sampler starts only now.
+            self.batch_sampler.set_epoch(self._passes)
         for batch in islice(iterator, dropped):
             self._note(batch)
         if main_state is not None:

@@ -179,6 +179,22 @@ def test_a_pass_that_was_left_early():
     assert loader.state_dict()['passes'] == 2
 
 
+@pytest.mark.parametrize('workers', [0, 1])
+def test_the_sampler_hook_does_not_rewind(workers):
+    """In loops by iterations, DistSamplerSeedHook sets epoch 0 after the
+    resumed pass has been started and before its first batch."""
+    options = dict(workers=workers, sampler='DefaultSampler')
+    loader = build(**options)
+    given = batches(loader)
+    list(islice(given, 6))
+    place, state = loader.state_dict(), random_state()
+    expected = next(given)
+    other = go_on(place, state, **options)
+    resumed = iter(other)
+    set_epoch(other, 0)
+    assert next(resumed) == expected
+
+
 class Scale:
     """Overwrites an attribute, as RandomResize does."""
 
