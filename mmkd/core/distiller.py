@@ -341,17 +341,34 @@ class Distiller(BaseModule):
         } if whole else {}
         return {term: weight for term, weight in weights.items() if weight}
 
-    def forward(self, student: Dict[str, List[Tensor]],
-                teacher: Dict[str, List[Tensor]],
-                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute the weighted terms; see :meth:`losses` for the arguments.
+    def peak_weights(self) -> Dict[str, float]:
+        """Largest weight of each term; terms with weight 0 left out."""
+        weights = {
+            term: weight.peak * self.loss_weight.peak
+            for term, weight in self.weights.items()
+        }
+        return {term: weight for term, weight in weights.items() if weight}
+
+    def forward(
+            self,
+            student: Dict[str, List[Tensor]],
+            teacher: Dict[str, List[Tensor]],
+            batch: StepBatch,
+            weights: Optional[Mapping[str,
+                                      float]] = None) -> Dict[str, Tensor]:
+        """Compute the weighted terms; see :meth:`losses` for the others.
+
+        Args:
+            weights (Mapping[str, float], optional): Weight of each active
+                term. Defaults to None: those at ``batch.progress``.
 
         Returns:
             dict[str, Tensor]: One weighted scalar for each declared term; a
             term that is not active is an exact zero. Figures for the log
             follow, as they are and detached.
         """
-        weights = self.term_weights(batch.progress)
+        if weights is None:
+            weights = self.term_weights(batch.progress)
         terms = self.losses(student, teacher,
                             batch.for_terms(frozenset(weights)))
         # mmengine sums what has 'loss' in its name, and logs the rest.

@@ -1,9 +1,10 @@
 """The model that a runner trains: student, teachers and distillers."""
 import copy
+import functools
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.logging import MessageHub, print_log
+from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from mmengine.registry import DefaultScope
 from torch import Tensor, nn
@@ -11,14 +12,13 @@ from torch import Tensor, nn
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
-from mmkd.core.schedule import Progress
+from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors, resolve_taps
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import DryRun, dry_run
-from mmkd.core.taps.tap import Tap, TapSpec
+from mmkd.core.taps.tap import TapSpec
 from mmkd.core.teacher import Teacher
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.families.detection_heads import DetectionHead, check_same_code
-from mmkd.families.places import standard_taps
 from mmkd.registry import DISTILLERS, MODELS
 from mmkd.utils.arguments import construct
 from mmkd.utils.naming import did_you_mean
@@ -103,10 +103,21 @@ class DistillationModel(BaseModel):
                 self._build_distiller(name, distiller)
                 for name, distiller in distillers.items()
             })
-            self._resolve_taps()
-            writes_input = self._dry_run(dry_run_size, dry_run_batch)
+            runs = self._dry_run(dry_run_size, dry_run_batch)
+            self._set_up_distillers()
+        self.planner = StepPlanner(
+            self.distillers, {
+                teacher: [
+                    name for name in self.distillers
+                    if self.taps.teacher_taps(teacher, [name])
+                ]
+                for teacher in self.teachers
+            })
         self.data_preprocessor = DistillationDataPreprocessor(
-            self, writes_input)
+            self.student, self.teachers, self.planner, {
+                name: run.writes_input
+                for name, run in runs.items()
+            })
         for name in self.teachers:
             self.data_preprocessor.how(name)
         self._register_state_dict_hook(_unprefix_student)
@@ -151,51 +162,17 @@ class DistillationModel(BaseModel):
         arguments = {k: v for k, v in distiller.items() if k != 'type'}
         return construct(cls, arguments, f'distiller {name!r}')
 
-    def _resolve_taps(self) -> None:
-        """Fill standard places in, and give each teacher tap its network."""
-        only = next(iter(self.teachers)) if len(self.teachers) == 1 else (
-            'teacher' if 'teacher' in self.teachers else None)
-        for name, distiller in self.distillers.items():
-            for role, taps in distiller.student_taps.items():
-                if taps is None:
-                    taps = [
-                        Tap.parse(tap) for tap in standard_taps(
-                            self.student, role, 'the student')
-                    ]
-                for tap in taps:
-                    if tap.network not in (None, 'student'):
-                        raise ConfigError(
-                            f'distiller {name!r}: the student tap '
-                            f'{tap.path!r} names another network')
-                distiller.student_taps[role] = taps
-            for role, taps in distiller.teacher_taps.items():
-                named = taps or [Tap('', network=only)]
-                resolved = []
-                for tap in named:
-                    network = tap.network or only
-                    if network not in self.teachers:
-                        known = ', '.join(self.teachers) or 'none'
-                        raise ConfigError(
-                            f'distiller {name!r} wants a teacher '
-                            f'{network!r} for {role!r}, but there is '
-                            f"{known}; write taps as '<teacher>:<module>'"
-                            if network else
-                            f'distiller {name!r}: which teacher is meant for '
-                            f"{role!r}? Write taps as '<teacher>:<module>' "
-                            f'with one of {known}')
-                    places = [tap] if tap.module else [
-                        Tap.parse(place) for place in standard_taps(
-                            self.teachers[network].network, role,
-                            f'teacher {network!r}')
-                    ]
-                    resolved += [
-                        _replaced(place, network=network) for place in places
-                    ]
-                distiller.teacher_taps[role] = resolved
-
     def _dry_run(self, size: Tuple[int, int],
-                 raw: Optional[dict]) -> Dict[str, bool]:
-        """Find shapes, set the distillers up; who writes into its input."""
+                 raw: Optional[dict]) -> Dict[str, DryRun]:
+        """Run each network once, and plan the taps by what they gave.
+
+        Returns:
+            dict[str, DryRun]: By teacher; the student's name is ``''``.
+        """
+        taps_s, taps_t = resolve_taps(self.distillers, self.student,
+                                      self.teachers)
+        self.taps = TapPlan(taps_s, taps_t, {}, {})
+        names = list(self.distillers)
 
         def prepared(network: nn.Module, data: Optional[dict]):
             return None if data is None else network.data_preprocessor(
@@ -203,111 +180,44 @@ class DistillationModel(BaseModel):
 
         # A copy, since a network may count what it has seen.
         student = copy.deepcopy(self.student)
-        run = dry_run(
-            student,
-            self._student_taps(self.distillers),
-            'the student', ('loss', 'tensor'),
-            tuple(size),
-            prepared(student, raw),
-            training=True)
-        runs = {'': run}
+        runs = {
+            '':
+            dry_run(
+                student,
+                self.taps.student_taps(names),
+                'the student', ('loss', 'tensor'),
+                tuple(size),
+                prepared(student, raw),
+                training=True)
+        }
         for name, teacher in self.teachers.items():
             data = raw if raw is None else teacher.own_data(raw)
             runs[name] = dry_run(teacher.network,
-                                 self._teacher_taps(name, self.distillers),
+                                 self.taps.teacher_taps(name, names),
                                  f'teacher {name!r}', teacher.trial_modes,
                                  tuple(size), prepared(teacher.network, data))
-            teacher.counts = runs[name].counts
-        self._copy_overwritten(runs)
-        # How often each tap of the student fires in one forward.
-        self._counts = run.counts
-        self._specs: Dict[Tap, List[TapSpec]] = {}
-        for run in runs.values():
-            self._specs.update(run.specs)
+        self.taps = self.taps.after(runs.values())
+        return runs
+
+    def _set_up_distillers(self) -> None:
         for name, distiller in self.distillers.items():
             try:
                 if distiller.needs_head:
-                    self._check_heads(distiller)
-                distiller.setup(*self._specs_by_role(distiller))
+                    self._check_heads(name)
+                distiller.setup(*self.taps.specs_of(name))
             except ConfigError as error:
                 raise ConfigError(f'distiller {name!r}: {error}') from None
-        return {name: run.writes_input for name, run in runs.items()}
 
-    def _check_heads(self, distiller: Distiller) -> None:
+    def _check_heads(self, distiller: str) -> None:
         """Check that the outputs of both networks' heads mean the same."""
         own = DetectionHead.of(self.student, 'the student')
-        taps = sum(distiller.teacher_taps.values(), [])
+        taps = sum(self.taps.teacher[distiller].values(), [])
         for name in sorted({tap.network for tap in taps}):
             theirs = DetectionHead.of(self.teachers[name].network,
                                       f'teacher {name!r}')
             check_same_code(own, theirs, name)
 
-    def _copy_overwritten(self, runs: Dict[str, DryRun]) -> None:
-        """Copy at those taps whose tensor a later layer writes into."""
-        for network, run in runs.items():
-            for tap in run.overwritten:
-                if tap.copy is not None:
-                    continue
-                copying = _replaced(tap, copy=True)
-                run.specs[copying] = run.specs.pop(tap)
-                run.counts[copying] = run.counts.pop(tap)
-                for distiller in self.distillers.values():
-                    for taps in (*distiller.student_taps.values(),
-                                 *distiller.teacher_taps.values()):
-                        taps[:] = [copying if t == tap else t for t in taps]
-
-    def _specs_by_role(
-            self,
-            distiller: Distiller) -> Tuple[Dict[str, List[TapSpec]], ...]:
-        return tuple({
-            role: [spec for tap in taps for spec in self._specs[tap]]
-            for role, taps in side.items()
-        } for side in (distiller.student_taps, distiller.teacher_taps))
-
-    @staticmethod
-    def _student_taps(distillers: Dict[str, Distiller]) -> List[Tap]:
-        return [
-            tap for distiller in distillers.values()
-            for taps in distiller.student_taps.values() for tap in taps
-        ]
-
-    @staticmethod
-    def _teacher_taps(name: str, distillers: Dict[str,
-                                                  Distiller]) -> List[Tap]:
-        return [
-            tap for distiller in distillers.values()
-            for taps in distiller.teacher_taps.values() for tap in taps
-            if tap.network == name
-        ]
-
     # ------------------------------------------------------------- one step
-
-    @property
-    def progress(self) -> Progress:
-        """Where training stands, as mmengine's runner says."""
-        hub = MessageHub.get_current_instance()
-        return Progress(
-            int(hub.get_info('iter', 0) or 0), hub.get_info('max_iters', None))
-
-    def active_distillers(self, progress: Progress) -> Dict[str, Distiller]:
-        """The distillers that have a weight at ``progress``."""
-        return {
-            name: distiller
-            for name, distiller in self.distillers.items()
-            if distiller.term_weights(progress)
-        }
-
-    def active_teachers(
-            self,
-            distillers: Optional[Dict[str, Distiller]] = None) -> List[str]:
-        """The teachers that these distillers read; by default those that are
-        active now."""
-        if distillers is None:
-            distillers = self.active_distillers(self.progress)
-        return [
-            name for name in self.teachers
-            if self._teacher_taps(name, distillers)
-        ]
 
     def prepare_batch(self, data: dict, teachers: Sequence[str] = ()) -> dict:
         """Prepare a batch of the data loader as for a training step.
@@ -327,7 +237,8 @@ class DistillationModel(BaseModel):
         inputs: Union[Tensor, dict],
         data_samples: Optional[list] = None,
         mode: str = 'tensor',
-        teacher_batches: Optional[Dict[str, dict]] = None
+        teacher_batches: Optional[Dict[str, dict]] = None,
+        step: Optional[Step] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Losses of a training step, or the student's own forward.
 
@@ -340,53 +251,86 @@ class DistillationModel(BaseModel):
             teacher_batches (dict[str, dict], optional): ``inputs`` and
                 ``data_samples`` of each teacher that is needed; a teacher
                 that is not in it gets the student's. Defaults to None.
+            step (Step, optional): What the preprocessor prepared the batch
+                for. Defaults to None: the iteration that the runner is at.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
         """
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
-        progress = self.progress
-        active = self.active_distillers(progress)
-        losses, tensors = self._run_student(active, inputs, data_samples)
-        batch = self.step_batch(inputs, data_samples)
-        for name in self.active_teachers(active):
-            own = (teacher_batches
-                   or {}).get(name,
-                              dict(inputs=inputs, data_samples=data_samples))
-            batch.teacher_inputs[name] = own['inputs']
-            tensors.update(self.teachers[name].extract(
-                own['inputs'], own['data_samples'],
-                self._teacher_taps(name, active)))
+        step = step or self.planner.now()
+        losses, tensors, batch = self.run_networks(
+            step,
+            dict(
+                inputs=inputs,
+                data_samples=data_samples,
+                teacher_batches=teacher_batches))
+        losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
         for name, distiller in self.distillers.items():
-            terms = distiller(*_by_role(distiller, tensors), batch) \
-                if name in active else distiller.idle_losses(device)
+            weights = step.weights.get(name)
+            terms = distiller(*tensors[name], batch, weights) \
+                if weights else distiller.idle_losses(device)
             losses.update({f'{name}.{k}': v for k, v in terms.items()})
         return losses
 
-    def step_batch(self,
-                   inputs: Any,
-                   data_samples: Optional[list],
-                   progress: Optional[Progress] = None) -> StepBatch:
-        """What distillers may know of a batch; see :class:`StepBatch`."""
-        return StepBatch(
-            inputs,
-            data_samples,
-            progress or self.progress,
-            make_head=lambda: DetectionHead.of(self.student, 'the student'))
+    def run_networks(
+        self,
+        step: Step,
+        batch: dict,
+        end_early: bool = False
+    ) -> Tuple[Dict[str, Tensor], Dict[str, Tuple[Tensors, Tensors]],
+               StepBatch]:
+        """Run the student and the teachers of a step, and read their taps.
 
-    def _run_student(
-        self, active: Dict[str, Distiller], inputs: Any,
-        data_samples: Optional[list]
-    ) -> Tuple[Dict[str, Tensor], Dict[Tap, List[Tensor]]]:
-        taps = self._student_taps(active)
-        with TapCatcher(self.student, taps, 'the student') as caught:
-            losses = self.student(inputs, data_samples, mode='loss')
-        return ({f'student.{k}': v for k, v in losses.items()}, caught.take())
+        Args:
+            step (Step): Says which distillers and teachers are active.
+            batch (dict): What :meth:`prepare_batch` gives for its teachers;
+                a teacher without a batch of its own gets the student's.
+            end_early (bool): Whether the student's forward ends at its last
+                tap, and so gives no losses. Defaults to False.
+
+        Returns:
+            tuple: Losses of the student by name; the student's and the
+            teachers' tensors by role, for each active distiller by name; and
+            what else a distiller may know of the batch.
+        """
+        inputs, samples = batch['inputs'], batch.get('data_samples')
+        active = list(step.weights)
+        catcher = TapCatcher(self.student, self.taps.student_taps(active),
+                             'the student',
+                             self.taps.counts if end_early else None)
+        losses: Dict[str, Tensor] = {}
+        with catcher:
+            losses = self.student(inputs, samples, mode='loss')
+        caught = catcher.take()
+        own = batch.get('teacher_batches') or {}
+        shared = dict(inputs=inputs, data_samples=samples)
+        batches = {name: own.get(name, shared) for name in step.teachers}
+        for name, theirs in batches.items():
+            caught.update(self.teachers[name].extract(
+                theirs['inputs'], theirs['data_samples'],
+                self.taps.teacher_taps(name, active), self.taps.counts))
+        return (losses, {
+            name: self.taps.tensors_of(name, caught)
+            for name in active
+        },
+                StepBatch(
+                    inputs,
+                    samples,
+                    step.progress,
+                    teacher_inputs={
+                        name: theirs['inputs']
+                        for name, theirs in batches.items()
+                    },
+                    make_head=functools.partial(DetectionHead.of, self.student,
+                                                'the student')))
 
     @torch.no_grad()
-    def observe(self, batch: dict) -> Tuple[Dict[str, tuple], StepBatch]:
+    def observe(
+            self, batch: dict
+    ) -> Tuple[Dict[str, Tuple[Tensors, Tensors]], StepBatch]:
         """What the distillers read in a batch, without a loss.
 
         The networks run as far as their last tap. The student runs in the
@@ -397,25 +341,12 @@ class DistillationModel(BaseModel):
             batch (dict): What :meth:`prepare_batch` gives for all teachers.
 
         Returns:
-            tuple: Student's and teacher's tensors by role, for each
+            tuple: Student's and teachers' tensors by role, for each
             distiller by name, and what else it may know of the batch.
         """
-        inputs, samples = batch['inputs'], batch.get('data_samples')
-        catcher = TapCatcher(self.student, self._student_taps(self.distillers),
-                             'the student', self._counts)
-        with catcher:
-            self.student(inputs, samples, mode='loss')
-        tensors = catcher.take()
-        step = self.step_batch(inputs, samples)
-        for name, own in batch.get('teacher_batches', {}).items():
-            step.teacher_inputs[name] = own['inputs']
-            tensors.update(self.teachers[name].extract(
-                own['inputs'], own['data_samples'],
-                self._teacher_taps(name, self.distillers)))
-        return ({
-            name: _by_role(distiller, tensors)
-            for name, distiller in self.distillers.items()
-        }, step)
+        _, tensors, step_batch = self.run_networks(
+            self.planner.watching(), batch, end_early=True)
+        return tensors, step_batch
 
     def val_step(self, data: dict) -> list:
         """Predictions of the student alone."""
@@ -498,7 +429,7 @@ class DistillationModel(BaseModel):
         """Table of taps, shapes, connectors and weights."""
         rows = []
         for name, distiller in self.distillers.items():
-            specs_s, specs_t = self._specs_by_role(distiller)
+            specs_s, specs_t = self.taps.specs_of(name)
             weights = {
                 term: weight.value * distiller.loss_weight.value
                 for term, weight in distiller.weights.items()
@@ -547,23 +478,6 @@ def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:
     spec = levels[level]
     stride = f' /{spec.stride:g}' if spec.stride else ''
     return [spec.path, 'x'.join(map(str, spec.shape[1:])) + stride]
-
-
-def _by_role(
-        distiller: Distiller,
-        tensors: Dict[Tap,
-                      List[Tensor]]) -> Tuple[Dict[str, List[Tensor]], ...]:
-    return tuple({
-        role: [tensor for tap in taps for tensor in tensors[tap]]
-        for role, taps in side.items()
-    } for side in (distiller.student_taps, distiller.teacher_taps))
-
-
-def _replaced(tap: Tap,
-              network: Optional[str] = None,
-              copy: Optional[bool] = None) -> Tap:
-    return Tap(tap.module, tap.index, tap.where, network or tap.network,
-               tap.calls, tap.copy if copy is None else copy)
 
 
 def _unprefix_student(model: DistillationModel, state_dict: dict, prefix: str,

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
+from mmkd.core.step import StepPlanner
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 
@@ -142,25 +143,28 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
     iteration are served.
 
     Args:
-        model (DistillationModel): Has ``student``, ``teachers`` and
-            ``active_teachers()``.
+        student (nn.Module): The student.
+        teachers (dict[str, Teacher]): The teachers by name.
+        planner (StepPlanner): Says which teachers an iteration needs.
         writes_input (dict[str, bool]): Which networks write into their
             input, by name; the student's is ``''``.
     """
 
-    def __init__(self, model: nn.Module, writes_input: Dict[str,
-                                                            bool]) -> None:
+    def __init__(self, student: nn.Module, teachers: Dict[str, Teacher],
+                 planner: StepPlanner, writes_input: Dict[str, bool]) -> None:
         super().__init__()
-        # In a tuple, so that it is not registered as a part of ours.
-        self._model = (model, )
+        # Plain dicts, so that nothing is registered as a part of this one.
+        self._networks = {'': student}
+        self._teachers = teachers
+        self._planner = planner
         self.writes_input = writes_input
         self._how: Dict[str, str] = {}
         self._norms: Dict[str, Tuple[ImageNorm, ImageNorm]] = {}
 
     @property
-    def model(self) -> nn.Module:
-        """The model that this prepares batches for."""
-        return self._model[0]
+    def _own(self) -> Optional[nn.Module]:
+        """The student's own preprocessor."""
+        return getattr(self._networks[''], 'data_preprocessor', None)
 
     def how(self, name: str) -> str:
         """``'shared'``, ``'renormalised'`` or ``'own'``, for a teacher.
@@ -174,8 +178,7 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         return self._how[name]
 
     def _find_how(self, name: str) -> str:
-        teacher = self.model.teachers[name]
-        own = getattr(self.model.student, 'data_preprocessor', None)
+        teacher, own = self._teachers[name], self._own
         if not teacher.input_map and same_preprocessing(
                 own, teacher.preprocessor):
             return 'shared'
@@ -203,18 +206,21 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict: What the student's preprocessor gives and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
-            for each active teacher.
+            for each active teacher, and ``step``: the :class:`Step` that it
+            was prepared for.
         """
-        return self.prepare(data, self.model.active_teachers()) \
-            if training else self.model.student.data_preprocessor(data, False)
+        if not training:
+            return self._own(data, False)
+        step = self._planner.now()
+        return dict(self.prepare(data, step.teachers), step=step)
 
     def prepare(self, data: dict, teachers: Sequence[str]) -> Any:
         """Prepare a training batch for the student and some teachers."""
-        batch = self.model.student.data_preprocessor(data, True)
+        batch = self._own(data, True)
         if not teachers:
             return batch
         teacher_batches = {
-            name: self._prepare(name, self.model.teachers[name], data, batch)
+            name: self._prepare(name, self._teachers[name], data, batch)
             for name in teachers
         }
         return dict(batch, teacher_batches=teacher_batches)

@@ -88,8 +88,6 @@ class Teacher:
         self.trial_modes = trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
-        # How often each tap fires in one forward, from the dry run.
-        self.counts: Dict[Tap, int] = {}
 
     def _read_weights(self, cfg: NetworkLike, ckpt: Optional[str],
                       trusted: bool) -> Optional[Checkpoint]:
@@ -126,15 +124,22 @@ class Teacher:
             data = _with(data, target.split('.'), value)
         return data
 
-    def extract(self, inputs: Union[Tensor,
-                                    dict], data_samples: Optional[list],
-                taps: Sequence[Tap]) -> Dict[Tap, List[Tensor]]:
+    def extract(
+            self,
+            inputs: Union[Tensor, dict],
+            data_samples: Optional[list],
+            taps: Sequence[Tap],
+            counts: Optional[Dict[Tap,
+                                  int]] = None) -> Dict[Tap, List[Tensor]]:
         """Run the network as far as the last tap and return the tensors.
 
         Args:
             inputs (Tensor | dict): Prepared inputs, (N, C, H, W) for images.
             data_samples (list, optional): Prepared data samples.
             taps (Sequence[Tap]): What to catch.
+            counts (dict[Tap, int], optional): How often each tap fires in
+                one forward, which ends after the last one. Defaults to None:
+                the forward runs to its end.
 
         Returns:
             dict[Tap, list[Tensor]]: Detached tensors, one a level.
@@ -142,8 +147,6 @@ class Teacher:
         Raises:
             TapError: If a tap does not fire.
         """
-        counts = {tap: self.counts[tap] for tap in taps} \
-            if all(tap in self.counts for tap in taps) else None
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
         with torch.no_grad(), self._autocast(), catcher:

@@ -134,8 +134,7 @@ class Observer:
         scene.classes = list(meta.get('classes') or ())
         scene.palette = list(meta.get('palette') or ())
 
-        names = model.active_teachers(dict(model.distillers.items()))
-        batch = model.prepare_batch(data, names)
+        batch = model.prepare_batch(data, model.planner.watching().teachers)
         tensors, step = model.observe(batch)
         if scene.image is not None:
             scene.size = step.input_size

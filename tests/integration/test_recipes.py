@@ -140,7 +140,7 @@ def test_one_step(path):
         distiller = model.distillers[name]
         if term in distiller.own_terms:
             continue
-        taps = distiller.student_taps[distiller.roles[0]]
+        taps = model.taps.student[name][distiller.roles[0]]
         assert not any(tap.network for tap in taps)
         weights = {
             weight: None

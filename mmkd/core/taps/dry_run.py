@@ -241,7 +241,8 @@ def dry_run(network: nn.Module,
             result.specs[tap] = [
                 TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
                         tuple(tensor.shape), tensor.dtype, input_size,
-                        attributes) for i, tensor in enumerate(tensors)
+                        tap.network, attributes)
+                for i, tensor in enumerate(tensors)
             ]
         result.writes_input = versions != [t._version for t in inputs]
         return result

@@ -202,6 +202,7 @@ class TapSpec:
         dtype (torch.dtype): Its type.
         input_size (tuple[int], optional): Height and width in pixels of the
             image that went in, if one did.
+        network (str, optional): Name of the teacher; None for the student.
         attributes (dict[str, Any]): The tapped module's plain attributes,
             such as the ``kernel_size`` of a convolution: numbers, text, and
             sequences of them.
@@ -210,6 +211,7 @@ class TapSpec:
     shape: Tuple[int, ...]
     dtype: torch.dtype = torch.float32
     input_size: Optional[Tuple[int, int]] = None
+    network: Optional[str] = None
     attributes: Dict[str, Any] = field(
         default_factory=dict, compare=False, repr=False)
 

@@ -10,10 +10,16 @@ from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.monotakd.losses import (
-    center_box_distance, center_class_distance, map_distance, min_max,
-    residual_target, soft_anchor_weights, soft_box_distance,
-    soft_class_distance, soft_direction_distance)
+# isort and yapf break this import in different ways.
+# yapf: disable
+from mmkd.methods.monotakd.losses import (center_box_distance,
+                                          center_class_distance, map_distance,
+                                          min_max, residual_target,
+                                          soft_anchor_weights,
+                                          soft_box_distance,
+                                          soft_class_distance,
+                                          soft_direction_distance)
+# yapf: enable
 from mmkd.ops.connectors import build_connector
 from mmkd.registry import DISTILLERS
 

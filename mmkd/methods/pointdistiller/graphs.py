@@ -1,9 +1,10 @@
 """Graphs of voxels, cells or points: centres, neighbours and weights."""
-from typing import Tuple
+from typing import List, NamedTuple, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
+from mmkd.methods.pointdistiller.options import PointDistillerOptions
 from mmkd.ops.precision import full_precision
 
 
@@ -142,3 +143,50 @@ def _keys(*coors: Tensor) -> Tuple[Tensor, ...]:
     for column in range(1, every.size(1)):
         keys = keys * sizes[column] + every[:, column]
     return keys.split([len(part) for part in coors])
+
+
+class PointGraph(NamedTuple):
+    """The graphs of one group of nodes, for pictures and for tests.
+
+    Attributes:
+        centres (Tensor): Rows in the teacher's tensor, (N, ).
+        neighbours (Tensor): Rows in the teacher's tensor, (N, K).
+        weights (Tensor): Weights of the centres, (N, ); 1 each where they
+            come from the encoded edges.
+    """
+    centres: Tensor
+    neighbours: Tensor
+    weights: Tensor
+
+
+def build_graphs(feat_t: Tensor, importance: Tensor, sizes: Sequence[int],
+                 options: PointDistillerOptions) -> List[PointGraph]:
+    """Build the graph of each group that has nodes.
+
+    Args:
+        feat_t (Tensor): Teacher's features of the nodes, (M, C).
+        importance (Tensor): Importance of the nodes, (M, ).
+        sizes (Sequence[int]): Number of nodes of each group, in order.
+        options (PointDistillerOptions): With all values filled in.
+
+    Returns:
+        list[PointGraph]: In rows of ``feat_t``.
+    """
+    graphs = []
+    begin = 0
+    for size in sizes:
+        group = slice(begin, begin + size)
+        if size:
+            values = importance[group].float()
+            centres = choose_centres(values, options.num_centres,
+                                     options.sample)
+            neighbours = nearest_nodes(feat_t[group], centres,
+                                       options.num_neighbours,
+                                       options.knn_budget_mib)
+            chosen = values[centres]
+            weights = centre_weights(chosen, options.tau) \
+                if options.reweight == 'softmax' else torch.ones_like(chosen)
+            graphs.append(
+                PointGraph(centres + begin, neighbours + begin, weights))
+        begin += size
+    return graphs

@@ -12,6 +12,7 @@ from torch import nn
 from mmkd.core.distiller import Distiller
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
+from mmkd.core.schedule import build_weight
 from mmkd.core.teacher import Teacher
 from mmkd.errors import CheckpointError, ConfigError, TapError
 from mmkd.registry import DISTILLERS
@@ -113,7 +114,7 @@ def test_teacher_is_not_run_when_nobody_needs_it():
     prepared = []
     model.data_preprocessor._prepare = lambda *args: prepared.append(args)
     batch = model.data_preprocessor(segmentation_batch(), True)
-    assert set(batch) == {'inputs', 'data_samples'}
+    assert 'teacher_batches' not in batch and batch['step'].teachers == ()
     loss = model(**batch, mode='loss')['cwd.loss']
     assert loss == 0 and not calls and not prepared
     loss.backward()  # attached to the connectors, for DDP
@@ -265,19 +266,19 @@ def test_overwritten_taps_are_copied():
     # A ReLU follows in place.
     norm = 'backbone.layer3.0.bn1'
     model = build(dict(cwd=dict(STAGES, student=norm, teacher=norm)))
-    for taps in (model.distillers['cwd'].student_taps,
-                 model.distillers['cwd'].teacher_taps):
-        assert taps['stages'][0].copy is True
+    for side in (model.taps.student, model.taps.teacher):
+        assert side['cwd']['stages'][0].copy is True
+    # The distiller keeps what its config says.
+    assert model.distillers['cwd'].student_taps['stages'][0].copy is None
     train_step(model)
     values = []
     model.student.eval()
     module = dict(model.student.named_modules())[norm]
     module.register_forward_hook(lambda m, i, o: values.append(o.clone()))
     batch = model.data_preprocessor(segmentation_batch(), True)
-    _, tensors = model._run_student(
-        dict(model.distillers), batch['inputs'], batch['data_samples'])
-    tap = model.distillers['cwd'].student_taps['stages'][0]
-    assert tensors[tap][0].equal(values[0]) and values[0].min() < 0
+    _, tensors, _ = model.run_networks(batch['step'], batch)
+    student, _ = tensors['cwd']
+    assert student['stages'][0].equal(values[0]) and values[0].min() < 0
 
 
 def test_refusing_the_copy_is_an_error():
@@ -457,7 +458,11 @@ def test_deepcopy_shares_the_teacher():
     twin = copy.deepcopy(model)
     assert twin.teachers['teacher'] is model.teachers['teacher']
     assert twin.student is not model.student
-    assert twin.data_preprocessor.model is twin
+    twin.distillers['cwd'].loss_weight = build_weight(0.)
+    assert twin.planner.now().teachers == ()
+    assert twin.data_preprocessor(segmentation_batch(),
+                                  True)['step'].teachers == ()
+    twin = copy.deepcopy(model)
     model.eval(), twin.eval()
     assert losses(twin)['cwd.loss'] == losses(model)['cwd.loss']
     # The copy's teacher still ends early.

@@ -91,7 +91,7 @@ def test_input_that_is_written_into(legacy):
     batch = model.data_preprocessor.prepare(lidar_batch(), ['teacher'])
     own = batch['teacher_batches']['teacher']['inputs']
     before = own['voxels']['voxels'].clone()
-    tap = model.distillers['pd'].teacher_taps['nodes'][0]
+    tap = model.taps.teacher['pd']['nodes'][0]
     teacher = model.teachers['teacher']
     alone, = teacher.extract(
         model.teachers['teacher'].preprocessor(lidar_batch(), True)['inputs'],

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmkd import apis
-from mmkd.core.model import DistillationModel, _by_role
+from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.testing.methods import METHOD_EXAMPLES
 
@@ -53,20 +53,11 @@ def test_bfloat16_is_near_float32(name):
 
 def caught(model, batch):
     """What the distiller gets, as leaves."""
-    names = model.active_teachers()
-    data = model.prepare_batch(batch, names)
-    step = model.step_batch(data['inputs'], data['data_samples'],
-                            Progress(0, 100))
+    step = model.planner.at(Progress(0, 100))
     with torch.no_grad():
-        _, tensors = model._run_student(model.distillers, data['inputs'],
-                                        data['data_samples'])
-        for name in names:
-            own = data['teacher_batches'][name]
-            step.teacher_inputs[name] = own['inputs']
-            tensors.update(model.teachers[name].extract(
-                own['inputs'], own['data_samples'],
-                model._teacher_taps(name, model.distillers)))
-    return _by_role(model.distillers['kd'], tensors), step
+        _, tensors, step_batch = model.run_networks(
+            step, model.prepare_batch(batch, step.teachers))
+    return tensors['kd'], step_batch
 
 
 def scaled(tensors, peak, dtype, leaves=False):

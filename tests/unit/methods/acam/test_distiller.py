@@ -702,7 +702,7 @@ def test_detectors(make, levels, boxes):
 
 def test_segmentor():
     model = build(segmentor(4), segmentor(8), stabilise=True)
-    taps = model.distillers['acam'].student_taps['maps']
+    taps = model.taps.student['acam']['maps']
     assert [tap.path for tap in taps] == ['decode_head.conv_seg']
     level, = model.distillers['acam'].levels
     assert level.spatial_units.shape == (19, 19)

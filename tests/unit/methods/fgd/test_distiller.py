@@ -357,7 +357,7 @@ def model():
 
 @pytest.mark.parametrize('boxes, images', [(2, 2), (0, 2), (2, 1)])
 def test_one_step(model, boxes, images):
-    taps = model.distillers['fgd'].student_taps['features']
+    taps = model.taps.student['fgd']['features']
     assert [tap.path for tap in taps] == ['neck']
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     before = {k: v.clone() for k, v in model.state_dict().items()}

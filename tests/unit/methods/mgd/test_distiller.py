@@ -202,8 +202,7 @@ def test_one_step(make_network, batch, tap):
         teachers=dict(teacher=dict(cfg=make_network(8), ckpt='random')),
         distillers=dict(mgd=dict(type='MGD', loss_weight=1.0)),
         dry_run_size=(64, 64)).train()
-    distiller = model.distillers['mgd']
-    assert [t.path for t in distiller.student_taps['features']] == [tap]
+    assert [t.path for t in model.taps.student['mgd']['features']] == [tap]
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
     before = {k: v.clone() for k, v in model.state_dict().items()}
     log = model.train_step(batch(), OptimWrapper(optimizer))
@@ -230,7 +229,7 @@ def test_levels_of_a_pyramid_with_a_pooled_one():
         distillers=dict(mgd=dict(type='MGD')),
         dry_run_size=(64, 64))
     distiller = model.distillers['mgd']
-    assert distiller.student_taps['features'][0].path == 'neck[0:4]'
+    assert model.taps.student['mgd']['features'][0].path == 'neck[0:4]'
     assert len(distiller.generators) == 4
 
 

@@ -3,10 +3,17 @@ import math
 import pytest
 import torch
 
-from mmkd.methods.monotakd.losses import (
-    center_box_distance, center_class_distance, map_distance, min_max,
-    residual_target, soft_anchor_weights, soft_box_distance,
-    soft_class_distance, soft_direction_distance)
+# isort and yapf break this import in different ways.
+# yapf: disable
+from mmkd.methods.monotakd.losses import (center_box_distance,
+                                          center_class_distance, map_distance,
+                                          min_max, residual_target,
+                                          soft_anchor_weights,
+                                          soft_box_distance,
+                                          soft_class_distance,
+                                          soft_direction_distance)
+
+# yapf: enable
 
 
 def rand(*shape, seed=0):

@@ -10,8 +10,9 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.distiller import FAMILIES, PointDistiller
+from mmkd.methods.pointdistiller.distiller import PointDistiller
 from mmkd.methods.pointdistiller.edge_conv import EdgeConv
+from mmkd.methods.pointdistiller.options import FAMILIES
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from mmkd.visualization import Scene, draw_visuals, frozen_copy
 
@@ -67,20 +68,21 @@ def voxels(num=60, num_s=4, num_t=6, seed=0, scans=2):
 
 def reference(distiller, feat_s, feat_t, importance, groups):
     """The published formula with edges written out, loss weight 1."""
-    d = distiller
+    d, options = distiller, distiller.options
     edges_s, edges_t, parts = [], [], []
     for rows in groups:
         if not len(rows):
             continue
         s, t, p = feat_s[rows], feat_t[rows], importance[rows].float()
-        n, k = min(d.num_centres, len(rows)), min(d.num_neighbours, len(rows))
+        n, k = min(options.num_centres,
+                   len(rows)), min(options.num_neighbours, len(rows))
         q = p.topk(n).indices
         near = torch.cdist(t[q], t).topk(k, largest=False).indices
         for edges, x in ((edges_s, s), (edges_t, t)):
             edges.append(
                 torch.cat([x[near], x[q][:, None].expand(-1, k, -1)], 2))
-        weights = n * (p[q] / d.tau).softmax(0) \
-            if d.reweight == 'softmax' else torch.ones(n)
+        weights = n * (p[q] / options.tau).softmax(0) \
+            if options.reweight == 'softmax' else torch.ones(n)
         parts.append((n, k, weights))
 
     def encode(layer, edges):
@@ -95,7 +97,7 @@ def reference(distiller, feat_s, feat_t, importance, groups):
             encode(d.layers_s[0], edges_s), encode(d.layers_t[0], edges_t),
             parts):
         g_s, g_t = g_s.view(n, k, -1), g_t.view(n, k, -1)
-        if d.pool == 'max':
+        if options.pool == 'max':
             g_s, g_t = (g.amax(1, keepdim=True) for g in (g_s, g_t))
         losses.append((weights[:, None, None] * (g_t - g_s)**2).mean())
     return sum(losses) / len(losses)
@@ -176,7 +178,8 @@ def test_order_of_the_rows(scope):
 def test_fewer_voxels_than_centres_and_neighbours():
     feat_s, feat_t, counts, coors = voxels(7)
     distiller = make([feat_s], [feat_t], loss_weight=1.0)
-    assert distiller.num_centres == 6000 and distiller.num_neighbours == 128
+    options = distiller.options
+    assert (options.num_centres, options.num_neighbours) == (6000, 128)
     loss = run(distiller, [feat_s], [feat_t], step(counts, coors))
     assert loss.item() == pytest.approx(
         reference(distiller, feat_s, feat_t, counts, [torch.arange(7)]).item(),
@@ -350,7 +353,7 @@ def test_cells_and_points(shape, teacher, importance):
                      importance=importance,
                      loss_weight=1.0)
     assert distiller.kind == ('cells' if len(shape) == 4 else 'points')
-    assert distiller.pool == ('none' if len(shape) == 4 else 'max')
+    assert distiller.options.pool == ('none' if len(shape) == 4 else 'max')
     loss = run(distiller, [feat_s], [feat_t])
     rows_s, rows_t = (
         feat.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -550,16 +553,18 @@ def test_families(family, source):
     values = FAMILIES[family]
     for name in ('num_centres', 'num_neighbours', 'importance', 'tau',
                  'graph_channels'):
-        assert getattr(distiller, name) == values[name]
+        assert getattr(distiller.options, name) == values[name]
     weight, = distiller.term_weights(Progress()).values()
     if source == 'code':
-        assert (distiller.pool, distiller.scope, distiller.reweight,
+        assert (distiller.options.pool, distiller.options.scope,
+                distiller.options.reweight,
                 weight) == (values['pool'], values['scope'],
                             values['reweight'], values['loss_weight'])
     else:
         reweight = 'encoding' if distiller.kind == 'points' else 'softmax'
-        assert (distiller.pool, distiller.scope, distiller.reweight,
-                weight) == ('max', 'sample', reweight, 1)
+        assert (distiller.options.pool, distiller.options.scope,
+                distiller.options.reweight, weight) == ('max', 'sample',
+                                                        reweight, 1)
     # C' is that of the family, or the student's.
     channels = values['graph_channels'] or 6
     assert distiller.layers_t[0].norm.num_features == channels

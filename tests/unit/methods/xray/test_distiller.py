@@ -297,7 +297,7 @@ def test_the_head_s_own_loss(kind):
 def test_detections_come_in_front_of_the_truth():
     model = model_of('center')
     data = model.data_preprocessor(data_of('center'), True)
-    batch = model.step_batch(data['inputs'], data['data_samples'])
+    _, _, batch = model.run_networks(data['step'], data)
     samples = batch.data_samples
     truth = samples[0].gt_instances_3d
     objects = [
