@@ -460,7 +460,7 @@ def embedded(folder: str, match: str = '') -> List[dict]:
         if path.stem.endswith('kitti'):
             name = 'pointpillars'
         cfg = Config.fromfile(path)
-        cfg.merge_from_dict(Entry(f'{name}_scenes', root).data)
+        cfg.merge_from_dict(Entry.load(f'{name}_scenes', root).data)
         cfg.train_dataloader.update(
             batch_size=2, num_workers=0, persistent_workers=False)
         cfg.train_cfg.update(max_iters=2)

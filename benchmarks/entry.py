@@ -1,63 +1,179 @@
-"""Entries of the benchmarks: networks, data and settings."""
+"""Entries of the benchmarks: networks, data and settings, as dataclasses."""
 import subprocess
 import sys
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
+
+from mmkd.errors import ConfigError
 
 ENTRIES = Path(__file__).parent / 'entries'
 
 
-class Entry:
-    """One entry, with the paths of a data set filled in.
-
-    Args:
-        name (str): Name of a file in benchmarks/entries.
-        root (str): Folder of the scenes.
+@dataclass(frozen=True)
+class Network:
+    """A network and its training.
 
     Attributes:
-        config (Config): The file.
-        data (dict): Settings that make a config use these scenes.
-        splits (dict[str, dict]): Settings that test on ``'val'`` or
-            ``'test'``.
-        prepare (list[list[str]]): Commands that the data need first.
+        config (str): Config file.
+        iters (int, optional): Iterations; None for a distilled student, which
+            trains as long as the student alone.
+        pretrained (bool): Whether a part of it starts from the weights that
+            :class:`Pretrained` describes.
+        options (dict): Further settings, as ``--cfg-options`` takes them.
     """
+    config: str
+    iters: Optional[int] = None
+    pretrained: bool = False
+    options: Dict[str, Any] = field(default_factory=dict)
 
-    def __init__(self, name: str, root: str) -> None:
+
+@dataclass(frozen=True)
+class Grid:
+    """A setting to tune on the validation scenes.
+
+    Attributes:
+        key (str): The setting.
+        values (tuple): Its candidates; a single one is taken untested.
+    """
+    key: str
+    values: Tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Weights that a part of a network starts from.
+
+    Attributes:
+        entry (str): The entry whose teacher has learnt them.
+        prefix (str): Prefix of their keys in that teacher.
+        module (str): The part that they initialise.
+    """
+    entry: str
+    prefix: str
+    module: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of benchmarks/entries, with the paths of a data set filled in.
+
+    Attributes:
+        name (str): Name of the file.
+        root (str): Folder of the scenes.
+        task (str): What the networks do, in words.
+        metric (str): The metric that decides.
+        formats (list[str]): Formats of the scenes that the runs read.
+        data (dict): Settings that make a config use these scenes.
+        splits (dict[str, dict]): Settings that test on ``'val'``, ``'test'``
+            or a test set of the entry's own.
+        teacher (Network): The teacher.
+        student (Network): The student, trained alone.
+        student_grid (Grid): What is tuned for the student alone.
+        tuning_seed (int): Seed of the tuning runs; not one that is reported.
+        method (str, optional): The method, for entries that have one. These
+            also have ``distilled`` and ``distilled_grid``.
+        distilled (Network, optional): The student with the method.
+        distilled_grid (Grid, optional): What is tuned for the method.
+        family (str): Prefix of the runs that entries of a task share.
+        teacher_family (str, optional): The same for the teacher, where it
+            differs.
+        more_teachers (dict[str, Network]): Further teachers by their name in
+            the distilled model. Each may learn from those before it.
+        pretrained (Pretrained, optional): Where pretrained parts come from.
+        tuning_iters (int, optional): Iterations of the tuning runs. Defaults
+            to those of the student.
+        prepare (list[list[str]]): Commands that the data need first.
+        more_metrics (dict[str, str]): Further metrics to report, by name.
+        scale (float): What turns a metric into points of 100.
+        test_split (str): The split whose metrics are reported.
+        less_data (dict): Settings that train on a quarter of the data.
+        shared (dict): Values for the entries that derive from this one.
+    """
+    name: str
+    root: str
+    task: str
+    metric: str
+    formats: List[str]
+    data: Dict[str, Any]
+    splits: Dict[str, Dict[str, Any]]
+    teacher: Network
+    student: Network
+    student_grid: Grid
+    tuning_seed: int
+    method: Optional[str] = None
+    distilled: Optional[Network] = None
+    distilled_grid: Optional[Grid] = None
+    family: str = ''
+    teacher_family: Optional[str] = None
+    more_teachers: Dict[str, Network] = field(default_factory=dict)
+    pretrained: Optional[Pretrained] = None
+    tuning_iters: Optional[int] = None
+    prepare: List[List[str]] = field(default_factory=list)
+    more_metrics: Dict[str, str] = field(default_factory=dict)
+    scale: float = 1
+    test_split: str = 'test'
+    less_data: Dict[str, Any] = field(default_factory=dict)
+    shared: Dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, name: str, root: str) -> 'Entry':
+        """Read an entry.
+
+        Args:
+            name (str): Name of a file in benchmarks/entries.
+            root (str): Folder of the scenes; fills in ``{root}``.
+
+        Raises:
+            ConfigError: If the file has a field that entries do not have, or
+                lacks one that they need.
+        """
         from mmengine.config import Config
-        self.root = root
-        self.config = Config.fromfile(ENTRIES / f'{name}.py')
-        self.data = _fill(self.config.data, root)
-        self.splits = _fill(self.config.splits, root)
-        self.prepare = _fill(self.config.get('prepare', []), root)
+        content = _fill(
+            Config.fromfile(ENTRIES / f'{name}.py').to_dict(), root)
+        for key in ('teacher', 'student', 'distilled'):
+            if key in content:
+                content[key] = _make(Network, content[key], f'{name}: {key}')
+        for key in ('student_grid', 'distilled_grid'):
+            if key in content:
+                (setting, values), = content[key].items()
+                content[key] = Grid(setting, tuple(values))
+        content['more_teachers'] = {
+            key: _make(Network, part, f'{name}: {key}')
+            for key, part in content.get('more_teachers', {}).items()
+        }
+        if 'pretrained' in content:
+            content['pretrained'] = _make(Pretrained, content['pretrained'],
+                                          f'{name}: pretrained')
+        return _make(cls, dict(content, name=name, root=root), name)
 
     def make_data(self, preset: Optional[str]) -> None:
-        """Make the scenes, unless they are there already, and what a method
-        makes of them first, such as object-complete frames.
+        """Make the scenes, and what a method derives from them.
 
         Args:
             preset (str, optional): Name of a preset; None for scenes that
-                are there.
+                exist already.
         """
         commands = list(self.prepare)
         if preset is not None:
             commands.insert(0, [
                 'tools/make_scenes.py', '--preset', preset, '--out', self.root,
-                '--infos', '--formats', *self.config.formats
+                '--infos', '--formats', *self.formats
             ])
         for command in commands:
             subprocess.run([sys.executable, *command], check=True)
 
-    def metrics(self, found: Dict[str, float]) -> Dict[str, float]:
-        """Results in the unit of the tables: points of 100."""
-        scale = self.config.get('scale', 1)
+    def scaled(self, metrics: Dict[str, Any]) -> Dict[str, float]:
+        """The numbers among the results of a test, in points of 100."""
         return {
-            key: scale * value
-            for key, value in found.items() if isinstance(value, (int, float))
+            key: self.scale * value
+            for key, value in metrics.items()
+            if isinstance(value, (int, float))
         }
 
 
 def names(key: str) -> List[str]:
-    """The entries that have a key, such as ``'method'``."""
+    """The entries that have a field, such as ``'method'``."""
     from mmengine.config import Config
     return sorted(
         path.stem for path in ENTRIES.glob('*.py')
@@ -65,12 +181,11 @@ def names(key: str) -> List[str]:
 
 
 def require_method(name: str) -> None:
-    """Refuse a name that no method's entry has.
+    """Check that a method has an entry.
 
     Raises:
-        ConfigError: If there is no such entry; it lists those there are.
+        ConfigError: If it has none; the message lists those that exist.
     """
-    from mmkd.errors import ConfigError
     found = names('method')
     if name not in found:
         raise ConfigError(f'there is no benchmark of {name!r}; there '
@@ -85,6 +200,18 @@ def of_student(options: Dict[str, Any]) -> Dict[str, Any]:
             key = key.replace('model.', 'model.student.', 1)
         settings[key] = value
     return settings
+
+
+def _make(kind: type, content: Dict[str, Any], what: str) -> Any:
+    """Make a dataclass; a TypeError becomes a message for the user."""
+    known = {item.name for item in fields(kind)}
+    unknown = sorted(set(content) - known)
+    if unknown:
+        raise ConfigError(f'{what} has no field {unknown[0]!r}')
+    try:
+        return kind(**content)
+    except TypeError as error:
+        raise ConfigError(f'{what}: {error}') from None
 
 
 def _fill(value: Any, root: str) -> Any:

@@ -156,13 +156,13 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
     from mmkd.apis import prepare_training
     from mmkd.registry import MODELS
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
-    entry = Entry(args.method, args.data_root)
+    entry = Entry.load(args.method, args.data_root)
     entry.make_data(None)
-    cfg = Config.fromfile(entry.config.distilled.config)
+    cfg = Config.fromfile(entry.distilled.config)
     cfg.merge_from_dict(entry.data)
-    options = dict(entry.config.student.get('options', {}))
+    options = entry.student.options
     cfg.merge_from_dict(of_student(options))
-    cfg.merge_from_dict(dict(entry.config.distilled.get('options', {})))
+    cfg.merge_from_dict(entry.distilled.options)
     cfg.merge_from_dict({
         'model.teachers.teacher.ckpt': args.teacher,
         'train_dataloader.num_workers': 0,
@@ -182,7 +182,7 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
 
     # The validation scenes in the student's own pipeline of training, which
     # loads what is annotated; the teacher is not asked.
-    alone = Config.fromfile(entry.config.student.config)
+    alone = Config.fromfile(entry.student.config)
     alone.merge_from_dict({**entry.data, **options})
     validation = alone.train_dataloader
     validation.update(num_workers=0, persistent_workers=False)

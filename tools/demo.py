@@ -161,8 +161,8 @@ def main() -> None:
     step('1/5 driving scenes')
     if not args.data_root:
         make_scenes(plan['preset'], root)
+    from benchmarks.runs import Run
     from mmkd.apis import export_student
-    from mmkd.experiment import Run
     data = {
         f'{split}_dataloader.dataset.data_root': root
         for split in ('train', 'val', 'test')

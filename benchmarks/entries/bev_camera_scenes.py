@@ -3,6 +3,7 @@
 _base_ = ['bev_scenes.py', 'pretrained_camera.py']
 family = 'bev-camera_'
 formats = ['nuscenes', 'cityscapes', 'coco']
-student = dict(iters=1200, pretrained=True, options={{_base_.camera_options}})
+student = dict(
+    iters=1200, pretrained=True, options={{_base_.shared.camera_options}})
 tuning_iters = 1200
-student_grid = {{_base_.camera_grid}}
+student_grid = {{_base_.shared.camera_grid}}

@@ -16,14 +16,14 @@ more_teachers = dict(
         '_bev-lidar_bev-assistant_scenes-kitti.py',
         iters=1000,
         pretrained=True,
-        options={{_base_.camera_recipe}}))
+        options={{_base_.shared.camera_recipe}}))
 student = dict(
     config='configs/demo/bev-residual_scenes-kitti.py',
     iters=1000,
     pretrained=True,
-    options={{_base_.camera_options}})
+    options={{_base_.shared.camera_options}})
 tuning_iters = 1000
-student_grid = {{_base_.camera_grid}}
+student_grid = {{_base_.shared.camera_grid}}
 distilled = dict(config='configs/demo/monotakd'
                  '_bev-lidar_bev-residual_scenes-kitti.py')
 # With the learning rate of the student alone.

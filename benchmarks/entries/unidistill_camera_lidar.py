@@ -8,7 +8,7 @@ teacher = dict(
     config='configs/demo/bev-camera_scenes-nuscenes.py',
     iters=1200,
     pretrained=True,
-    options={{_base_.camera_recipe}})
+    options={{_base_.shared.camera_recipe}})
 student = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=500)
 student_grid = {'optim_wrapper.optimizer.lr': [3e-3]}
 distilled = dict(config='configs/demo/unidistill'

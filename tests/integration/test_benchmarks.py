@@ -1,9 +1,15 @@
 """The benchmarks: their arithmetic, their errors, and a tiny step time."""
 import importlib.util
 import json
+import threading
 from pathlib import Path
 
 import pytest
+
+from benchmarks import experiment
+from benchmarks.entry import Entry, Grid, names, of_student
+from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
+from benchmarks.runs import Run
 
 ROOT = Path(__file__).parents[2]
 
@@ -88,58 +94,189 @@ class TestMethods:
             methods.main([])
         assert '--method' in capsys.readouterr().err
 
-    def test_entries_can_be_read(self):
+    @pytest.mark.parametrize('name', names('method'))
+    def test_entries_can_be_read(self, name):
         from mmengine.config import Config
-        entries = sorted((ROOT / 'benchmarks/entries').glob('*.py'))
-        for path in entries:
-            entry = Config.fromfile(path)
-            if 'method' not in entry:
-                continue
-            assert path.stem == entry.method
-            for part in (entry.teacher, entry.student, entry.distilled,
-                         *entry.get('more_teachers', {}).values()):
-                config = Config.fromfile(ROOT / part.config)
-                assert 'model' in config
-            if 'pretrained' in entry:
-                source = Config.fromfile(ROOT / 'benchmarks/entries' /
-                                         f'{entry.pretrained.entry}.py')
-                assert set(source.formats) <= set(entry.formats)
-                begin = [
-                    part for part in (entry.teacher, entry.student,
-                                      *entry.get('more_teachers', {}).values())
-                    if part.get('pretrained')
-                ]
-                assert begin
-                for part in begin:
-                    model = Config.fromfile(ROOT / part.config).model
-                    assert entry.pretrained.module in model.get(
-                        'student', model)
-            # Files of the validation scenes lie where the config has them.
-            config = Config.fromfile(ROOT / entry.student.config)
-            config.merge_from_dict(entry.splits.val)
-            tested, validated = (
-                loader.dataset.get('data_prefix', {})
-                for loader in (config.test_dataloader, config.val_dataloader))
-            assert {k: tested.get(k) for k in validated} == validated
-            # As many values are tried for the student alone.
-            (own, ), (alone, ) = (entry.distilled_grid.values(),
-                                  entry.student_grid.values())
-            assert len(own) <= len(alone)
-            (key, ) = entry.distilled_grid
-            *path_to, last = key.split('.')
-            place = Config.fromfile(ROOT / entry.distilled.config)
-            for name in path_to:
-                place = place[name]
-            assert last == 'loss_weight' or last in place
+        entry = Entry.load(name, 'none')
+        assert name == entry.method
+        teachers = (entry.teacher, *entry.more_teachers.values())
+        for part in (*teachers, entry.student, entry.distilled):
+            assert 'model' in Config.fromfile(ROOT / part.config)
+        if entry.pretrained:
+            source = Entry.load(entry.pretrained.entry, 'none')
+            assert set(source.formats) <= set(entry.formats)
+            begin = [x for x in (*teachers, entry.student) if x.pretrained]
+            assert begin
+            for part in begin:
+                model = Config.fromfile(ROOT / part.config).model
+                assert entry.pretrained.module in model.get('student', model)
+        # Files of the validation scenes lie where the config has them.
+        config = Config.fromfile(ROOT / entry.student.config)
+        config.merge_from_dict(entry.splits['val'])
+        tested, validated = (
+            loader.dataset.get('data_prefix', {})
+            for loader in (config.test_dataloader, config.val_dataloader))
+        assert {k: tested.get(k) for k in validated} == validated
+        # As many values are tried for the student alone.
+        assert len(entry.distilled_grid.values) <= len(
+            entry.student_grid.values)
+        *path_to, last = entry.distilled_grid.key.split('.')
+        place = Config.fromfile(ROOT / entry.distilled.config)
+        for key in path_to:
+            place = place[key]
+        assert last == 'loss_weight' or last in place
+
+    def test_fields_are_checked(self, monkeypatch, tmp_path):
+        from mmkd.errors import ConfigError
+        monkeypatch.setattr('benchmarks.entry.ENTRIES', tmp_path)
+        whole = (ROOT / 'benchmarks/entries/retinanet_scenes.py').read_text()
+        for text, message in ((whole + 'tuning_itrs = 5',
+                               "bad has no field 'tuning_itrs'"),
+                              (whole.replace('iters=1000', 'iter=1000'),
+                               "bad: teacher has no field 'iter'"),
+                              (whole.replace('metric =', 'more_metrics ='),
+                               "bad: .*'metric'")):
+            (tmp_path / 'bad.py').write_text(text)
+            with pytest.raises(ConfigError, match=message):
+                Entry.load('bad', 'none')
 
     def test_settings_of_the_student_are_those_of_the_distilled_one(self):
-        assert script('entry').of_student({
+        assert of_student({
             'model.neck.width': 8,
             'train_dataloader.batch_size': 2
         }) == {
             'model.student.neck.width': 8,
             'train_dataloader.batch_size': 2
         }
+
+
+class TestExperiment:
+    """The graph of runs; nothing is trained for it."""
+
+    def test_plan_of_a_simple_method(self):
+        plan = Experiment(Entry.load('fgd', '/d'), [0, 1])
+        assert list(plan.nodes) == [
+            'retinanet_teacher', 'retinanet_student_tune_0.002',
+            'retinanet_student_tune_0.005', 'student',
+            'retinanet_student_seed0', 'retinanet_student_seed1',
+            'fgd_tune_0.3', 'fgd_tune_1', 'distilled', 'fgd_seed0', 'fgd_seed1'
+        ]
+        assert plan.teachers == ['retinanet_teacher']
+        alone, distilled = (
+            plan.nodes[f'{name}_seed1']
+            for name in ('retinanet_student', 'fgd'))
+        assert alone.iters == distilled.iters == 1000
+        assert alone.split == distilled.split == 'test'
+        # They differ by the method alone.
+        weight = 'model.distillers.fgd.loss_weight'
+        assert distilled.options == {
+            **alone.options, weight: ChosenBy('distilled'),
+            'model.teachers.teacher.ckpt': WeightsOf('retinanet_teacher')
+        }
+        assert alone.options['optim_wrapper.optimizer.lr'] == ChosenBy(
+            'student')
+        tuned = plan.nodes['fgd_tune_0.3']
+        assert tuned.options[weight] == 0.3 and tuned.split == 'val'
+        assert tuned.options['randomness.seed'] == 1000 and tuned.iters == 500
+        assert set(tuned.needs) == {'student', 'retinanet_teacher'}
+
+    def test_plan_with_pretrained_parts_and_an_assistant(self):
+        plan = Experiment(Entry.load('monotakd', '/d'), [0], iters=7)
+        family = 'bev-lidar_bev-residual_kitti_'
+        assert plan.teachers == [
+            'retinanet_teacher', f'{family}teacher', f'{family}assistant'
+        ]
+        # A single candidate is taken untested.
+        assert not any('tune' in name for name in plan.nodes)
+        assert plan.nodes['student'].needs == ()
+        source, teacher, assistant = map(plan.nodes.get, plan.teachers)
+        assert 'annotations' in str(source.splits) and teacher.needs == []
+        init = 'model.student.img_backbone.init_cfg'
+        assert assistant.options[f'{init}.checkpoint'] == WeightsOf(
+            'retinanet_teacher')
+        distilled = plan.nodes['monotakd_seed0'].options
+        assert distilled['model.teachers.assistant.cfg'] == ConfigOf(
+            f'{family}assistant')
+        assert 'model.teachers.teacher.cfg' not in distilled
+        assert {
+            node.iters
+            for node in plan.nodes.values() if hasattr(node, 'iters')
+        } == {7}
+
+    def test_execution(self, monkeypatch, tmp_path):
+        """The best values are passed on, and weights of finished runs."""
+        made, exported = {}, []
+
+        def train(run):
+            made[run.name] = dict(run.options)
+            return run
+
+        def score(run, split):
+            tuned = run.name.startswith('fgd_tune') and split == 'val'
+            key = 'model.distillers.fgd.loss_weight' if tuned \
+                else 'optim_wrapper.optimizer.lr'
+            return {'coco/bbox_mAP': run.options[key], 'path': 'no number'}
+
+        monkeypatch.setattr(Run, 'train', train)
+        monkeypatch.setattr(Run, 'test', score)
+        monkeypatch.setattr(experiment, '_export',
+                            lambda run: exported.append(run.name))
+        entry = Entry.load('fgd', '/d')
+        plan = Experiment(entry, [3])
+        results = experiment.execute(plan.nodes, entry, str(tmp_path), 2)
+        assert set(results) == set(plan.nodes)
+        assert exported == ['retinanet_teacher']
+        assert results['student'] == dict(
+            key='optim_wrapper.optimizer.lr',
+            values=[2e-3, 5e-3],
+            validation=[0.2, 0.5],
+            chosen=5e-3)
+        assert results['distilled']['chosen'] == 1.0
+        assert results['fgd_seed3'].metrics == {'coco/bbox_mAP': 0.5}
+        found = made['fgd_seed3']
+        assert found['optim_wrapper.optimizer.lr'] == 5e-3
+        assert found['model.teachers.teacher.ckpt'] == str(
+            tmp_path / 'retinanet_teacher/export/student.pth')
+
+    def test_order(self):
+        """Each name comes after its needs; two work side by side."""
+        both = threading.Barrier(2, timeout=30)
+
+        def work(name):
+            if name in 'bc':
+                both.wait()
+            return name * 2
+
+        needs = dict(d=['b', 'c'], b=['a'], c=['a'], a=[])
+        found = list(experiment._in_order(needs, work, 2))
+        assert [name for name, _ in found][::3] == ['a', 'd']
+        assert dict(found) == dict(a='aa', b='bb', c='cc', d='dd')
+
+    def test_the_first_error_ends_it(self):
+        seen = []
+
+        def work(name):
+            seen.append(name)
+            if name == 'a':
+                raise OSError('no disk')
+
+        with pytest.raises(OSError, match='no disk'):
+            list(experiment._in_order(dict(a=[], b=['a'], c=['b']), work, 1))
+        assert seen == ['a']
+
+    def test_circles_are_named(self):
+        with pytest.raises(ValueError, match=r"\['a', 'b'\] wait"):
+            list(
+                experiment._in_order(
+                    dict(a=['b'], b=['a'], c=[]), lambda name: None, 1))
+
+    def test_choice_by_hand(self):
+        choice = experiment.Choice(Grid('lr', (1, 2, 3)), ('x', 'y', 'z'))
+        found = [dict(m=5.), dict(m=7.), dict(m=7.)]
+        assert experiment._choose(choice, found, 'm')['chosen'] == 2
+        alone = experiment.Choice(Grid('lr', (4, )), ())
+        assert experiment._choose(alone, [], 'm') == dict(
+            key='lr', values=[4], validation=[], chosen=4)
 
 
 class TestStepTime:
@@ -238,7 +375,6 @@ class TestBaselines:
     @pytest.fixture
     def runs(self, monkeypatch):
         """What would be trained; each scores its iterations."""
-        from mmkd.experiment import Run
         made = []
 
         def train(run):
@@ -247,7 +383,7 @@ class TestBaselines:
 
         monkeypatch.setattr(Run, 'train', train)
         monkeypatch.setattr(
-            Run, 'test', lambda run: {
+            Run, 'test', lambda run, split: {
                 'coco/bbox_mAP': run.iters / 1e4,
                 'coco/bbox_mAP_50': .5,
                 'mIoU': run.iters / 1e2,
@@ -276,7 +412,7 @@ class TestBaselines:
             'coco/bbox_mAP_50': 50
         }
         assert result['gap'] == 0
-        less = [run for run in runs if run.name == 'base_less_data']
+        less = [run for run in runs if run.name == 'retinanet_base_less_data']
         assert less[0].options['train_dataloader.dataset.indices'] == 165
         assert 'half the training' in capsys.readouterr().out
 

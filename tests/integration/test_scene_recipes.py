@@ -68,7 +68,7 @@ def entry_of(path, root):
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
     if path.stem.endswith('kitti'):
         name = 'pointpillars'
-    return Entry(f'{name}_scenes', root)
+    return Entry.load(f'{name}_scenes', root)
 
 
 def short(path, root, work_dir):
@@ -110,8 +110,8 @@ def test_recipe_trains_and_is_evaluated(path, scenes, tmp_path):
     # benchmark asks for.
     found = set(runner.message_hub.log_scalars)
     assert METRICS & found, found
-    entry = entry_of(path, scenes).config
-    wanted = [entry.metric, *entry.get('more_metrics', {}).values()]
+    entry = entry_of(path, scenes)
+    wanted = [entry.metric, *entry.more_metrics.values()]
     # Those of the boundary are asked of the test scenes alone.
     assert {f'val/{x}' for x in wanted if x != 'mBIoU'} <= found
 

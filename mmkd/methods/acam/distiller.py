@@ -1,9 +1,8 @@
 """Adaptive and cooperative attention masking (ACAM-KD)."""
 import logging
-from typing import Dict, List, NamedTuple, Optional, Sequence, Union
+from typing import Dict, List, Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -14,171 +13,23 @@ from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
-from mmkd.methods.acam.attention import cross_attention
-from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks,
-                                      mask_diversity, mask_statistics,
-                                      spatial_mask_loss, spatial_masks)
+from mmkd.methods.acam.losses import (channel_mask_loss, mask_diversity,
+                                      mask_statistics, spatial_mask_loss)
+from mmkd.methods.acam.modules import MaskLevel, Masks
+from mmkd.methods.acam.options import ACAMOptions
 from mmkd.ops.connectors import match_size
-from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import take_options
 
 #: What may be distilled; 'maps' is one of the others, by the network.
-PLACES = ('maps', 'neck', 'logits', 'stages')
+Place = Literal['maps', 'neck', 'logits', 'stages']
 #: Masks of each kind where features are distilled, as published.
 NUM_MASKS = 6
-#: Standard deviation of fresh selection units.
-UNIT_STD = 0.01
-
-_add = full_precision(torch.add)
 
 
 def _is_class_map(spec: TapSpec) -> bool:
     """Whether a level holds a segmentor's scores, one channel a class."""
     return 'conv_seg' in spec.path and '@input' not in spec.path
-
-
-class Masks(NamedTuple):
-    """The masks of one level, on the teacher's grid.
-
-    Attributes:
-        spatial (Tensor, optional): Masks over the cells, (N, M, H, W).
-        channel (Tensor, optional): Masks over the channels, (N, M, C).
-    """
-    spatial: Optional[Tensor]
-    channel: Optional[Tensor]
-
-
-class FeatureFusion(nn.Module):
-    r"""Student-teacher cross-attention feature fusion (STCA-FF).
-
-    .. math::
-        Z_p = \sum_j A_{pj} (W_v F_S)_j, \quad A_p = \mathrm{softmax}_j(
-            (W_q F_T)_p \cdot (W_k F_S)_j / \sqrt{C_q})
-
-    One head, without residual, output projection or normalisation. The
-    projections are 1x1 convolutions without bias; C_q is half the teacher's
-    channels.
-
-    Args:
-        query_channels (int): Channels of the map that asks.
-        key_channels (int): Channels of the map that is asked.
-        out_channels (int): Channels of Z, those of the teacher.
-        max_kv (int, optional): Most positions that are attended over; larger
-            maps are average-pooled first. None is exact. Defaults to None.
-    """
-
-    def __init__(self,
-                 query_channels: int,
-                 key_channels: int,
-                 out_channels: int,
-                 max_kv: Optional[int] = None) -> None:
-        super().__init__()
-        inner = max(1, out_channels // 2)
-        self.query = nn.Conv2d(query_channels, inner, 1, bias=False)
-        self.key = nn.Conv2d(key_channels, inner, 1, bias=False)
-        self.value = nn.Conv2d(key_channels, out_channels, 1, bias=False)
-        self.max_kv = max_kv
-        self._pooling_is_logged = False
-
-    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
-        """Fuse two maps.
-
-        Args:
-            asking (Tensor): Source of the queries, (N, C, H, W).
-            asked (Tensor): Source of keys and values, (N, C', H', W').
-
-        Returns:
-            Tensor: Z (N, out_channels, H, W).
-        """
-        asked = self._pool(asked)
-        return cross_attention(
-            self.query(asking), self.key(asked), self.value(asked))
-
-    def _pool(self, feat: Tensor) -> Tensor:
-        """Pool by the smallest stride that leaves at most ``max_kv`` cells.
-        """
-        height, width = feat.shape[2:]
-        if self.max_kv is None or height * width <= self.max_kv:
-            return feat
-        stride = 2
-        while -(-height // stride) * -(-width // stride) > self.max_kv:
-            stride += 1
-        if not self._pooling_is_logged:
-            self._pooling_is_logged = True
-            print_log(
-                f'ACAM: attention over a map of {height}x{width} is '
-                f'approximate: keys and values are pooled by {stride} '
-                f'(max_kv={self.max_kv})', 'current')
-        return F.avg_pool2d(
-            feat, stride, stride, ceil_mode=True, count_include_pad=False)
-
-
-class MaskLevel(nn.Module):
-    """Fusion and selection units (ASCM) of one level.
-
-    Args:
-        channels_s (int): Channels of the student's map.
-        channels_t (int): Channels of the teacher's map.
-        num_masks (int): Masks of each kind, M.
-        acam (ACAM): The method, for its switches.
-    """
-
-    def __init__(self, channels_s: int, channels_t: int, num_masks: int,
-                 acam: 'ACAM') -> None:
-        super().__init__()
-        self.query = acam.query
-        self.detach_inputs = acam.detach_inputs
-        self.residual = acam.residual
-        self.standardised = acam.unit_norm == 'standardise'
-        self.fusion: Optional[FeatureFusion] = None
-        if acam.mask_source == 'cooperative':
-            asking, asked = channels_t, channels_s
-            if acam.query == 'student':
-                asking, asked = asked, asking
-            self.fusion = FeatureFusion(asking, asked, channels_t, acam.max_kv)
-        self.spatial_units: Optional[nn.Parameter] = None
-        self.channel_units: Optional[nn.Parameter] = None
-        trained = acam.mask_source != 'teacher_fixed'
-
-        def units(width: int) -> nn.Parameter:
-            return nn.Parameter(
-                UNIT_STD * torch.randn(num_masks, width),
-                requires_grad=trained)
-
-        if acam.use_spatial:
-            self.spatial_units = units(channels_t)
-        if acam.use_channel:
-            self.channel_units = units(1 if acam.channel_units ==
-                                       'shared' else channels_t)
-
-    def forward(self, feat_s: Tensor, feat_t: Tensor,
-                aligned: Tensor) -> Masks:
-        """Make the masks of a batch.
-
-        Args:
-            feat_s (Tensor): Student's map (N, C_S, H', W').
-            feat_t (Tensor): Teacher's map (N, C, H, W).
-            aligned (Tensor): The student's map on the teacher's channels and
-                grid, (N, C, H, W).
-
-        Returns:
-            Masks: On the teacher's grid.
-        """
-        fused = feat_t
-        if self.fusion is not None:
-            if self.detach_inputs:
-                feat_s = feat_s.detach()
-            fused = self.fusion(feat_t, feat_s) if self.query == 'teacher' \
-                else match_size(self.fusion(feat_s, feat_t), feat_t)
-            if self.residual != 'none':
-                fused = _add(fused, feat_t)
-            if self.residual == 'both':
-                fused = _add(fused, aligned.detach())
-        return Masks(
-            None if self.spatial_units is None else spatial_masks(
-                fused, self.spatial_units, self.standardised),
-            None if self.channel_units is None else channel_masks(
-                fused, self.channel_units, self.standardised))
 
 
 @DISTILLERS.register_module()
@@ -224,146 +75,47 @@ class ACAM(Distiller):
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. The student's map is resized to H' x W' where the
             difference is taken. Defaults to None.
-        num_masks (int, optional): M. Defaults to None: 6, and the number of
-            classes on class maps.
         alpha (float | dict): Weight of ``loss_spatial`` and of
             ``loss_channel``. Defaults to 1.0.
         lambda_div (float | dict): Weight of ``loss_div``. Defaults to 1.0.
-        use_spatial (bool): Whether there are masks over cells. Defaults to
-            True.
-        use_channel (bool): Whether there are masks over channels. Defaults
-            to True.
-        query (str): Which side asks in the fusion, ``'teacher'`` or
-            ``'student'``. Defaults to ``'teacher'``.
-        mask_source (str): ``'cooperative'``; ``'teacher'`` makes masks of
-            the teacher's map alone; ``'teacher_fixed'`` with frozen units as
-            well, which then have to come from a checkpoint of a run with
-            ``'teacher'`` (its entries ``distill.*``). Defaults to
-            ``'cooperative'``.
-        mask_grad (str): ``'joint'`` trains units and projections by all
-            terms, ``'div_only'`` by ``loss_div`` alone. Defaults to
-            ``'joint'``.
-        channel_units (str): ``'shared'`` is one number a unit, as reported;
-            all masks over channels then scale one vector. ``'full'`` is one
-            a unit and channel. Defaults to ``'shared'``.
-        div_reduction (str): ``'pairwise_mean'`` or ``'ratio'``, which is up
-            to M - 1 times as large. Defaults to ``'pairwise_mean'``.
-        detach_inputs (bool): Whether the masks give the student no gradient.
-            Defaults to True.
-        max_kv (int, optional): Most positions that are attended over; maps
-            with more are pooled for keys and values, an approximation that
-            the log names. Defaults to None: exact.
-        unit_norm (str): ``'standardise'`` standardises what the units see:
-            each channel over the cells for masks over cells, the pooled
-            vector over channels for the others. Ours. Defaults to
-            ``'none'``.
-        residual (str): What is added to the fused map: ``'none'``,
-            ``'teacher'``, or ``'both'`` maps, detached. Ours. Defaults to
-            ``'none'``.
-        stabilise (bool): Our preset against collapse:
-            ``unit_norm='standardise'`` and ``residual='both'``. Defaults to
-            False.
-        connector (str | dict | None): For features: ``'auto'`` (a 1x1
-            convolution where the channels differ), None, or a config. Class
-            maps have none. Defaults to ``'auto'``.
-        level_weights (Sequence[float], optional): A factor for each level,
-            such as ``(1, 0.4)`` for a main and an auxiliary head. Defaults
-            to None: all 1.
-        align_corners (bool): How to resize. Defaults to False.
-        warn_after (int): Iteration from which a collapse is warned of; fresh
-            units hardly vary over the cells. Defaults to 500.
-        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+        kwargs: The fields of :class:`ACAMOptions`, such as ``num_masks``,
+            and the arguments of :class:`Distiller`, such as ``loss_weight``.
 
     Raises:
         ConfigError: If an option makes no sense, or contradicts another.
     """
 
+    Options = ACAMOptions
+
     def __init__(self,
-                 place: str = 'maps',
+                 place: Place = 'maps',
                  student=None,
                  teacher=None,
-                 num_masks: Optional[int] = None,
                  alpha: WeightLike = 1.0,
                  lambda_div: WeightLike = 1.0,
-                 use_spatial: bool = True,
-                 use_channel: bool = True,
-                 query: str = 'teacher',
-                 mask_source: str = 'cooperative',
-                 mask_grad: str = 'joint',
-                 channel_units: str = 'shared',
-                 div_reduction: str = 'pairwise_mean',
-                 detach_inputs: bool = True,
-                 max_kv: Optional[int] = None,
-                 unit_norm: str = 'none',
-                 residual: str = 'none',
-                 stabilise: bool = False,
-                 connector: Union[str, dict, None] = 'auto',
-                 level_weights: Optional[Sequence[float]] = None,
-                 align_corners: bool = False,
-                 warn_after: int = 500,
                  **kwargs) -> None:
-        for name, value, known in (
-            ('place', place, PLACES),
-            ('query', query, ('teacher', 'student')),
-            ('mask_source', mask_source, ('cooperative', 'teacher',
-                                          'teacher_fixed')),
-            ('mask_grad', mask_grad, ('joint', 'div_only')),
-            ('channel_units', channel_units, ('shared', 'full')),
-            ('div_reduction', div_reduction, ('pairwise_mean', 'ratio')),
-            ('unit_norm', unit_norm, ('none', 'standardise')),
-            ('residual', residual, ('none', 'teacher', 'both')),
-        ):
-            if value not in known:
-                raise ConfigError(f'ACAM: {name} is one of '
-                                  f'{", ".join(known)}, not {value!r}')
-        for name, number in (('num_masks', num_masks), ('max_kv', max_kv)):
-            if number is not None and not (isinstance(number, int)
-                                           and number > 0):
-                raise ConfigError(f'ACAM: {name} must be a positive integer '
-                                  f'or None, but got {number!r}')
-        if not use_spatial and not use_channel:
-            raise ConfigError('ACAM: without use_spatial and use_channel '
-                              'there are no masks; set one of them')
-        if stabilise:
-            if unit_norm != 'none' or residual != 'none':
-                raise ConfigError('ACAM: stabilise=True sets unit_norm and '
-                                  'residual; leave them out')
-            unit_norm, residual = 'standardise', 'both'
-        if mask_source != 'cooperative' and residual != 'none':
-            raise ConfigError('ACAM: a residual is added to the fused map, '
-                              f'but mask_source={mask_source!r} fuses none; '
-                              "unit_norm='standardise' alone is possible")
+        if place not in get_args(Place):
+            raise ConfigError('ACAM: place is one of '
+                              f'{", ".join(get_args(Place))}, not {place!r}')
+        options = take_options(ACAMOptions, kwargs)
         # What is read is the one role of this distiller.
         self.roles = (place, )
         weights = {}
-        if use_spatial:
+        if options.use_spatial:
             weights['loss_spatial'] = alpha
-        if use_channel:
+        if options.use_channel:
             weights['loss_channel'] = alpha
         # Frozen units have nothing to keep apart.
-        if mask_source != 'teacher_fixed':
+        if options.mask_source != 'teacher_fixed':
             weights['loss_div'] = lambda_div
         super().__init__(
             student=student, teacher=teacher, weights=weights, **kwargs)
         self.place = place
-        self.num_masks = num_masks
-        self.use_spatial = use_spatial
-        self.use_channel = use_channel
-        self.query = query
-        self.mask_source = mask_source
-        self.mask_grad = mask_grad
-        self.channel_units = channel_units
-        self.div_reduction = div_reduction
-        self.detach_inputs = detach_inputs
-        self.max_kv = max_kv
-        self.unit_norm = unit_norm
-        self.residual = residual
-        self.connector_cfg = connector
-        self.level_weights = level_weights
-        self.align_corners = align_corners
-        self.warn_after = warn_after
+        self.options = options
+        self.level_weights = options.level_weights
+        self.warn_after = options.warn_after
         self._has_warned = False
-        if detach_inputs:
+        if options.detach_inputs:
             self.own_terms = ('loss_div', )
 
     def setup(self, student: Dict[str, List[TapSpec]],
@@ -375,7 +127,7 @@ class ACAM(Distiller):
         check_features('ACAM', levels_s, levels_t, resize=True)
         are_logits = self.place == 'logits' or (self.place == 'maps' and all(
             map(_is_class_map, [*levels_s, *levels_t])))
-        connector = self.connector_cfg
+        connector = self.options.connector
         if are_logits:
             check_logits('ACAM', levels_s, levels_t)
             if connector not in ('auto', None):
@@ -391,14 +143,14 @@ class ACAM(Distiller):
         self.connectors = build_connectors(connector, levels_s, levels_t)
         self.levels = nn.ModuleList(
             MaskLevel(
-                spec_s.channels, spec_t.channels, self.num_masks or (
-                    spec_t.channels if are_logits else NUM_MASKS), self)
+                spec_s.channels, spec_t.channels, self.options.num_masks or
+                (spec_t.channels if are_logits else NUM_MASKS), self.options)
             for spec_s, spec_t in zip(levels_s, levels_t))
 
     def _align(self, level: int, feat_s: Tensor, feat_t: Tensor) -> Tensor:
         """The student's map on the teacher's channels and grid."""
         return match_size(self.connectors[level](feat_s), feat_t,
-                          self.align_corners)
+                          self.options.align_corners)
 
     @torch.no_grad()
     def masks(self, student: Dict[str, List[Tensor]],
@@ -463,9 +215,10 @@ class ACAM(Distiller):
             kinds = [kind for kind in masks if kind is not None]
             if 'loss_div' in batch.active_terms:
                 for kind in kinds:
-                    add('loss_div', mask_diversity(kind, self.div_reduction),
+                    add('loss_div',
+                        mask_diversity(kind, self.options.div_reduction),
                         weight)
-            if self.mask_grad == 'div_only':
+            if self.options.mask_grad == 'div_only':
                 masks = Masks(*(kind if kind is None else kind.detach()
                                 for kind in masks))
             if 'loss_spatial' in batch.active_terms:

@@ -11,10 +11,11 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.acam.distiller import ACAM, FeatureFusion
+from mmkd.methods.acam.distiller import ACAM
 from mmkd.methods.acam.losses import (channel_mask_loss, channel_masks,
                                       mask_diversity, spatial_mask_loss,
                                       spatial_masks)
+from mmkd.methods.acam.modules import FeatureFusion
 from mmkd.registry import DISTILLERS
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
@@ -368,7 +369,7 @@ def test_one_kind_of_masks(harness, tensors):
 
 def test_pooled_keys(harness, tensors, monkeypatch):
     said = []
-    monkeypatch.setattr('mmkd.methods.acam.distiller.print_log',
+    monkeypatch.setattr('mmkd.methods.acam.modules.print_log',
                         lambda text, *_: said.append(text))
     fusion = FeatureFusion(4, 4, 4, max_kv=9)
     student, teacher = tensors(1, 4, 7, 6)
@@ -429,8 +430,8 @@ def test_the_preset(harness, tensors):
         literal, losses = run(harness, [student], [teacher])
         assert losses['mask_std_0'] < 0.01
         distiller, losses = run(harness, [student], [teacher], stabilise=True)
-        assert (distiller.unit_norm, distiller.residual) == ('standardise',
-                                                             'both')
+        options = distiller.options
+        assert options.standardised and options.added == 'both'
         set_units(distiller)
         losses = again(distiller, [student], [teacher])
         assert losses['mask_std_0'] > 0.2 and losses['mask_dead_0'] == 0

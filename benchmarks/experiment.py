@@ -1,0 +1,356 @@
+"""A comparison as a graph of runs, and the function that executes it.
+
+:class:`Experiment` plans: which networks train with which settings, and which
+of these settings only other runs can give, such as the weights of a teacher
+or a tuned learning rate. Nothing is trained for that. :func:`execute` trains,
+exports and tests each run when those before it are done.
+"""
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
+                    Tuple, Union)
+
+from benchmarks.entry import Entry, Grid, Network, of_student
+from benchmarks.runs import Run
+
+
+@dataclass(frozen=True)
+class WeightsOf:
+    """In place of a setting: the file of another run's exported weights."""
+    run: str
+
+
+@dataclass(frozen=True)
+class ConfigOf:
+    """In place of a setting: the config exported with another run."""
+    run: str
+
+
+@dataclass(frozen=True)
+class ChosenBy:
+    """In place of a setting: the value that a :class:`Choice` takes."""
+    choice: str
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A training.
+
+    Attributes:
+        config (str): Config file.
+        iters (int): Iterations to train.
+        options (dict): Settings, some of which may be a :class:`WeightsOf`,
+            :class:`ConfigOf` or :class:`ChosenBy`.
+        splits (dict[str, dict]): Settings that test on a split.
+        split (str, optional): The split to test on afterwards.
+    """
+    config: str
+    iters: int
+    options: Dict[str, Any]
+    splits: Dict[str, Dict[str, Any]]
+    split: Optional[str] = None
+
+    @property
+    def needs(self) -> List[str]:
+        """Names of the nodes that must be done before."""
+        return [
+            value.choice if isinstance(value, ChosenBy) else value.run
+            for value in self.options.values()
+            if isinstance(value, (WeightsOf, ConfigOf, ChosenBy))
+        ]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best value of a setting, on the validation scenes.
+
+    Attributes:
+        grid (Grid): The setting and its candidates.
+        needs (tuple[str]): A run for each candidate; none where there is
+            nothing to choose.
+    """
+    grid: Grid
+    needs: Tuple[str, ...]
+
+
+Node = Union[PlannedRun, Choice]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that is trained, and its metrics in points of 100, if tested."""
+    run: Run
+    metrics: Dict[str, float]
+
+
+class Experiment:
+    """The runs that compare a student alone with a distilled one.
+
+    For each seed both have the same initial weights, order of data,
+    augmentations and schedule.
+
+    Args:
+        entry (Entry): A method's entry.
+        seeds (Sequence[int]): Seeds to report.
+        iters (int, optional): Iterations of each training, for a trial.
+            Defaults to None: those of the entry.
+
+    Attributes:
+        nodes (dict[str, PlannedRun | Choice]): The graph, by name; a run's
+            name is that of its work folder.
+        teachers (list[str]): Pretrained parts, the teacher, and further
+            teachers such as an assistant.
+        teacher (str): The teacher.
+        alone, distilled (list[str]): The students, one a seed.
+    """
+
+    def __init__(self,
+                 entry: Entry,
+                 seeds: Sequence[int],
+                 iters: Optional[int] = None) -> None:
+        self.entry = entry
+        self.iters = iters
+        self.nodes: Dict[str, Node] = {}
+        self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
+        family = entry.family if entry.teacher_family is None \
+            else entry.teacher_family
+        self.teacher = f'{family}teacher'
+        self.teachers: List[str] = []
+        self._source: Optional[str] = None
+        if entry.pretrained is not None:
+            self._add_pretraining()
+        # Settings of a distilled model that name its teachers.
+        self._frozen: Dict[str, Any] = {}
+        self._add_teacher('teacher', self.teacher, entry.teacher)
+        for key, part in entry.more_teachers.items():
+            self._add_teacher(key, entry.family + key, part)
+        self.alone = self._add_students('student', self._alone,
+                                        entry.student_grid, seeds, {})
+        self.distilled = self._add_students(
+            'distilled', self._distilled, entry.distilled_grid, seeds,
+            {entry.student_grid.key: ChosenBy('student')})
+
+    def length(self, part: Network) -> int:
+        """Iterations that a network trains."""
+        return self.iters or part.iters
+
+    def _add(self, name: str, node: PlannedRun) -> str:
+        self.nodes[name] = node
+        return name
+
+    def _plan(self, part: Network, seed: int, options: Dict[str, Any],
+              **more: Any) -> PlannedRun:
+        settings = {**self.entry.data, 'randomness.seed': seed, **options}
+        more.setdefault('iters', self.iters or part.iters)
+        return PlannedRun(
+            part.config, options=settings, splits=self.entry.splits, **more)
+
+    def _add_pretraining(self) -> None:
+        """The teacher of another task, for the parts that start from it."""
+        source = Entry.load(self.entry.pretrained.entry, self.entry.root)
+        self._source = self._add(
+            f'{source.family}teacher',
+            PlannedRun(source.teacher.config, self.length(source.teacher), {
+                **source.data, 'randomness.seed': 0
+            }, source.splits))
+        self.teachers.append(self._source)
+
+    def _start(self, part: Network, model: str) -> Dict[str, Any]:
+        """Settings that give a network its pretrained part."""
+        if not part.pretrained:
+            return {}
+        init_cfg = f'{model}.{self.entry.pretrained.module}.init_cfg'
+        return {
+            f'{init_cfg}.type': 'Pretrained',
+            f'{init_cfg}.prefix': self.entry.pretrained.prefix,
+            f'{init_cfg}.checkpoint': WeightsOf(self._source)
+        }
+
+    def _add_teacher(self, key: str, name: str, part: Network) -> None:
+        """A teacher, and the settings that hand it to a distilled model."""
+        from mmengine.config import Config
+
+        from mmkd.apis import is_distillation
+        if is_distillation(Config.fromfile(part.config)):
+            options = {
+                **of_student(part.options),
+                **self._start(part, 'model.student'),
+                **self._frozen
+            }
+        else:
+            options = {**part.options, **self._start(part, 'model')}
+        self.teachers.append(self._add(name, self._plan(part, 0, options)))
+        self._frozen[f'model.teachers.{key}.ckpt'] = WeightsOf(name)
+        if part.options:  # no longer the network of its config
+            self._frozen[f'model.teachers.{key}.cfg'] = ConfigOf(name)
+
+    def _alone(self, seed: int, options: Dict[str, Any],
+               **more: Any) -> PlannedRun:
+        part = self.entry.student
+        return self._plan(part, seed, {
+            **part.options,
+            **options,
+            **self._start(part, 'model')
+        }, **more)
+
+    def _distilled(self, seed: int, options: Dict[str, Any],
+                   **more: Any) -> PlannedRun:
+        student = self.entry.student
+        part = self.entry.distilled
+        return self._plan(
+            part, seed, {
+                **of_student(student.options),
+                **part.options,
+                **options,
+                **self._start(student, 'model.student'),
+                **self._frozen
+            }, **more)
+
+    def _add_students(self, kind: str, plan: Callable[..., PlannedRun],
+                      grid: Grid, seeds: Sequence[int],
+                      recipe: Dict[str, Any]) -> List[str]:
+        """Tuning runs, the choice among them, and the runs to report."""
+        entry = self.entry
+        prefix = f'{entry.family}student' if kind == 'student' else entry.name
+        tuned = []
+        if len(grid.values) > 1:
+            tuned = [
+                self._add(
+                    f'{prefix}_tune_{value:g}',
+                    plan(
+                        entry.tuning_seed, {
+                            **recipe, grid.key: value
+                        },
+                        iters=self.tuning_iters,
+                        split='val')) for value in grid.values
+            ]
+        self.nodes[kind] = Choice(grid, tuple(tuned))
+        recipe = {**recipe, grid.key: ChosenBy(kind)}
+        return [
+            self._add(
+                f'{prefix}_seed{seed}',
+                plan(
+                    seed,
+                    recipe,
+                    iters=self.length(entry.student),
+                    split=entry.test_split)) for seed in seeds
+        ]
+
+
+def execute(nodes: Dict[str, Node], entry: Entry, work_dir: str,
+            jobs: int) -> Dict[str, Any]:
+    """Execute a graph; what is done already is not repeated.
+
+    Args:
+        nodes (dict[str, PlannedRun | Choice]): The graph.
+        entry (Entry): Its metric decides choices.
+        work_dir (str): Parent of the runs' work folders.
+        jobs (int): Runs that train side by side, with a thread each.
+
+    Returns:
+        dict[str, Finished | dict]: By the node's name: a run with its
+        metrics, or the values, scores and winner of a choice.
+    """
+    exported = {
+        value.run
+        for node in nodes.values() if isinstance(node, PlannedRun)
+        for value in node.options.values()
+        if isinstance(value, (WeightsOf, ConfigOf))
+    }
+    results: Dict[str, Any] = {}
+
+    def work(name: str) -> Any:
+        node = nodes[name]
+        if isinstance(node, Choice):
+            return _choose(node, [results[run].metrics for run in node.needs],
+                           entry.metric)
+        options = {
+            key: _resolved(value, results)
+            for key, value in node.options.items()
+        }
+        run = Run(name, node.config, f'{work_dir}/{name}', node.iters, options,
+                  1, node.splits)
+        run.train()
+        if name in exported:
+            _export(run)
+        metrics = run.test(node.split) if node.split else {}
+        return Finished(run, entry.scaled(metrics))
+
+    needs = {name: node.needs for name, node in nodes.items()}
+    for name, result in _in_order(needs, work, jobs):
+        results[name] = result
+    return results
+
+
+def _in_order(needs: Dict[str, Sequence[str]], work: Callable[[str], Any],
+              jobs: int) -> Iterator[Tuple[str, Any]]:
+    """Work through a graph side by side; yields names and results.
+
+    The first error stops it: what runs is finished, nothing else begins.
+
+    Args:
+        needs (dict[str, Sequence[str]]): What each name waits for.
+        work (Callable): Is called with a name in a thread, once the results
+            of all that it waits for have been yielded.
+        jobs (int): Threads.
+
+    Raises:
+        ValueError: If names wait for each other, or for an unknown one.
+    """
+    waiting, running, done = dict(needs), {}, set()
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        while waiting or running:
+            ready = [name for name in waiting if done.issuperset(needs[name])]
+            for name in ready:
+                del waiting[name]
+                running[pool.submit(partial(work, name))] = name
+            if not running:
+                raise ValueError(f'{sorted(waiting)} wait for each other')
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                name = running.pop(future)
+                yield name, future.result()
+                done.add(name)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _resolved(value: Any, results: Dict[str, Any]) -> Any:
+    """A setting, where another node has to give it."""
+    if isinstance(value, WeightsOf):
+        return _weights(results[value.run].run)
+    if isinstance(value, ConfigOf):
+        return _weights(results[value.run].run).replace('.pth', '.py')
+    if isinstance(value, ChosenBy):
+        return results[value.choice]['chosen']
+    return value
+
+
+def _weights(run: Run) -> str:
+    """The exported weights of a run."""
+    return f'{run.work_dir}/export/student.pth'
+
+
+def _export(run: Run) -> None:
+    """Write weights and config of a run as those of a plain network."""
+    from mmkd.apis import export_student
+    path = Path(_weights(run))
+    if not path.is_file():
+        # With the settings of the run, as the runner wrote them down.
+        config = Path(run.work_dir) / Path(run.config).name
+        export_student(str(config), run.checkpoint, str(path.parent))
+
+
+def _choose(choice: Choice, found: List[Dict[str, float]],
+            metric: str) -> Dict[str, Any]:
+    """The candidate with the highest score, as plain data."""
+    values = list(choice.grid.values)
+    scores = [metrics[metric] for metrics in found]
+    best = scores.index(max(scores)) if scores else 0
+    return dict(
+        key=choice.grid.key,
+        values=values,
+        validation=scores,
+        chosen=values[best])
