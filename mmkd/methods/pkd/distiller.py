@@ -25,11 +25,12 @@ class PKD(Distiller):
     .. math::
         L = \sum_l \frac{1}{2} \mathrm{mean} (\hat S_l - \hat T_l)^2
 
-    Levels are paired by index, not by stride. No ground truth is
-    read. Formula and values are those of the released code; of the paper,
-    only the abstract was available. Unlike the code, mmkd gives constant channels of the student no gradient (the
-    code's is about 1e6 times too large), compares widths as well as heights
-    before it resizes, and keeps the teacher in evaluation mode.
+    Levels are paired by index, not by stride. No ground truth is read.
+    Formula and values are those of the released code; of the paper, only
+    the abstract was available. Unlike the code, mmkd gives constant
+    channels of the student no gradient (the code's is about 1e6 times too
+    large), compares widths as well as heights before it resizes, and keeps
+    the teacher in evaluation mode.
 
     Args:
         student (str | list[str]): Taps (N, C, H, W) in the student.
