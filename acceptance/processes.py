@@ -35,6 +35,7 @@ ROUNDING = 1e-3
 #: Why the gradients of a method differ, where they do.
 REASONS = dict(
     pointdistiller='its centres are the most important ones of a whole batch',
+    pkd='its statistics are over the samples of a process, as published',
     mgd='its masks are random, and drawn by each process',
     mgd_segmentation='its masks are random, and drawn by each process',
     xray="CenterHead's loss is over the objects of a process, at least one",

@@ -167,6 +167,10 @@ METHOD_EXAMPLES: Dict[str, Callable[[], MethodExample]] = {
     lambda: _detectors(dict(type='MGD')),
     'mgd_segmentation':
     lambda: _segmentors(dict(type='MGD')),
+    'pkd':
+    lambda: _example(
+        detector(4, channels=8), detector(8, channels=8), dict(type='PKD'),
+        _detection, (64, 64)),
     'acam':
     lambda: _detectors(dict(type='ACAM')),
     'acam_segmentation':

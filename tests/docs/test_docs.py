@@ -14,8 +14,8 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
-from mmkd.testing import (bev_detector, segmentation_config, segmentor,
-                          transformer_segmentor)
+from mmkd.testing import (bev_detector, detector, segmentation_config,
+                          segmentor, transformer_segmentor)
 from mmkd.testing.lidar import centerpoint, pointpillars
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +38,7 @@ TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
 NETWORKS = dict(
     # The assistant has as many channels as its teacher.
     monotakd=lambda width: bev_detector(),
+    pkd=detector,
     pointdistiller=pointpillars,
     transkd=transformer_segmentor,
     unidistill=lambda width: bev_detector(width=width),

@@ -1,0 +1,4 @@
+"""PKD: Pearson-correlation distillation."""
+from mmkd.methods.pkd.distiller import PKD
+
+__all__ = ['PKD']

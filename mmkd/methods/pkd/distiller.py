@@ -1,0 +1,122 @@
+"""Distillation of features by Pearson correlation (PKD)."""
+from typing import Dict, Iterator, List, Tuple, Union
+
+from torch import Tensor
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.features import build_connectors, check_features
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Visual, distances
+from mmkd.errors import ConfigError
+from mmkd.methods.pkd.losses import pearson_loss
+from mmkd.ops.connectors import match_size
+from mmkd.registry import DISTILLERS
+
+
+@DISTILLERS.register_module()
+class PKD(Distiller):
+    r"""Correlate each channel of the student's neck with the teacher's.
+
+    `PKD: General Distillation Framework for Object Detectors via Pearson
+    Correlation Coefficient <https://arxiv.org/abs/2207.02039>`_ (NeurIPS
+    2022). Each channel is standardised over the batch on both sides:
+
+    .. math::
+        L = \sum_l \frac{1}{2} \mathrm{mean} (\hat S_l - \hat T_l)^2
+
+    Levels are paired by index, not by stride. No ground truth is read.
+    Formula and values are those of the released code; of the paper, only
+    the abstract was available. Unlike the code, mmkd gives constant
+    channels of the student no gradient (the code's is about 1e6 times too
+    large), compares widths as well as heights before it resizes, and keeps
+    the teacher in evaluation mode.
+
+    Args:
+        student (str | list[str]): Taps (N, C, H, W) in the student.
+            Defaults to ``'neck[0:4]'``.
+        teacher (str | list[str]): Taps (N, C, H', W') in the teacher.
+            Defaults to ``'neck[0:4]'``.
+        connector (str | dict | None): None, as published, refuses unlike
+            channels; ``'auto'`` puts a 1x1 convolution on the student
+            there. Defaults to None.
+        resize_student (bool): Whether the student's map is resized to the
+            teacher's size where they differ, or the teacher's to the
+            student's. Defaults to True.
+        min_std (float): Channels of the student with at most this standard
+            deviation get no gradient; 0 is the released behaviour. Defaults
+            to 1e-6.
+        loss_weight (float | dict): Weight or schedule. Defaults to 10.0,
+            for one-stage pairs; 6.0 for Faster R-CNN and a Swin teacher.
+        kwargs: Arguments of :class:`Distiller`.
+
+    Raises:
+        ConfigError: If ``min_std`` is negative, or channels differ
+            without a connector.
+    """
+    roles = ('neck', )
+
+    def __init__(self,
+                 student='neck[0:4]',
+                 teacher='neck[0:4]',
+                 connector: Union[str, dict, None] = None,
+                 resize_student: bool = True,
+                 min_std: float = 1e-6,
+                 loss_weight: WeightLike = 10.0,
+                 **kwargs) -> None:
+        super().__init__(
+            student=student,
+            teacher=teacher,
+            loss_weight=loss_weight,
+            **kwargs)
+        if not isinstance(min_std, (int, float)) or not min_std >= 0:
+            raise ConfigError('PKD: min_std is a number of at least 0, but '
+                              f'got {min_std!r}')
+        self.connector_cfg = connector
+        self.resize_student = resize_student
+        self.min_std = min_std
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Check the maps of both sides, and build the connectors."""
+        super().setup(student, teacher)
+        check_features('PKD', student['neck'], teacher['neck'], resize=True)
+        for spec_s, spec_t in zip(student['neck'], teacher['neck']):
+            if (self.connector_cfg is None
+                    and spec_s.channels != spec_t.channels):
+                raise ConfigError(
+                    f'PKD correlates channel by channel, but {spec_s.path!r} '
+                    f'of the student has {spec_s.channels} channels and '
+                    f'{spec_t.path!r} of the teacher {spec_t.channels}; tap '
+                    "maps with equal channels, or set connector='auto'")
+        self.connectors = build_connectors(self.connector_cfg, student['neck'],
+                                           teacher['neck'])
+
+    def _levels(
+            self, student: Dict[str, List[Tensor]],
+            teacher: Dict[str,
+                          List[Tensor]]) -> Iterator[Tuple[Tensor, Tensor]]:
+        """Maps of both sides in one size, level by level."""
+        for connector, feat_s, feat_t in zip(self.connectors, student['neck'],
+                                             teacher['neck']):
+            feat_s = connector(feat_s)
+            if self.resize_student:
+                yield match_size(feat_s, feat_t), feat_t.detach()
+            else:
+                yield feat_s, match_size(feat_t, feat_s).detach()
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Where the maps of both sides differ, level by level."""
+        maps_s, maps_t = zip(*self._levels(student, teacher))
+        return distances(maps_s, maps_t)
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the sum over the levels."""
+        return dict(
+            loss=sum(
+                pearson_loss(feat_s, feat_t, self.min_std)
+                for feat_s, feat_t in self._levels(student, teacher)))

@@ -1,0 +1,54 @@
+"""The Pearson-correlation loss of two feature maps, after PKD."""
+import torch
+from torch import Tensor
+
+from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.precision import full_precision
+
+_EPS = 1e-6
+
+
+def standardise(feat: Tensor, min_std: float = 1e-6) -> Tensor:
+    """Give each channel mean 0 and standard deviation 1 over the batch.
+
+    Args:
+        feat (Tensor): Features (N, C, H, W) with more than one position.
+        min_std (float): Channels whose standard deviation is at most this
+            become a constant 0 without gradient. 0 switches that off, as in
+            the released code. Defaults to 1e-6.
+
+    Returns:
+        Tensor: Features (N, C, H, W).
+    """
+    std, mean = torch.std_mean(feat, dim=(0, 2, 3), keepdim=True)
+    centred, scale = feat - mean, std + _EPS
+    if min_std <= 0:
+        return centred / scale
+    dead = std <= min_std
+    # Not even the discarded branch may divide by a tiny number.
+    return (centred / scale.masked_fill(dead, 1)).masked_fill(dead, 0)
+
+
+@full_precision
+def pearson_loss(feat_s: Tensor,
+                 feat_t: Tensor,
+                 min_std: float = 1e-6) -> Tensor:
+    """Half the mean squared difference of standardised channels.
+
+    For M positions in the batch this is (M - 1) / M times the mean of
+    1 - r over the channels, r being their Pearson correlation.
+
+    Args:
+        feat_s (Tensor): Student's map (N, C, H, W).
+        feat_t (Tensor): Teacher's map (N, C, H, W).
+        min_std (float): See :func:`standardise`; for the student only.
+            Defaults to 1e-6.
+
+    Returns:
+        Tensor: Scalar between 0 and 2; an attached 0 for a single position,
+        which has no standard deviation.
+    """
+    if feat_s[:, :1].numel() < 2:
+        return zero_like_graph(feat_s)
+    difference = standardise(feat_s, min_std) - standardise(feat_t, 0)
+    return difference.square().mean() / 2
