@@ -110,7 +110,8 @@ class SelfCheckHook(Hook):
     def _batches(self, runner) -> List[dict]:
         """A few training batches, without touching the loader's order."""
         loader = runner.train_dataloader
-        dataset, size = own_pipeline(loader.dataset), loader.batch_size or 1
+        dataset = own_pipeline(loader.dataset)
+        size = getattr(loader.batch_sampler, 'batch_size', None) or 1
         count = min(self.num_batches * size, len(dataset))
         indices = [i * len(dataset) // count for i in range(count)]
         return [
