@@ -1,4 +1,4 @@
-"""What the tools do, for use from python as well."""
+"""What the tools do, for use from Python as well."""
 import logging
 import os
 import os.path as osp
@@ -6,108 +6,24 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
+from mmkd.engine.configs import (is_distillation, prepare_devices,
+                                 prepare_training, student_only, use_amp)
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, naming
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.naming import did_you_mean
 
-_OWN = 'mmkd.'
-
-
-def is_distillation(cfg: Config) -> bool:
-    """Whether a config trains a :class:`DistillationModel`."""
-    kind = (cfg.get('model') or {}).get('type')
-    return str(kind).split('.')[-1] == 'DistillationModel'
-
-
-def prepare_training(cfg: Config) -> Config:
-    """Add to a config what every distillation run has.
-
-    The self-check; a stop where a loss is not finite; the average of the
-    student alone in place of one over the whole model; an optimiser
-    constructor that shows the student's own constructor the student alone;
-    two checkpoints at least, so that one is whole when a run is killed while
-    it replaces the other.
-
-    Args:
-        cfg (Config): Config of a run; a plain one comes back with the safe
-            runner only.
-
-    Returns:
-        Config: The config, changed in place.
-
-    Raises:
-        ConfigError: If weights are to be split over processes (FSDP,
-            DeepSpeed).
-    """
-    import mmkd.engine.runner  # noqa: F401  (registers the runner)
-    from mmkd.engine.processes import check_strategy
-    cfg.setdefault('runner_type', 'DistillationRunner')
-    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
-    if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
-        checkpoint['max_keep_ckpts'] = 2
-    if not is_distillation(cfg):
-        return cfg
-    check_strategy(cfg)
-    given = cfg.get('custom_hooks') or []
-    if not isinstance(given, (list, tuple)) or not all(
-            isinstance(hook, dict) for hook in given):
-        raise ConfigError('`custom_hooks` is a list of dicts such as dict('
-                          f"type='EMAHook'), not {given!r}")
-    hooks = [ConfigDict(hook) for hook in given]
-    for hook in hooks:
-        if str(hook.get('type')).split('.')[-1] == 'EMAHook':
-            hook['type'] = f'{_OWN}StudentEMAHook'
-    for kind in ('SelfCheckHook', 'FiniteLossHook'):
-        if not any(kind in str(hook.get('type')) for hook in hooks):
-            hooks.append(ConfigDict(type=f'{_OWN}{kind}'))
-    cfg['custom_hooks'] = hooks
-    wrapper = cfg.get('optim_wrapper')
-    own = f'{_OWN}DistillationOptimWrapperConstructor'
-    if wrapper and wrapper.get('constructor') != own:
-        if 'constructor' in wrapper:
-            wrapper['student_constructor'] = wrapper['constructor']
-        wrapper['constructor'] = own
-    return cfg
-
-
-def use_amp(cfg: Config) -> None:
-    """Switch mixed precision on: fp16 with loss scaling on CUDA, bf16 on a
-    CPU."""
-    wrapper = cfg.get('optim_wrapper')
-    if not wrapper:
-        raise ConfigError('--amp needs an `optim_wrapper` in the config')
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp cannot be combined with {kind!r}')
-    if torch.cuda.is_available():
-        wrapper['type'] = 'AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
-    else:
-        wrapper['type'] = f'{_OWN}CPUAmpOptimWrapper'
-        wrapper.pop('loss_scale', None)
-
-
-def prepare_devices(cfg: Config) -> None:
-    """Let several processes train on CPUs where there is no GPU.
-
-    Raises:
-        ConfigError: If the processes were started otherwise than the config
-            says.
-    """
-    from mmkd.engine.processes import join_on_cpus, launcher_of
-    launcher = launcher_of(cfg)
-    if launcher == 'none' or torch.cuda.is_available():
-        return
-    join_on_cpus(launcher)
-    cfg.setdefault('model_wrapper_cfg', ConfigDict())
-    cfg.model_wrapper_cfg.setdefault('type', 'MMDistributedDataParallel')
-    cfg.model_wrapper_cfg['device_ids'] = None
+__all__ = [
+    'browse_distillation', 'build_runner', 'export_student', 'find_method',
+    'is_distillation', 'list_taps', 'predict', 'prepare_devices',
+    'prepare_training', 'student_only', 'test', 'train', 'use_amp',
+    'write_distillation_config'
+]
 
 
 def build_runner(cfg: Config) -> Runner:
@@ -138,84 +54,6 @@ def train(cfg: Config) -> Runner:
     runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
-
-
-def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
-    """A distillation config as a plain config of the student's library.
-
-    One whose student, data or metrics are of mmkd imports its registry.
-
-    Args:
-        cfg (str | dict | Config): A distillation config; a plain one comes
-            back as it is.
-        keep_metrics (bool): Whether metrics of mmkd stay beside those of the
-            library. Defaults to False.
-
-    Returns:
-        Config: A copy without teachers, distillers and hooks of mmkd.
-    """
-    from mmkd.core.network import network_config
-    cfg = read_config(cfg)
-    if is_distillation(cfg):
-        model, scope = network_config(cfg, 'the student')
-        cfg['model'] = ConfigDict(model)
-        if scope:
-            cfg.setdefault('default_scope', scope)
-    hooks = []
-    for hook in cfg.get('custom_hooks') or []:
-        kind = str(hook.get('type'))
-        if kind.endswith('StudentEMAHook'):
-            hooks.append(ConfigDict(hook, type='EMAHook'))
-        elif not kind.startswith(_OWN):
-            hooks.append(hook)
-    if 'custom_hooks' in cfg:
-        cfg['custom_hooks'] = hooks
-    wrapper = cfg.get('optim_wrapper') or {}
-    if str(wrapper.get('constructor')).startswith(_OWN):
-        wrapper.pop('constructor')
-        if 'student_constructor' in wrapper:
-            wrapper['constructor'] = wrapper.pop('student_constructor')
-    if str(wrapper.get('type')).startswith(_OWN):
-        wrapper['type'] = 'OptimWrapper'
-    for key in ('val_evaluator', 'test_evaluator'):
-        if isinstance(cfg.get(key), list) and not keep_metrics:
-            cfg[key] = [
-                metric for metric in cfg[key]
-                if not str(metric.get('type')).startswith(_OWN)
-            ]
-    for key in ('runner_type', 'model_wrapper_cfg'):
-        cfg.pop(key, None)
-    imports = cfg.get('custom_imports')
-    if imports:
-        names = imports.get('imports') or []
-        names = [names] if isinstance(names, str) else names
-        kept = [n for n in names if not re.match(r'mmkd(\.|$)', n)]
-        if kept:
-            imports['imports'] = kept
-        else:
-            cfg.pop('custom_imports')
-    if _has_own_parts([cfg.get('model'), *_data_and_metrics(cfg)]):
-        imports = cfg.setdefault('custom_imports',
-                                 ConfigDict(allow_failed_imports=False))
-        imports['imports'] = [*imports.get('imports', []), 'mmkd.registry']
-    return cfg
-
-
-def _data_and_metrics(cfg: Config) -> List[Any]:
-    """Data loaders and evaluators of a config."""
-    return [
-        cfg.get(f'{split}_{part}') for split in ('train', 'val', 'test')
-        for part in ('dataloader', 'evaluator')
-    ]
-
-
-def _has_own_parts(value: Any) -> bool:
-    """Whether a config builds something of mmkd, such as a detector in
-    bird's-eye view or a transform."""
-    if isinstance(value, dict):
-        return str(value.get('type')).startswith(_OWN) or _has_own_parts(
-            list(value.values()))
-    return isinstance(value, (list, tuple)) and any(map(_has_own_parts, value))
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:

@@ -12,7 +12,8 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 pytest_plugins = [
-    f'tests.fixtures.{name}' for name in ('bev', 'distillers', 'losses')
+    f'tests.fixtures.{name}'
+    for name in ('bev', 'distillers', 'losses', 'pictures')
 ]
 
 

@@ -98,39 +98,14 @@ class BEVDetector(Base3DDetector):
                  data_preprocessor: Optional[dict] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(data_preprocessor, init_cfg)
-        camera = dict(img_backbone=img_backbone, view_transform=view_transform)
-        lidar = dict(
-            pts_voxel_encoder=pts_voxel_encoder,
-            pts_middle_encoder=pts_middle_encoder)
-        for sensor in (camera, lidar):
-            missing = [name for name, part in sensor.items() if not part]
-            if len(missing) == 1:
-                raise ConfigError(f'BEVDetector: {" and ".join(sensor)} '
-                                  f'belong together, but there is no '
-                                  f'{missing[0]}')
-        self.has_camera = all(camera.values())
-        self.has_lidar = all(lidar.values())
-        if not (self.has_camera or self.has_lidar):
-            raise ConfigError('BEVDetector has no sensor: give img_backbone '
-                              'and view_transform, or pts_voxel_encoder and '
-                              'pts_middle_encoder, or all four')
-        if (self.has_camera and self.has_lidar) != bool(fusion_layer):
-            raise ConfigError('BEVDetector takes a fusion_layer where it has '
-                              'camera and LiDAR, and only there')
+        self.has_camera, self.has_lidar = _sensors(
+            dict(img_backbone=img_backbone, view_transform=view_transform),
+            dict(
+                pts_voxel_encoder=pts_voxel_encoder,
+                pts_middle_encoder=pts_middle_encoder), bool(fusion_layer))
+        _check_depth(depth_source, depth_pooling, depth_completion)
         if depth_loss_weight and not self.has_camera:
             raise ConfigError('depth_loss_weight needs a camera')
-        if depth_source not in ('predicted', 'points'):
-            raise ConfigError("depth_source is 'predicted' or 'points', not "
-                              f'{depth_source!r}')
-        if depth_pooling not in ('min', 'mean'):
-            raise ConfigError("depth_pooling is 'min' or 'mean', not "
-                              f'{depth_pooling!r}')
-        if depth_completion not in (None, 'dilate'):
-            raise ConfigError("depth_completion is None or 'dilate', not "
-                              f'{depth_completion!r}')
-        if depth_completion and depth_source != 'points':
-            raise ConfigError('depth_completion is of the depth of points; it '
-                              "needs depth_source='points'")
         if not self.has_camera and (img_bev_encoder
                                     or depth_source == 'points'):
             raise ConfigError('img_bev_encoder and depth_source need a camera')
@@ -318,3 +293,48 @@ class BEVDetector(Base3DDetector):
 
 def _metas(data_samples: Optional[List[Det3DDataSample]]) -> List[dict]:
     return [sample.metainfo for sample in data_samples or []]
+
+
+def _sensors(camera: Dict[str, Optional[dict]], lidar: Dict[str,
+                                                            Optional[dict]],
+             fused: bool) -> Tuple[bool, bool]:
+    """Whether the parts make a camera and a LiDAR detector.
+
+    Raises:
+        ConfigError: If the parts make no detector.
+    """
+    for sensor in (camera, lidar):
+        missing = [name for name, part in sensor.items() if not part]
+        if len(missing) == 1:
+            raise ConfigError(f'BEVDetector: {" and ".join(sensor)} '
+                              f'belong together, but there is no '
+                              f'{missing[0]}')
+    has_camera, has_lidar = all(camera.values()), all(lidar.values())
+    if not (has_camera or has_lidar):
+        raise ConfigError('BEVDetector has no sensor: give img_backbone '
+                          'and view_transform, or pts_voxel_encoder and '
+                          'pts_middle_encoder, or all four')
+    if (has_camera and has_lidar) != fused:
+        raise ConfigError('BEVDetector takes a fusion_layer where it has '
+                          'camera and LiDAR, and only there')
+    return has_camera, has_lidar
+
+
+def _check_depth(source: str, pooling: str, completion: Optional[str]) -> None:
+    """Refuse options of the depth that are unknown or do not go together.
+
+    Raises:
+        ConfigError: If one is.
+    """
+    if source not in ('predicted', 'points'):
+        raise ConfigError("depth_source is 'predicted' or 'points', not "
+                          f'{source!r}')
+    if pooling not in ('min', 'mean'):
+        raise ConfigError("depth_pooling is 'min' or 'mean', not "
+                          f'{pooling!r}')
+    if completion not in (None, 'dilate'):
+        raise ConfigError("depth_completion is None or 'dilate', not "
+                          f'{completion!r}')
+    if completion and source != 'points':
+        raise ConfigError('depth_completion is of the depth of points; it '
+                          "needs depth_source='points'")

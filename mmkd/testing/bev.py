@@ -1,4 +1,5 @@
 """Detectors in bird's-eye view that run in milliseconds, and their batches."""
+import copy
 import math
 from typing import List, Optional, Sequence, Tuple
 
@@ -13,6 +14,29 @@ BEV_TASKS = (('car', ), ('truck', 'bus'))
 BEV_RANGE = (-12.8, -9.6, -3., 12.8, 9.6, 1.)
 _CELL = .8
 _IMAGE = (32, 64)
+_CELLS = [round((BEV_RANGE[i + 3] - BEV_RANGE[i]) / _CELL) for i in (0, 1)]
+_HEIGHT = BEV_RANGE[5] - BEV_RANGE[2]
+_PILLAR = [_CELL / 2, _CELL / 2, _HEIGHT]
+_SIZE = dict(
+    pc_range=list(BEV_RANGE[:2]), out_size_factor=1, voxel_size=[_CELL, _CELL])
+_TRAIN_CFG = dict(
+    point_cloud_range=list(BEV_RANGE),
+    grid_size=[*_CELLS, 1],
+    voxel_size=[_CELL, _CELL, _HEIGHT],
+    out_size_factor=1,
+    dense_reg=1,
+    gaussian_overlap=.1,
+    max_objs=20,
+    min_radius=1,
+    code_weights=[1.] * 8 + [.2, .2])
+_TEST_CFG = dict(
+    post_center_limit_range=[-20, -20, -10, 20, 20, 10],
+    score_threshold=0.,
+    nms_type='rotate',
+    pre_max_size=40,
+    post_max_size=20,
+    nms_thr=.2,
+    **_SIZE)
 
 
 def bev_detector(camera: bool = True,
@@ -33,9 +57,6 @@ def bev_detector(camera: bool = True,
     Returns:
         dict: A whole config, with ``default_scope`` and ``model``.
     """
-    low, high = BEV_RANGE[:3], BEV_RANGE[3:]
-    cells = [round((b - a) / _CELL) for a, b in zip(low[:2], high[:2])]
-    pillar = [_CELL / 2, _CELL / 2, high[2] - low[2]]
     preprocessor = dict(type='Det3DDataPreprocessor')
     parts = {}
     if camera:
@@ -44,61 +65,21 @@ def bev_detector(camera: bool = True,
             std=[58.395, 57.12, 57.375],
             bgr_to_rgb=True,
             pad_size_divisor=16)
-        parts.update(
-            img_backbone=dict(
-                type='mmdet.ResNet',
-                depth=18,
-                base_channels=4,
-                stem_channels=4,
-                num_stages=2,
-                strides=(1, 2),
-                dilations=(1, 1),
-                out_indices=(1, ),
-                norm_cfg=dict(type='BN')),
-            view_transform=dict(
-                type='mmkd.LSSViewTransform',
-                in_channels=8,
-                out_channels=width,
-                point_cloud_range=BEV_RANGE,
-                voxel_size=[_CELL, _CELL, high[2] - low[2]],
-                depth=dict(low=1., high=19., num=18),
-                pixels='centre',
-                depths='centre'))
+        parts.update(_camera_parts(width))
     if lidar:
         preprocessor.update(
             voxel=True,
             voxel_layer=dict(
                 max_num_points=8,
                 point_cloud_range=list(BEV_RANGE),
-                voxel_size=pillar,
+                voxel_size=_PILLAR,
                 max_voxels=(500, 500)))
-        parts.update(
-            pts_voxel_encoder=dict(
-                type='PillarFeatureNet',
-                in_channels=5,
-                feat_channels=[width],
-                with_distance=False,
-                voxel_size=pillar,
-                point_cloud_range=list(BEV_RANGE),
-                norm_cfg=dict(type='BN1d'),
-                legacy=False),
-            pts_middle_encoder=dict(
-                type='PointPillarsScatter',
-                in_channels=width,
-                output_shape=[2 * cells[1], 2 * cells[0]]),
-            pts_backbone=dict(
-                type='SECOND',
-                in_channels=width,
-                out_channels=[width],
-                layer_nums=[0],
-                layer_strides=[2]))
+        parts.update(_lidar_parts(width))
     if camera and lidar:
         parts['fusion_layer'] = dict(
             type='mmkd.ConvFuser',
             in_channels=[width, width],
             out_channels=width)
-    size = dict(
-        pc_range=list(low[:2]), out_size_factor=1, voxel_size=[_CELL, _CELL])
     model = dict(
         type='mmkd.BEVDetector',
         data_preprocessor=preprocessor,
@@ -114,52 +95,88 @@ def bev_detector(camera: bool = True,
             in_channels=[width, 2 * width],
             out_channels=[width, width],
             upsample_strides=[1, 2]),
-        bbox_head=dict(
-            type='CenterHead',
-            in_channels=2 * width,
-            tasks=[
-                dict(num_class=len(task), class_names=list(task))
-                for task in tasks
-            ],
-            common_heads=dict(
-                reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
-            share_conv_channel=width,
-            bbox_coder=dict(
-                type='CenterPointBBoxCoder',
-                post_center_range=[-20, -20, -10, 20, 20, 10],
-                max_num=20,
-                score_threshold=0.,
-                code_size=9,
-                **size),
-            separate_head=dict(
-                type='SeparateHead',
-                head_conv=width,
-                init_bias=-2.19,
-                final_kernel=3),
-            loss_cls=dict(type='mmdet.GaussianFocalLoss', reduction='mean'),
-            loss_bbox=dict(
-                type='mmdet.L1Loss', reduction='mean', loss_weight=.25),
-            norm_bbox=True),
-        train_cfg=dict(
-            point_cloud_range=list(BEV_RANGE),
-            grid_size=[*cells, 1],
-            voxel_size=[_CELL, _CELL, high[2] - low[2]],
-            out_size_factor=1,
-            dense_reg=1,
-            gaussian_overlap=.1,
-            max_objs=20,
-            min_radius=1,
-            code_weights=[1.] * 8 + [.2, .2]),
-        test_cfg=dict(
-            post_center_limit_range=[-20, -20, -10, 20, 20, 10],
-            score_threshold=0.,
-            nms_type='rotate',
-            pre_max_size=40,
-            post_max_size=20,
-            nms_thr=.2,
-            **size))
+        bbox_head=_head(width, tasks),
+        train_cfg=_TRAIN_CFG,
+        test_cfg=_TEST_CFG)
+    model = copy.deepcopy(model)  # the caller may change it
     model.update(kwargs)
     return dict(default_scope='mmdet3d', model=model)
+
+
+def _camera_parts(width: int) -> dict:
+    """From two images' ResNet stages to a map of a width."""
+    return dict(
+        img_backbone=dict(
+            type='mmdet.ResNet',
+            depth=18,
+            base_channels=4,
+            stem_channels=4,
+            num_stages=2,
+            strides=(1, 2),
+            dilations=(1, 1),
+            out_indices=(1, ),
+            norm_cfg=dict(type='BN')),
+        view_transform=dict(
+            type='mmkd.LSSViewTransform',
+            in_channels=8,
+            out_channels=width,
+            point_cloud_range=BEV_RANGE,
+            voxel_size=[_CELL, _CELL, _HEIGHT],
+            depth=dict(low=1., high=19., num=18),
+            pixels='centre',
+            depths='centre'))
+
+
+def _lidar_parts(width: int) -> dict:
+    """From points in pillars of half a cell to a map of a width."""
+    return dict(
+        pts_voxel_encoder=dict(
+            type='PillarFeatureNet',
+            in_channels=5,
+            feat_channels=[width],
+            with_distance=False,
+            voxel_size=_PILLAR,
+            point_cloud_range=list(BEV_RANGE),
+            norm_cfg=dict(type='BN1d'),
+            legacy=False),
+        pts_middle_encoder=dict(
+            type='PointPillarsScatter',
+            in_channels=width,
+            output_shape=[2 * _CELLS[1], 2 * _CELLS[0]]),
+        pts_backbone=dict(
+            type='SECOND',
+            in_channels=width,
+            out_channels=[width],
+            layer_nums=[0],
+            layer_strides=[2]))
+
+
+def _head(width: int, tasks: Sequence[Sequence[str]]) -> dict:
+    """A ``CenterHead`` over the neck."""
+    return dict(
+        type='CenterHead',
+        in_channels=2 * width,
+        tasks=[
+            dict(num_class=len(task), class_names=list(task)) for task in tasks
+        ],
+        common_heads=dict(
+            reg=(2, 2), height=(1, 2), dim=(3, 2), rot=(2, 2), vel=(2, 2)),
+        share_conv_channel=width,
+        bbox_coder=dict(
+            type='CenterPointBBoxCoder',
+            post_center_range=[-20, -20, -10, 20, 20, 10],
+            max_num=20,
+            score_threshold=0.,
+            code_size=9,
+            **_SIZE),
+        separate_head=dict(
+            type='SeparateHead',
+            head_conv=width,
+            init_bias=-2.19,
+            final_kernel=3),
+        loss_cls=dict(type='mmdet.GaussianFocalLoss', reduction='mean'),
+        loss_bbox=dict(type='mmdet.L1Loss', reduction='mean', loss_weight=.25),
+        norm_bbox=True)
 
 
 def _ring(cameras: int) -> Tuple[np.ndarray, np.ndarray]:

@@ -28,34 +28,14 @@ def segmentation_config(data_root: str,
     Returns:
         Config: Config of the run.
     """
-    load = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
-
-    def loader(split: str, train: bool) -> dict:
-        flip = [dict(type='RandomFlip', prob=0.5)] if train else []
-        return dict(
-            batch_size=2 if train else 1,
-            num_workers=0,
-            sampler=dict(
-                type='InfiniteSampler' if train else 'DefaultSampler',
-                shuffle=train),
-            dataset=dict(
-                type='CityscapesDataset',
-                data_root=data_root,
-                data_prefix=dict(
-                    img_path=f'leftImg8bit/{split}',
-                    seg_map_path=f'gtFine/{split}'),
-                serialize_data=False,
-                pipeline=[*load, *flip,
-                          dict(type='PackSegInputs')]))
-
     cfg = Config(
         dict(
             default_scope='mmseg',
             model=model or segmentor()['model'],
             work_dir=work_dir,
-            train_dataloader=loader('train', True),
-            val_dataloader=loader('val', False),
-            test_dataloader=loader('val', False),
+            train_dataloader=_loader(data_root, 'train', True),
+            val_dataloader=_loader(data_root, 'val', False),
+            test_dataloader=_loader(data_root, 'val', False),
             val_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
             test_evaluator=dict(type='IoUMetric', iou_metrics=['mIoU']),
             train_cfg=dict(
@@ -94,6 +74,29 @@ def segmentation_config(data_root: str,
         for key, value in options.items()
     })
     return cfg
+
+
+def _loader(data_root: str, split: str, train: bool) -> dict:
+    """Data loader of a split; flips and shuffles for training."""
+    flip = [dict(type='RandomFlip', prob=0.5)] if train else []
+    return dict(
+        batch_size=2 if train else 1,
+        num_workers=0,
+        sampler=dict(
+            type='InfiniteSampler' if train else 'DefaultSampler',
+            shuffle=train),
+        dataset=dict(
+            type='CityscapesDataset',
+            data_root=data_root,
+            data_prefix=dict(
+                img_path=f'leftImg8bit/{split}',
+                seg_map_path=f'gtFine/{split}'),
+            serialize_data=False,
+            pipeline=[
+                dict(type='LoadImageFromFile'),
+                dict(type='LoadAnnotations'), *flip,
+                dict(type='PackSegInputs')
+            ]))
 
 
 def distillation_config(cfg: Config,

@@ -52,6 +52,34 @@ def _surface(rng: np.random.Generator, size: np.ndarray,
     return points * size, normals.astype(float)
 
 
+def _seen(rng: np.random.Generator, points: np.ndarray, normals: np.ndarray,
+          pose: np.ndarray) -> np.ndarray:
+    """Points of a surface that the sensor sees, in its frame."""
+    placed = transform(points, pose)
+    facing = (placed * (normals @ pose[:3, :3].T)).sum(1) < 0
+    distance = np.linalg.norm(pose[:3, 3])
+    return placed[facing
+                  & (rng.random(len(points)) < min(1, 80 / distance**2))]
+
+
+def _instance(number: int, name: str, size: np.ndarray, pose: np.ndarray,
+              speed: float, count: int) -> Dict[str, Any]:
+    """An object of an index file, of which ``count`` points are seen."""
+    return dict(
+        bbox_label=CLASSES.index(name),
+        bbox_label_3d=CLASSES.index(name),
+        bbox_3d=[
+            *pose[:3, 3].tolist(), *size,
+            float(np.arctan2(pose[1, 0], pose[0, 0]))
+        ],
+        bbox_3d_isvalid=count > 0,
+        num_lidar_pts=count,
+        num_radar_pts=0,
+        velocity=(pose[:2, 0] * speed).tolist(),
+        instance_id=f'object{number:03d}',
+        box_lidar=box_of_pose(pose, size).tolist())
+
+
 def make_sequence(scene: str = 'scene',
                   frames: int = 6,
                   objects: int = 6,
@@ -97,32 +125,16 @@ def make_sequence(scene: str = 'scene',
         clouds, sources = [ground], [np.full(background, -1)]
         instances = []
         for i, (kind, size) in enumerate(zip(kinds, sizes)):
-            yaw = start[i, 2] + turn[i] * time
             place = offset + start[i, :2] + speed[i] * time * np.array(
                 [np.cos(start[i, 2]), np.sin(start[i, 2])])
-            pose = from_world @ _pose(*place, size[2] / 2, yaw)
-            points, normals = surfaces[i]
-            placed = transform(points, pose)
-            facing = (placed * (normals @ pose[:3, :3].T)).sum(1) < 0
-            distance = np.linalg.norm(pose[:3, 3])
-            seen = facing & (
-                rng.random(len(points)) < min(1, 80 / distance**2))
-            clouds.append(placed[seen])
-            sources.append(np.full(seen.sum(), i))
-            heading = np.arctan2(pose[1, 0], pose[0, 0])
-            velocity = pose[:2, 0] * speed[i]
+            pose = from_world @ _pose(*place, size[2] / 2,
+                                      start[i, 2] + turn[i] * time)
+            cloud = _seen(rng, *surfaces[i], pose)
+            clouds.append(cloud)
+            sources.append(np.full(len(cloud), i))
             instances.append(
-                dict(
-                    bbox_label=CLASSES.index(OBJECTS[kind][0]),
-                    bbox_label_3d=CLASSES.index(OBJECTS[kind][0]),
-                    bbox_3d=[*pose[:3, 3].tolist(), *size,
-                             float(heading)],
-                    bbox_3d_isvalid=bool(seen.any()),
-                    num_lidar_pts=int(seen.sum()),
-                    num_radar_pts=0,
-                    velocity=velocity.tolist(),
-                    instance_id=f'object{i:03d}',
-                    box_lidar=box_of_pose(pose, size).tolist()))
+                _instance(i, OBJECTS[kind][0], size, pose, speed[i],
+                          len(cloud)))
         points = np.concatenate(clouds)
         cloud = np.zeros((len(points), COLUMNS), np.float32)
         cloud[:, :3] = points

@@ -25,8 +25,9 @@ from mmkd.errors import ConfigError
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
-from mmkd.visualization.distillation import (Boxes, History, Scene, Sheet,
-                                             draw_history, draw_visuals)
+from mmkd.visualization.distillation import History, draw_history, draw_visuals
+from mmkd.visualization.painters import Boxes, Scene
+from mmkd.visualization.sheet import Sheet
 
 #: How many images, evenly over the data; or which: numbers and paths.
 Images = Union[int, Sequence[Union[int, str]]]

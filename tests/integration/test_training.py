@@ -356,12 +356,6 @@ def test_amp(plain):
     assert all(p.isfinite().all() for p in runner.model.parameters())
 
 
-@pytest.mark.parametrize('wrapper', [None, dict(type='MyWrapper')])
-def test_amp_needs_a_usual_wrapper(wrapper):
-    with pytest.raises(ConfigError, match='--amp'):
-        apis.use_amp(Config(dict(optim_wrapper=wrapper)))
-
-
 def test_memory_of_a_run(plain):
     """No tensor more after more iterations."""
     counts = []
@@ -384,23 +378,7 @@ def test_memory_of_a_run(plain):
     assert counts[4] == counts[3] == counts[2]
 
 
-def test_preparing():
-    cfg = Config(
-        dict(
-            model=dict(type='mmkd.DistillationModel'),
-            optim_wrapper=dict(type='OptimWrapper', constructor='LayerDecay'),
-            custom_hooks=[dict(type='mmkd.SelfCheckHook', num_batches=1)],
-            default_hooks=dict(
-                checkpoint=dict(type='CheckpointHook', max_keep_ckpts=1))))
-    first = apis.prepare_training(cfg)
-    assert [hook.type for hook in first.custom_hooks
-            ] == ['mmkd.SelfCheckHook', 'mmkd.FiniteLossHook']
-    assert first.optim_wrapper.student_constructor == 'LayerDecay'
-    assert first.default_hooks.checkpoint.max_keep_ckpts == 2
-    again = apis.prepare_training(Config(first.to_dict()))
-    assert again.to_dict() == first.to_dict()
-    bare = apis.prepare_training(Config(dict(model=dict(type='A'))))
-    assert set(bare) == {'model', 'runner_type'}
+def test_a_runner_that_does_not_exist():
     with pytest.raises(ConfigError, match="no runner 'FastRunner'"):
         apis.build_runner(Config(dict(runner_type='FastRunner')))
 

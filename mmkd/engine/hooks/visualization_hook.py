@@ -12,8 +12,8 @@ from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import preserve_rng
-from mmkd.visualization.distillation import pixels
 from mmkd.visualization.observation import Gallery, Images, Observer
+from mmkd.visualization.sheet import pixels
 
 
 @HOOKS.register_module()

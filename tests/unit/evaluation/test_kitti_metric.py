@@ -12,8 +12,9 @@ from shapely.geometry import Polygon
 from mmkd.errors import ConfigError
 from mmkd.evaluation import kitti_eval
 from mmkd.evaluation.by_points import groups_of
-from mmkd.evaluation.kitti import kitti_eval_groups, rectangle_intersection
+from mmkd.evaluation.kitti import kitti_eval_groups
 from mmkd.registry import METRICS
+from tests.fixtures.rectangles import corners
 
 CLASSES = ['Pedestrian', 'Cyclist', 'Car']
 SIZES = dict(
@@ -269,38 +270,6 @@ def test_wrong_arguments_are_named():
         evaluate([[{}]] * 2, [[{}]])
     with pytest.raises(ConfigError, match='eval_types'):
         evaluate([[{}]], [[{}]], eval_types=['2d'])
-
-
-def corners(box):
-    x, z, length, width, angle = box
-    u = np.array([-.5, .5, .5, -.5]) * length
-    v = np.array([-.5, -.5, .5, .5]) * width
-    return np.stack([
-        x + np.cos(angle) * u + np.sin(angle) * v,
-        z - np.sin(angle) * u + np.cos(angle) * v
-    ], 1)
-
-
-@pytest.mark.parametrize('spread', [0, 1e-9, 1e-7, 1e-5, 1e-3, .1, 1.])
-@pytest.mark.parametrize('turn', [0, np.pi / 2, np.pi])
-def test_shared_area_is_shapelys(spread, turn):
-    rng = np.random.default_rng(3)
-    boxes = np.stack([
-        rng.uniform(-40, 40, 200),
-        rng.uniform(0, 70, 200),
-        rng.uniform(.5, 5, 200),
-        rng.uniform(.5, 2, 200),
-        rng.choice([0, np.pi / 2, 1, -2], 200)
-    ], 1)
-    others = boxes + rng.normal(size=boxes.shape) * spread
-    others[:, 2:4] = np.maximum(others[:, 2:4], .1)
-    others[:, 4] += turn
-    expected = [
-        Polygon(corners(a)).intersection(Polygon(corners(b))).area
-        for a, b in zip(boxes, others)
-    ]
-    np.testing.assert_allclose(
-        rectangle_intersection(boxes, others), expected, atol=1e-6)
 
 
 def random_frames(seed, frames, objects=12):

@@ -1,0 +1,43 @@
+"""Configs, completed for training and reduced to the student."""
+import pytest
+from mmengine.config import Config
+
+from mmkd.engine.configs import prepare_training, student_only, use_amp
+from mmkd.errors import ConfigError
+
+BPKD = ('configs/demo/bpkd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes'
+        '.py')
+
+
+def test_preparing():
+    cfg = Config(
+        dict(
+            model=dict(type='mmkd.DistillationModel'),
+            optim_wrapper=dict(type='OptimWrapper', constructor='LayerDecay'),
+            custom_hooks=[dict(type='mmkd.SelfCheckHook', num_batches=1)],
+            default_hooks=dict(
+                checkpoint=dict(type='CheckpointHook', max_keep_ckpts=1))))
+    first = prepare_training(cfg)
+    assert [hook.type for hook in first.custom_hooks
+            ] == ['mmkd.SelfCheckHook', 'mmkd.FiniteLossHook']
+    assert first.optim_wrapper.student_constructor == 'LayerDecay'
+    assert first.default_hooks.checkpoint.max_keep_ckpts == 2
+    again = prepare_training(Config(first.to_dict()))
+    assert again.to_dict() == first.to_dict()
+    bare = prepare_training(Config(dict(model=dict(type='A'))))
+    assert set(bare) == {'model', 'runner_type'}
+
+
+@pytest.mark.parametrize('wrapper', [None, dict(type='MyWrapper')])
+def test_amp_needs_a_usual_wrapper(wrapper):
+    with pytest.raises(ConfigError, match='--amp'):
+        use_amp(Config(dict(optim_wrapper=wrapper)))
+
+
+def test_metrics_of_mmkd_leave_the_exported_config():
+    plain = student_only(BPKD)
+    assert [m['type'] for m in plain.test_evaluator] == ['IoUMetric']
+    assert 'mmkd' not in plain.dump()
+    kept = student_only(BPKD, keep_metrics=True)
+    assert [m['type'] for m in kept.test_evaluator
+            ] == ['IoUMetric', 'mmkd.BoundaryIoUMetric']
