@@ -199,10 +199,10 @@ def list_taps(cfg: ConfigLike,
         dict[str, list[list[str]]]: For each network by name, the rows
         (tap, module, calls, what it gives, standard place).
     """
-    from mmkd.core.network import build_network, trial_modes
+    from mmkd.core.network import build_network
     from mmkd.core.taps.dry_run import trace
     from mmkd.core.taps.tap import Tap
-    from mmkd.families.places import PLACES
+    from mmkd.families import family_of
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
     modes = {}
@@ -213,14 +213,15 @@ def list_taps(cfg: ConfigLike,
     listed = {}
     for name, reference in references.items():
         network = build_network(reference, name)
+        family = family_of(network)
         places = {
             Tap.parse(tap).module: f'standard place {place!r}'
-            for place, (_, find) in PLACES.items()
+            for place, (_, find) in family.places.items()
             for tap in find(network)
         }
         student = name == 'student'
-        tried = ('loss',
-                 'tensor') if student else trial_modes(network, modes[name])
+        tried = ('loss', 'tensor') if student else family.trial_modes(
+            network, modes[name])
         listed[name] = [[path, kind,
                          str(calls), what,
                          places.get(path, '')]

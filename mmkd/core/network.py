@@ -1,5 +1,4 @@
 """Building a student or a teacher from whatever the user gives."""
-import inspect
 from typing import Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
@@ -85,33 +84,3 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
         raise ConfigError(
             with_reason(f'{name}: cannot build {model.get("type")}',
                         error)) from error
-
-
-def frozen_mode(network: nn.Module, mode: str = 'tensor') -> str:
-    """The mode of ``forward`` for a network that is not trained.
-
-    Args:
-        network (nn.Module): The network.
-        mode (str): What is asked for. Defaults to ``'tensor'``.
-
-    Returns:
-        str: ``mode``, or ``'predict'`` for a network that lacks the mode
-        ``'tensor'``: ``_forward`` of mmdet3d's ``MVXTwoStageDetector`` is an
-        empty method that takes no data.
-    """
-    plain = getattr(network, '_forward', None)
-    lacking = plain and not inspect.signature(plain).parameters
-    return 'predict' if lacking and mode == 'tensor' else mode
-
-
-def trial_modes(network: nn.Module, mode: str = 'tensor') -> Tuple[str, ...]:
-    """The modes to try in a dry run of a network that is not trained.
-
-    Args:
-        network (nn.Module): The network.
-        mode (str): As in :func:`frozen_mode`. Defaults to ``'tensor'``.
-    """
-    found = frozen_mode(network, mode)
-    # To predict with an untrained network takes long, as it suppresses boxes
-    # by the thousand; a step ends at the last tap.
-    return (mode, ) if found == mode else ('loss', found)

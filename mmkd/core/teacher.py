@@ -6,11 +6,11 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmkd.core.network import (NetworkLike, build_network, frozen_mode,
-                               trial_modes)
+from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 
@@ -84,8 +84,9 @@ class Teacher:
             self.classes = checkpoint.classes
             print_log(f'teacher {name!r}: weights of {checkpoint.path}',
                       'current')
-        self.mode = frozen_mode(self.network, mode)
-        self.trial_modes = trial_modes(self.network, mode)
+        family = family_of(self.network)
+        self.mode = family.frozen_mode(self.network, mode)
+        self.trial_modes = family.trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
 

@@ -19,9 +19,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.taps.dry_run import library_of
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
@@ -194,7 +194,7 @@ class Observer:
 
     def _add_prediction(self, scene: Scene, name: str, network: nn.Module,
                         batch: dict) -> None:
-        if library_of(network) not in ('mmseg', 'mmdet'):
+        if not family_of(network).predicts_on_images:
             return
         samples = copy.deepcopy(batch['data_samples'])
         size = scene.image.shape[:2]

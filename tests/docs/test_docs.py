@@ -14,6 +14,7 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
+from mmkd.families import FAMILIES
 from mmkd.testing import (bev_detector, detector, segmentation_config,
                           segmentor, transformer_segmentor)
 from mmkd.testing.lidar import centerpoint, pointpillars
@@ -122,13 +123,18 @@ def folder(tmp_path, monkeypatch, cityscapes):
         network = build_network(cfg, name)
         torch.save(dict(state_dict=network.state_dict()), f'{name}.pth')
     before = set(sys.modules)
+    families = list(FAMILIES)
     yield tmp_path
     for name in set(sys.modules) - before:
         path = getattr(sys.modules[name], '__file__', None) or ''
         if path.startswith(str(tmp_path)):
             del sys.modules[name]
+    from mmengine.registry import MODELS
+
     from mmkd.registry import DISTILLERS
     DISTILLERS.module_dict.pop('FitNet', None)
+    MODELS.module_dict.pop('TileNet', None)
+    FAMILIES[:] = families
 
 
 def run_page(page: Path, folder: Path) -> None:

@@ -4,101 +4,16 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import torch
 from mmengine.logging import print_log
-from mmengine.structures import InstanceData, PixelData
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap, TapSpec, describe
 from mmkd.errors import ConfigError, TapError
-from mmkd.families.example_3d import example_batch_3d
+from mmkd.families import family_of
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
-
-
-def library_of(network: nn.Module) -> Optional[str]:
-    """The OpenMMLab library whose conventions a network follows."""
-    for cls in type(network).__mro__:
-        package = cls.__module__.split('.')[0]
-        if package in ('mmseg', 'mmdet', 'mmdet3d'):
-            return package
-    return None
-
-
-def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
-    """A batch of one made-up image or scan, as a preprocessor would give it.
-
-    Args:
-        network (nn.Module): A model of mmseg or mmdet, a LiDAR detector of
-            mmdet3d, or a ``BEVDetector``; one of no such library gets an
-            image without ground truth.
-        size (tuple[int, int]): Height and width in pixels of the image.
-
-    Returns:
-        dict: ``inputs`` of shape (1, C, H, W), or a dict with points and
-        voxels or images, and ``data_samples`` with ground truth.
-
-    Raises:
-        ConfigError: If the network takes data that cannot be made up.
-    """
-    height, width = size
-    library = library_of(network)
-    if library == 'mmdet3d':
-        return example_batch_3d(network, size)
-    channels = _image_channels(network)
-    meta = dict(
-        img_shape=size,
-        ori_shape=size,
-        pad_shape=size,
-        batch_input_shape=size,
-        scale_factor=(1.0, 1.0),
-        flip=False,
-        img_id=0,
-        img_path='')
-    parameter = next(network.parameters(), torch.zeros(()))
-    device = parameter.device
-    inputs = torch.zeros((1, channels, height, width), device=device)
-    if library == 'mmseg':
-        from mmseg.structures import SegDataSample
-        labels = torch.zeros((1, height, width), dtype=torch.long)
-        sample = SegDataSample(
-            metainfo=meta,
-            gt_sem_seg=PixelData(data=labels),
-            gt_edge_map=PixelData(data=labels.clone()))
-    elif library == 'mmdet':
-        from mmdet.structures import DetDataSample
-        from mmdet.structures.mask import BitmapMasks
-        box = torch.tensor(
-            [[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
-        masks = BitmapMasks(
-            torch.ones((1, height, width), dtype=torch.uint8).numpy(), height,
-            width)
-        sample = DetDataSample(
-            metainfo=meta,
-            gt_instances=InstanceData(
-                bboxes=box,
-                labels=torch.zeros(1, dtype=torch.long),
-                masks=masks),
-            ignored_instances=InstanceData(
-                bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
-            gt_sem_seg=PixelData(
-                data=torch.zeros((1, height, width), dtype=torch.long)))
-    else:
-        return dict(inputs=inputs, data_samples=None)
-    return dict(inputs=inputs, data_samples=[sample.to(device)])
-
-
-def _image_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes."""
-    mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
-    if isinstance(mean, Tensor) and mean.numel() > 1:
-        return mean.numel()
-    first = next(
-        (module.in_channels
-         for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
-    # A stem that stacks the pixels of a patch has a multiple of three.
-    return first if first % 3 else 3
 
 
 def tensors_in(value: Any) -> List[Tensor]:
@@ -206,7 +121,8 @@ def dry_run(network: nn.Module,
         TapError: If a tap does not fire, or more often than expected.
         ConfigError: If the network does not run.
     """
-    batch = example_batch(network, size) if batch is None else batch
+    batch = family_of(network).example_batch(network,
+                                             size) if batch is None else batch
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
     input_size = tuple(image.shape[-2:]) if image is not None else None
@@ -257,7 +173,7 @@ def trace(network: nn.Module,
     """Run a network once and note every module that is called.
 
     Args:
-        network (nn.Module): As in :func:`example_batch`.
+        network (nn.Module): The network.
         name (str): What to call it in messages.
         size (tuple[int, int]): Height and width in pixels of the image.
         modes (Sequence[str]): As in :func:`dry_run`. Defaults to those of a
@@ -278,7 +194,7 @@ def trace(network: nn.Module,
         calls[path] = calls.get(path, 0) + 1
         rows.setdefault(path, (type(module).__name__, describe(output)))
 
-    batch = example_batch(network, size)
+    batch = family_of(network).example_batch(network, size)
     handles = [module.register_forward_hook(hook) for module in names]
     try:
         for mode in modes:

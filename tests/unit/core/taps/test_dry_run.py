@@ -4,8 +4,7 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmkd.core.network import build_network, network_config
-from mmkd.core.taps.dry_run import (_image_channels, dry_run, example_batch,
-                                    trace, untouched)
+from mmkd.core.taps.dry_run import dry_run, trace, untouched
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError, TapError
 from mmkd.testing import detector, segmentation_batch, segmentor
@@ -116,18 +115,6 @@ def test_loss_that_fails_is_no_obstacle():
         run(network, 'backbone[3]')
     with pytest.raises(ConfigError, match='does not run on a 64x96'):
         trace(network, 'x', (64, 96))
-
-
-@pytest.mark.parametrize('first, channels', [(3, 3), (12, 3), (48, 3), (1, 1),
-                                             (4, 4)])
-def test_image_channels(first, channels):
-    assert _image_channels(nn.Conv2d(first, 2, 1)) == channels
-
-
-def test_image_channels_of_the_preprocessor():
-    network = build_network(segmentor(), 'x')
-    network.data_preprocessor.mean = torch.zeros(6, 1, 1)
-    assert example_batch(network, (8, 8))['inputs'].shape == (1, 6, 8, 8)
 
 
 def test_network_config():

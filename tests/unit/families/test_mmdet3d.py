@@ -5,13 +5,15 @@ from mmengine.model import BaseModel
 
 from mmkd import apis
 from mmkd.core.model import DistillationModel
-from mmkd.core.network import build_network, frozen_mode
+from mmkd.core.network import build_network
 from mmkd.core.preprocessing import same_preprocessing
-from mmkd.core.taps.dry_run import dry_run, example_batch
+from mmkd.core.taps.dry_run import dry_run
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
 from mmkd.families.places import standard_taps
+from mmkd.testing import bev_detector
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 
 
@@ -43,9 +45,9 @@ def test_dry_run(cfg, place, shape):
     assert found.writes_input == (place == 'voxel_encoder')
     # The same made-up scan each time, whatever random numbers were drawn.
     torch.rand(3)
-    again = example_batch(network, (128, 128))
+    again = family_of(network).example_batch(network, (128, 128))
     torch.rand(3)
-    once_more = example_batch(network, (128, 128))
+    once_more = family_of(network).example_batch(network, (128, 128))
     for key, value in again['inputs']['voxels'].items():
         assert torch.equal(value, once_more['inputs']['voxels'][key])
 
@@ -54,7 +56,7 @@ def test_what_cannot_be_made_up():
     network = build_network(centerpoint(), 'x')
     network.img_backbone = torch.nn.Identity()
     with pytest.raises(ConfigError, match='CenterPoint.*dry_run_batch'):
-        example_batch(network, (128, 128))
+        family_of(network).example_batch(network, (128, 128))
 
 
 def test_listed_taps():
@@ -78,7 +80,7 @@ def test_modes_of_a_teacher():
         def forward(self, inputs, data_samples=None, mode='tensor'):
             return inputs
 
-    assert frozen_mode(Plain()) == 'tensor'
+    assert family_of(Plain()).frozen_mode(Plain()) == 'tensor'
     with pytest.raises(ConfigError, match="'tensor', 'predict' or 'loss'"):
         Teacher(pointpillars(), 'random', mode='train')
 
@@ -154,3 +156,23 @@ def test_inputs_of_the_teachers_reach_the_distillers():
     assert step.inputs_of('teacher')['voxels']['num_points'].max() == 3
     assert step.inputs_of(None) is step.inputs is batch['inputs']
     assert step.inputs['voxels']['num_points'].max() > 3
+
+
+def test_places():
+    network = build_network(centerpoint(), 'x')
+    family = family_of(network)
+    assert family.name == 'mmdet3d'
+    found = {
+        name: place.find(network)
+        for name, place in family.places.items()
+    }
+    assert found['stages'] == ['pts_backbone']
+    assert found['neck'] == ['pts_neck']
+    assert found['bev_high'] == ['pts_neck[0]']
+    assert found['head_maps'][0].startswith('pts_bbox_head.task_heads.0.')
+    assert found['logits'] == found['patches'] == []
+
+
+def test_bev_detector():
+    """mmkd's own detector derives from one of mmdet3d."""
+    assert family_of(build_network(bev_detector(), 'x')).name == 'mmdet3d'

@@ -1,11 +1,13 @@
-"""A made-up batch for a detector of mmdet3d."""
-from typing import Any, Dict, List, Optional, Tuple
+"""Detectors of mmdet3d, and those of mmkd's own that derive from them."""
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.base import Batch, Family, Place
+from mmkd.families.detection_heads import head_taps
 
 #: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR, for a
 #: network that does not bound its points.
@@ -13,17 +15,109 @@ _RANGE = (0., -40., -3., 70., 40., 1.)
 _NUM_POINTS = 4000
 
 
-def example_batch_3d(
-    network: nn.Module, size: Tuple[int, int] = (128, 128)) -> Dict[str, Any]:
-    """A batch of one made-up frame with one box, as the preprocessor of the
-    network gives it.
+class MMDet3DFamily(Family):
+    """Detectors of mmdet3d, of LiDAR or of several sensors."""
+    name = 'mmdet3d'
+    prefixes = ('', 'pts_', 'img_')
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = {
+            'nodes':
+            Place(
+                'learned features of voxels, or else of cells or points, of '
+                'a LiDAR detector', _nodes),
+            'head_maps':
+            Place(
+                'outputs of the last convolutions of a CenterHead or an '
+                'Anchor3DHead', head_taps),
+            'bev_low':
+            Place("the map that the encoder of a bird's-eye view begins with",
+                  _bev_low),
+            'bev_high':
+            Place("the map that the head of a bird's-eye view gets",
+                  _bev_high),
+            'responses':
+            Place('branches of each task of a CenterHead', _responses),
+            **self.places
+        }
+
+    def example_batch(self, network: nn.Module, size: Tuple[int,
+                                                            int]) -> Batch:
+        """See :func:`_example_batch`."""
+        return _example_batch(network, size)
+
+
+def _nodes(network: nn.Module) -> List[str]:
+    """What a graph of a scan is made of, in the families of mmdet3d."""
+    for prefix in ('', 'pts_'):
+        encoder = getattr(network, f'{prefix}voxel_encoder', None)
+        if not isinstance(encoder, nn.Module):
+            continue
+        if hasattr(getattr(network, f'{prefix}neck', None), 'fpn_convs'):
+            return [f'{prefix}neck[0]']
+        if next(encoder.parameters(), None) is not None:
+            return [f'{prefix}voxel_encoder']
+        # One that averages the points has learned nothing.
+        return [f'{prefix}backbone[0:2]']
+    if hasattr(getattr(network, 'neck', None), 'FP_modules'):
+        return ['neck[fp_features]']  # PointNet++, back at the points
+    return []
+
+
+def _bev_low(network: nn.Module) -> List[str]:
+    """The map that the encoder of a bird's-eye view begins with."""
+    if isinstance(getattr(network, 'bev_backbone', None), nn.Module):
+        return ['bev_backbone@input']
+    for prefix in ('pts_', ''):
+        middle = getattr(network, f'{prefix}middle_encoder', None)
+        if isinstance(middle, nn.Module):
+            # The canvas of pillars is mostly empty: what its first stage
+            # makes of it corresponds to the map of a voxel encoder.
+            pillars = type(middle).__name__ == 'PointPillarsScatter'
+            return [
+                f'{prefix}backbone[0]'
+                if pillars else f'{prefix}middle_encoder'
+            ]
+    return []
+
+
+def _bev_high(network: nn.Module) -> List[str]:
+    """The map that the head of a bird's-eye view gets."""
+    for name in ('bev_neck', 'pts_neck'):
+        if isinstance(getattr(network, name, None), nn.Module):
+            return [f'{name}[0]']
+    return []
+
+
+def _responses(network: nn.Module) -> List[str]:
+    """The branches of each task of a CenterHead, class scores first.
+
+    The others follow by name: a config lists them in any order, and one that
+    was exported in another than its source.
+    """
+    for name in ('bbox_head', 'pts_bbox_head'):
+        tasks = getattr(getattr(network, name, None), 'task_heads', None)
+        if isinstance(tasks, nn.ModuleList):
+            return [
+                f'{name}[{i}][0][{branch}]' for i, task in enumerate(tasks)
+                for branch in (
+                    'heatmap',
+                    *sorted(set(getattr(task, 'heads', {})) - {'heatmap'}))
+            ]
+    return []
+
+
+def _example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
+    """A batch of one synthetic frame with one box, as the preprocessor of
+    the network returns it.
 
     Args:
         network (nn.Module): A LiDAR detector of mmdet3d, such as
             ``VoxelNet``, ``CenterPoint``, ``MVXFasterRCNN`` or
             ``PointRCNN``; or mmkd's ``BEVDetector``, with cameras too.
         size (tuple[int, int]): Height and width in pixels of the image of
-            its one camera, which looks ahead. Defaults to (128, 128).
+            its one camera, which looks ahead.
 
     Returns:
         dict: ``inputs`` with ``points``, ``voxels`` and ``imgs``, as far as

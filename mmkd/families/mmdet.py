@@ -1,0 +1,40 @@
+"""Detectors of mmdet."""
+from typing import Tuple
+
+import torch
+from mmengine.structures import InstanceData, PixelData
+from torch import nn
+
+from mmkd.families.base import Batch, Family, image_meta
+
+
+class MMDetFamily(Family):
+    """Detectors of mmdet."""
+    name = 'mmdet'
+    predicts_on_images = True
+
+    def example_batch(self, network: nn.Module, size: Tuple[int,
+                                                            int]) -> Batch:
+        """An image (1, C, H, W) with one object, its mask, and a semantic
+        map."""
+        from mmdet.structures import DetDataSample
+        from mmdet.structures.mask import BitmapMasks
+        batch = super().example_batch(network, size)
+        height, width = size
+        box = torch.tensor(
+            [[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
+        masks = BitmapMasks(
+            torch.ones((1, height, width), dtype=torch.uint8).numpy(), height,
+            width)
+        sample = DetDataSample(
+            metainfo=image_meta(size),
+            gt_instances=InstanceData(
+                bboxes=box,
+                labels=torch.zeros(1, dtype=torch.long),
+                masks=masks),
+            ignored_instances=InstanceData(
+                bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
+            gt_sem_seg=PixelData(
+                data=torch.zeros((1, height, width), dtype=torch.long)))
+        batch['data_samples'] = [sample.to(batch['inputs'].device)]
+        return batch

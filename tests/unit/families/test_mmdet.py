@@ -1,0 +1,27 @@
+"""What mmkd knows of mmdet's detectors."""
+from mmkd.core.network import build_network
+from mmkd.families import family_of
+from mmkd.testing import detector
+
+
+def test_places():
+    network = build_network(detector(), 'x')
+    family = family_of(network)
+    assert family.name == 'mmdet' and family.predicts_on_images
+    found = {
+        name: place.find(network)
+        for name, place in family.places.items()
+    }
+    assert found['maps'] == found['neck'] == ['neck']
+    assert found['stages'] == ['backbone'] and found['logits'] == []
+    assert 'bev_low' not in found
+
+
+def test_example():
+    network = build_network(detector(), 'x')
+    batch = family_of(network).example_batch(network, (64, 96))
+    assert batch['inputs'].shape == (1, 3, 64, 96)
+    sample, = batch['data_samples']
+    assert sample.gt_instances.bboxes.tolist() == [[24, 16, 72, 48]]
+    assert sample.gt_instances.masks.masks.shape == (1, 64, 96)
+    assert network(batch['inputs'], batch['data_samples'], mode='loss')
