@@ -61,6 +61,10 @@ format: ## bring the code into the house style
 .PHONY: all-checks
 all-checks: lint test ## lint and test
 
+.PHONY: docs
+docs: ## build the documentation into site/; warnings and broken links are errors
+	@base=$$($(FIND_PYTHON)) || exit 1; sh tools/docs/build.sh "$$base"
+
 .PHONY: clean-env
 clean-env: ## remove the environment; OLD=1: those of other pins instead
 	@base=$$($(FIND_PYTHON)) || exit 1; \

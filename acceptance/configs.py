@@ -510,8 +510,8 @@ def one_step(model: dict, batch: Callable) -> str:
     """Build and train one step; what is wrong with it, if something is."""
     import torch
 
+    from mmkd.core.model import DistillationModel
     from mmkd.engine.hooks import SelfCheckHook
-    from mmkd.models import DistillationModel
     from mmkd.utils.arguments import naming
     torch.manual_seed(0)
     with naming('`model`'):  # as the runner does

@@ -41,9 +41,9 @@ from mmengine.logging import HistoryBuffer  # noqa: E402
 
 from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis  # noqa: E402
+from mmkd.core.network import build_network  # noqa: E402
+from mmkd.core.teacher import Teacher  # noqa: E402
 from mmkd.errors import CheckpointError  # noqa: E402
-from mmkd.models import Teacher  # noqa: E402
-from mmkd.models.network import build_network  # noqa: E402
 from mmkd.testing import distillation_config  # noqa: E402
 from mmkd.testing import segmentation_config, segmentor  # noqa: E402
 from mmkd.utils.checkpoint import read_as_data, read_file  # noqa: E402

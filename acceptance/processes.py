@@ -140,7 +140,7 @@ def _method(rank: int, name: str) -> dict:
     from mmengine.model import MMDistributedDataParallel
     from mmengine.optim import OptimWrapper
 
-    from mmkd.models import DistillationModel
+    from mmkd.core.model import DistillationModel
     from mmkd.testing.methods import METHOD_EXAMPLES
     torch.distributed.init_process_group('gloo')
     torch.manual_seed(0)
@@ -423,7 +423,7 @@ def scenes(folder: str) -> str:
     from driving_scenes.kitti import KITTI_SIZES, KittiSize
     from driving_scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
     from driving_scenes.presets import PRESETS, Preset
-    from mmkd.datasets.object_complete import build, infos
+    from mmkd.methods.xray.data import build, infos
     root = f'{folder}/scenes'
     PRESETS['processes'] = Preset(2, 1, 1, 1, 64, 128, 1)
     KITTI_SIZES['processes'] = KittiSize(1, 1, 1, 2, 48, 156, 360)

@@ -36,7 +36,8 @@ from mmengine.registry import TRANSFORMS  # noqa: E402
 
 from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis, testing  # noqa: E402
-from mmkd.engine.runner import checkpoints, last_checkpoint  # noqa: E402
+from mmkd.engine.checkpoints import checkpoints  # noqa: E402
+from mmkd.engine.checkpoints import last_checkpoint  # noqa: E402
 from mmkd.errors import MMKDError  # noqa: E402
 from mmkd.utils.checkpoint import read_file  # noqa: E402
 
@@ -353,9 +354,9 @@ def _warm_up() -> None:
     from mmengine.runner import runner
     from mmseg.utils import register_all_modules
 
-    import mmkd.distillers  # noqa: F401
+    import mmkd.core  # noqa: F401
     import mmkd.engine.hooks  # noqa: F401
-    import mmkd.models  # noqa: F401
+    import mmkd.methods  # noqa: F401
     register_all_modules(init_default_scope=False)
     # Asks compilers for their versions.
     runner.collect_env = functools.cache(runner.collect_env)

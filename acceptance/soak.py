@@ -52,7 +52,7 @@ def train(name: str, steps: int, seed: int) -> None:
     from mmengine.model import ExponentialMovingAverage
     from mmengine.optim import OptimWrapper
 
-    from mmkd.models import DistillationModel
+    from mmkd.core.model import DistillationModel
     from mmkd.testing.methods import METHOD_EXAMPLES
     torch.manual_seed(seed)
     example = METHOD_EXAMPLES[name]()

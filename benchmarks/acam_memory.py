@@ -66,7 +66,7 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
     Args:
         sizes (Sequence[tuple[int, int]]): Height and width of each level.
         channels (int): Channels of both networks' maps.
-        max_kv (int, optional): As in :class:`mmkd.distillers.ACAM`.
+        max_kv (int, optional): As in :class:`mmkd.methods.acam.ACAM`.
 
     Returns:
         dict[str, float]: CPU seconds forward and backward, extra memory in
@@ -75,8 +75,9 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
     import torch
 
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.distillers import ACAM, StepBatch
-    from mmkd.taps import TapSpec
+    from mmkd.core.distiller import StepBatch
+    from mmkd.core.taps.tap import TapSpec
+    from mmkd.methods.acam.distiller import ACAM
     torch.manual_seed(0)
     torch.set_num_threads(1)
     distiller = ACAM(place='neck', max_kv=max_kv)

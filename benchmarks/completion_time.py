@@ -46,7 +46,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 def make_scene(args: argparse.Namespace, folder: str) -> None:
     """Write a scene and its index file."""
-    from mmkd.datasets.object_complete.infos import save_infos
+    from mmkd.methods.xray.data.infos import save_infos
     from mmkd.testing.sequences import make_sequence, write_sequences
     sequence = make_sequence(
         's', args.frames, args.objects, background=1, density=4.)
@@ -63,10 +63,10 @@ def make_scene(args: argparse.Namespace, folder: str) -> None:
 def measure(strategy: str, folder: str) -> dict:
     """Complete the scene once, in this process."""
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.datasets.object_complete import infos
-    from mmkd.datasets.object_complete.completion import (PUBLISHED,
-                                                          CompletionOptions,
-                                                          complete_scene)
+    from mmkd.methods.xray.data import infos
+    from mmkd.methods.xray.data.completion import (PUBLISHED,
+                                                   CompletionOptions,
+                                                   complete_scene)
     content = infos.load_infos(f'{folder}/i.pkl')
     frames = [
         infos.scene_frame(x, f'{folder}/points') for x in content['data_list']

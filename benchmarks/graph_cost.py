@@ -75,7 +75,8 @@ def measure_search(data: Dict[str, Any], size: Dict[str, int],
                    budget: float) -> Dict[str, float]:
     """The search alone, in this process."""
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.losses import choose_centres, nearest_nodes
+    from mmkd.methods.pointdistiller.graphs import (choose_centres,
+                                                    nearest_nodes)
     centres = choose_centres(data['counts'].float(), size['centres'])
     if budget is None:
         budget = 4 * len(data['feat_t']) * len(centres) / 2**20
@@ -96,8 +97,9 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
                  budget: float) -> Dict[str, float]:
     """The whole method, forward and backward, in this process."""
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.distillers import PointDistiller, StepBatch
-    from mmkd.taps import TapSpec
+    from mmkd.core.distiller import StepBatch
+    from mmkd.core.taps.tap import TapSpec
+    from mmkd.methods.pointdistiller.distiller import PointDistiller
     distiller = PointDistiller(
         family='pointpillars',
         num_centres=size['centres'],

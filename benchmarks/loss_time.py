@@ -120,9 +120,9 @@ def benchmark(method: str, args: argparse.Namespace) -> dict:
     from mmengine.structures import BaseDataElement, InstanceData
 
     from benchmarks.step_time import ratio_of
-    from mmkd.distillers import StepBatch
+    from mmkd.core.distiller import StepBatch
+    from mmkd.core.taps.tap import TapSpec
     from mmkd.registry import DISTILLERS
-    from mmkd.taps import TapSpec
     torch.manual_seed(0)
     size = tuple(args.size)
     student, teacher = ([

@@ -6,7 +6,7 @@
 - plain: the student alone, trained by its library;
 - direct: distillation by hand, without mmkd: student, teacher and the loss
   function in a dozen lines;
-- mmkd: the step of :class:`mmkd.models.DistillationModel`.
+- mmkd: the step of :class:`mmkd.core.DistillationModel`.
 
 All train the same student from the same weights on the same made-up batch,
 in one process and one thread, in turns, so that what else the machine does
@@ -77,8 +77,9 @@ def parse_args(argv=None) -> argparse.Namespace:
 def direct_loss(method: str, logits_s: Tensor, logits_t: Tensor,
                 labels: Tensor) -> Dict[str, Tensor]:
     """The distillation losses of a method with its default weights."""
-    from mmkd.losses import (body_loss, channel_wise_divergence, edge_loss,
-                             edge_masks, kl_divergence)
+    from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+    from mmkd.ops.channel_wise import channel_wise_divergence
+    from mmkd.ops.divergences import kl_divergence
     if method == 'cwd':
         return dict(loss=3 * channel_wise_divergence(logits_s, logits_t, 4.0))
     if method == 'logits_kd':
@@ -122,8 +123,9 @@ def make_ways(method: str, data: dict) -> List[Way]:
     """Build the three ways on copies of one student."""
     from mmengine.optim import OptimWrapper
 
-    from mmkd.models import DistillationModel, Teacher
-    from mmkd.models.network import build_network
+    from mmkd.core.model import DistillationModel
+    from mmkd.core.network import build_network
+    from mmkd.core.teacher import Teacher
 
     torch.manual_seed(0)
     student = build_network(str(STUDENT), 'the student')
@@ -318,8 +320,9 @@ def _file_size(state_dict: dict) -> int:
 def measure_checkpoints(method: str) -> dict:
     """Bytes of checkpoints: the student's, and mmkd's beside what is in it.
     """
-    from mmkd.models import DistillationModel, Teacher
-    from mmkd.models.network import build_network
+    from mmkd.core.model import DistillationModel
+    from mmkd.core.network import build_network
+    from mmkd.core.teacher import Teacher
     student = build_network(str(STUDENT), 'the student')
     teacher = Teacher(str(TEACHER), ckpt='random')
     plain = _file_size(student.state_dict())

@@ -17,7 +17,7 @@ from .presets import PRESETS, SPLITS
 from .writers.files import read_json, write_json, written_files
 
 #: Raised when the same seed gives other files than before.
-VERSION = 3
+VERSION = 4
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
@@ -47,6 +47,20 @@ def _make_scene(job: Tuple[str, dict, int, str, int, str]) -> None:
         record = GROUPS[group].write_scene(settings, seed, split, number, root)
     record['files'] = _relative(files, root)
     write_json(_record_path(root, group, split, number), record)
+
+
+def _make_scenes(jobs: List[tuple], workers: int, bar: tqdm) -> None:
+    """Write scenes, in several processes if there are several to write."""
+    if workers < 2 or len(jobs) < 2:
+        for job in jobs:
+            _make_scene(job)
+            bar.update()
+        return
+    # Not forked: Open3D's threads do not survive a fork.
+    context = multiprocessing.get_context('spawn')
+    with _single_threaded(), context.Pool(workers) as pool:
+        for _ in pool.imap_unordered(_make_scene, jobs):
+            bar.update()
 
 
 def _is_derived(name: str) -> bool:
@@ -204,16 +218,7 @@ def generate(preset: str,
             desc=f'scenes ({preset})',
             unit='scene',
             mininterval=1) as bar:
-        if workers > 1 and len(jobs) > 1:
-            # Not forked: Open3D's threads do not survive a fork.
-            context = multiprocessing.get_context('spawn')
-            with _single_threaded(), context.Pool(workers) as pool:
-                for _ in pool.imap_unordered(_make_scene, jobs):
-                    bar.update()
-        else:
-            for job in jobs:
-                _make_scene(job)
-                bar.update()
+        _make_scenes(jobs, workers, bar)
     for name, settings in groups.items():
         with written_files() as files:
             GROUPS[name].finish(

@@ -9,9 +9,10 @@ import numpy as np
 from .assets import vehicles
 from .errors import ScenesError
 from .kitti import KITTI_SIZES, KittiSize, make_kitti_frames
-from .layout import CONDITIONS, FEATURES, StreetBuilder, make_city
 from .nuscenes import FULL, NUSCENES_SIZES, NuScenesSize, make_nuscenes_scene
+from .plan import CONDITIONS, FEATURES, build_world, draw_plan, make_city
 from .presets import CITIES, PRESETS, SPLITS, Preset
+from .seeds import child, named
 from .sensors import PinholeCamera, Renderer
 from .sensors.camera import Exposure
 from .world import Frame
@@ -76,19 +77,20 @@ def make_frames(preset: Preset, seed: int, split: str,
     """
     cities = CITIES[split]
     city = cities[number % len(cities)]
-    rng = np.random.default_rng([seed, SPLITS.index(split), number])
-    world = StreetBuilder(
-        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
-        CONDITIONS[number % len(CONDITIONS)]).build(f'{city}-{number}')
+    own = (seed, SPLITS.index(split), number, 0)
+    plan = draw_plan(
+        make_city(city, seed), own, FEATURES[number % len(FEATURES)],
+        CONDITIONS[number % len(CONDITIONS)])
+    world = build_world(plan, own, f'{city}-{number}')
     renderer = Renderer(world, preset.supersample)
     camera = PinholeCamera(preset.height, preset.width)
-    hood = vehicles.ego_hood(rng)
+    hood, rng = vehicles.ego_hood(named(own, 'hood')), named(own, 'sensors')
     night = world.conditions.night > 0
     times = (np.arange(preset.frames) + 0.5) * world.duration / preset.frames
     frames = []
     for index, time in enumerate(times.tolist()):
         image, label, instance, depth = renderer.render(
-            camera, time, Exposure.random(rng, night), rng, hood)
+            camera, time, Exposure.random(child(rng), night), child(rng), hood)
         rotation, translation = renderer.ego_pose(time)
         frames.append(
             Frame(

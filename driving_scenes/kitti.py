@@ -5,8 +5,12 @@ from typing import Dict, Iterator, List, Optional, Tuple
 import numpy as np
 import open3d as o3d
 
-from .layout import StreetBuilder, make_city
+from .plan import build_world, draw_plan, make_city
+from .plan.features import add_feature, show
+from .plan.pedestrians import add_pedestrians
+from .plan.site import Site
 from .presets import CITIES, SPLITS
+from .seeds import child, named
 from .sensors import PinholeCamera, Renderer, Rig, kitti_rig
 from .sensors.camera import Exposure, rotation_about
 from .world import SceneObject, World
@@ -80,21 +84,17 @@ KITTI_SIZES: Dict[str, KittiSize] = {
 }
 
 
-class KittiStreet(StreetBuilder):
-    """A street with more riders and people than others have."""
+def add_features(site: Site, rng: np.random.Generator) -> None:
+    """Add the feature of the plan and riders near the car."""
+    add_feature(site, child(rng))
+    for _ in range(RIDERS):
+        show(site, 'rider', child(rng))
 
-    def _show_feature(self) -> None:
-        feature = self.feature
-        super()._show_feature()
-        self.feature = 'rider'
-        for _ in range(RIDERS):
-            super()._show_feature()
-        self.feature = feature
 
-    def pedestrians(self) -> None:
-        """All people on foot."""
-        for _ in range(PEOPLE):
-            super().pedestrians()
+def add_people(site: Site, rng: np.random.Generator) -> None:
+    """Add more people on foot than other streets have."""
+    for _ in range(PEOPLE):
+        add_pedestrians(site, child(rng))
 
 
 def kitti_class(thing: SceneObject) -> Optional[str]:
@@ -319,20 +319,26 @@ def make_kitti_frames(size: KittiSize, seed: int, split: str,
     cities = CITIES[split]
     city = cities[number % len(cities)]
     # Other streets than those of the camera data sets.
-    rng = np.random.default_rng([seed, SPLITS.index(split), number, 1])
-    world = KittiStreet(
-        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
-        CONDITIONS[number % len(CONDITIONS)]).build(f'{city}-{number}')
+    own = (seed, SPLITS.index(split), number, 1)
+    plan = draw_plan(
+        make_city(city, seed), own, FEATURES[number % len(FEATURES)],
+        CONDITIONS[number % len(CONDITIONS)])
+    world = build_world(
+        plan,
+        own,
+        f'{city}-{number}',
+        feature=add_features,
+        pedestrians=add_people)
+    rng = named(own, 'sensors')
     rig = kitti_rig(size.height, size.width, size.azimuth_steps)
     car = KittiCar(world, rig)
     renderer = Renderer(world, size.supersample)
     sequence, first = size.place(split, number)
     times = (np.arange(size.frames) + .5) * world.duration / size.frames
     for index, time in enumerate(times.tolist()):
-        image, _, instance, _ = renderer.render(car.camera, time,
-                                                Exposure.random(rng, False),
-                                                rng)
-        sweep = rig.lidar.scan(renderer.geometry, time, rng)
+        image, _, instance, _ = renderer.render(
+            car.camera, time, Exposure.random(child(rng), False), child(rng))
+        sweep = rig.lidar.scan(renderer.geometry, time, child(rng))
         objects = car.labels(time, instance)
         for thing in objects:
             if thing.name != 'DontCare':

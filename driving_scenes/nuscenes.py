@@ -4,9 +4,11 @@ from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
-from .assets import street, vehicles
-from .layout import CURB, StreetBuilder, make_city
+from .plan import Plan, build_world, draw_plan, make_city
+from .plan.features import add_trailer, add_works, show
+from .plan.site import Site
 from .presets import CITIES, SPLITS
+from .seeds import Seed, child, named
 from .sensors import Renderer, Rig, nuscenes_rig
 from .sensors.camera import Exposure
 from .sensors.geometry import WorldGeometry
@@ -94,140 +96,15 @@ NUSCENES_SIZES: Dict[str, NuScenesSize] = {
 }
 
 
-class NuScenesStreet(StreetBuilder):
-    """A street with roadworks, trailers and more lorries than others have.
-
-    There are no trams: nuScenes has no class for them.
-    """
-
-    def drive(self, category: str, *args, **kwargs) -> bool:
-        """Adds a moving object that nuScenes has a class for."""
-        if category == 'vehicle.train':
-            return False
-        return super().drive(category, *args, **kwargs)
-
-    def _block(self, b, side: int, a: float, e: float) -> None:
-        """One block; notes where people walk."""
-        super()._block(b, side, a, e)
-        sign = 1 if side == 0 else -1
-        inner = self.half[side]
-        outer = inner + self.walk[side] + self.verge[side]
-        self.areas.setdefault('walkway', []).append(
-            self._outline(a, e, *sorted((sign * inner, sign * outer))))
-
-    def _near(self, low: float, high: float) -> float:
-        """A place between ``low`` and ``high`` metres from the car."""
-        t = self.rng.uniform(0, self.duration)
-        return float(np.interp(t, self.times, self.ego_s)) + \
-            self.rng.uniform(low, high)
-
-    def _show_feature(self) -> None:
-        """What the scene shows for certain, before all other traffic."""
-        r = self.rng
-        self._works()
-        self._barriers()
-        self._cones()
-        own = self.feature
-        for feature, most in ((own, 1), ('truck', 1), ('bus', 1),
-                              ('motorcycle', 2), ('rider', 2)):
-            self.feature = feature
-            for _ in range(int(r.integers(1, most + 1))):
-                super()._show_feature()
-        self.feature = own
-        for _ in range(int(r.integers(1, 4))):
-            self._trailer()
-
-    def _works(self) -> None:
-        """A machine between barriers, and cones along the lane."""
-        r = self.rng
-        made = vehicles.construction(r)
-        moment = 'vehicle.stopped' if r.random() < .5 else 'vehicle.parked'
-        for _ in range(20):
-            s, side = self._near(0, 30), int(r.integers(2))
-            sign = 1 if side == 0 else -1
-            inside = self.parking[side]
-            d = sign * (self.half[side] + (-1.15 if inside else 1.35))
-            z = 0. if inside else CURB
-            if all(abs(s - c) > w + 9 for c, w in self.crossings) and \
-                    self.park('vehicle.construction', made, s, d,
-                              r.choice([0., np.pi]), z, moment):
-                break
-        else:
-            return
-        half = made[1][0] / 2
-        for end in (-half - 1.4, half + 1.4):
-            self.park('movable_object.barrier',
-                      (street.barrier(r), (.7, 2., 1.)), s + end, d, 0., z, '')
-        edge = sign * (self.half[side] + (-2.3 if inside else -.3))
-        for k in np.arange(-half - 4, half + 5, r.uniform(2., 3.)):
-            self._cone(s + k, edge + r.normal(0, .05))
-
-    def _cone(self, s: float, d: float, z: float = 0.) -> None:
-        self.park('movable_object.trafficcone', (street.cone(), (.4, .4, .72)),
-                  s, d, self.rng.uniform(0, 1.5), z, '')
-
-    def _barriers(self) -> None:
-        """A row of barriers along a curb."""
-        r = self.rng
-        for _ in range(int(r.integers(1, 3))):
-            side = int(r.integers(2))
-            d = (1 if side == 0 else -1) * (self.half[side] + .45)
-            s = self._near(-5, 45)
-            for k in range(int(r.integers(3, 9))):
-                self.park('movable_object.barrier',
-                          (street.barrier(r), (.7, 2., 1.)), s + 2.25 * k, d,
-                          np.pi / 2 + r.normal(0, .05), CURB, '')
-
-    def _cones(self) -> None:
-        """A few cones that close a piece of the curb."""
-        r = self.rng
-        side = int(r.integers(2))
-        sign = 1 if side == 0 else -1
-        s, step = self._near(0, 40), r.uniform(1.5, 4.)
-        for k in range(int(r.integers(3, 8))):
-            self._cone(s + step * k,
-                       sign * (self.half[side] - .3 + r.normal(0, .1)))
-
-    def _trailer(self) -> None:
-        """A trailer, parked or towed."""
-        r, t = self.rng, self.times
-        made = vehicles.trailer(r) if r.random() < .7 else \
-            vehicles.caravan(r)
-        length = made[1][0]
-        for _ in range(30):
-            if r.random() < .4:
-                side = int(r.integers(2))
-                sign = 1 if side == 0 else -1
-                d, yaw = sign * (self.half[side] - 1.12), np.pi * (1 - side)
-                if self.parking[side] and self.park('vehicle.trailer', made,
-                                                    self._near(0, 40), d, yaw):
-                    return
-                continue
-            direction = int(r.choice([-1, 1]))
-            lane = np.full_like(t, self._lane(0, direction))
-            speed = self.ego_speed * r.uniform(.6, 1.05)
-            s = self._near(8, 40) + direction * speed * (t - self.duration / 2)
-            puller = vehicles.truck(r) if r.random() < .4 else \
-                vehicles.car(r)
-            category = 'vehicle.truck' if puller[1][2] > 2.4 else \
-                'vehicle.car'
-            back = (puller[1][0] + length) / 2 + .25
-            behind = s - direction * back
-            if self.drive(
-                    'vehicle.trailer',
-                    made[1],
-                    behind,
-                    lane,
-                    made[0],
-                    yaw=self._yaws(behind, direction)):
-                self.drive(
-                    category,
-                    puller[1],
-                    s,
-                    lane,
-                    puller[0],
-                    yaw=self._yaws(s, direction))
-                return
+def add_features(site: Site, rng: np.random.Generator) -> None:
+    """Add roadworks, trailers, lorries and riders near the car."""
+    add_works(site, child(rng))
+    for feature, most in ((site.plan.feature, 1), ('truck', 1), ('bus', 1),
+                          ('motorcycle', 2), ('rider', 2)):
+        for _ in range(int(rng.integers(1, most + 1))):
+            show(site, feature, child(rng))
+    for _ in range(int(rng.integers(1, 4))):
+        add_trailer(site, child(rng))
 
 
 def nuscenes_category(thing: SceneObject) -> Optional[str]:
@@ -335,14 +212,14 @@ class _Place:
         self.extent: Tuple[float, float] = tuple(extent.tolist())
 
 
-def _description(builder: NuScenesStreet) -> str:
+def _description(plan: Plan) -> str:
     """A scene in a few words, which name night and rain."""
     words = {'clear': 'Sun', 'golden': 'Low sun'}
-    name = builder.conditions.name
+    name = plan.conditions.name
     parts = [words.get(name, name.capitalize())]
-    if name == 'night' and builder.conditions.wet:
+    if name == 'night' and plan.conditions.wet:
         parts.append('wet road')
-    return ', '.join([*parts, str(builder.ego_mode), str(builder.district)])
+    return ', '.join([*parts, plan.ego.mode, plan.street.district])
 
 
 def _mounts(rig: Rig) -> List[NuScenesMount]:
@@ -358,24 +235,32 @@ def _mounts(rig: Rig) -> List[NuScenesMount]:
     ]
 
 
-def nuscenes_street(size: NuScenesSize, seed: int, split: str,
-                    number: int) -> NuScenesStreet:
-    """The street of a scene, ready to be built.
-
-    Its generator of random numbers serves the sensors afterwards.
+def nuscenes_world(size: NuScenesSize, seed: int, split: str,
+                   number: int) -> Tuple[Plan, World, Seed]:
+    """The world of a scene.
 
     Args:
         size (NuScenesSize): Sizes.
         seed (int): Seed of the data set.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
         number (int): Number of the scene within its split.
+
+    Returns:
+        tuple: The plan, its world, and the numbers of the scene.
     """
     city = CITIES[split][number % len(CITIES[split])]
-    # Other streets than those of the other data sets.
-    rng = np.random.default_rng([seed, SPLITS.index(split), number, 2])
-    return NuScenesStreet(
-        make_city(city, seed), rng, FEATURES[number % len(FEATURES)],
-        CONDITIONS[number % len(CONDITIONS)], max(2., size.frames / RATE))
+    # Other streets than those of the other data sets. There are no trams:
+    # nuScenes has no class for them.
+    own = (seed, SPLITS.index(split), number, 2)
+    plan = draw_plan(
+        make_city(city, seed),
+        own,
+        FEATURES[number % len(FEATURES)],
+        CONDITIONS[number % len(CONDITIONS)],
+        max(2., size.frames / RATE),
+        trams=False)
+    world = build_world(plan, own, f'{city}-{number}', feature=add_features)
+    return plan, world, own
 
 
 def make_nuscenes_scene(
@@ -392,16 +277,14 @@ def make_nuscenes_scene(
     Returns:
         tuple: The scene, and its frames in the order of time.
     """
-    builder = nuscenes_street(size, seed, split, number)
-    city = builder.city.name
-    world = builder.build(f'{city}-{number}')
+    plan, world, own = nuscenes_world(size, seed, split, number)
     rig = nuscenes_rig(size.height, size.width, size.azimuth_steps)
     place = _Place(world)
     scene = NuScenesScene(
-        size.scene_name(split, number), split, number, city,
-        _description(builder), _mounts(rig),
+        size.scene_name(split, number), split, number, plan.city.name,
+        _description(plan), _mounts(rig),
         [area - place.origin[:2] for area in place.areas], place.extent)
-    recorder = _Recorder(size, world, rig, place.origin, builder.rng)
+    recorder = _Recorder(size, world, rig, place.origin, named(own, 'sensors'))
     step = 1 / RATE / (size.sweeps + 1)
     frames = [
         recorder.frame(step * i, i % (size.sweeps + 1) == 0)
@@ -429,17 +312,17 @@ class _Recorder:
         self.renderer = Renderer(world, size.supersample)
         night = world.conditions.night > 0
         self.exposures = {
-            channel: Exposure.random(rng, night)
+            channel: Exposure.random(child(rng), night)
             for channel in rig.cameras
         }
-        self.sight = _Sight(world, rig, rng)
+        self.sight = _Sight(world, rig, child(rng))
 
     def frame(self, t: float, is_key: bool) -> NuScenesFrame:
         """A sweep; with pictures and all objects in reach if it is a key.
 
         Objects of which nothing was seen have no visibility.
         """
-        sweep = self.rig.lidar.scan(self.renderer.geometry, t, self.rng)
+        sweep = self.rig.lidar.scan(self.renderer.geometry, t, child(self.rng))
         points = np.concatenate(
             [sweep.points, sweep.intensity[:, None], sweep.ring[:, None]],
             1).astype(np.float32)
@@ -450,7 +333,7 @@ class _Recorder:
         seen: Set[int] = set()
         for channel, camera in self.rig.cameras.items():
             image, _, instance, _ = self.renderer.render(
-                camera, t, self.exposures[channel], self.rng)
+                camera, t, self.exposures[channel], child(self.rng))
             frame.images[channel] = image
             ids, counts = np.unique(instance, return_counts=True)
             seen.update(ids[counts >= SEEN_PIXELS].tolist())

@@ -154,7 +154,7 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     Returns:
         Config: A copy without teachers, distillers and hooks of mmkd.
     """
-    from mmkd.models.network import network_config
+    from mmkd.core.network import network_config
     cfg = read_config(cfg)
     if is_distillation(cfg):
         model, scope = network_config(cfg, 'the student')
@@ -303,7 +303,7 @@ def export_student(cfg: ConfigLike,
     Raises:
         CheckpointError: If the checkpoint does not hold this student.
     """
-    from mmkd.models.network import build_network
+    from mmkd.core.network import build_network
     from mmkd.utils.checkpoint import (Checkpoint, load_weights,
                                        read_checkpoint, read_file,
                                        write_weights)
@@ -361,9 +361,10 @@ def list_taps(cfg: ConfigLike,
         dict[str, list[list[str]]]: For each network by name, the rows
         (tap, module, calls, what it gives, standard place).
     """
-    from mmkd.models.dry_run import trace
-    from mmkd.models.network import build_network, trial_modes
-    from mmkd.taps import PLACES, Tap
+    from mmkd.core.network import build_network, trial_modes
+    from mmkd.core.taps.dry_run import trace
+    from mmkd.core.taps.tap import Tap
+    from mmkd.families.places import PLACES
     cfg = read_config(cfg)
     references: Dict[str, Any] = {'student': cfg}
     modes = {}
@@ -470,7 +471,7 @@ def _initialise(model: torch.nn.Module) -> None:
 
 def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
     """Load student and distillers; returns the iteration of the file."""
-    from mmkd.models.distillation_model import DISTILL_KEY
+    from mmkd.core.model import DISTILL_KEY
     from mmkd.utils.checkpoint import Checkpoint, load_weights, read_file
     content = read_file(path)
     if not isinstance(content, dict) or not isinstance(

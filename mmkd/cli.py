@@ -328,8 +328,8 @@ def distill(argv: Argv = None) -> None:
         filename=osp.join(args.work_dir, f'{name}_full.py'))
     cfg = _run_config(args, cfg, name)
     if args.config_only:
-        from mmkd.models import DistillationModel
-        from mmkd.models.network import network_config
+        from mmkd.core.model import DistillationModel
+        from mmkd.core.network import network_config
         model = dict(cfg.model)
         model.pop('type')
         student, scope = network_config(cfg, 'the student')

@@ -4,7 +4,7 @@ A class is imported when its name is first asked for (``locations``), so
 nothing has to be imported up front.
 """
 from importlib import import_module
-from typing import Any, Dict, Optional, Tuple, Type
+from typing import Any, Dict, Optional, Type
 
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
@@ -44,17 +44,17 @@ MODELS = LazyRegistry(
     'model',
     parent=MMENGINE_MODELS,
     scope='mmkd',
-    locations=['mmkd.models', 'mmkd.connectors'],
+    locations=['mmkd.core', 'mmkd.ops.connectors', 'mmkd.methods'],
     lazy=dict(
         BEVDetector='mmkd.bev.detector',  # mmdet3d
         ConvFuser='mmkd.bev',
-        FeatureFusion='mmkd.bev.residual_branches',
-        HeightCollapse='mmkd.bev.residual_branches',
+        FeatureFusion='mmkd.methods.monotakd.modules',
+        HeightCollapse='mmkd.methods.monotakd.modules',
         LSSViewTransform='mmkd.bev',
-        ResidualBranches='mmkd.bev.residual_branches',
+        ResidualBranches='mmkd.methods.monotakd.modules',
         SamplingViewTransform='mmkd.bev',
-        SpatialAlignment='mmkd.bev.residual_branches',
-        SparseEncoder='mmkd.models.sparse_encoder'))
+        SpatialAlignment='mmkd.methods.monotakd.modules',
+        SparseEncoder='mmkd.bev.sparse_encoder'))
 
 HOOKS = Registry(
     'hook',
@@ -72,26 +72,20 @@ METRICS = LazyRegistry(
         KittiMetric='mmkd.evaluation.kitti_metric',
         NuScenesByPoints='mmkd.evaluation.nuscenes_by_points'))
 
-
-def _modules(**names: Tuple[str, ...]) -> Dict[str, str]:
-    """Module of each transform, given those of each module."""
-    return {
-        name: f'mmkd.datasets.transforms.{module}'
-        for module, found in names.items()
-        for name in found
-    }
-
-
 TRANSFORMS = LazyRegistry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
-    locations=['mmkd.datasets'],
-    lazy=_modules(  # mmdet3d
-        multi_view=('BEVAug3D', 'ImageAug3D', 'LoadMultiViewImages',
-                    'PackBEVInputs'),
-        complete_objects=('CompleteDataBaseSampler', 'LoadCompleteObjects',
-                          'PackCompleteInputs', 'SplitCompletePoints')))
+    locations=['mmkd.data'],
+    lazy=dict(  # mmdet3d
+        BEVAug3D='mmkd.data.multi_view',
+        ImageAug3D='mmkd.data.multi_view',
+        LoadMultiViewImages='mmkd.data.multi_view',
+        PackBEVInputs='mmkd.data.multi_view',
+        CompleteDataBaseSampler='mmkd.methods.xray.data.transforms',
+        LoadCompleteObjects='mmkd.methods.xray.data.transforms',
+        PackCompleteInputs='mmkd.methods.xray.data.transforms',
+        SplitCompletePoints='mmkd.methods.xray.data.transforms'))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',
@@ -106,4 +100,4 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
     locations=['mmkd.engine.optim'])
 
 # One class per distillation method.
-DISTILLERS = Registry('distiller', scope='mmkd', locations=['mmkd.distillers'])
+DISTILLERS = Registry('distiller', scope='mmkd', locations=['mmkd.methods'])

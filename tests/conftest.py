@@ -11,6 +11,10 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 
+pytest_plugins = [
+    f'tests.fixtures.{name}' for name in ('bev', 'distillers', 'losses')
+]
+
 
 @pytest.fixture(autouse=True)
 def clean_process():

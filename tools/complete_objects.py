@@ -116,12 +116,10 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
 def main(argv=None) -> int:
     """Complete the scenes of some index files."""
     args = parse_args(argv)
-    from mmkd.datasets.object_complete import build, frames, infos
-    from mmkd.datasets.object_complete.completion import (PUBLISHED,
-                                                          CompletionOptions)
-    from mmkd.datasets.object_complete.placement import (PUBLISHED_PLACEMENT,
-                                                         Placement)
     from mmkd.errors import ConfigError
+    from mmkd.methods.xray.data import build, frames, infos
+    from mmkd.methods.xray.data.completion import PUBLISHED, CompletionOptions
+    from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
 
     def given_of(kind: type) -> dict:
         """Options of a kind that the command line has."""
@@ -175,7 +173,7 @@ def main(argv=None) -> int:
             print(f'{path}: {report}')
             failed |= bool(report.failed)
         if args.pictures:
-            from mmkd.visualization.complete_objects import draw_frames
+            from mmkd.methods.xray.data.pictures import draw_frames
             print('\n'.join(
                 draw_frames(
                     content, osp.join(args.data_root, folder),

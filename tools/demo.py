@@ -62,7 +62,7 @@ def complexity(config: str) -> tuple:
     import torch
     from mmengine.analysis import get_model_complexity_info
 
-    from mmkd.models.network import build_network
+    from mmkd.core.network import build_network
     network = build_network(config, 'the network').eval()
     # It warns of every operator that costs next to nothing.
     logging.disable(logging.WARNING)

@@ -69,9 +69,10 @@ def main(argv=None) -> None:
     """Predict, label and track."""
     args = parse_args(argv)
     from mmkd import apis
-    from mmkd.datasets.object_complete import infos, with_complete_objects
-    from mmkd.datasets.object_complete.pseudo_labels import label_frames
-    from mmkd.datasets.object_complete.tracking import track
+    from mmkd.methods.xray.data import infos
+    from mmkd.methods.xray.data.pipelines import with_complete_objects
+    from mmkd.methods.xray.data.pseudo_labels import label_frames
+    from mmkd.methods.xray.data.tracking import track
     from mmkd.utils.config import read_config
     folder = args.points or infos.POINTS_FOLDER[args.layout]
     content = infos.load_infos(osp.join(args.data_root, args.infos))

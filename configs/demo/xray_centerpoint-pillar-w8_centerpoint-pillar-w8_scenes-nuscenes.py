@@ -1,5 +1,6 @@
 _base_ = 'centerpoint-pillar_w8_scenes-nuscenes.py'
-from mmkd.datasets.object_complete import with_complete_objects  # noqa: E402
+from mmkd.methods.xray.data.pipelines import \
+    with_complete_objects  # noqa: E402
 
 train_dataloader = with_complete_objects(_base_.train_dataloader)  # noqa: F821
 model = dict(

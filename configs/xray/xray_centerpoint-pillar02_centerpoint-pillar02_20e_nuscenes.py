@@ -1,6 +1,7 @@
 # CenterPoint on pillars of 0.2 m on nuScenes, taught by itself on object-complete frames.
 _base_ = 'mmdet3d::centerpoint/centerpoint_pillar02_second_secfpn_head-circlenms_8xb4-cyclic-20e_nus-3d.py'
-from mmkd.datasets.object_complete import with_complete_objects  # noqa: E402
+from mmkd.methods.xray.data.pipelines import \
+    with_complete_objects  # noqa: E402
 
 train_dataloader = with_complete_objects(
     _base_.train_dataloader, database=True)  # noqa: F821

@@ -1,6 +1,7 @@
 # PointPillars with FPN on nuScenes, taught by itself on object-complete frames.
 _base_ = 'mmdet3d::pointpillars/pointpillars_hv_fpn_sbn-all_8xb4-2x_nus-3d.py'
-from mmkd.datasets.object_complete import with_complete_objects  # noqa: E402
+from mmkd.methods.xray.data.pipelines import \
+    with_complete_objects  # noqa: E402
 
 train_dataloader = with_complete_objects(_base_.train_dataloader)  # noqa: F821
 model = dict(

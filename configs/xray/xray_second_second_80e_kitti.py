@@ -1,6 +1,7 @@
 # SECOND on KITTI, taught by itself on object-complete frames.
 _base_ = 'mmdet3d::second/second_hv_secfpn_8xb6-80e_kitti-3d-3class.py'
-from mmkd.datasets.object_complete import with_complete_objects  # noqa: E402
+from mmkd.methods.xray.data.pipelines import \
+    with_complete_objects  # noqa: E402
 
 train_dataloader = with_complete_objects(
     _base_.train_dataloader, database=True)  # noqa: F821

@@ -97,28 +97,7 @@ class Person:
                 foot + (.04 * h, 0, .01), (.15 * h, .055 * h, .05 * h),
                 material=Mat.PLAIN,
                 color=(.02, .02, .02))
-            if self.arms < .15:
-                elbow = np.array([.03, side * .14 * h, shoulder - .17 * h])
-                hand = elbow + np.array([.14 * h, -side * .05 * h, .03 * h])
-            else:
-                elbow = np.array([
-                    -.17 * h * np.sin(a * .8), side * .135 * h,
-                    shoulder - .17 * h
-                ])
-                hand = elbow + np.array(
-                    [-.15 * h * np.sin(a * .8 - .3), 0, -.14 * h])
-            b.tube((0, side * .11 * h * g, shoulder - .01 * h),
-                   elbow,
-                   .032 * h * g,
-                   material=Mat.CLOTH,
-                   color=self.top)
-            b.tube(
-                elbow,
-                hand,
-                .028 * h,
-                .022 * h,
-                material=Mat.CLOTH,
-                color=self.top if self.coat else self.skin)
+            self._arm(b, side, a, shoulder)
         self._torso(b, hip, shoulder, 0.)
         if self.skirt or self.coat:
             b.tube((0, 0, hip + .02 * h), (0, 0, hip - .18 * h),
@@ -136,6 +115,32 @@ class Person:
                   material=Mat.CLOTH,
                   color=self.bag_color)
         return b.build()
+
+    def _arm(self, b: MeshBuilder, side: int, a: float,
+             shoulder: float) -> None:
+        """The left (1) or right (-1) arm, swung by the angle ``a``."""
+        h, g = self.height, self.girth
+        if self.arms < .15:
+            elbow = np.array([.03, side * .14 * h, shoulder - .17 * h])
+            hand = elbow + np.array([.14 * h, -side * .05 * h, .03 * h])
+        else:
+            elbow = np.array([
+                -.17 * h * np.sin(a * .8), side * .135 * h, shoulder - .17 * h
+            ])
+            hand = elbow + np.array(
+                [-.15 * h * np.sin(a * .8 - .3), 0, -.14 * h])
+        b.tube((0, side * .11 * h * g, shoulder - .01 * h),
+               elbow,
+               .032 * h * g,
+               material=Mat.CLOTH,
+               color=self.top)
+        b.tube(
+            elbow,
+            hand,
+            .028 * h,
+            .022 * h,
+            material=Mat.CLOTH,
+            color=self.top if self.coat else self.skin)
 
     def _torso(self,
                b: MeshBuilder,

@@ -1,4 +1,6 @@
 """Trees, bushes and hedges, made of blobs with leaf cards around them."""
+from typing import Optional
+
 import numpy as np
 
 from ..labels import LABEL_IDS
@@ -64,25 +66,7 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
     color = LEAF_COLORS[rng.integers(len(LEAF_COLORS))] * rng.uniform(.8, 1.3)
     bark = np.array([.10, .07, .05]) * rng.uniform(.6, 1.5)
     if kind == 'conifer':
-        h = rng.uniform(6, 12)
-        b.tube((0, 0, -.2), (0, 0, h * .3), .2, material=Mat.BARK, color=bark)
-        for i in range(4):
-            z0 = h * (.12 + .2 * i)
-            r = h * .2 * (1 - .2 * i)
-            b.tube((0, 0, z0), (0, 0, z0 + h * .32),
-                   r,
-                   .05,
-                   sides=9,
-                   material=Mat.FOLIAGE,
-                   color=color * .5,
-                   param=(rng.random(), 0, 0, 0))
-            t = rng.random(90)
-            a = rng.uniform(0, 2 * np.pi, 90)
-            rr = r * (1 - t) * rng.uniform(.9, 1.15, 90)
-            _cards(
-                b, rng,
-                np.stack([rr * np.cos(a), rr * np.sin(a), z0 + t * h * .3], 1),
-                .28, color * .6)
+        _conifer(b, rng, color, bark)
         return b.build()
     trunk = {
         'round': rng.uniform(2.3, 3.6),
@@ -110,6 +94,50 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
         r = rng.uniform(.8, 1.3)
         _crown(b, rng, top + (0, 0, r * .9), (r, r, r * 1.2), color, 160, .26)
         return b.build()
+    _branches(b, rng, top, r0, None if kind == 'bare' else color, bark)
+    if kind == 'round':
+        r = rng.uniform(1.4, 2.1)
+        _crown(b, rng, top + (0, 0, rng.uniform(2., 3.)), (r, r, r), color,
+               150, .33)
+    return b.build()
+
+
+def _conifer(b: MeshBuilder, rng: np.random.Generator, color: np.ndarray,
+             bark: np.ndarray) -> None:
+    """Four cones of needles, one above the other."""
+    h = rng.uniform(6, 12)
+    b.tube((0, 0, -.2), (0, 0, h * .3), .2, material=Mat.BARK, color=bark)
+    for i in range(4):
+        z0 = h * (.12 + .2 * i)
+        r = h * .2 * (1 - .2 * i)
+        b.tube((0, 0, z0), (0, 0, z0 + h * .32),
+               r,
+               .05,
+               sides=9,
+               material=Mat.FOLIAGE,
+               color=color * .5,
+               param=(rng.random(), 0, 0, 0))
+        t = rng.random(90)
+        a = rng.uniform(0, 2 * np.pi, 90)
+        rr = r * (1 - t) * rng.uniform(.9, 1.15, 90)
+        _cards(b, rng,
+               np.stack([rr * np.cos(a), rr * np.sin(a), z0 + t * h * .3], 1),
+               .28, color * .6)
+
+
+def _branches(b: MeshBuilder, rng: np.random.Generator, top: np.ndarray,
+              r0: float, color: Optional[np.ndarray],
+              bark: np.ndarray) -> None:
+    """Branches from the top of a trunk with their crowns, or with twigs.
+
+    Args:
+        b (MeshBuilder): Gets them.
+        rng (np.random.Generator): Source of their shapes.
+        top (np.ndarray): (3, ), top of the trunk, metres.
+        r0 (float): Radius of the trunk, metres.
+        color (np.ndarray, optional): (3, ), of the leaves; None for twigs.
+        bark (np.ndarray): (3, ), of the bark.
+    """
     n = int(rng.integers(4, 7))
     spread = rng.uniform(1.2, 2.)
     for i in range(n):
@@ -125,7 +153,7 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
             sides=5,
             material=Mat.BARK,
             color=bark)
-        if kind == 'bare':
+        if color is None:
             for _ in range(9):
                 e = c + rng.normal(0, .9, 3) + (0, 0, .9)
                 b.tube(
@@ -150,11 +178,6 @@ def tree(rng: np.random.Generator, kind: str = '') -> Mesh:
         else:
             r = rng.uniform(1.1, 1.8)
             _crown(b, rng, c, (r, r, r * .85), color, 120, .33)
-    if kind == 'round':
-        r = rng.uniform(1.4, 2.1)
-        _crown(b, rng, top + (0, 0, rng.uniform(2., 3.)), (r, r, r), color,
-               150, .33)
-    return b.build()
 
 
 def bush(rng: np.random.Generator) -> Mesh:

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from mmkd.bev.geometry import CameraGeometry
 from mmkd.errors import ConfigError
-from mmkd.losses.utils import full_precision, zero_like_graph
+from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.precision import full_precision
 
 
 class DepthBins:

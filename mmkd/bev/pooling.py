@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from mmkd.losses.utils import full_precision
+from mmkd.ops.precision import full_precision
 
 METHODS = ('fused', 'index_add')
 

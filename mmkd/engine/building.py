@@ -4,7 +4,7 @@ from typing import Any
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmkd.datasets.broken import name_files, naming_annotations
+from mmkd.data.broken import name_files, naming_annotations
 from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import naming
@@ -34,7 +34,7 @@ class NamingRunner(Runner):
     def build_dataloader(dataloader: Any, *args: Any,
                          **kwargs: Any) -> DataLoader:
         """See the base class; what cannot be loaded later on is named by
-        file (:class:`~mmkd.datasets.broken.NamingPipeline`)."""
+        file (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
         with naming_annotations(dataloader.get('dataset')):

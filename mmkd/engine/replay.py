@@ -10,8 +10,8 @@ from mmengine.registry import MODELS, DefaultScope
 from mmengine.runner import set_random_seed
 from torch import nn
 
+from mmkd.core.taps.dry_run import tensors_in
 from mmkd.errors import CheckpointError
-from mmkd.models.dry_run import tensors_in
 from mmkd.utils.checkpoint import read_file
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.rng import preserve_rng, set_random_state

@@ -1,13 +1,10 @@
-"""mmengine's runner, for runs that are stopped and files from elsewhere."""
-import glob
-import os
+"""mmengine's runner, with exact resuming and safe checkpoints."""
 import os.path as osp
-import re
 from contextlib import nullcontext
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
+from itertools import chain, repeat
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-from mmengine.dist import (all_gather_object, get_rank, get_world_size,
-                           is_main_process)
+from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
@@ -18,108 +15,33 @@ from mmengine.runner.checkpoint import (_load_checkpoint,
 from torch import nn
 
 from mmkd.engine.building import NamingRunner
-from mmkd.engine.data_loader import ResumableLoader
+from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
-from mmkd.engine.hooks.resume_hook import STATE_KEY, ResumeHook
-from mmkd.errors import BrokenCheckpointError, CheckpointError
+from mmkd.engine.resume.hook import ResumeHook
+from mmkd.engine.resume.loader import ResumableLoader
+from mmkd.engine.resume.state import (STATE_KEY, gather_states, own_state,
+                                      restore_tensors)
+from mmkd.errors import CheckpointError
 from mmkd.utils.checkpoint import read_as_data, read_file
 from mmkd.utils.files import discard, only_trainer, publish
 
 
-def last_checkpoint(folder: str) -> Optional[str]:
-    """The checkpoint to go on from, also where the note of it is damaged.
-
-    Args:
-        folder (str): Work folder of a run.
-
-    Returns:
-        str | None: Path of the checkpoint; None if there is none.
-    """
-    return next(iter(checkpoints(folder)), None)
-
-
-def checkpoints(folder: str) -> List[str]:
-    """The checkpoints of a run, the last one first.
-
-    The note ``last_checkpoint`` says which is the last one, unless a later
-    file has come since. Files of higher numbers that are older than the note
-    are of another run in the same folder, and come last.
-
-    Args:
-        folder (str): Its work folder.
-
-    Returns:
-        list[str]: Their paths.
-    """
-    noted, written = _noted_checkpoint(folder)
-    numbered = {}
-    for place in {folder, osp.dirname(noted) if noted else folder}:
-        for path in glob.glob(osp.join(glob.escape(place), '*.pth')):
-            match = re.fullmatch(r'(?:iter|epoch)_(\d+)\.pth',
-                                 osp.basename(path))
-            if match:
-                numbered[path] = int(match[1])
-    ordered = sorted(numbered, key=numbered.get, reverse=True)
-    if noted is None:
-        return ordered
-    later = [
-        path for path in ordered
-        if path != noted and os.stat(path).st_mtime_ns > written
-    ]
-    limit = numbered.get(noted, float('inf'))
-    before = [path for path in ordered if numbered[path] < limit]
-    return list(dict.fromkeys([*later, noted, *before, *ordered]))
-
-
-def _noted_checkpoint(folder: str) -> Tuple[Optional[str], int]:
-    """The file that ``last_checkpoint`` names, if it is there, and when that
-    was written, in nanoseconds."""
-    note = osp.join(folder, 'last_checkpoint')
-    if osp.isfile(note):
-        with open(note, encoding='utf-8', errors='replace') as file:
-            path = file.read().strip('\0\n ')
-        for found in (path, osp.join(folder, osp.basename(path))):
-            if osp.isfile(found):
-                return found, os.stat(note).st_mtime_ns
-    return None, 0
-
-
-class _Advanced:
-    """In place of mmengine's iterator: it asks for the batches before a
-    checkpoint once more, which the loader behind has skipped."""
-
-    def __init__(self, iterator: Iterator, count: int) -> None:
-        self.iterator, self.count = iterator, count
-
-    def __iter__(self) -> '_Advanced':
-        return self
-
-    def __next__(self) -> Any:
-        if self.count:
-            self.count -= 1
-            return None
-        return next(self.iterator)
-
-
 @RUNNERS.register_module()
 class DistillationRunner(NamingRunner):
-    """mmengine's runner, for runs that are stopped and files from elsewhere.
+    """mmengine's runner, with exact resuming and safe checkpoints.
 
-    A run that is resumed ends as one that was never stopped, bit for bit on
-    a CPU: beside what mmengine saves, a checkpoint has the random state of
-    each process and of its workers, the place in the data, and gradients
-    that wait for more (:class:`~mmkd.engine.data_loader.ResumableLoader`,
-    :class:`~mmkd.engine.hooks.ResumeHook`). Without a seed in the config, the
-    run goes on with the one that it drew.
+    A resumed run ends bit for bit as an uninterrupted one on a CPU
+    (:mod:`mmkd.engine.resume`). If the config has no seed, the run keeps the
+    one that it drew.
 
-    A checkpoint appears under its name when it is on the disk. If the last
-    one is broken nevertheless, ``--resume`` takes the one before. Checkpoints
-    are read as weights and plain data, whoever loads them, and the config
-    that one carries along stays text; mmengine 0.10 executes it.
+    A checkpoint appears under its name when it is complete on the disk. If
+    the last one is broken nevertheless, ``--resume`` takes the one before.
+    Checkpoints are read as weights and plain data. The config inside one is
+    never executed; mmengine 0.10 would do that.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: Whether a validation may be due from before the checkpoint.
+        #: Whether a validation from before the checkpoint may be due.
         self.validation_is_open = False
         self._resume_hook = ResumeHook()
         self._found: Optional[Tuple[str, dict]] = None
@@ -153,15 +75,15 @@ class DistillationRunner(NamingRunner):
         return super().test()
 
     def _become_current(self) -> None:
-        """Take the process's message hub, log and scope back from a runner
-        that was built later."""
+        """Make this runner's message hub, log and scope the current ones, in
+        case another runner was built later."""
         for manager in (MessageHub, MMLogger, DefaultScope):
             if self.experiment_name in manager._instance_dict:
                 manager._instance_dict.move_to_end(self.experiment_name)
 
     def build_model(self, model: Union[nn.Module, dict]) -> nn.Module:
-        """Build the model, with the seed of the checkpoint if the run is to
-        go on; see :class:`~mmengine.runner.Runner`."""
+        """Build the model, with the checkpoint's seed if the run resumes; see
+        :class:`~mmengine.runner.Runner`."""
         if self._resume:
             self._find_checkpoint()
         return super().build_model(model)
@@ -179,13 +101,13 @@ class DistillationRunner(NamingRunner):
     # ------------------------------------------------------------- resuming
 
     def _find_checkpoint(self) -> None:
-        """Read what to go on from, before anything is built."""
+        """Read the checkpoint to resume from, before anything is built."""
         if self._load_from is not None:
             if '://' in str(self._load_from):
                 return
             self._found = str(self._load_from), read_file(self._load_from)
         else:
-            self._found = self._last_whole_checkpoint()
+            self._found = read_last_checkpoint(self.work_dir, self.logger)
             if self._found is None:
                 return
             self._load_from = self._found[0]
@@ -194,65 +116,30 @@ class DistillationRunner(NamingRunner):
         seed = (content.get('meta') or {}).get('seed')
         given = self._randomness_cfg.get('seed')
         if seed is not None and seed != given:
-            # The order of the data hangs on it, and what is not trained.
+            # The order of the data and untrained parts depend on it.
             if given is not None:
                 self.logger.warning(
-                    f'the run goes on with the seed of its checkpoint, {seed};'
-                    f' the config has {given}')
+                    f'the run keeps the seed of its checkpoint, {seed}; the '
+                    f'config has {given}')
             self._randomness_cfg['seed'] = seed
             self.set_randomness(**self._randomness_cfg)
-
-    def _last_whole_checkpoint(self) -> Optional[Tuple[str, dict]]:
-        """The last checkpoint of the work folder that can be read.
-
-        Raises:
-            CheckpointError: If there are some, and all are broken.
-        """
-        broken = []
-        for path in checkpoints(self.work_dir):
-            try:
-                content = read_file(path)
-            except BrokenCheckpointError as error:
-                self.logger.warning(f'{error}; the one before is tried')
-                broken.append(path)
-                continue
-            if broken:
-                self.logger.warning(f'the run goes on from {path}, the last '
-                                    'checkpoint that is whole')
-            return path, content
-        if broken:
-            raise CheckpointError(
-                f'no checkpoint in {self.work_dir} is whole ({broken[0]} is '
-                'the last one); remove them to start anew')
-        return None
-
-    def _own_state(self, states: Optional[dict]) -> Optional[dict]:
-        """What a checkpoint says of this process."""
-        if states is None or states['processes'][0]['loader'] is None:
-            return None
-        if len(states['processes']) == get_world_size():
-            return states['processes'][get_rank()]
-        self.logger.warning(
-            f'the checkpoint is of {len(states["processes"])} process(es), '
-            f'and this run has {get_world_size()}: it goes on after as many '
-            'batches, but not bit for bit as it would have')
-        return dict(states['processes'][0], random=None)
 
     def build_train_loop(self, loop: Union[BaseLoop, dict]) -> BaseLoop:
         """Build the training loop; see :class:`~mmengine.runner.Runner`."""
         configured = self._train_dataloader
         if isinstance(loop, BaseLoop) or not isinstance(configured, dict):
             return super().build_train_loop(loop)
-        loader = ResumableLoader.of(
-            self.build_dataloader(
-                configured,
-                seed=self.seed,
-                diff_rank_seed=self._randomness_cfg.get(
-                    'diff_rank_seed', False)))
+        loader = self.build_dataloader(
+            configured,
+            seed=self.seed,
+            diff_rank_seed=self._randomness_cfg.get('diff_rank_seed', False))
         content = self._found[1] if self._found else {}
-        state = self._own_state(content.get(STATE_KEY))
+        state = None
+        if ResumableLoader.supports(loader):
+            loader = ResumableLoader(loader)
+            state = own_state(content.get(STATE_KEY), self.logger)
         if state is not None:
-            loader.take_up(state['loader'], state['random'])
+            loader.load_state_dict(state['loader'], state['random'])
         # The config stays where others read the batch size.
         self._train_dataloader = loader
         try:
@@ -260,10 +147,10 @@ class DistillationRunner(NamingRunner):
         finally:
             self._train_dataloader = configured
         if state is not None and isinstance(loop, IterBasedTrainLoop):
-            iterator = loop.dataloader_iterator
-            iterator._epoch = state['loader']['passes']
-            loop.dataloader_iterator = _Advanced(iterator,
-                                                 content['meta']['iter'])
+            # mmengine takes as many batches first, and drops them.
+            loop.dataloader_iterator = chain(
+                repeat(None, content['meta']['iter']),
+                loop.dataloader_iterator)
         return loop
 
     def load_or_resume(self) -> None:
@@ -329,8 +216,7 @@ class DistillationRunner(NamingRunner):
         if self._states is None:
             return
         self.validation_is_open = not self._states['validated']
-        if len(self._states['processes']) == get_world_size():
-            self._set_own_tensors(**self._states['processes'][get_rank()])
+        restore_tensors(self.model, self._states)
         self._states = None
 
     # --------------------------------------------------------------- saving
@@ -342,17 +228,20 @@ class DistillationRunner(NamingRunner):
                         save_optimizer: bool = True,
                         *args: Any,
                         **kwargs: Any) -> None:
-        """Save a checkpoint, which is whole or absent; see
+        """Save a checkpoint, completely or not at all; see
         :class:`~mmengine.runner.Runner`.
 
         All processes have to call it, as :class:`~mmengine.hooks
-        .CheckpointHook` does, unless the optimiser is left out.
+        .CheckpointHook` does, unless the optimizer is left out.
 
         Raises:
-            CheckpointError: If it cannot be written. Those before stay.
+            CheckpointError: If it cannot be written. Earlier checkpoints are
+                kept.
         """
         if save_optimizer and self._resume_hook in self._hooks:
-            self._resume_hook.states = self._gather_states()
+            self._resume_hook.states = gather_states(
+                self.model, self.train_dataloader,
+                self._resume_hook.random_state(), self._resume_hook.validating)
         given = (file_client_args, save_optimizer, *args)
         target = osp.join(out_dir, filename)
         try:
@@ -369,44 +258,8 @@ class DistillationRunner(NamingRunner):
             raise CheckpointError(
                 f'the checkpoint {target} cannot be written '
                 f'({error.strerror or error}); ' +
-                (f'the last one that is whole is {last}: make room, and go on '
+                (f'the last complete one is {last}: make room, and continue '
                  'from it with --resume' if last else 'there is none yet')
             ) from error
         finally:
             self._resume_hook.states = None
-
-    def _gather_states(self) -> dict:
-        """What a checkpoint needs of each process to go on bit for bit."""
-        loader = self.train_dataloader  # a built one is as the user built it
-        gradients = [
-            None if parameter.grad is None else parameter.grad.cpu()
-            for parameter in self.model.parameters()
-        ]
-        own = dict(
-            random=self._resume_hook.random_state(),
-            loader=loader.place()
-            if isinstance(loader, ResumableLoader) else None,
-            # Some wait for the next iterations, where they accumulate.
-            gradients=None if all(g is None for g in gradients) else gradients,
-            # Running statistics are each process's own.
-            buffers=[buffer.cpu() for buffer in self.model.buffers()]
-            if get_world_size() > 1 else None)
-        return dict(
-            processes=all_gather_object(own),
-            validated=self._resume_hook.validating)
-
-    def _set_own_tensors(self,
-                         gradients: Optional[list] = None,
-                         buffers: Optional[list] = None,
-                         **other: Any) -> None:
-        """Set gradients that were waiting for those of more iterations, and
-        the buffers of this process."""
-        for parameter, gradient in zip(self.model.parameters(), gradients
-                                       or ()):
-            if gradient is not None:
-                parameter.grad = gradient.to(parameter.device)
-        if gradients and is_model_wrapper(self.model):
-            # As DDP is after an iteration in which it shared nothing.
-            self.model.require_forward_param_sync = False
-        for buffer, own in zip(self.model.buffers(), buffers or ()):
-            buffer.copy_(own)

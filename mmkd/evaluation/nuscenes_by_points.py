@@ -57,7 +57,7 @@ class NuScenesByPoints(NuScenesMetric):
                labels: np.ndarray) -> Detections:
         categories = self.dataset_meta['classes']
         if not hasattr(self, '_names'):
-            from mmkd.datasets.object_complete.infos import load_infos
+            from mmkd.methods.xray.data.infos import load_infos
             infos = load_infos(self.ann_file)
             self._names = {
                 number: name

@@ -13,7 +13,7 @@ class MethodExample(NamedTuple):
     """A method, on what it serves.
 
     Attributes:
-        model (dict): Arguments of :class:`~mmkd.models.DistillationModel`.
+        model (dict): Arguments of :class:`~mmkd.core.DistillationModel`.
         batch (Callable): Makes a raw batch; ``num`` samples, ``seed`` of the
             random numbers.
     """

@@ -108,7 +108,7 @@ def distillation_config(cfg: Config,
         teachers (dict[str, dict], optional): The teachers; None takes an
             untrained one of twice the width. Defaults to None.
         model: More arguments of
-            :class:`~mmkd.models.DistillationModel`.
+            :class:`~mmkd.core.DistillationModel`.
 
     Returns:
         Config: Config of the distillation run.

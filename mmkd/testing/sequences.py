@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from mmkd.datasets.object_complete.boxes import box_of_pose, transform
+from mmkd.methods.xray.data.boxes import box_of_pose, transform
 
 #: Classes of nuScenes in the order of mmdet3d's index files.
 CLASSES = ('car', 'truck', 'trailer', 'bus', 'construction_vehicle', 'bicycle',
@@ -22,7 +22,7 @@ class Sequence(NamedTuple):
 
     Attributes:
         infos (list[dict]): Frames of an index file of mmdet3d, with what
-            :func:`~mmkd.datasets.object_complete.infos.add_identities` adds.
+            :func:`~mmkd.methods.xray.data.infos.add_identities` adds.
         clouds (list[np.ndarray]): (N, 5), float32, points of each.
         sources (list[np.ndarray]): (N, ), object of each point by number, -1
             for the background.

@@ -1,19 +1,22 @@
 """Saying which argument of a config is wrong."""
 import collections.abc
+import dataclasses
 import inspect
 import math
 import traceback
 from contextlib import contextmanager
-from typing import (Any, Iterator, List, Literal, Mapping, Union, get_args,
-                    get_origin, get_type_hints)
+from typing import (Any, Dict, Iterator, List, Literal, Mapping, Type, TypeVar,
+                    Union, get_args, get_origin, get_type_hints)
 
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.utils.naming import did_you_mean
 
+Options = TypeVar('Options')
+
 
 def argument_names(cls: type) -> List[str]:
-    """Names that a class takes, those of its bases behind ``**kwargs`` too.
-    """
+    """Names that a class takes, with those of its dataclass ``Options`` and,
+    behind ``**kwargs``, those of its bases."""
     names: List[str] = []
     for base in cls.__mro__:
         init = base.__dict__.get('__init__')
@@ -24,6 +27,8 @@ def argument_names(cls: type) -> List[str]:
             p.name for p in parameters
             if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         ]
+        if dataclasses.is_dataclass(base.__dict__.get('Options')):
+            names += [f.name for f in dataclasses.fields(base.Options)]
         if not any(p.kind is p.VAR_KEYWORD for p in parameters):
             break
     return list(dict.fromkeys(names))
@@ -66,8 +71,8 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
     """Check values of a config against the type hints of a constructor.
 
     Args:
-        cls (type): The class that will be called, whose bases take what is
-            behind ``**kwargs``.
+        cls (type): The class that will be called. Its dataclass ``Options``
+            and its bases take what is behind ``**kwargs``.
         given (Mapping[str, Any]): The arguments that the config names.
         name (str): What to call the part in the message.
 
@@ -77,15 +82,50 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
     """
     hints: dict = {}
     for base in reversed(cls.__mro__):
-        init = base.__dict__.get('__init__')
-        try:
-            hints.update(get_type_hints(init) if init else {})
-        except Exception:  # of another library, which cannot be resolved
-            continue
+        for owner in (base, base.__dict__.get('Options')):
+            init = vars(owner).get('__init__') if owner else None
+            try:
+                hints.update(get_type_hints(init) if init else {})
+            except Exception:  # of another library, which cannot be resolved
+                continue
     for key, value in given.items():
         if key in hints and not _fits(value, hints[key]):
             raise ConfigError(f'{name}: `{key}` of {cls.__name__} is '
                               f'{_in_words(hints[key])}, but got {value!r}')
+
+
+def take_options(options: Type[Options], kwargs: Dict[str, Any]) -> Options:
+    """Build an options dataclass from flat keyword arguments.
+
+    Args:
+        options (type): The dataclass.
+        kwargs (dict): Keyword arguments; those that are fields of the
+            dataclass are removed.
+    """
+    names = [field.name for field in dataclasses.fields(options)]
+    return options(**{k: kwargs.pop(k) for k in names if k in kwargs})
+
+
+def check_choices(method: str, options: Any) -> None:
+    """Check the fields of an options dataclass that are ``Literal``.
+
+    Args:
+        method (str): Name of the method, for messages.
+        options (object): The dataclass; a field ``Optional[Literal[...]]``
+            may be None.
+
+    Raises:
+        ConfigError: If a value is not one of the choices.
+    """
+    for name, hint in get_type_hints(type(options)).items():
+        value = getattr(options, name)
+        if get_origin(hint) is Union and value is not None:
+            hint = next(
+                (h for h in get_args(hint) if get_origin(h) is Literal), hint)
+        if get_origin(hint) is Literal and value not in get_args(hint):
+            known = ', '.join(map(str, get_args(hint)))
+            raise ConfigError(
+                f'{method}: {name} is one of {known}, not {value!r}')
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -46,7 +46,8 @@ def write_bytes(path: str, content: bytes) -> None:
 
 def write_json(path: str, content: Any) -> None:
     """Write JSON with sorted keys, see :func:`write_bytes`."""
-    write_bytes(path, json.dumps(content, sort_keys=True).encode())
+    text = json.dumps(content, sort_keys=True, separators=(',', ':'))
+    write_bytes(path, text.encode())
 
 
 def read_json(path: str) -> Any:

@@ -9,7 +9,7 @@ from typing import (Any, Dict, List, NamedTuple, Optional, Sequence, Tuple,
 
 import numpy as np
 
-from mmkd.distillers.visuals import Heatmap, Points, Visual
+from mmkd.core.visuals import Heatmap, Points, Visual
 
 #: Longer side of a panel, room at its right, above it, and at the left and
 #: at the top of a sheet, in pixels.

@@ -18,10 +18,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
-from mmkd.distillers.visuals import Visual
+from mmkd.core.model import DistillationModel
+from mmkd.core.taps.dry_run import library_of
+from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel
-from mmkd.models.dry_run import library_of
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
@@ -134,8 +134,7 @@ class Observer:
         scene.classes = list(meta.get('classes') or ())
         scene.palette = list(meta.get('palette') or ())
 
-        names = model.active_teachers(dict(model.distillers.items()))
-        batch = model.prepare_batch(data, names)
+        batch = model.prepare_batch(data, model.planner.watching().teachers)
         tensors, step = model.observe(batch)
         if scene.image is not None:
             scene.size = step.input_size

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.utils.checkpoint import load_weights, read_checkpoint
 
 

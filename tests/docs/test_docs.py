@@ -12,8 +12,8 @@ import torch
 from mmengine.config import Config
 
 from mmkd import cli
-from mmkd.models import DistillationModel
-from mmkd.models.network import build_network
+from mmkd.core.model import DistillationModel
+from mmkd.core.network import build_network
 from mmkd.testing import (bev_detector, segmentation_config, segmentor,
                           transformer_segmentor)
 from mmkd.testing.lidar import centerpoint, pointpillars

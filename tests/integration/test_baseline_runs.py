@@ -8,7 +8,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd import cli
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import detector, segmentation_config, segmentor
 from mmkd.utils.checkpoint import read_file
 

@@ -7,8 +7,8 @@ import torch
 from mmengine.config import Config
 
 from mmkd.apis import student_only
-from mmkd.distillers.detection3d.unidistill import PATHS
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
+from mmkd.methods.unidistill.distiller import PATHS
 from mmkd.testing import bev_batch
 from mmkd.testing.bev import bev_on_a_small_region
 from mmkd.utils.config import read_config

@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd import cli
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))

@@ -8,8 +8,8 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmkd.distillers import Progress
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
+from mmkd.core.schedule import Progress
 from mmkd.registry import DISTILLERS
 from mmkd.testing.lidar import lidar_batch, on_a_small_region
 from mmkd.utils.config import official_weights, read_config

@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd.apis import student_only
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
 from mmkd.testing import bev_batch
 from mmkd.testing.bev import bev_on_a_small_region, in_sight, kitti_bev_batch
 from mmkd.utils.config import read_config

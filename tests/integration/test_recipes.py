@@ -11,8 +11,8 @@ from mmengine.registry import DefaultScope
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
-from mmkd.distillers import Progress
-from mmkd.models import DistillationModel
+from mmkd.core.model import DistillationModel
+from mmkd.core.schedule import Progress
 from mmkd.registry import DISTILLERS
 from mmkd.testing import detection_batch
 from mmkd.utils.config import official_weights, read_config
@@ -140,7 +140,7 @@ def test_one_step(path):
         distiller = model.distillers[name]
         if term in distiller.own_terms:
             continue
-        taps = distiller.student_taps[distiller.roles[0]]
+        taps = model.taps.student[name][distiller.roles[0]]
         assert not any(tap.network for tap in taps)
         weights = {
             weight: None

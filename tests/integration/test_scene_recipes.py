@@ -16,8 +16,8 @@ from driving_scenes.kitti import KITTI_SIZES, KittiSize
 from driving_scenes.nuscenes import NUSCENES_SIZES, NuScenesSize
 from driving_scenes.presets import PRESETS, Preset
 from mmkd import apis
-from mmkd.datasets.object_complete import build, infos
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
+from mmkd.methods.xray.data import build, infos
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/demo'

@@ -12,7 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd import apis, cli
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import (distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
 
@@ -223,7 +223,7 @@ def test_killed_and_resumed(files, tmp_path):
             process.wait()
     assert process.returncode == -signal.SIGKILL, (tmp_path /
                                                    'log').read_text()[-2000:]
-    from mmkd.engine.runner import last_checkpoint
+    from mmkd.engine.checkpoints import last_checkpoint
     last = last_checkpoint(str(tmp_path))
     done = torch.load(last, weights_only=False)['meta']['iter']
     assert done >= 2

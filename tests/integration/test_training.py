@@ -197,7 +197,7 @@ def test_resume_is_as_if_never_stopped(plain, kind):
     runner = apis.build_runner(apis.prepare_training(cfg))
     build = runner.model.forward
     runner.model.forward = lambda *a, **k: (
-        seen.append(runner.model.progress.iter)
+        seen.append(runner.model.planner.now().progress.iter)
         if k.get('mode') == 'loss' else None, build(*a, **k))[1]
     runner.train()
     assert seen == [2, 3]
@@ -317,8 +317,8 @@ def test_two_runners_in_one_process(plain):
     apis.build_runner(
         apis.prepare_training(Config(dict(cfg, experiment_name='second'))))
     runner.train()
-    assert runner.model.progress.iter == 3
-    assert runner.model.progress.max_iters == 4
+    assert runner.model.planner.now().progress.iter == 3
+    assert runner.model.planner.now().progress.max_iters == 4
     history = runner.message_hub.log_scalars['train/cwd.loss']._log_history
     assert (history[:2] == 0).all() and (history[2:] > 0).all()
 

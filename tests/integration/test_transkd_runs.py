@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mmkd import cli
-from mmkd.models.network import build_network
+from mmkd.core.network import build_network
 from mmkd.testing import segmentation_config, transformer_segmentor
 from mmkd.utils.checkpoint import read_file
 

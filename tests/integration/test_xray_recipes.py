@@ -10,12 +10,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
-from mmkd.datasets.object_complete import build
-from mmkd.datasets.object_complete.completion import CompletionOptions
-from mmkd.datasets.object_complete.infos import load_infos, save_infos
-from mmkd.datasets.object_complete.pseudo_labels import label_frames
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
+from mmkd.methods.xray.data import build
+from mmkd.methods.xray.data.completion import CompletionOptions
+from mmkd.methods.xray.data.infos import load_infos, save_infos
+from mmkd.methods.xray.data.pseudo_labels import label_frames
 from mmkd.testing.lidar import lidar_batch, on_a_small_region
 from mmkd.testing.sequences import CLASSES, make_sequence, write_sequences
 from mmkd.utils.config import read_config

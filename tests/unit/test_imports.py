@@ -43,6 +43,32 @@ def test_mmkd_knows_nothing_of_driving_scenes():
                      ('apis.py', 'cli.py', 'cli', 'testing')) == []
 
 
+#: Rooms of mmkd, the ground first; a room imports those below it.
+FLOORS = ('utils', 'ops', 'families', 'core', 'methods')
+
+
+@pytest.mark.parametrize('room', FLOORS)
+def test_no_import_runs_up(room):
+    above = FLOORS[FLOORS.index(room) + 1:]
+    up = [(str(path.relative_to(ROOT)), name)
+          for path in sorted((ROOT / 'mmkd' / room).rglob('*.py'))
+          for name in imports(path) if name.split('.')[:1] == ['mmkd']
+          and name.split('.')[1:2] and name.split('.')[1] in above]
+    assert up == []
+
+
+def test_no_method_imports_another():
+    folder = ROOT / 'mmkd/methods'
+    across = []
+    for path in sorted(folder.rglob('*/**/*.py')):
+        own = path.relative_to(folder).parts[0]
+        across += [
+            (str(path.relative_to(ROOT)), name) for name in imports(path)
+            if name.startswith('mmkd.methods.') and name.split('.')[2] != own
+        ]
+    assert across == []
+
+
 @pytest.mark.parametrize('line, name', [
     ('import driving_scenes.world', 'driving_scenes.world'),
     ('def f():\n    from ..mmkd import x', 'mmkd'),

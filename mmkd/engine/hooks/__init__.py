@@ -2,10 +2,10 @@
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
-from mmkd.engine.hooks.resume_hook import ResumeHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.engine.hooks.student_ema_hook import StudentEMAHook
 from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
+from mmkd.engine.resume.hook import ResumeHook
 
 __all__ = [
     'DistillationVisualizationHook', 'FiniteLossHook', 'InheritTeacherHook',

@@ -13,8 +13,8 @@ from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
+from mmkd.core.taps.dry_run import tensors_in
 from mmkd.errors import ConfigError, NonFiniteLossError
-from mmkd.models.dry_run import tensors_in
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import random_state
 

@@ -6,8 +6,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import nn
 
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel
 from mmkd.registry import HOOKS
 
 

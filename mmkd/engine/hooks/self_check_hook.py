@@ -10,9 +10,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
-from mmkd.distillers.schedule import Progress
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel, _by_role
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import naming
 from mmkd.utils.data import own_pipeline
@@ -101,8 +100,8 @@ class SelfCheckHook(Hook):
                 f'teacher {name!r} was trained on other classes than the '
                 f'data set has: {differ[0]!r} here, {differ[1]!r} there')
             if any(tap.network == name
-                   for distiller in model.distillers.values()
-                   for tap in distiller.teacher_taps.get('logits', [])):
+                   for roles in model.taps.teacher.values()
+                   for tap in roles.get('logits', [])):
                 raise ConfigError(
                     f'{message}. Class scores cannot be compared; distil '
                     'features, or take a teacher of these classes')
@@ -194,33 +193,16 @@ class SelfCheckHook(Hook):
 
     def _measure(self, model: DistillationModel, data: dict) -> List[dict]:
         """Value and gradient norm of each term, at its largest weight."""
-        distillers = {
-            name: distiller
-            for name, distiller in model.distillers.items()
-            if distiller.loss_weight.peak
-        }
-        names = model.active_teachers(distillers)
-        batch = model.prepare_batch(data, names)
-        losses, tensors = model._run_student(distillers, batch['inputs'],
-                                             batch['data_samples'])
-        step = model.step_batch(batch['inputs'], batch['data_samples'],
-                                Progress(0, None))
-        for name in names:
-            own = batch['teacher_batches'][name]
-            step.teacher_inputs[name] = own['inputs']
-            tensors.update(model.teachers[name].extract(
-                own['inputs'], own['data_samples'],
-                model._teacher_taps(name, distillers)))
+        step = model.planner.peak()
+        losses, tensors, batch = model.run_networks(
+            step, model.prepare_batch(data, step.teachers))
         task = _total(losses)
         found = []
-        for name, distiller in distillers.items():
-            weights = {
-                term: weight.peak * distiller.loss_weight.peak
-                for term, weight in distiller.weights.items() if weight.peak
-            }
-            student, teacher = _by_role(distiller, tensors)
+        for name, weights in step.weights.items():
+            distiller = model.distillers[name]
+            student, teacher = tensors[name]
             terms = distiller.losses(student, teacher,
-                                     step.for_terms(frozenset(weights)))
+                                     batch.for_terms(step.terms(name)))
             taps = [t for levels in student.values() for t in levels]
             task_norm = _gradient_norm(task, taps)
             for term, weight in weights.items():

@@ -3,7 +3,7 @@ from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
 
-from mmkd.models.distillation_model import DISTILL_KEY, DistillationModel
+from mmkd.core.model import DISTILL_KEY, DistillationModel
 from mmkd.registry import HOOKS
 
 

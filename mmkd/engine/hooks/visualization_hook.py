@@ -8,8 +8,8 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from mmengine.visualization import LocalVisBackend
 
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models.distillation_model import DistillationModel
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import preserve_rng
 from mmkd.visualization.distillation import pixels
@@ -21,7 +21,7 @@ class DistillationVisualizationHook(Hook):
     """Draw what each distiller looks at in some images, every so often.
 
     Before training, every ``interval`` iterations and at the last one, each
-    method says what it looks at (:meth:`mmkd.distillers.Distiller.visuals`):
+    method says what it looks at (:meth:`mmkd.core.Distiller.visuals`):
     masks, attention, distances of student and teacher. The pictures lie in
     the run's work folder, ``pictures/<distiller>/<image>/``:
     ``iter_<iteration>.png``, with truth and predictions, and

@@ -195,8 +195,8 @@ def test_sensors_and_boxes_meet(camera, seed):
     object, the cell that its pixel falls into and the peak of its blob."""
     from mmdet3d.structures import LiDARInstance3DBoxes, LiDARPoints
 
-    from mmkd.datasets.transforms.multi_view import BEVAug3D, ImageAug3D
-    from mmkd.losses import box_gaussian_mask
+    from mmkd.data.multi_view import BEVAug3D, ImageAug3D
+    from mmkd.methods.unidistill.losses import box_gaussian_mask
     size, limits, cell = (32, 56), [-24., -20., -8., 24., 20., 8.], 1.
     rng = np.random.default_rng(seed)
     rig = [

@@ -21,7 +21,7 @@ from driving_scenes.presets import CITIES, PRESETS, SPLITS, Preset
 from driving_scenes.world import Frame
 from driving_scenes.writers import CityscapesWriter, CocoWriter
 from driving_scenes.writers.files import write_json
-from mmkd.datasets.object_complete.build import FOLDER
+from mmkd.methods.xray.data.build import FOLDER
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
 

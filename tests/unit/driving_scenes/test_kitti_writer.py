@@ -26,7 +26,7 @@ SIZE = KittiSize(1, 1, 1, 20, height=96, width=312, azimuth_steps=720)
 
 
 def first_frames(split):
-    return list(itertools.islice(make_kitti_frames(SIZE, 3, split, 0), 2))
+    return list(itertools.islice(make_kitti_frames(SIZE, 11, split, 0), 2))
 
 
 @pytest.fixture(scope='module')

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from driving_scenes.layout import StreetBuilder, make_city
+from driving_scenes.plan import build_world, draw_plan, make_city
 from driving_scenes.sensors import Renderer, kitti_rig, nuscenes_rig
 from driving_scenes.sensors.camera import Exposure
 from driving_scenes.sensors.rig import NUSCENES_CAMERAS
@@ -11,10 +11,8 @@ from driving_scenes.sensors.rig import NUSCENES_CAMERAS
 
 @pytest.fixture(scope='module')
 def renderer():
-    rng = np.random.default_rng([0, 0, 1])
-    world = StreetBuilder(make_city('alderford', 0), rng, 'bus',
-                          'overcast').build('test')
-    return Renderer(world, 1)
+    plan = draw_plan(make_city('alderford', 0), (0, 0, 2), 'bus', 'overcast')
+    return Renderer(build_world(plan, (0, 0, 2), 'test'), 1)
 
 
 def test_nuscenes_cameras_see_all_around():

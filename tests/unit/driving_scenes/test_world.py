@@ -5,9 +5,10 @@ import pytest
 from driving_scenes.assets import people, plants, street, vehicles
 from driving_scenes.labels import (CATEGORY_LABELS, CLASSES, LABEL_IDS, LABELS,
                                    train_id_table)
-from driving_scenes.layout import FEATURES, StreetBuilder, make_city, overlaps
 from driving_scenes.materials import Mat, Points, shade
 from driving_scenes.meshes import MeshBuilder, concat, icosphere
+from driving_scenes.plan import FEATURES, build_world, draw_plan, make_city
+from driving_scenes.plan.site import overlaps
 from driving_scenes.sensors import PinholeCamera, Renderer
 from driving_scenes.sensors.camera import Exposure
 from driving_scenes.sensors.geometry import WorldGeometry
@@ -25,8 +26,8 @@ def conditions():
 
 @pytest.fixture(scope='module')
 def world():
-    return StreetBuilder(make_city('alderford', 0), rng(3), 'truck',
-                         'clear').build('test')
+    plan = draw_plan(make_city('alderford', 0), (3, ), 'truck', 'clear')
+    return build_world(plan, (3, ), 'test')
 
 
 # ---- labels ---------------------------------------------------------------

@@ -6,8 +6,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
 from mmkd.testing import detector, segmentor
 
 

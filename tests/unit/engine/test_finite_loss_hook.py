@@ -6,10 +6,10 @@ from mmengine.config import Config
 from mmengine.hooks import Hook
 
 from mmkd import apis, cli
-from mmkd.distillers import CWD
 from mmkd.engine.hooks import FiniteLossHook
 from mmkd.engine.replay import replay_step
 from mmkd.errors import CheckpointError, ConfigError, NonFiniteLossError
+from mmkd.methods.cwd.distiller import CWD
 from mmkd.registry import DISTILLERS
 from mmkd.testing import distillation_config, segmentation_config
 

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from mmkd import apis
+from mmkd.core.model import DistillationModel
 from mmkd.engine.hooks import InheritTeacherHook
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
 from mmkd.registry import HOOKS
 from mmkd.testing import (detector, distillation_config, segmentation_config,
                           segmentor)

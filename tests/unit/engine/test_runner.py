@@ -1,6 +1,5 @@
 import errno
 import os
-import shutil
 
 import pytest
 import torch
@@ -8,53 +7,11 @@ from mmengine.fileio import LocalBackend
 from mmengine.registry import HOOKS
 
 from mmkd import apis
+from mmkd.engine.checkpoints import last_checkpoint
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
-from mmkd.engine.runner import DistillationRunner, checkpoints, last_checkpoint
+from mmkd.engine.runner import DistillationRunner
 from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.testing import segmentation_config, segmentor
-
-
-def test_last_checkpoint(tmp_path):
-    folder = str(tmp_path)
-    assert last_checkpoint(folder) is None
-    for name in ('iter_9.pth', 'iter_10.pth', 'iter_11.pth.part', 'best.pth'):
-        (tmp_path / name).write_text('x')
-    newest = str(tmp_path / 'iter_10.pth')
-    assert last_checkpoint(folder) == newest
-    note = tmp_path / 'last_checkpoint'
-    note.write_text(str(tmp_path / 'iter_9.pth'))
-    assert last_checkpoint(folder) == str(tmp_path / 'iter_9.pth')
-    note.write_text('/moved/from/here/iter_9.pth')
-    assert last_checkpoint(folder) == str(tmp_path / 'iter_9.pth')
-    for broken in ('', '/gone/iter_3.pth'):  # killed while it was written
-        note.write_text(broken)
-        assert last_checkpoint(folder) == newest
-
-
-def test_the_one_before_a_checkpoint(tmp_path):
-    """The note, unless a file is later; an older run's files come last."""
-
-    def names():
-        return [os.path.basename(p) for p in checkpoints(str(tmp_path))]
-
-    for second, name in enumerate(
-        ('iter_8.pth', 'iter_2.pth', 'iter_4.pth', 'last_checkpoint')):
-        (tmp_path / name).write_text(str(tmp_path / 'iter_4.pth'))
-        os.utime(tmp_path / name, (second, second))
-    assert names() == ['iter_4.pth', 'iter_2.pth', 'iter_8.pth']
-    # Killed after a checkpoint was saved and before the note of it was.
-    (tmp_path / 'iter_6.pth').write_text('')
-    assert names()[:3] == ['iter_6.pth', 'iter_4.pth', 'iter_2.pth']
-    (tmp_path / 'last_checkpoint').write_bytes(b'\0\xff')
-    assert names()[0] == 'iter_8.pth'
-    # Checkpoints may lie elsewhere.
-    elsewhere = tmp_path / 'elsewhere'
-    elsewhere.mkdir()
-    for name in ('epoch_1.pth', 'epoch_2.pth'):
-        shutil.copy(tmp_path / 'iter_2.pth', elsewhere / name)
-    (tmp_path / 'last_checkpoint').write_text(str(elsewhere / 'epoch_2.pth'))
-    assert [str(elsewhere / f'epoch_{i}.pth')
-            for i in (2, 1)] == checkpoints(str(tmp_path))[:2]
 
 
 @pytest.fixture
@@ -120,7 +77,7 @@ def test_broken_checkpoints(runner, tmp_path):
 
 
 def test_resume_needs_a_run(runner, tmp_path):
-    from mmkd.models.network import build_network
+    from mmkd.core.network import build_network
     network = build_network(segmentor(), 'x')
     torch.save(network.state_dict(), tmp_path / 'weights.pth')
     runner._train_loop = runner.build_train_loop(runner._train_loop)
@@ -163,7 +120,7 @@ def test_broken_checkpoints_are_passed_over(runner, warnings, tmp_path):
             ] == [str(tmp_path / f'iter_{i}.pth') for i in (3, 2)]
     assert 'the one before is tried' in warnings[0]
     assert 'CRC' in warnings[1]
-    assert f'goes on from {tmp_path}/iter_1.pth' in warnings[2]
+    assert f'resumes from {tmp_path}/iter_1.pth' in warnings[2]
     # All are broken: no silent new start.
     runner._load_from, runner._has_loaded = None, False
     os.truncate(tmp_path / 'iter_1.pth', 0)

@@ -5,9 +5,9 @@ import torch
 from mmengine.config import Config
 
 from mmkd import apis
+from mmkd.core.model import DistillationModel
 from mmkd.engine.hooks import SelfCheckHook
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng

@@ -84,7 +84,7 @@ def test_metric_of_nuscenes(tmp_path, monkeypatch):
     from mmdet3d.evaluation.metrics import NuScenesMetric
     from mmdet3d.structures import LiDARInstance3DBoxes
 
-    from mmkd.datasets.object_complete.infos import save_infos
+    from mmkd.methods.xray.data.infos import save_infos
     from mmkd.registry import METRICS
     from mmkd.testing.sequences import make_sequence, write_sequences
     infos = write_sequences(str(tmp_path), dict(s=make_sequence('s')))

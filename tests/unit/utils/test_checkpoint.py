@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.logging import HistoryBuffer
 
+from mmkd.core.network import build_network
 from mmkd.errors import CheckpointError
-from mmkd.models.network import build_network
 from mmkd.testing import segmentor
 from mmkd.utils.checkpoint import (Checkpoint, load_weights, read_as_data,
                                    read_checkpoint, read_file, write_weights)

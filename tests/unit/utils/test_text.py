@@ -1,10 +1,12 @@
+from dataclasses import dataclass
 from typing import Dict, Literal, Optional, Sequence, Tuple
 
 import pytest
 import torch
 
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import argument_names, construct, naming
+from mmkd.utils.arguments import (argument_names, check_choices, construct,
+                                  naming, take_options)
 from mmkd.utils.command import run
 from mmkd.utils.naming import did_you_mean
 from mmkd.utils.table import format_table
@@ -47,6 +49,42 @@ def test_arguments():
         "part: Child has no argument 'tow'. Did you mean two")
     with pytest.raises(ConfigError, match="part: .*missing.*'one'"):
         construct(Child, {}, 'part')
+
+
+@dataclass(frozen=True)
+class Switches:
+    mode: Optional[Literal['x', 'y']] = None
+    norm: Literal['BN', None] = 'BN'
+    width: int = 4
+
+    def __post_init__(self):
+        check_choices('Method', self)
+
+
+class WithOptions(Base):
+    Options = Switches
+
+    def __init__(self, three=3, **kwargs):
+        self.options = take_options(Switches, kwargs)
+        super().__init__(**kwargs)
+
+
+def test_options():
+    assert argument_names(WithOptions) == [
+        'three', 'mode', 'norm', 'width', 'one', 'two'
+    ]
+    built = construct(WithOptions, dict(one=1, mode='y', norm=None), 'part')
+    assert built.options == Switches('y', None, 4)
+    with pytest.raises(ConfigError, match='`width` of .* is an integer'):
+        construct(WithOptions, dict(one=1, width='4'), 'part')
+    with pytest.raises(ConfigError, match="`mode` of .* is 'x' or 'y' or N"):
+        construct(WithOptions, dict(one=1, mode='z'), 'part')
+    with pytest.raises(ConfigError, match="'mod'. Did you mean mode"):
+        construct(WithOptions, dict(one=1, mod='x'), 'part')
+    with pytest.raises(ConfigError, match="mode is one of x, y, not 'z'"):
+        WithOptions(one=1, mode='z')
+    with pytest.raises(ConfigError, match='norm is one of BN, None, not'):
+        WithOptions(one=1, norm='GN')
 
 
 class Typed:

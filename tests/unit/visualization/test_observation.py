@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmengine.dataset import Compose
 
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
-from mmkd.models import DistillationModel
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.visualization import Boxes, Gallery, Observer, frozen_copy

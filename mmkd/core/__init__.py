@@ -1,0 +1,13 @@
+"""What one training step is: networks, taps, distillers, weights."""
+from mmkd.core.distiller import Distiller, Instances, StepBatch
+from mmkd.core.model import DistillationModel
+from mmkd.core.schedule import Progress, WeightSchedule
+from mmkd.core.taps import Tap, TapCatcher, TapSpec
+from mmkd.core.teacher import Teacher
+from mmkd.core.visuals import Heatmap, Points, Visual
+
+__all__ = [
+    'DistillationModel', 'Distiller', 'Heatmap', 'Instances', 'Points',
+    'Progress', 'StepBatch', 'Tap', 'TapCatcher', 'TapSpec', 'Teacher',
+    'Visual', 'WeightSchedule'
+]

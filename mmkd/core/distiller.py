@@ -1,0 +1,427 @@
+"""The interface of a distillation method."""
+from abc import abstractmethod
+from dataclasses import dataclass, field, replace
+from typing import (Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping,
+                    NamedTuple, Optional, Sequence, Tuple, Union)
+
+import torch
+from mmengine.model import BaseModule
+from torch import Tensor
+
+from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
+                                build_weight)
+from mmkd.core.taps.tap import Tap, TapLike, TapSpec
+from mmkd.core.visuals import Visual
+from mmkd.errors import ConfigError
+
+TapsLike = Union[TapLike, Sequence[TapLike],
+                 Mapping[str, Union[TapLike, Sequence[TapLike]]], None]
+
+
+class Instances(NamedTuple):
+    """The labelled objects of an image.
+
+    Attributes:
+        boxes (Tensor): (n, 4) in float, ``(x1, y1, x2, y2)`` in pixels of
+            the student's prepared image; n may be 0.
+        labels (Tensor): Class of each, (n, ), integer.
+    """
+    boxes: Tensor
+    labels: Tensor
+
+
+@dataclass
+class StepBatch:
+    """What a distiller may know of the batch besides the tapped tensors.
+
+    Attributes:
+        inputs (Tensor | dict): The student's prepared inputs.
+        data_samples (list): The student's data samples, with ground truth.
+        progress (Progress): Where training stands.
+        active_terms (frozenset[str]): The terms of the asking distiller
+            whose weight is not 0 at this iteration; others need not be
+            computed.
+        teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
+            teachers that ran, by name; see :meth:`inputs_of`.
+        make_head (Callable, optional): Gives what :attr:`head` is.
+    """
+    inputs: object = None
+    data_samples: Optional[list] = None
+    progress: Progress = field(default_factory=Progress)
+    active_terms: FrozenSet[str] = frozenset()
+    teacher_inputs: Dict[str, Any] = field(default_factory=dict)
+    make_head: Optional[Callable[[], Any]] = None
+    _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def shared(self, key: str, make: Callable[[], Any]) -> Any:
+        """What all distillers of a step need: made once, by the first.
+
+        Args:
+            key (str): Its name.
+            make (Callable): Makes it; called without arguments.
+        """
+        if key not in self._shared:
+            self._shared[key] = make()
+        return self._shared[key]
+
+    def inputs_of(self, teacher: Optional[str]) -> object:
+        """Prepared inputs of a teacher.
+
+        Args:
+            teacher (str, optional): Its name, as ``network`` of a tap has
+                it.
+
+        Returns:
+            Tensor | dict: The student's where the teacher has none of its
+            own.
+        """
+        return self.teacher_inputs.get(teacher, self.inputs)
+
+    @property
+    def head(self) -> Any:
+        """The student's 3D detection head, as far as a method may use it: a
+        :class:`~mmkd.families.detection_heads.DetectionHead`.
+
+        Raises:
+            ConfigError: If the student has no head of a known kind.
+        """
+        if self.make_head is None:
+            raise ConfigError('this method needs a 3D detection head')
+        return self.shared('head', self.make_head)
+
+    @property
+    def labels(self) -> Tensor:
+        """Ground-truth label maps of the batch, (N, H, W), integer.
+
+        Raises:
+            ConfigError: If the batch has no label maps.
+        """
+        return self.shared('labels', self._stack_labels)
+
+    def _stack_labels(self) -> Tensor:
+        maps = [
+            sample.gt_sem_seg.data for sample in self.data_samples or []
+            if 'gt_sem_seg' in sample
+        ]
+        if not maps:
+            raise ConfigError(
+                'this method needs label maps (`gt_sem_seg`), but the batch '
+                'has none; it serves semantic segmentation only')
+        return torch.stack(maps).flatten(0, -3)
+
+    def gt_sem_seg(self) -> Tensor:
+        """Same as :attr:`labels`."""
+        return self.labels
+
+    @property
+    def instances(self) -> List[Instances]:
+        """Boxes and classes of the objects of each image; those that are
+        marked to be ignored are left out.
+
+        Raises:
+            ConfigError: If the batch has no boxes in images.
+        """
+        return self.shared('instances', self._read_instances)
+
+    def _read_instances(self) -> List[Instances]:
+        found = []
+        for sample in self.data_samples or []:
+            objects = sample.get('gt_instances')
+            if objects is None or 'bboxes' not in objects:
+                break
+            # mmdet may keep boxes in a class of their own.
+            boxes = getattr(objects.bboxes, 'tensor', objects.bboxes)
+            if boxes.dim() != 2 or boxes.size(1) != 4:
+                break
+            found.append(Instances(boxes.float(), objects.labels))
+        if not found or len(found) < len(self.data_samples):
+            raise ConfigError(
+                'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
+                'y2), but the batch has none; it serves detection in images '
+                'only')
+        return found
+
+    @property
+    def input_size(self) -> Tuple[int, int]:
+        """Height and width in pixels of the student's prepared images,
+        padding included."""
+        images = self.inputs
+        if isinstance(images, Mapping):
+            images = next((x for x in images.values()
+                           if isinstance(x, Tensor) and x.dim() == 4), None)
+        if not isinstance(images, Tensor) or images.dim() != 4:
+            raise ConfigError('this method needs a batch of images '
+                              '(N, C, H, W) as input of the student')
+        return tuple(images.shape[-2:])
+
+    @property
+    def image_sizes(self) -> List[Tuple[int, int]]:
+        """Height and width in pixels of each image without its padding."""
+        full = self.input_size
+        return [
+            tuple(sample.metainfo.get('img_shape', full)[:2])
+            for sample in self.data_samples or []
+        ]
+
+    def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
+        """The same batch as another distiller sees it."""
+        return replace(self, active_terms=active_terms)
+
+
+class Distiller(BaseModule):
+    """Turn tensors of a student and of its teachers into named losses.
+
+    A method is a subclass that names the places it reads (:attr:`roles`),
+    builds its trainable modules in :meth:`setup`, when the shapes are known,
+    and computes its terms in :meth:`losses`. It never sees a whole model, a
+    runner or a file.
+
+    Args:
+        student (str | dict | list, optional): Where to read in the student:
+            a tap, a list of taps (levels), or a dict from role to either.
+            None takes the standard place of the network's family for every
+            role. Defaults to None.
+        teacher (str | dict | list, optional): The same for the teacher. A
+            tap may name its network, ``'assistant:neck'``, when there are
+            several teachers. Defaults to None.
+        weights (dict[str, float | dict], optional): Weight of each term that
+            :meth:`losses` returns; a number or the arguments of
+            :class:`WeightSchedule`. Defaults to None: the single term
+            ``loss`` with weight 1.
+        loss_weight (float | dict): Weight of the whole method, on top of
+            those of the terms. Defaults to 1.0.
+        init_cfg (dict, optional): Initialisation of the own modules.
+            Defaults to None.
+
+    Raises:
+        ConfigError: If a weight or a role makes no sense.
+    """
+
+    #: What the method reads in the student.
+    roles: ClassVar[Tuple[str, ...]] = ('logits', )
+    #: What it reads in the teacher; None means the same roles.
+    teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
+    #: Whether it asks the student's 3D detection head (``batch.head``), so
+    #: that the heads of both networks must mean the same.
+    needs_head: ClassVar[bool] = False
+    #: Terms that train the own modules, and give the student no gradient.
+    own_terms: Tuple[str, ...] = ()
+
+    def __init__(self,
+                 student: TapsLike = None,
+                 teacher: TapsLike = None,
+                 weights: Optional[Dict[str, WeightLike]] = None,
+                 loss_weight: WeightLike = 1.0,
+                 init_cfg: Optional[dict] = None) -> None:
+        super().__init__(init_cfg)
+        weights = dict(loss=1.0) if weights is None else weights
+        for term in weights:
+            if not term.startswith('loss'):
+                raise ValueError(f'{type(self).__name__}: the term {term!r} '
+                                 "must begin with 'loss' to be summed")
+        self.weights: Dict[str, WeightSchedule] = {
+            term: self._read_weight(f'the weight of {term}', weight)
+            for term, weight in weights.items()
+        }
+        self.loss_weight = self._read_weight('loss_weight', loss_weight)
+        self.student_taps = self._taps_by_role(student, self.roles, 'student')
+        self.teacher_taps = self._taps_by_role(
+            teacher, self.teacher_roles or self.roles, 'teacher')
+
+    def _read_weight(self, name: str, weight: WeightLike) -> WeightSchedule:
+        try:
+            return build_weight(weight)
+        except ConfigError as error:
+            raise ConfigError(
+                f'{type(self).__name__}, {name}: {error}') from None
+
+    def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
+                      side: str) -> Dict[str, Optional[List[Tap]]]:
+        """Read the taps of a config; None marks the standard place."""
+        if taps is None:
+            taps = {}
+        elif not isinstance(taps, Mapping) or 'module' in taps:
+            if len(roles) != 1:
+                raise ConfigError(
+                    f'{type(self).__name__} reads several places; give '
+                    f'`{side}` as a dict with the keys {", ".join(roles)}')
+            taps = {roles[0]: taps}
+        unknown = [role for role in taps if role not in roles]
+        if unknown:
+            raise ConfigError(
+                f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
+                f'takes the keys {", ".join(roles)}')
+        by_role: Dict[str, Optional[List[Tap]]] = {}
+        for role in roles:
+            value = taps.get(role)
+            if value is None:
+                by_role[role] = None
+            elif isinstance(value, (list, tuple)):
+                if not value:
+                    raise ConfigError(f'{type(self).__name__}: `{side}` '
+                                      f'lists no tap for {role!r}')
+                by_role[role] = [Tap.parse(tap) for tap in value]
+            else:
+                by_role[role] = [Tap.parse(value)]
+        return by_role
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build what depends on shapes; called once, after the dry run.
+
+        Args:
+            student (dict[str, list[TapSpec]]): What the student's taps gave
+                in the dry run, by role, one entry a level.
+            teacher (dict[str, list[TapSpec]]): The same for the teacher.
+
+        Raises:
+            ConfigError: If the two sides cannot be matched.
+        """
+        self.check_levels(student, teacher)
+
+    def check_levels(self, student: Dict[str, List[TapSpec]],
+                     teacher: Dict[str, List[TapSpec]]) -> None:
+        """Check that both sides give the same number of levels a role."""
+        for role in set(student) & set(teacher):
+            levels_s, levels_t = student[role], teacher[role]
+            if len(levels_s) != len(levels_t):
+                raise ConfigError(
+                    f'{type(self).__name__}: {role!r} has {len(levels_s)} '
+                    f'level(s) in the student ({levels_s[0].path}) but '
+                    f'{len(levels_t)} in the teacher ({levels_t[0].path}); '
+                    "choose levels with an index, such as 'neck[0:3]'")
+
+    @abstractmethod
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the terms of the method, unweighted.
+
+        Args:
+            student (dict[str, list[Tensor]]): The student's tensors by role,
+                one a level.
+            teacher (dict[str, list[Tensor]]): The teachers' tensors by role,
+                detached.
+            batch (StepBatch): Ground truth, progress and active terms.
+
+        Returns:
+            dict[str, Tensor]: One scalar a term; every active term is there.
+            An entry without ``loss`` in its name is a figure for the log,
+            which no loss contains.
+        """
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """What the method looks at in a batch, for pictures.
+
+        Called apart from training, on a copy in eval mode and without
+        gradient, by :class:`mmkd.engine.hooks.DistillationVisualizationHook`
+        and ``tools/browse_distillation.py``. By default there is nothing to
+        draw.
+
+        Args:
+            student (dict[str, list[Tensor]]): As in :meth:`losses`.
+            teacher (dict[str, list[Tensor]]): As in :meth:`losses`.
+            batch (StepBatch): Ground truth and progress; no term is active.
+
+        Returns:
+            list[Visual]: In the order in which they are drawn; names differ
+            within a group.
+        """
+        return []
+
+    def term_weights(self, progress: Progress) -> Dict[str, float]:
+        """Weight of each term at ``progress``; terms with weight 0 left out.
+        """
+        whole = self.loss_weight(progress)
+        weights = {
+            term: whole * weight(progress)
+            for term, weight in self.weights.items()
+        } if whole else {}
+        return {term: weight for term, weight in weights.items() if weight}
+
+    def peak_weights(self) -> Dict[str, float]:
+        """Largest weight of each term; terms with weight 0 left out."""
+        weights = {
+            term: weight.peak * self.loss_weight.peak
+            for term, weight in self.weights.items()
+        }
+        return {term: weight for term, weight in weights.items() if weight}
+
+    def forward(
+            self,
+            student: Dict[str, List[Tensor]],
+            teacher: Dict[str, List[Tensor]],
+            batch: StepBatch,
+            weights: Optional[Mapping[str,
+                                      float]] = None) -> Dict[str, Tensor]:
+        """Compute the weighted terms; see :meth:`losses` for the others.
+
+        Args:
+            weights (Mapping[str, float], optional): Weight of each active
+                term. Defaults to None: those at ``batch.progress``.
+
+        Returns:
+            dict[str, Tensor]: One weighted scalar for each declared term; a
+            term that is not active is an exact zero. Figures for the log
+            follow, as they are and detached.
+        """
+        if weights is None:
+            weights = self.term_weights(batch.progress)
+        terms = self.losses(student, teacher,
+                            batch.for_terms(frozenset(weights)))
+        # mmengine sums what has 'loss' in its name, and logs the rest.
+        figures = {
+            name: value.detach()
+            for name, value in terms.items() if 'loss' not in name
+        }
+        missing = [term for term in weights if term not in terms]
+        undeclared = [
+            term for term in terms
+            if term not in self.weights and term not in figures
+        ]
+        if missing or undeclared:
+            raise RuntimeError(
+                f'{type(self).__name__}.losses must return the terms '
+                f'{", ".join(self.weights)}, but returned {", ".join(terms)}')
+        weighted = {term: terms[term] * weights[term] for term in weights}
+        if len(weights) < len(self.weights):
+            device = next(iter(weighted.values())).device
+            weighted = {**self.idle_losses(device), **weighted}
+        return {**weighted, **figures}
+
+    def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
+        """Exact zeros for every term, attached to the own parameters.
+
+        Distributed training needs every parameter in the graph, at the
+        iterations too at which the method does not run.
+
+        Args:
+            device (torch.device): Where the zeros shall be.
+        """
+        zero = torch.zeros((), device=device)
+        own = [p for p in self.parameters() if p.requires_grad]
+        if own:
+            zero = _AttachedZero.apply(zero, *own)
+        return {term: zero for term in self.weights}
+
+
+class _AttachedZero(torch.autograd.Function):
+    """A zero that has parameters in its graph and gives them no gradient.
+
+    A gradient of zeros would do for distributed training, but would let
+    weight decay and momentum move what idles, and would take part in the norm
+    that the student's gradient is clipped by, whose last bit depends on how
+    many numbers are summed.
+    """
+
+    @staticmethod
+    def forward(ctx, zero: Tensor, *parameters: Tensor) -> Tensor:
+        """Return the zero."""
+        return zero.clone()
+
+    @staticmethod
+    def backward(ctx, grad: Tensor) -> Tuple[None, ...]:
+        """Return no gradient."""
+        return (None, ) * len(ctx.needs_input_grad)

@@ -1,0 +1,499 @@
+"""The model that a runner trains: student, teachers and distillers."""
+import copy
+import functools
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.logging import print_log
+from mmengine.model import BaseModel
+from mmengine.registry import DefaultScope
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.network import NetworkLike, build_network
+from mmkd.core.preprocessing import DistillationDataPreprocessor
+from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors, resolve_taps
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.dry_run import DryRun, dry_run
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.teacher import Teacher
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.families.detection_heads import DetectionHead, check_same_code
+from mmkd.registry import DISTILLERS, MODELS
+from mmkd.utils.arguments import construct
+from mmkd.utils.naming import did_you_mean
+from mmkd.utils.rng import preserve_rng
+from mmkd.utils.table import format_table
+
+STUDENT_PREFIX = 'student.'
+DISTILLERS_PREFIX = 'distillers.'
+#: Prefix of the connectors in a checkpoint.
+DISTILL_KEY = 'distill.'
+
+
+@MODELS.register_module()
+class DistillationModel(BaseModel):
+    """A student to keep, frozen teachers, and what is between them.
+
+    To a runner it is an ordinary model. One step: the student's own forward
+    in ``loss`` mode with its taps open; one forward of each teacher that is
+    needed, as far as its last tap; the losses of each distiller. The sum,
+    ``student.*`` and ``<distiller>.*``, goes through ``parse_losses``.
+    Validation and test run the student alone.
+
+    A checkpoint holds the student under its own key names and the
+    distillers' modules under ``distill.``; the teachers are in none.
+
+    Args:
+        student (str | dict | Config | nn.Module): The network to keep:
+            ``'pkg::path'``, a config file, a config or model dict, or a
+            built network.
+        teachers (dict[str, dict | Teacher]): The frozen networks by name;
+            arguments of :class:`Teacher`.
+        distillers (dict[str, dict | Distiller]): The methods by the name
+            under which their losses are logged.
+        dry_run_size (tuple[int, int]): Height and width in pixels of the
+            made-up image that shows the shapes of the taps. Defaults to
+            (128, 128).
+        dry_run_batch (dict, optional): A batch as the data loader yields it,
+            in place of the made-up one. Defaults to None.
+        data_preprocessor (dict, optional): The student's preprocessor, where
+            the config keeps it outside of the model. Defaults to None.
+
+    Raises:
+        ConfigError: If a part is named wrongly or does not fit another.
+        CheckpointError: If a teacher's weights cannot be used.
+        TapError: If a tap gives nothing in the dry run.
+    """
+
+    def __init__(self,
+                 student: NetworkLike,
+                 teachers: Dict[str, Union[dict, Teacher]],
+                 distillers: Dict[str, Union[dict, Distiller]],
+                 dry_run_size: Tuple[int, int] = (128, 128),
+                 dry_run_batch: Optional[dict] = None,
+                 data_preprocessor: Optional[dict] = None) -> None:
+        for what, parts in dict(
+                teachers=teachers, distillers=distillers).items():
+            if not isinstance(parts, dict):
+                raise ConfigError(f'`{what}` is a dict from names to '
+                                  f'{what}, but got {type(parts).__name__}')
+            for name in parts:
+                _check_name(name, what)
+        if not isinstance(dry_run_size,
+                          (list, tuple)) or len(dry_run_size) != 2 or not all(
+                              isinstance(x, int) and x >= 0
+                              for x in dry_run_size):
+            raise ConfigError('`dry_run_size` is height and width in pixels, '
+                              f'not {dry_run_size!r}')
+        if data_preprocessor is not None and isinstance(student, dict):
+            student = dict(student)
+            student.setdefault('data_preprocessor', data_preprocessor)
+        # First, so that it draws the random numbers of plain training.
+        network = build_network(student, 'the student')
+        with preserve_rng():
+            super().__init__()
+            self.student = network
+            self.teachers: Dict[str, Teacher] = {
+                name: self._build_teacher(name, teacher)
+                for name, teacher in teachers.items()
+            }
+            self.distillers = nn.ModuleDict({
+                name:
+                self._build_distiller(name, distiller)
+                for name, distiller in distillers.items()
+            })
+            runs = self._dry_run(dry_run_size, dry_run_batch)
+            self._set_up_distillers()
+        self.planner = StepPlanner(
+            self.distillers, {
+                teacher: [
+                    name for name in self.distillers
+                    if self.taps.teacher_taps(teacher, [name])
+                ]
+                for teacher in self.teachers
+            })
+        self.data_preprocessor = DistillationDataPreprocessor(
+            self.student, self.teachers, self.planner, {
+                name: run.writes_input
+                for name, run in runs.items()
+            })
+        for name in self.teachers:
+            self.data_preprocessor.how(name)
+        self._register_state_dict_hook(_unprefix_student)
+        print_log(f'distillation:\n{self.summary()}', 'current')
+
+    # ------------------------------------------------------------- building
+
+    @staticmethod
+    def _build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
+        if isinstance(teacher, Teacher):
+            teacher.name = name
+            return teacher
+        if not isinstance(teacher, dict):
+            raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
+                              f"'mmseg::...', ckpt='file.pth'), not "
+                              f'{teacher!r}')
+        return construct(Teacher, {
+            'name': name,
+            **teacher
+        }, f'teacher {name!r}')
+
+    @staticmethod
+    def _build_distiller(name: str, distiller: Union[dict,
+                                                     Distiller]) -> Distiller:
+        if isinstance(distiller, Distiller):
+            return distiller
+        if not isinstance(distiller, dict) or 'type' not in distiller:
+            raise ConfigError(f'distiller {name!r} needs a `type`, such as '
+                              "dict(type='BPKD')")
+        kind = distiller['type']
+        if isinstance(kind, str):
+            with DefaultScope.overwrite_default_scope('mmkd'):
+                cls = DISTILLERS.get(kind)
+            if cls is None:
+                known = sorted(DISTILLERS.module_dict)
+                hint = did_you_mean(kind, known)
+                raise ConfigError(
+                    f'distiller {name!r}: there is no method {kind!r}. '
+                    f'{hint} Known: {", ".join(known)}')
+        else:
+            cls = kind
+        arguments = {k: v for k, v in distiller.items() if k != 'type'}
+        return construct(cls, arguments, f'distiller {name!r}')
+
+    def _dry_run(self, size: Tuple[int, int],
+                 raw: Optional[dict]) -> Dict[str, DryRun]:
+        """Run each network once, and plan the taps by what they gave.
+
+        Returns:
+            dict[str, DryRun]: By teacher; the student's name is ``''``.
+        """
+        taps_s, taps_t = resolve_taps(self.distillers, self.student,
+                                      self.teachers)
+        self.taps = TapPlan(taps_s, taps_t, {}, {})
+        names = list(self.distillers)
+
+        def prepared(network: nn.Module, data: Optional[dict]):
+            return None if data is None else network.data_preprocessor(
+                data, True)
+
+        # A copy, since a network may count what it has seen.
+        student = copy.deepcopy(self.student)
+        runs = {
+            '':
+            dry_run(
+                student,
+                self.taps.student_taps(names),
+                'the student', ('loss', 'tensor'),
+                tuple(size),
+                prepared(student, raw),
+                training=True)
+        }
+        for name, teacher in self.teachers.items():
+            data = raw if raw is None else teacher.own_data(raw)
+            runs[name] = dry_run(teacher.network,
+                                 self.taps.teacher_taps(name, names),
+                                 f'teacher {name!r}', teacher.trial_modes,
+                                 tuple(size), prepared(teacher.network, data))
+        self.taps = self.taps.after(runs.values())
+        return runs
+
+    def _set_up_distillers(self) -> None:
+        for name, distiller in self.distillers.items():
+            try:
+                if distiller.needs_head:
+                    self._check_heads(name)
+                distiller.setup(*self.taps.specs_of(name))
+            except ConfigError as error:
+                raise ConfigError(f'distiller {name!r}: {error}') from None
+
+    def _check_heads(self, distiller: str) -> None:
+        """Check that the outputs of both networks' heads mean the same."""
+        own = DetectionHead.of(self.student, 'the student')
+        taps = sum(self.taps.teacher[distiller].values(), [])
+        for name in sorted({tap.network for tap in taps}):
+            theirs = DetectionHead.of(self.teachers[name].network,
+                                      f'teacher {name!r}')
+            check_same_code(own, theirs, name)
+
+    # ------------------------------------------------------------- one step
+
+    def prepare_batch(self, data: dict, teachers: Sequence[str] = ()) -> dict:
+        """Prepare a batch of the data loader as for a training step.
+
+        Args:
+            data (dict): The batch of the data loader.
+            teachers (Sequence[str]): The teachers to prepare it for.
+                Defaults to ().
+
+        Returns:
+            dict: Arguments of :meth:`forward` in ``loss`` mode.
+        """
+        return self.data_preprocessor.prepare(data, teachers)
+
+    def forward(
+        self,
+        inputs: Union[Tensor, dict],
+        data_samples: Optional[list] = None,
+        mode: str = 'tensor',
+        teacher_batches: Optional[Dict[str, dict]] = None,
+        step: Optional[Step] = None
+    ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
+        """Losses of a training step, or the student's own forward.
+
+        Args:
+            inputs (Tensor | dict): The student's inputs, (N, C, H, W) for
+                images.
+            data_samples (list, optional): Its data samples.
+            mode (str): ``'loss'``, or another, which is the student's alone.
+                Defaults to ``'tensor'``.
+            teacher_batches (dict[str, dict], optional): ``inputs`` and
+                ``data_samples`` of each teacher that is needed; a teacher
+                that is not in it gets the student's. Defaults to None.
+            step (Step, optional): What the preprocessor prepared the batch
+                for. Defaults to None: the iteration that the runner is at.
+
+        Returns:
+            dict[str, Tensor]: In ``loss`` mode, the losses by name.
+        """
+        if mode != 'loss':
+            return self.student(inputs, data_samples, mode=mode)
+        step = step or self.planner.now()
+        losses, tensors, batch = self.run_networks(
+            step,
+            dict(
+                inputs=inputs,
+                data_samples=data_samples,
+                teacher_batches=teacher_batches))
+        losses = {f'student.{k}': v for k, v in losses.items()}
+        device = next(self.student.parameters()).device
+        for name, distiller in self.distillers.items():
+            weights = step.weights.get(name)
+            terms = distiller(*tensors[name], batch, weights) \
+                if weights else distiller.idle_losses(device)
+            losses.update({f'{name}.{k}': v for k, v in terms.items()})
+        return losses
+
+    def run_networks(
+        self,
+        step: Step,
+        batch: dict,
+        end_early: bool = False
+    ) -> Tuple[Dict[str, Tensor], Dict[str, Tuple[Tensors, Tensors]],
+               StepBatch]:
+        """Run the student and the teachers of a step, and read their taps.
+
+        Args:
+            step (Step): Says which distillers and teachers are active.
+            batch (dict): What :meth:`prepare_batch` gives for its teachers;
+                a teacher without a batch of its own gets the student's.
+            end_early (bool): Whether the student's forward ends at its last
+                tap, and so gives no losses. Defaults to False.
+
+        Returns:
+            tuple: Losses of the student by name; the student's and the
+            teachers' tensors by role, for each active distiller by name; and
+            what else a distiller may know of the batch.
+        """
+        inputs, samples = batch['inputs'], batch.get('data_samples')
+        active = list(step.weights)
+        catcher = TapCatcher(self.student, self.taps.student_taps(active),
+                             'the student',
+                             self.taps.counts if end_early else None)
+        losses: Dict[str, Tensor] = {}
+        with catcher:
+            losses = self.student(inputs, samples, mode='loss')
+        caught = catcher.take()
+        own = batch.get('teacher_batches') or {}
+        shared = dict(inputs=inputs, data_samples=samples)
+        batches = {name: own.get(name, shared) for name in step.teachers}
+        for name, theirs in batches.items():
+            caught.update(self.teachers[name].extract(
+                theirs['inputs'], theirs['data_samples'],
+                self.taps.teacher_taps(name, active), self.taps.counts))
+        return (losses, {
+            name: self.taps.tensors_of(name, caught)
+            for name in active
+        },
+                StepBatch(
+                    inputs,
+                    samples,
+                    step.progress,
+                    teacher_inputs={
+                        name: theirs['inputs']
+                        for name, theirs in batches.items()
+                    },
+                    make_head=functools.partial(DetectionHead.of, self.student,
+                                                'the student')))
+
+    @torch.no_grad()
+    def observe(
+            self, batch: dict
+    ) -> Tuple[Dict[str, Tuple[Tensors, Tensors]], StepBatch]:
+        """What the distillers read in a batch, without a loss.
+
+        The networks run as far as their last tap. The student runs in the
+        mode it is in, and may note what it sees (statistics, counters): look
+        at a copy (:func:`mmkd.visualization.frozen_copy`).
+
+        Args:
+            batch (dict): What :meth:`prepare_batch` gives for all teachers.
+
+        Returns:
+            tuple: Student's and teachers' tensors by role, for each
+            distiller by name, and what else it may know of the batch.
+        """
+        _, tensors, step_batch = self.run_networks(
+            self.planner.watching(), batch, end_early=True)
+        return tensors, step_batch
+
+    def val_step(self, data: dict) -> list:
+        """Predictions of the student alone."""
+        return self.student.val_step(data)
+
+    def test_step(self, data: dict) -> list:
+        """Predictions of the student alone."""
+        return self.student.test_step(data)
+
+    # ------------------------------------------- what it is to a runner
+
+    def init_weights(self) -> None:
+        """Initialise the student as in plain training, then the connectors.
+        """
+        self.student.init_weights()
+        with preserve_rng():
+            for distiller in self.distillers.values():
+                distiller.init_weights()
+        self._is_init = True
+
+    def __getattr__(self, name: str) -> Any:
+        """Attributes that hooks expect of the student are the student's."""
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            student = self.__dict__.get('_modules', {}).get('student')
+            if student is None or name.startswith('__'):
+                raise
+            return getattr(student, name)
+
+    def _apply(self, fn, recurse: bool = True) -> 'DistillationModel':
+        super()._apply(fn, recurse)
+        for teacher in self.teachers.values():
+            teacher.network._apply(fn, recurse)
+        return self
+
+    def _set_device(self, device: torch.device) -> None:
+        super()._set_device(device)
+        for teacher in self.teachers.values():
+            preprocessor = teacher.preprocessor
+            if preprocessor is not None:
+                preprocessor._device = device
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
+        """Take keys as a checkpoint has them: the student's unprefixed."""
+        own = set(self.student.state_dict())
+
+        def rename(name: str) -> str:
+            if name.startswith(DISTILL_KEY):
+                return DISTILLERS_PREFIX + name[len(DISTILL_KEY):]
+            # Some hooks name parameters as `named_modules()` does.
+            if name not in own and name.startswith(
+                (STUDENT_PREFIX, DISTILLERS_PREFIX)):
+                return name
+            return STUDENT_PREFIX + name
+
+        given = [k[len(prefix):] for k in state_dict if k.startswith(prefix)]
+        renamed = {name: rename(name) for name in given}
+        state_dict.update({
+            prefix + new: value
+            for new, value in [(renamed[name], state_dict.pop(prefix + name))
+                               for name in given]
+        })
+        metadata = getattr(state_dict, '_metadata', None)
+        for key, value in list((metadata or {}).items()):
+            if key.startswith(prefix) and key != prefix[:-1]:
+                new = rename(f'{key[len(prefix):]}.')[:-1]
+                metadata.setdefault(prefix + new, value)
+        if not {STUDENT_PREFIX + key for key in own} & set(renamed.values()):
+            some = ', '.join(given[:2])
+            raise CheckpointError(
+                'the checkpoint matches no weight of the student '
+                f'({type(self.student).__name__}); it holds {some}, ...')
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    # -------------------------------------------------------------- showing
+
+    def summary(self) -> str:
+        """Table of taps, shapes, connectors and weights."""
+        rows = []
+        for name, distiller in self.distillers.items():
+            specs_s, specs_t = self.taps.specs_of(name)
+            weights = {
+                term: weight.value * distiller.loss_weight.value
+                for term, weight in distiller.weights.items()
+            }
+            method = f'{name} ({type(distiller).__name__})'
+            roles = list(dict.fromkeys([*specs_s, *specs_t]))
+            for role in roles:
+                levels_s, levels_t = specs_s.get(role,
+                                                 []), specs_t.get(role, [])
+                for i in range(max(len(levels_s), len(levels_t))):
+                    rows.append([
+                        method, role, *_tap_cells(levels_s, i),
+                        *_tap_cells(levels_t, i)
+                    ])
+                    method = ''
+            rows.append([
+                '', 'weights', ', '.join(f'{term} {weight:g}'
+                                         for term, weight in weights.items()),
+                '', '', ''
+            ])
+            count = sum(p.numel() for p in distiller.parameters())
+            if count:
+                rows.append(
+                    ['', 'own modules', f'{count:,} parameters', '', '', ''])
+        return format_table([
+            'distiller', 'role', 'student tap', 'shape', 'teacher tap', 'shape'
+        ], rows)
+
+
+def _check_name(name: str, what: str) -> None:
+    """Names stand in taps, in keys of checkpoints and in the log."""
+    taken = ('student', *dir(nn.ModuleDict))
+    if not isinstance(name, str) or not name.isidentifier() or name in taken:
+        raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
+                          'letters, digits and underscores'
+                          f'{", and no taken name" if name in taken else ""}')
+    if what == 'distillers' and 'loss' in name:
+        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
+                          "would sum all that is logged under it, as it has "
+                          "'loss' in it")
+
+
+def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:
+    if level >= len(levels):
+        return ['', '']
+    spec = levels[level]
+    stride = f' /{spec.stride:g}' if spec.stride else ''
+    return [spec.path, 'x'.join(map(str, spec.shape[1:])) + stride]
+
+
+def _unprefix_student(model: DistillationModel, state_dict: dict, prefix: str,
+                      local_metadata: dict) -> None:
+    """Give the student its own key names, and the connectors ``distill.``."""
+    pairs = ((STUDENT_PREFIX, ''), (DISTILLERS_PREFIX, DISTILL_KEY))
+    metadata = getattr(state_dict, '_metadata', None)
+    for names, tail in ((state_dict, ''), (metadata, '.')):
+        if names is None:
+            continue
+        # All are taken out before one is put back, since an old name of one
+        # may be the new name of another.
+        for key, value in [(key, names.pop(key)) for key in list(names)]:
+            for old, new in pairs:
+                if (key + tail).startswith(prefix + old):
+                    key = prefix + new + (key + tail)[len(prefix + old):]
+                    key = key[:len(key) - len(tail)]
+                    break
+            names[key] = value

@@ -1,0 +1,306 @@
+"""One forward on a small made-up batch, to learn what the taps give."""
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import torch
+from mmengine.logging import print_log
+from mmengine.structures import InstanceData, PixelData
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap, TapSpec, describe
+from mmkd.errors import ConfigError, TapError
+from mmkd.families.example_3d import example_batch_3d
+from mmkd.utils.rng import preserve_rng
+
+Batch = Dict[str, Any]
+
+
+def library_of(network: nn.Module) -> Optional[str]:
+    """The OpenMMLab library whose conventions a network follows."""
+    for cls in type(network).__mro__:
+        package = cls.__module__.split('.')[0]
+        if package in ('mmseg', 'mmdet', 'mmdet3d'):
+            return package
+    return None
+
+
+def example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
+    """A batch of one made-up image or scan, as a preprocessor would give it.
+
+    Args:
+        network (nn.Module): A model of mmseg or mmdet, a LiDAR detector of
+            mmdet3d, or a ``BEVDetector``; one of no such library gets an
+            image without ground truth.
+        size (tuple[int, int]): Height and width in pixels of the image.
+
+    Returns:
+        dict: ``inputs`` of shape (1, C, H, W), or a dict with points and
+        voxels or images, and ``data_samples`` with ground truth.
+
+    Raises:
+        ConfigError: If the network takes data that cannot be made up.
+    """
+    height, width = size
+    library = library_of(network)
+    if library == 'mmdet3d':
+        return example_batch_3d(network, size)
+    channels = _image_channels(network)
+    meta = dict(
+        img_shape=size,
+        ori_shape=size,
+        pad_shape=size,
+        batch_input_shape=size,
+        scale_factor=(1.0, 1.0),
+        flip=False,
+        img_id=0,
+        img_path='')
+    parameter = next(network.parameters(), torch.zeros(()))
+    device = parameter.device
+    inputs = torch.zeros((1, channels, height, width), device=device)
+    if library == 'mmseg':
+        from mmseg.structures import SegDataSample
+        labels = torch.zeros((1, height, width), dtype=torch.long)
+        sample = SegDataSample(
+            metainfo=meta,
+            gt_sem_seg=PixelData(data=labels),
+            gt_edge_map=PixelData(data=labels.clone()))
+    elif library == 'mmdet':
+        from mmdet.structures import DetDataSample
+        from mmdet.structures.mask import BitmapMasks
+        box = torch.tensor(
+            [[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
+        masks = BitmapMasks(
+            torch.ones((1, height, width), dtype=torch.uint8).numpy(), height,
+            width)
+        sample = DetDataSample(
+            metainfo=meta,
+            gt_instances=InstanceData(
+                bboxes=box,
+                labels=torch.zeros(1, dtype=torch.long),
+                masks=masks),
+            ignored_instances=InstanceData(
+                bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
+            gt_sem_seg=PixelData(
+                data=torch.zeros((1, height, width), dtype=torch.long)))
+    else:
+        return dict(inputs=inputs, data_samples=None)
+    return dict(inputs=inputs, data_samples=[sample.to(device)])
+
+
+def _image_channels(network: nn.Module) -> int:
+    """Channels of the images that a network takes."""
+    mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
+    if isinstance(mean, Tensor) and mean.numel() > 1:
+        return mean.numel()
+    first = next(
+        (module.in_channels
+         for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
+    # A stem that stacks the pixels of a patch has a multiple of three.
+    return first if first % 3 else 3
+
+
+def tensors_in(value: Any) -> List[Tensor]:
+    """All tensors of nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    return []
+
+
+@contextmanager
+def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
+    """No gradient; modes and buffers are as before on exit.
+
+    Args:
+        network (nn.Module): The network that will run.
+        training (bool): Whether it shall do what it does in training. Batch
+            normalisation, which may need several images or a GPU then, is
+            left in eval mode. Defaults to False: eval mode.
+    """
+    modes = {module: module.training for module in network.modules()}
+    buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    network.train(training)
+    for module in modes:
+        if isinstance(module, _BatchNorm):
+            module.training = False
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                buffer.copy_(value)
+
+
+def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
+    """The public attributes of a module that are plain data."""
+
+    def is_plain(value: Any) -> bool:
+        if isinstance(value, (list, tuple)):
+            return all(map(is_plain, value))
+        return isinstance(value, (bool, int, float, str))
+
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if not name.startswith('_') and is_plain(value)
+    }
+
+
+def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
+    """The input of a dry run in words, and how to change it."""
+    if isinstance(batch['inputs'], dict):
+        return 'this input', '`dry_run_batch` sets another one'
+    return (f'a {size[0]}x{size[1]} image', '`dry_run_size` sets another size')
+
+
+class DryRun:
+    """What one forward showed of a network.
+
+    Attributes:
+        specs (dict[Tap, list[TapSpec]]): Shapes of each tap, a level each.
+        counts (dict[Tap, int]): How often each tap fired.
+        overwritten (list[Tap]): Taps whose tensor a later layer wrote into.
+        writes_input (bool): Whether the network wrote into its input.
+    """
+
+    def __init__(self) -> None:
+        self.specs: Dict[Tap, List[TapSpec]] = {}
+        self.counts: Dict[Tap, int] = {}
+        self.overwritten: List[Tap] = []
+        self.writes_input = False
+
+
+def dry_run(network: nn.Module,
+            taps: Sequence[Tap],
+            name: str,
+            modes: Sequence[str],
+            size: Tuple[int, int],
+            batch: Optional[Batch] = None,
+            training: bool = False) -> DryRun:
+    """Run a network once and note what its taps give.
+
+    Modes and buffers are put back. A network may keep other state (counters,
+    histories), so the student should be a copy; and it may draw random
+    numbers, see :func:`~mmkd.utils.rng.preserve_rng`.
+
+    Args:
+        network (nn.Module): The network.
+        taps (Sequence[Tap]): What to look at.
+        name (str): What to call the network in messages.
+        modes (Sequence[str]): Modes of ``forward`` to try in turn; the first
+            one in which the network runs is taken.
+        size (tuple[int, int]): Height and width of the made-up image.
+        batch (dict, optional): A prepared batch in place of the made-up one.
+            Defaults to None.
+        training (bool): See :func:`untouched`. Defaults to False.
+
+    Raises:
+        TapError: If a tap does not fire, or more often than expected.
+        ConfigError: If the network does not run.
+    """
+    batch = example_batch(network, size) if batch is None else batch
+    inputs = tensors_in(batch['inputs'])
+    image = next((x for x in inputs if x.dim() == 4), None)
+    input_size = tuple(image.shape[-2:]) if image is not None else None
+    failure: Optional[Exception] = None
+    for mode in modes:
+        result = DryRun()
+        versions = [tensor._version for tensor in inputs]
+        catcher = TapCatcher(network, taps, name)
+        try:
+            with untouched(network, training), catcher:
+                network(batch['inputs'], batch.get('data_samples'), mode=mode)
+        except TapError:
+            raise
+        except Exception as error:
+            print_log(
+                f'{name}: the dry run in mode {mode!r} failed: {error!r}',
+                'current')
+            on, way_out = _what_was_given(batch, size)
+            failure = ConfigError(
+                f'{name} ({type(network).__name__}) does not run on {on}: '
+                f'{type(error).__name__}: {str(error)[:200]}; {way_out}')
+            if mode != modes[-1] or not all(
+                    tap.calls == 'one' and catcher.fired[tap] for tap in taps):
+                continue
+            # All taps lie in front of what fails.
+        result.overwritten = catcher.overwritten
+        result.counts = catcher.fired
+        caught = catcher.take(check_overwritten=False)
+        for tap, tensors in caught.items():
+            levels = len(tensors) > 1
+            attributes = _plain_attributes(tap.resolve(network, name))
+            result.specs[tap] = [
+                TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
+                        tuple(tensor.shape), tensor.dtype, input_size,
+                        tap.network, attributes)
+                for i, tensor in enumerate(tensors)
+            ]
+        result.writes_input = versions != [t._version for t in inputs]
+        return result
+    raise failure
+
+
+def trace(network: nn.Module,
+          name: str,
+          size: Tuple[int, int],
+          modes: Sequence[str] = ('loss', 'tensor'),
+          training: bool = True) -> List[Tuple[str, str, int, str]]:
+    """Run a network once and note every module that is called.
+
+    Args:
+        network (nn.Module): As in :func:`example_batch`.
+        name (str): What to call it in messages.
+        size (tuple[int, int]): Height and width in pixels of the image.
+        modes (Sequence[str]): As in :func:`dry_run`. Defaults to those of a
+            student.
+        training (bool): See :func:`untouched`. Defaults to True.
+
+    Returns:
+        list[tuple]: Path, class, number of calls, and what it gave, for each
+        module in the order of the first call's end.
+    """
+    names = {module: path for path, module in network.named_modules() if path}
+    calls: Dict[str, int] = {}
+    rows: Dict[str, Tuple[str, str]] = {}
+    failure: Optional[Exception] = None
+
+    def hook(module: nn.Module, args: tuple, output: Any) -> None:
+        path = names[module]
+        calls[path] = calls.get(path, 0) + 1
+        rows.setdefault(path, (type(module).__name__, describe(output)))
+
+    batch = example_batch(network, size)
+    handles = [module.register_forward_hook(hook) for module in names]
+    try:
+        for mode in modes:
+            calls.clear()
+            rows.clear()
+            try:
+                with preserve_rng(), untouched(network, training):
+                    network(batch['inputs'], batch['data_samples'], mode=mode)
+                break
+            except Exception as error:
+                print_log(
+                    f'{name}: the made-up run in mode {mode!r} failed: '
+                    f'{error!r}', 'current')
+                failure = error
+        else:
+            raise ConfigError(
+                f'{name} ({type(network).__name__}) does not run on '
+                f'{_what_was_given(batch, size)[0]}: '
+                f'{type(failure).__name__}: {str(failure)[:200]}; choose '
+                'another size')
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [(path, kind, calls[path], what)
+            for path, (kind, what) in rows.items()]

@@ -1,0 +1,228 @@
+"""What a tap is, and how it is written."""
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from mmkd.errors import ConfigError, TapError
+from mmkd.utils.naming import did_you_mean
+
+_PATTERN = re.compile(r'(?:(?P<network>\w+):)?(?P<module>[\w.\-]+)'
+                      r'(?P<index>(?:\[[^\[\]]+\])*)(?P<input>@input)?')
+
+Index = Union[int, str, slice]
+
+
+def _parse_index(text: str) -> Tuple[Index, ...]:
+    index: List[Index] = []
+    for part in re.findall(r'\[([^\[\]]+)\]', text):
+        part = part.strip().strip('\'"')
+        if re.fullmatch(r'-?\d+', part):
+            index.append(int(part))
+        elif re.fullmatch(r'(-?\d+)?:(-?\d+)?', part):
+            index.append(
+                slice(*(int(p) if p else None for p in part.split(':'))))
+        else:
+            index.append(part)
+    return tuple(index)
+
+
+def _write_index(index: Tuple[Index, ...]) -> str:
+    parts = []
+    for part in index:
+        if isinstance(part, slice):
+            part = ':'.join('' if p is None else str(p)
+                            for p in (part.start, part.stop))
+        parts.append(f'[{part}]')
+    return ''.join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class Tap:
+    """A place in a network where tensors are read during one forward.
+
+    As text: ``[network:]module[index][@input]``, for instance ``'neck'``
+    (every level), ``'neck[0]'``, ``'backbone[1:4]'``,
+    ``'decode_head.conv_seg'``, ``'assistant:neck'``, or
+    ``'decode_head.conv_seg@input'`` for what goes into a module (its first
+    positional argument). As a dict: the fields below by name.
+
+    Two taps of the same place are equal, so that a tensor which several
+    distillers read is caught once.
+
+    Args:
+        module (str): Path of the module, as in ``named_modules()``.
+        index (tuple): How to get from the module's output to tensors, step
+            by step; integers, slices and keys. Defaults to ().
+        where (str): ``'output'`` or ``'input'``. Defaults to ``'output'``.
+        network (str, optional): Name of the teacher; None where there is
+            only one. Defaults to None.
+        calls (str): ``'one'`` when the module runs once a forward, ``'all'``
+            for one that runs several times, such as a head shared by the
+            levels of a pyramid: the tensors of all calls then follow each
+            other as levels. Defaults to ``'one'``.
+        copy (bool, optional): Whether to copy the tensor, which is needed
+            where a later layer writes into it (an in-place ReLU). None lets
+            the dry run find out. Defaults to None.
+    """
+    module: str
+    index: Tuple[Index, ...] = ()
+    where: str = 'output'
+    network: Optional[str] = None
+    calls: str = 'one'
+    copy: Optional[bool] = None
+
+    @classmethod
+    def parse(cls, tap: 'TapLike') -> 'Tap':
+        """Read a tap from text, from a dict, or take it as it is.
+
+        Raises:
+            ConfigError: If it cannot be read.
+        """
+        if isinstance(tap, Tap):
+            return tap
+        if isinstance(tap, str):
+            match = _PATTERN.fullmatch(tap.strip())
+            if match:
+                return cls(
+                    match['module'],
+                    _parse_index(match['index']),
+                    where='input' if match['input'] else 'output',
+                    network=match['network'])
+        elif isinstance(tap, dict):
+            fields = dict(tap)
+            unknown = [k for k in fields if k not in cls.__dataclass_fields__]
+            if not unknown and isinstance(fields.get('module'), str):
+                base = cls.parse(fields.pop('module'))
+                if 'index' in fields:
+                    index = fields['index']
+                    fields['index'] = tuple(index) if isinstance(
+                        index, (list, tuple)) else (index, )
+                read = replace(base, **fields)
+                if read.where in ('output', 'input') and read.calls in ('one',
+                                                                        'all'):
+                    return read
+        raise ConfigError(
+            f'cannot read the tap {tap!r}; write a module path such as '
+            "'neck[0]' or 'decode_head.conv_seg', or a dict with the keys "
+            f'{", ".join(cls.__dataclass_fields__)}')
+
+    def __eq__(self, other: Any) -> bool:
+        return isinstance(other, Tap) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    @property
+    def _key(self) -> tuple:
+        # The path stands for the index, whose slices have no hash.
+        return self.path, self.calls, self.copy
+
+    @property
+    def path(self) -> str:
+        """The tap as text."""
+        network = f'{self.network}:' if self.network else ''
+        where = '@input' if self.where == 'input' else ''
+        return f'{network}{self.module}{_write_index(self.index)}{where}'
+
+    def resolve(self, network: nn.Module, name: str) -> nn.Module:
+        """The module of the tap.
+
+        Args:
+            network (nn.Module): The network to look in.
+            name (str): What to call it in messages.
+
+        Raises:
+            ConfigError: If there is no such module; names the nearest ones.
+        """
+        try:
+            # Not `named_modules()`: this is asked at every step.
+            return network.get_submodule(self.module)
+        except AttributeError:
+            hint = did_you_mean(self.module,
+                                [path for path, _ in network.named_modules()])
+            raise ConfigError(
+                f'{name} ({type(network).__name__}) has no module '
+                f'{self.module!r}. {hint} `tools/list_taps.py` lists all '
+                'that can be tapped.') from None
+
+    def select(self, value: Any) -> List[Tensor]:
+        """The tensors of the tap in what a module took or gave.
+
+        Args:
+            value (Any): Output or first input of the module.
+
+        Returns:
+            list[Tensor]: One tensor a level.
+
+        Raises:
+            TapError: If the index does not lead to tensors.
+        """
+        try:
+            for part in self.index:
+                value = value[part]
+        except (IndexError, KeyError, TypeError):
+            raise TapError(f'the tap {self.path!r}: there is no '
+                           f'[{part}] in {describe(value)}') from None
+        levels = [value] if isinstance(value, Tensor) else value
+        if not isinstance(levels, (list, tuple)) or not levels or not all(
+                isinstance(level, Tensor) for level in levels):
+            raise TapError(
+                f'the tap {self.path!r} must lead to a tensor or a sequence '
+                f'of tensors, but got {describe(value)}; add an index such '
+                f"as '{self.module}[0]'")
+        return list(levels)
+
+
+TapLike = Union[str, dict, Tap]
+
+
+def describe(value: Any) -> str:
+    """Shape of a nested output, in words, for messages and tables."""
+    if isinstance(value, Tensor):
+        return f'a tensor {tuple(value.shape)}'
+    if isinstance(value, dict):
+        return f'a dict with the keys {", ".join(map(str, value))}'
+    if isinstance(value, (list, tuple)):
+        kinds = ', '.join(describe(item) for item in value[:3])
+        more = ', ...' if len(value) > 3 else ''
+        return f'a {type(value).__name__} of {len(value)} ({kinds}{more})'
+    return f'a {type(value).__name__}'
+
+
+@dataclass(frozen=True)
+class TapSpec:
+    """What one level of a tap gave in the dry run.
+
+    Attributes:
+        path (str): The tap as text, with the level where there are several.
+        shape (tuple[int]): Shape of the tensor, (N, C, H, W) for a map.
+        dtype (torch.dtype): Its type.
+        input_size (tuple[int], optional): Height and width in pixels of the
+            image that went in, if one did.
+        network (str, optional): Name of the teacher; None for the student.
+        attributes (dict[str, Any]): The tapped module's plain attributes,
+            such as the ``kernel_size`` of a convolution: numbers, text, and
+            sequences of them.
+    """
+    path: str
+    shape: Tuple[int, ...]
+    dtype: torch.dtype = torch.float32
+    input_size: Optional[Tuple[int, int]] = None
+    network: Optional[str] = None
+    attributes: Dict[str, Any] = field(
+        default_factory=dict, compare=False, repr=False)
+
+    @property
+    def channels(self) -> int:
+        """Size of dimension 1."""
+        return self.shape[1]
+
+    @property
+    def stride(self) -> Optional[float]:
+        """Pixels of the input a cell, if the tensor is a map of an image."""
+        if self.input_size is None or len(self.shape) != 4:
+            return None
+        return self.input_size[0] / self.shape[2]

@@ -1,0 +1,172 @@
+"""A frozen network to learn from."""
+import contextlib
+from typing import Any, Dict, List, Optional, Sequence, Union
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmkd.core.network import (NetworkLike, build_network, frozen_mode,
+                               trial_modes)
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap
+from mmkd.errors import ConfigError
+from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
+from mmkd.utils.config import official_weights
+
+_PRECISIONS = {
+    'fp32': torch.float32,
+    'fp16': torch.float16,
+    'bf16': torch.bfloat16
+}
+
+
+class Teacher:
+    """One frozen network: weights, own preprocessing, precision, taps.
+
+    Not an ``nn.Module``, so that a model that holds it counts none of its
+    weights as its own: not in the optimiser, the checkpoint, DDP or EMA.
+    A deep copy shares the network, which never changes.
+
+    Args:
+        cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
+            a config or model dict, or a built network.
+        ckpt (str): Weights: a file or address, ``'official'`` for those that
+            the library publishes for ``cfg``, or ``'random'`` to leave the
+            network untrained (for tests). May be left out for a built
+            network.
+        input_map (dict[str, str], optional): Where the teacher's inputs lie
+            in the batch of the data loader, for a teacher that sees other
+            data than the student: ``{'inputs.points': 'inputs.complete'}``.
+            Defaults to None.
+        precision (str, optional): ``'fp32'``, ``'fp16'`` or ``'bf16'`` runs
+            it in that precision; None follows the training step. Defaults to
+            None.
+        mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
+            taps that fire nowhere else, such as auxiliary heads. Defaults to
+            ``'tensor'``, in place of which a network that lacks this mode
+            (mmdet3d's ``CenterPoint`` and its kin) takes ``'predict'``.
+        trusted (bool): Whether the file ``ckpt`` may hold more than weights
+            and plain data, and so run code. Defaults to False.
+        strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
+            True.
+        name (str): Its name in configs and messages. Defaults to
+            ``'teacher'``.
+
+    Raises:
+        ConfigError: If the config is wrong or ``ckpt`` is missing.
+        CheckpointError: If the weights cannot be read or do not fit.
+    """
+
+    def __init__(self,
+                 cfg: NetworkLike,
+                 ckpt: Optional[str] = None,
+                 input_map: Optional[Dict[str, str]] = None,
+                 precision: Optional[str] = None,
+                 mode: str = 'tensor',
+                 trusted: bool = False,
+                 strict: bool = True,
+                 name: str = 'teacher') -> None:
+        if precision is not None and precision not in _PRECISIONS:
+            raise ConfigError(f'teacher {name!r}: precision is one of '
+                              f'{", ".join(_PRECISIONS)}, not {precision!r}')
+        if mode not in ('tensor', 'predict', 'loss'):
+            raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
+                              f"or 'loss', not {mode!r}")
+        self.name = name
+        self.precision = precision
+        self.input_map = dict(input_map or {})
+        self.classes: Optional[List[str]] = None
+        checkpoint = self._read_weights(cfg, ckpt, trusted)
+        self.network = build_network(cfg, f'teacher {name!r}')
+        if checkpoint is not None:
+            load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
+            self.classes = checkpoint.classes
+            print_log(f'teacher {name!r}: weights of {checkpoint.path}',
+                      'current')
+        self.mode = frozen_mode(self.network, mode)
+        self.trial_modes = trial_modes(self.network, mode)
+        self.network.eval()
+        self.network.requires_grad_(False)
+
+    def _read_weights(self, cfg: NetworkLike, ckpt: Optional[str],
+                      trusted: bool) -> Optional[Checkpoint]:
+        """Read the weights first: a wrong file is found before a build."""
+        if ckpt == 'random' or (ckpt is None and isinstance(cfg, nn.Module)):
+            return None
+        if ckpt is None:
+            raise ConfigError(
+                f'teacher {self.name!r} has no weights; give '
+                "`ckpt='file.pth'`, or `ckpt='official'` for those that the "
+                'library publishes for its config')
+        if ckpt == 'official':
+            ckpt = official_weights(cfg)
+        return read_checkpoint(ckpt, trusted)
+
+    def __deepcopy__(self, memo: dict) -> 'Teacher':
+        return self
+
+    @property
+    def preprocessor(self) -> Optional[nn.Module]:
+        """The network's own data preprocessor."""
+        return getattr(self.network, 'data_preprocessor', None)
+
+    def own_data(self, data: dict) -> dict:
+        """The batch of the data loader as this teacher is to see it."""
+        for target, source in self.input_map.items():
+            value: Any = data
+            for key in source.split('.'):
+                if not isinstance(value, dict) or key not in value:
+                    raise ConfigError(
+                        f'teacher {self.name!r}: `input_map` names '
+                        f'{source!r}, but the batch has no {key!r}')
+                value = value[key]
+            data = _with(data, target.split('.'), value)
+        return data
+
+    def extract(
+            self,
+            inputs: Union[Tensor, dict],
+            data_samples: Optional[list],
+            taps: Sequence[Tap],
+            counts: Optional[Dict[Tap,
+                                  int]] = None) -> Dict[Tap, List[Tensor]]:
+        """Run the network as far as the last tap and return the tensors.
+
+        Args:
+            inputs (Tensor | dict): Prepared inputs, (N, C, H, W) for images.
+            data_samples (list, optional): Prepared data samples.
+            taps (Sequence[Tap]): What to catch.
+            counts (dict[Tap, int], optional): How often each tap fires in
+                one forward, which ends after the last one. Defaults to None:
+                the forward runs to its end.
+
+        Returns:
+            dict[Tap, list[Tensor]]: Detached tensors, one a level.
+
+        Raises:
+            TapError: If a tap does not fire.
+        """
+        catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
+                             counts)
+        with torch.no_grad(), self._autocast(), catcher:
+            self.network(inputs, data_samples, mode=self.mode)
+        return catcher.take()
+
+    def _autocast(self) -> contextlib.AbstractContextManager:
+        if self.precision is None:
+            return contextlib.nullcontext()
+        device = next(self.network.parameters()).device.type
+        return torch.autocast(
+            device,
+            dtype=_PRECISIONS[self.precision]
+            if self.precision != 'fp32' else None,
+            enabled=self.precision != 'fp32')
+
+
+def _with(data: dict, path: List[str], value: Any) -> dict:
+    """A copy of nested dicts with one entry replaced."""
+    data = dict(data)
+    data[path[0]] = value if len(path) == 1 else _with(
+        data.get(path[0]) or {}, path[1:], value)
+    return data

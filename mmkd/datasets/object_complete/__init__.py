@@ -1,4 +1,0 @@
-"""Object-complete frames: each object as all frames of its scene see it."""
-from mmkd.datasets.object_complete.pipelines import with_complete_objects
-
-__all__ = ['with_complete_objects']

@@ -1,1 +1,0 @@
-"""Steps of a data pipeline that the libraries do not have."""

@@ -1,0 +1,1 @@
+"""What mmkd knows about families of networks."""

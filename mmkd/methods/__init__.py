@@ -1,0 +1,13 @@
+"""Distillation methods, a folder each.
+
+Importing this package imports every method, which registers it; a new folder
+is found without being listed.
+"""
+from importlib import import_module
+from pkgutil import iter_modules
+
+#: Names of the folders of methods.
+METHODS = tuple(sorted(info.name for info in iter_modules(__path__)))
+
+for _name in METHODS:
+    import_module(f'{__name__}.{_name}')

@@ -1,0 +1,259 @@
+"""Adaptive and cooperative attention masking (ACAM-KD)."""
+import logging
+from typing import Dict, List, Literal, get_args
+
+import torch
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.features import build_connectors, check_features
+from mmkd.core.logits import check_logits
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Heatmap, Visual, feature_distance
+from mmkd.errors import ConfigError
+from mmkd.methods.acam.losses import (channel_mask_loss, mask_diversity,
+                                      mask_statistics, spatial_mask_loss)
+from mmkd.methods.acam.modules import MaskLevel, Masks
+from mmkd.methods.acam.options import ACAMOptions
+from mmkd.ops.connectors import match_size
+from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import take_options
+
+#: What may be distilled; 'maps' is one of the others, by the network.
+Place = Literal['maps', 'neck', 'logits', 'stages']
+#: Masks of each kind where features are distilled, as published.
+NUM_MASKS = 6
+
+
+def _is_class_map(spec: TapSpec) -> bool:
+    """Whether a level holds a segmentor's scores, one channel a class."""
+    return 'conv_seg' in spec.path and '@input' not in spec.path
+
+
+@DISTILLERS.register_module()
+class ACAM(Distiller):
+    r"""Match feature maps under masks that student and teacher make together.
+
+    `ACAM-KD: Adaptive and Cooperative Attention Masking for Knowledge
+    Distillation <https://arxiv.org/abs/2503.06307>`_ (Lan and Tian, ICCV
+    2025). At every step cross-attention fuses the teacher's map (query) with
+    the student's (key and value); M learnable selection units turn the
+    fused map into M masks over the cells and M over the channels. Under each
+    the squared difference of the maps is averaged
+    (:func:`spatial_mask_loss`,
+    :func:`channel_mask_loss`), and the masks of a kind are kept
+    apart (:func:`mask_diversity`):
+
+    ``L = L_task + alpha (L_spatial + L_channel) + lambda_div L_div``
+
+    Each level has projections and units of its own. No ground truth is read.
+    The attention is exact, and its memory grows with the cells of a map; its
+    time grows with their square (:func:`cross_attention`).
+
+    The authors published no code. Ours are, where the paper is silent: the
+    mean over pairs as diversity (``div_reduction='ratio'`` is the formula as
+    reported), its sum over both kinds of masks, sums over levels, the
+    initialisation, and that the student's map is detached where masks are
+    made. As the equations stand, masks may collapse to 0 or 1 everywhere.
+    The log therefore shows, for each level, ``mask_mean``, ``mask_std`` (over
+    the cells) and ``mask_dead`` (share of units with a mean below 0.02 or
+    above 0.98), and a warning comes once when they have collapsed.
+    ``stabilise=True`` is **our** remedy, not the paper's; say so with results.
+
+    Args:
+        place (str): What is distilled: ``'neck'``, ``'logits'`` (class maps
+            before any resize), ``'stages'`` (levels of the backbone), or
+            ``'maps'``: class maps of a segmentor and neck levels of a
+            detector. Defaults to ``'maps'``.
+        student (str | list[str], optional): Taps (N, C, H, W) in the student
+            if not the standard ones; maps of any kind, such as bird's-eye
+            view. Class maps are recognised by the name ``conv_seg`` (not
+            ``conv_seg@input``, the features before it), or by
+            ``place='logits'``. Defaults to None.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher. The student's map is resized to H' x W' where the
+            difference is taken. Defaults to None.
+        alpha (float | dict): Weight of ``loss_spatial`` and of
+            ``loss_channel``. Defaults to 1.0.
+        lambda_div (float | dict): Weight of ``loss_div``. Defaults to 1.0.
+        kwargs: The fields of :class:`ACAMOptions`, such as ``num_masks``,
+            and the arguments of :class:`Distiller`, such as ``loss_weight``.
+
+    Raises:
+        ConfigError: If an option makes no sense, or contradicts another.
+    """
+
+    Options = ACAMOptions
+
+    def __init__(self,
+                 place: Place = 'maps',
+                 student=None,
+                 teacher=None,
+                 alpha: WeightLike = 1.0,
+                 lambda_div: WeightLike = 1.0,
+                 **kwargs) -> None:
+        if place not in get_args(Place):
+            raise ConfigError('ACAM: place is one of '
+                              f'{", ".join(get_args(Place))}, not {place!r}')
+        options = take_options(ACAMOptions, kwargs)
+        # What is read is the one role of this distiller.
+        self.roles = (place, )
+        weights = {}
+        if options.use_spatial:
+            weights['loss_spatial'] = alpha
+        if options.use_channel:
+            weights['loss_channel'] = alpha
+        # Frozen units have nothing to keep apart.
+        if options.mask_source != 'teacher_fixed':
+            weights['loss_div'] = lambda_div
+        super().__init__(
+            student=student, teacher=teacher, weights=weights, **kwargs)
+        self.place = place
+        self.options = options
+        self.level_weights = options.level_weights
+        self.warn_after = options.warn_after
+        self._has_warned = False
+        if options.detach_inputs:
+            self.own_terms = ('loss_div', )
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build connectors, projections and selection units, level by level.
+        """
+        super().setup(student, teacher)
+        levels_s, levels_t = student[self.place], teacher[self.place]
+        check_features('ACAM', levels_s, levels_t, resize=True)
+        are_logits = self.place == 'logits' or (self.place == 'maps' and all(
+            map(_is_class_map, [*levels_s, *levels_t])))
+        connector = self.options.connector
+        if are_logits:
+            check_logits('ACAM', levels_s, levels_t)
+            if connector not in ('auto', None):
+                raise ConfigError('ACAM: class maps take no connector, which '
+                                  'could mix the classes; leave it out')
+            connector = None
+        if self.level_weights is None:
+            self.level_weights = [1.0] * len(levels_s)
+        elif len(self.level_weights) != len(levels_s):
+            raise ConfigError(
+                f'ACAM: level_weights has {len(self.level_weights)} numbers, '
+                f'but there are {len(levels_s)} levels')
+        self.connectors = build_connectors(connector, levels_s, levels_t)
+        self.levels = nn.ModuleList(
+            MaskLevel(
+                spec_s.channels, spec_t.channels, self.options.num_masks or
+                (spec_t.channels if are_logits else NUM_MASKS), self.options)
+            for spec_s, spec_t in zip(levels_s, levels_t))
+
+    def _align(self, level: int, feat_s: Tensor, feat_t: Tensor) -> Tensor:
+        """The student's map on the teacher's channels and grid."""
+        return match_size(self.connectors[level](feat_s), feat_t,
+                          self.options.align_corners)
+
+    @torch.no_grad()
+    def masks(self, student: Dict[str, List[Tensor]],
+              teacher: Dict[str, List[Tensor]]) -> List[Masks]:
+        """The masks of a batch, for pictures; nothing is kept of them.
+
+        Args:
+            student (dict[str, list[Tensor]]): As in :meth:`losses`.
+            teacher (dict[str, list[Tensor]]): As in :meth:`losses`.
+
+        Returns:
+            list[Masks]: One entry a level.
+        """
+        return [
+            level(feat_s, feat_t, self._align(i, feat_s, feat_t))
+            for i, (level, feat_s, feat_t) in enumerate(
+                zip(self.levels, student[self.place], teacher[self.place]))
+        ]
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Each mask over the cells, and where the maps differ, level by
+        level."""
+        visuals: List[Visual] = []
+        for i, (masks, feat_s, feat_t) in enumerate(
+                zip(
+                    self.masks(student, teacher), student[self.place],
+                    teacher[self.place])):
+            level = f'level {i}'
+            if masks.spatial is not None:
+                visuals += [
+                    Heatmap(f'mask {m}', mask, level, changes=True)
+                    for m, mask in enumerate(masks.spatial.unbind(1))
+                ]
+            visuals.append(
+                Heatmap(
+                    'distance of the maps',
+                    feature_distance(self._align(i, feat_s, feat_t), feat_t),
+                    level,
+                    changes=True))
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss_spatial``, ``loss_channel`` and ``loss_div``, each
+        summed over the levels, and the figures of the masks."""
+        terms: Dict[str, Tensor] = {}
+        figures: Dict[str, Tensor] = {}
+        dead, deviations = [], []
+
+        def add(term: str, value: Tensor, weight: float) -> None:
+            terms[term] = terms.get(term, 0) + weight * value
+
+        for i, (level, feat_s, feat_t, weight) in enumerate(
+                zip(self.levels, student[self.place], teacher[self.place],
+                    self.level_weights)):
+            feat_t = feat_t.detach()
+            aligned = self._align(i, feat_s, feat_t)
+            masks = level(feat_s, feat_t, aligned)
+            kinds = [kind for kind in masks if kind is not None]
+            if 'loss_div' in batch.active_terms:
+                for kind in kinds:
+                    add('loss_div',
+                        mask_diversity(kind, self.options.div_reduction),
+                        weight)
+            if self.options.mask_grad == 'div_only':
+                masks = Masks(*(kind if kind is None else kind.detach()
+                                for kind in masks))
+            if 'loss_spatial' in batch.active_terms:
+                add('loss_spatial',
+                    spatial_mask_loss(aligned, feat_t, masks.spatial), weight)
+            if 'loss_channel' in batch.active_terms:
+                add('loss_channel',
+                    channel_mask_loss(aligned, feat_t, masks.channel), weight)
+            statistics = mask_statistics(kinds[0])
+            figures.update({
+                f'mask_{k}_{i}': value
+                for k, value in statistics.items()
+            })
+            dead.append(statistics['dead'])
+            if masks.spatial is not None:
+                deviations.append(statistics['std'])
+        self._warn_of_collapse(dead, deviations, batch.progress.iter)
+        return {**terms, **figures}
+
+    def _warn_of_collapse(self, dead: List[Tensor], deviations: List[Tensor],
+                          iteration: int) -> None:
+        """Say once that the masks select nothing any more."""
+        since = iteration - self.warn_after
+        # Seldom: a GPU is waited for to read the figures.
+        if self._has_warned or since < 0 or since % 50:
+            return
+        share = float(torch.stack(dead).mean())
+        flat = bool(deviations) and max(map(float, deviations)) < 0.01
+        if share <= 0.5 and not flat:
+            return
+        self._has_warned = True
+        found = 'all masks are the same over all cells' if flat else (
+            f'{share:.0%} of the units are 0 or 1 nearly everywhere')
+        print_log(
+            f'ACAM: at iteration {iteration} {found}, so that the masks '
+            'select nothing and the losses are plain mean squared errors. '
+            'stabilise=True (a deviation from the paper) keeps masks apart.',
+            'current', logging.WARNING)

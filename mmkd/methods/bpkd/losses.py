@@ -1,0 +1,215 @@
+"""Edge and body of a segmentation's logits, after BPKD.
+
+The names and the order follow the paper: masks from the labels, then the
+edge part over classes and the body part over space.
+"""
+from typing import Callable, Optional, Sequence, Tuple, Union
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.divergences import check_logits, class_divergence
+from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
+                            share_of_cells, valid_cells)
+from mmkd.ops.precision import full_precision
+
+# Pixels of class maps that are worked on at once, about 20 MB.
+_CHUNK = 1 << 21
+
+
+def _slide(maps: Tensor, width: int, op: Callable, fill) -> Tensor:
+    """Reduce a square window that slides over maps with stride 1.
+
+    Separable, and by doubling: windows of 1, 2, 4, ... cells are combined
+    until they have the full width. Much faster than max pooling on a CPU.
+
+    Args:
+        maps (Tensor): Maps (N, H, W) of any type.
+        width (int): Side of the window, odd.
+        op (Callable): Idempotent reduction of two tensors such as
+            ``torch.maximum``.
+        fill: Its neutral value, used beyond the frame.
+
+    Returns:
+        Tensor: Maps (N, H, W), each cell reduced over its window.
+    """
+    maps = F.pad(maps, [width // 2] * 4, value=fill)
+    for dim in (1, 2):
+        done = 1
+        while done < width:
+            step = min(done, width - done)
+            size = maps.size(dim) - step
+            maps = op(maps.narrow(dim, 0, size), maps.narrow(dim, step, size))
+            done += step
+    return maps
+
+
+@torch.no_grad()
+def edge_masks(labels: Tensor,
+               num_classes: int,
+               size: Tuple[int, int],
+               edge_width: int = 7,
+               ignore_index: int = 255,
+               ignore_as_edge: bool = False,
+               valid_threshold: float = 0.5) -> Tuple[Tensor, Tensor]:
+    """Soft edge mask of each class on the logit grid.
+
+    `BPKD: Boundary Privileged Knowledge Distillation For Semantic
+    Segmentation <https://arxiv.org/abs/2306.08075>`_. The one-hot map of a
+    class is dilated and eroded by a square window; a pixel where the two
+    differ lies on the class's edge: its window holds the class and another
+    one. The mask is the share of such pixels in a cell. It is made for the
+    classes that an image holds, all others are 0.
+
+    Ignored pixels are neither edge nor class. By default they are no "other
+    class" either, so the border of a void region is no semantic edge, which
+    the literal morphological gradient would make it.
+
+    Args:
+        labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
+        num_classes (int): Number of classes C.
+        size (Tuple[int, int]): Height and width (H, W) of the logits.
+        edge_width (int): Side of the window in label pixels, odd and at
+            least 3; a straight border gives a band of ``edge_width - 1``
+            pixels. Defaults to 7.
+        ignore_index (int): Label of pixels to ignore. Defaults to 255.
+        ignore_as_edge (bool): Whether ignored pixels count as another class,
+            the literal reading of the paper. Defaults to False.
+        valid_threshold (float): Share of labelled pixels from which a cell
+            is valid. Defaults to 0.5.
+
+    Returns:
+        tuple: Masks (N, C, H, W) in float32 within [0, 1] and 0 on invalid
+        cells, and valid cells (N, 1, H, W) in bool.
+    """
+    if edge_width < 3 or edge_width % 2 == 0:
+        raise ValueError('edge_width must be an odd number of at least 3, '
+                         f'but got {edge_width}')
+    labels = label_maps(labels)
+    labelled = labels != ignore_index
+    wrong = labelled & ((labels < 0) | (labels >= num_classes))
+    if wrong.any():
+        raise ValueError(
+            f'label {labels[wrong].unique().tolist()} found, but there are '
+            f'{num_classes} classes (0 to {num_classes - 1}) and '
+            f'ignore_index is {ignore_index}')
+    valid = labelled_cells(labels, size, ignore_index, valid_threshold)
+
+    # Pixels whose window holds two labels at least.
+    other = labels.masked_fill(~labelled, num_classes)
+    lowest = _slide(other, edge_width, torch.minimum, num_classes)
+    if not ignore_as_edge:
+        other = other.masked_fill(~labelled, -1)
+    highest = _slide(other, edge_width, torch.maximum, -1)
+    mixed = labelled & (highest > lowest)
+
+    masks = torch.zeros((labels.size(0), num_classes, *size),
+                        device=labels.device)
+    chunk = max(1, _CHUNK // labels[0].numel())
+    for image, marked in enumerate(mixed):
+        present = labels[image][labelled[image]].bincount().nonzero()
+        for classes in present.squeeze(1).int().split(chunk):
+            # The class lies in the window, and so does another one.
+            same = labels[image] == classes.view(-1, 1, 1)
+            edge = _slide(same, edge_width, torch.logical_or, False) & marked
+            masks[image, classes] = share_of_cells(edge, size)
+    return masks * valid, valid
+
+
+@full_precision
+def edge_loss(logits_s: Tensor,
+              logits_t: Tensor,
+              masks: Tensor,
+              valid: Optional[Tensor] = None,
+              tau: float = 1.0,
+              alpha: Union[float, Sequence[float]] = 2.0,
+              use_prm: bool = True,
+              use_pom: bool = True) -> Tensor:
+    r"""Edge part of BPKD: class probabilities at the edge cells.
+
+    `BPKD: Boundary Privileged Knowledge Distillation For Semantic
+    Segmentation <https://arxiv.org/abs/2306.08075>`_. With the masks M and
+    :math:`n_{bc}`, the number of cells where :math:`M_{bc} > 0`,
+
+    .. math::
+        \phi_{bi} = \tau^2 \sum_c p^T_{bic}
+            (\log p^T_{bic} - \log p^S_{bic}), \quad
+        p_{bi} = \mathrm{softmax}_c(z_{bi} M_{bi} / \tau) \\
+        L_E = \frac{1}{B} \sum_b \sum_c \frac{\alpha_c}{\max(1, n_{bc})}
+            \sum_i \phi_{bi} M_{bci}
+
+    Summed over classes, averaged over each class's edge cells and over the
+    images. A logit that the mask removes becomes 0, not -inf, so the loss
+    changes if a constant is added to the logits.
+
+    Args:
+        logits_s (Tensor): Student's logits (N, C, H, W).
+        logits_t (Tensor): Teacher's logits (N, C, H, W); no gradient.
+        masks (Tensor): Edge masks (N, C, H, W), see :func:`edge_masks`.
+        valid (Tensor, optional): Valid cells (N, 1, H, W); the other cells
+            are left out. Defaults to None, which means all.
+        tau (float): Temperature. Defaults to 1.0.
+        alpha (float | Sequence[float]): Weight of each class, one number for
+            all or C numbers. Defaults to 2.0.
+        use_prm (bool): Pre-mask filtering: whether the logits are multiplied
+            by the mask before the softmax. Defaults to True.
+        use_pom (bool): Post-mask filtering: whether the divergence is
+            multiplied by the mask. Without it, it is averaged over the valid
+            cells of each image, then over the images, and alpha is not used.
+            Defaults to True.
+
+    Returns:
+        Tensor: Scalar loss.
+    """
+    check_logits(logits_s, logits_t, tau)
+    logits_t = logits_t.detach()
+    valid = valid_cells(valid, logits_s)
+    if valid is not None:
+        logits_s = logits_s.masked_fill(~valid, 0)
+        logits_t = logits_t.masked_fill(~valid, 0)
+    if use_prm:
+        logits_s, logits_t = logits_s * masks, logits_t * masks
+    phi = class_divergence(logits_s, logits_t, tau)
+    if not use_pom:
+        return mean_over_valid(phi, valid)
+    num_classes = masks.size(1)
+    alpha = torch.as_tensor(alpha, dtype=phi.dtype, device=phi.device)
+    if alpha.numel() not in (1, num_classes):
+        raise ValueError(f'alpha must be one number or {num_classes}, one '
+                         f'for each class, but got {alpha.numel()}')
+    num_cells = (masks > 0).sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    share = masks * alpha.view(1, -1, 1, 1) / num_cells
+    return (phi * share).sum() / masks.size(0)
+
+
+@full_precision
+def body_loss(logits_s: Tensor,
+              logits_t: Tensor,
+              masks: Tensor,
+              valid: Optional[Tensor] = None,
+              tau: float = 1.0) -> Tensor:
+    """Body part of BPKD: channel-wise divergence away from the edges.
+
+    `BPKD: Boundary Privileged Knowledge Distillation For Semantic
+    Segmentation <https://arxiv.org/abs/2306.08075>`_. The logits times
+    (1 - M), the complement of the edge masks M over the whole channel, go
+    through :func:`channel_wise_divergence`. Without any edge it
+    is that loss on the plain logits.
+
+    Args:
+        logits_s (Tensor): Student's logits (N, C, H, W).
+        logits_t (Tensor): Teacher's logits (N, C, H, W); no gradient.
+        masks (Tensor): Edge masks (N, C, H, W), see :func:`edge_masks`.
+        valid (Tensor, optional): Cells that carry mass, (N, 1, H, W).
+            Defaults to None, which means all.
+        tau (float): Temperature. Defaults to 1.0.
+
+    Returns:
+        Tensor: Scalar loss.
+    """
+    check_logits(logits_s, logits_t, tau)
+    body = 1 - masks
+    return channel_wise_divergence(logits_s * body, logits_t * body, tau,
+                                   valid)

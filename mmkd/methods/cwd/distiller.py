@@ -1,0 +1,172 @@
+"""Channel-wise distillation (CWD)."""
+from typing import Dict, Iterator, List, Optional, Tuple, Union
+
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.logits import check_logits, check_tau
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Heatmap, Visual
+from mmkd.errors import ConfigError
+from mmkd.ops.channel_wise import channel_wise_divergence, spatial_log_softmax
+from mmkd.ops.connectors import build_connector, match_size
+from mmkd.ops.masks import labelled_cells
+from mmkd.registry import DISTILLERS
+
+#: Weight of the method at each place.
+LOSS_WEIGHTS = dict(logits=3.0, stages=50.0, neck=50.0)
+
+
+@DISTILLERS.register_module()
+class CWD(Distiller):
+    """Match, channel by channel, where in the image a channel is active.
+
+    `Channel-wise Knowledge Distillation for Dense Prediction
+    <https://arxiv.org/abs/2011.13256>`_ (Shu et al., ICCV 2021). Each
+    channel of a map, a class or a feature, becomes a distribution over the
+    cells of the image; the divergence of the student's from the teacher's
+    is averaged over channels and images. See
+    :func:`channel_wise_divergence`.
+
+    Temperature 4 and weight 3 are what the authors' released code is run
+    with on a segmentation's logits; weight 50 on features is the value
+    commonly quoted, which their code's front page does not state. Other
+    toolboxes ship others (mmrazor: temperature 1 and weight 5 for PSPNet's
+    logits), with the same formula. Departures: several levels may be given
+    and are summed, and invalid cells may be left out; both are off by
+    default.
+
+    Args:
+        place (str): What is distilled: ``'logits'``, ``'stages'`` (levels of
+            the backbone) or ``'neck'``. It names the standard taps, and
+            decides on connectors: logits are compared class by class, and
+            the student's features go through a connector first. Defaults to
+            ``'logits'``.
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student, such as ``'backbone[3]'``, if not the standard ones.
+            Defaults to None.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher, resized bilinearly to the student's size if they differ.
+            Defaults to None.
+        tau (float): Temperature. Defaults to 4.0.
+        connector (str | dict | None): For features: ``'auto'`` (a 1x1
+            convolution where the channels differ), None, or the config of a
+            connector. Defaults to ``'auto'``.
+        valid_only (bool): Whether cells of which the larger part is ignored
+            in the label maps carry no mass; else no labels are needed.
+            Defaults to False.
+        ignore_index (int): Label of pixels to ignore. Defaults to 255.
+        align_corners (bool): How to resize. Defaults to False.
+        loss_weight (float | dict, optional): Weight or schedule. Defaults to
+            None: 3 on logits, 50 on features.
+        kwargs: Arguments of :class:`Distiller`.
+    """
+
+    def __init__(self,
+                 place: str = 'logits',
+                 student=None,
+                 teacher=None,
+                 tau: float = 4.0,
+                 connector: Union[str, dict, None] = 'auto',
+                 valid_only: bool = False,
+                 ignore_index: int = 255,
+                 align_corners: bool = False,
+                 loss_weight: Optional[WeightLike] = None,
+                 **kwargs) -> None:
+        if place not in LOSS_WEIGHTS:
+            raise ConfigError(f'CWD: place is one of '
+                              f'{", ".join(LOSS_WEIGHTS)}, not {place!r}')
+        if place == 'logits' and connector not in ('auto', None):
+            raise ConfigError(
+                "CWD: logits take no connector; for features set place='"
+                "stages' or place='neck'")
+        # The place is the one role of this distiller.
+        self.roles = (place, )
+        if loss_weight is None:
+            loss_weight = LOSS_WEIGHTS[place]
+        super().__init__(
+            student=student,
+            teacher=teacher,
+            loss_weight=loss_weight,
+            **kwargs)
+        check_tau('CWD', tau=tau)
+        self.place = place
+        self.tau = tau
+        self.connector_cfg = connector
+        self.valid_only = valid_only
+        self.ignore_index = ignore_index
+        self.align_corners = align_corners
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Check the classes, or build a connector for each level."""
+        super().setup(student, teacher)
+        levels_s, levels_t = student[self.place], teacher[self.place]
+        if self.place == 'logits':
+            check_logits('CWD', levels_s, levels_t)
+            connectors = [nn.Identity() for _ in levels_s]
+        else:
+            connectors = [
+                build_connector(self.connector_cfg, spec_s.channels,
+                                spec_t.channels)
+                for spec_s, spec_t in zip(levels_s, levels_t)
+            ]
+        self.connectors = nn.ModuleList(connectors)
+
+    def _levels(
+            self, student: Dict[str, List[Tensor]],
+            teacher: Dict[str, List[Tensor]], batch: StepBatch
+    ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
+        """Maps of both sides in one space, and valid cells or None."""
+        for connector, feat_s, feat_t in zip(self.connectors,
+                                             student[self.place],
+                                             teacher[self.place]):
+            feat_s = connector(feat_s)
+            feat_t = match_size(feat_t, feat_s, self.align_corners)
+            valid = labelled_cells(
+                batch.gt_sem_seg(), feat_s.shape[2:],
+                self.ignore_index) if self.valid_only else None
+            yield feat_s, feat_t, valid
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Where the channels of both sides are active, and where that
+        differs. 1 is the share of a cell in a channel that is active
+        everywhere alike; averaged over the channels."""
+        visuals: List[Visual] = []
+        for i, (feat_s, feat_t,
+                valid) in enumerate(self._levels(student, teacher, batch)):
+            size, level = feat_s.shape[2:], f'level {i}'
+            share_t, share_s = (
+                size.numel() *
+                spatial_log_softmax(feat.float(), self.tau, valid).exp()
+                for feat in (feat_t, feat_s))
+
+            def heatmap(name: str, values: Tensor, **kwargs) -> Heatmap:
+                values = values.mean(dim=1).unflatten(1, size)
+                return Heatmap(name, values, level, **kwargs)
+
+            visuals += [
+                heatmap('activity of the teacher', share_t, scale=level),
+                heatmap(
+                    'activity of the student',
+                    share_s,
+                    scale=level,
+                    changes=True),
+                heatmap(
+                    'difference of the activities', (share_t - share_s).abs(),
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the sum over the levels."""
+        return dict(
+            loss=sum(
+                channel_wise_divergence(feat_s, feat_t, self.tau, valid)
+                for feat_s, feat_t, valid in self._levels(
+                    student, teacher, batch)))

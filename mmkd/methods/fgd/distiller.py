@@ -1,0 +1,265 @@
+"""Focal and global distillation (FGD)."""
+from typing import Dict, FrozenSet, List, Optional, Tuple, Union
+
+from mmcv.cnn.bricks import ContextBlock
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.features import (build_connectors, check_features,
+                                match_student, pick_family)
+from mmkd.core.logits import check_tau
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Heatmap, Visual, feature_distance
+from mmkd.errors import ConfigError
+from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
+                                     focal_distances)
+from mmkd.ops.distances import squared_distance
+from mmkd.ops.precision import full_precision
+from mmkd.registry import DISTILLERS
+
+#: Published temperature and weights for families of students.
+FAMILIES = dict(
+    one_stage=dict(
+        tau=0.5,
+        lambda_fg=1e-3,
+        lambda_bg=5e-4,
+        lambda_att=5e-4,
+        lambda_global=5e-6),
+    two_stage=dict(
+        tau=0.5,
+        lambda_fg=5e-5,
+        lambda_bg=2.5e-5,
+        lambda_att=5e-5,
+        lambda_global=5e-7),
+    reppoints=dict(
+        tau=0.5,
+        lambda_fg=1.6e-3,
+        lambda_bg=8e-4,
+        lambda_att=8e-4,
+        lambda_global=8e-6),
+    fcos=dict(
+        tau=0.8,
+        lambda_fg=1.6e-3,
+        lambda_bg=8e-4,
+        lambda_att=8e-4,
+        lambda_global=8e-6))
+
+
+@DISTILLERS.register_module()
+class FGD(Distiller):
+    r"""Distil objects and background apart, and what relates all cells.
+
+    `Focal and Global Knowledge Distillation for Detectors
+    <https://arxiv.org/abs/2111.11837>`_ (Yang et al., CVPR 2022). Four terms
+    on the maps of the neck, each summed over channels, cells and levels and
+    averaged over the images:
+
+    - ``loss_fg``, ``loss_bg``: squared distance on the cells of the objects
+      and on those of the background, under the teacher's attention to cells
+      and channels (:func:`box_masks`,
+      :func:`focal_distances`);
+    - ``loss_att``: absolute difference of the attentions of both networks
+      (:func:`attention_maps`);
+    - ``loss_global``: squared distance after a context block on each side,
+      mmcv's ``ContextBlock`` (GCNet), whose weights are trained with the
+      student and are no part of it.
+
+    ``L = L_task + lambda_fg L_fg + lambda_bg L_bg + lambda_att L_att
+    + lambda_global L_global``; the paper calls the weights alpha, beta,
+    gamma and lambda. Boxes are read from the ground truth, classes are not.
+    In an image without objects, all cells are background.
+
+    One departure: the released code scales boxes by each image's size
+    before padding, though the map stands for the padded batch, so that the
+    boxes of the smaller images are stretched. Here they are scaled by the
+    size of the batch; ``box_scale='img'`` gives the published behaviour.
+
+    Args:
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student. Defaults to None: the levels of the neck that have a
+            convolution of their own. The released code reads these
+            convolutions, ``'neck.fpn_convs.0.conv'`` and so on, which is
+            the same unless the neck has a normalisation.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher. Defaults to None.
+        family (str): Whose published values the temperature and the weights
+            take where they are left out: ``'one_stage'`` (RetinaNet, GFL,
+            SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
+            or ``'fcos'``. Defaults to ``'one_stage'``.
+        tau (float, optional): Temperature of the attention. Defaults to
+            None.
+        lambda_fg (float | dict, optional): Weight or schedule of
+            ``loss_fg``. Defaults to None.
+        lambda_bg (float | dict, optional): Of ``loss_bg``. Defaults to None.
+        lambda_att (float | dict, optional): Of ``loss_att``. Defaults to
+            None.
+        lambda_global (float | dict, optional): Of ``loss_global``. Defaults
+            to None.
+        box_scale (str): ``'batch'`` or ``'img'``, see above. Defaults to
+            ``'batch'``.
+        connector (str | dict | None): Before all terms: ``'auto'`` (a 1x1
+            convolution where the channels differ), None, or the config of a
+            connector. Defaults to ``'auto'``.
+        resize (bool): Whether the student's map is resized bilinearly to
+            the teacher's size where they differ; an error otherwise.
+            Defaults to False.
+        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+    """
+
+    roles = ('features', )
+
+    def __init__(self,
+                 student=None,
+                 teacher=None,
+                 family: str = 'one_stage',
+                 tau: Optional[float] = None,
+                 lambda_fg: Optional[WeightLike] = None,
+                 lambda_bg: Optional[WeightLike] = None,
+                 lambda_att: Optional[WeightLike] = None,
+                 lambda_global: Optional[WeightLike] = None,
+                 box_scale: str = 'batch',
+                 connector: Union[str, dict, None] = 'auto',
+                 resize: bool = False,
+                 **kwargs) -> None:
+        values = pick_family(
+            'FGD',
+            FAMILIES,
+            family,
+            tau=tau,
+            lambda_fg=lambda_fg,
+            lambda_bg=lambda_bg,
+            lambda_att=lambda_att,
+            lambda_global=lambda_global)
+        super().__init__(
+            student=student,
+            teacher=teacher,
+            weights=dict(
+                loss_fg=values['lambda_fg'],
+                loss_bg=values['lambda_bg'],
+                loss_att=values['lambda_att'],
+                loss_global=values['lambda_global']),
+            **kwargs)
+        check_tau('FGD', tau=values['tau'])
+        if box_scale not in ('batch', 'img'):
+            raise ConfigError("FGD: box_scale is 'batch' or 'img', not "
+                              f'{box_scale!r}')
+        self.tau = values['tau']
+        self.box_scale = box_scale
+        self.connector_cfg = connector
+        self.resize = resize
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build a connector and two context blocks for each level."""
+        super().setup(student, teacher)
+        levels_s, levels_t = student['features'], teacher['features']
+        check_features('FGD', levels_s, levels_t, self.resize)
+        for spec in levels_t:
+            if spec.channels < 2:
+                raise ConfigError('FGD: its context blocks need 2 channels at '
+                                  f'least, but {spec.path!r} has one')
+        self.connectors = build_connectors(self.connector_cfg, levels_s,
+                                           levels_t)
+        self.contexts_s, self.contexts_t = (
+            nn.ModuleList(
+                ContextBlock(spec.channels, ratio=1 / 2) for spec in levels_t)
+            for _ in range(2))
+
+    def _boxes(self, batch: StepBatch) -> Tuple[list, list]:
+        """Boxes of each image, and the size that its map stands for."""
+        boxes = [instances.boxes for instances in batch.instances]
+        frames = batch.image_sizes if self.box_scale == 'img' else [
+            batch.input_size
+        ] * len(boxes)
+        return boxes, frames
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """Attention of both sides, weights of the objects' cells, and where
+        the features differ, level by level."""
+        boxes, frames = self._boxes(batch)
+        visuals: List[Visual] = []
+        for i, (connector, feat_s, feat_t) in enumerate(
+                zip(self.connectors, student['features'],
+                    teacher['features'])):
+            feat_s = match_student('FGD', connector(feat_s), feat_t,
+                                   self.resize)
+            level = f'level {i}'
+            for side, feat in (('teacher', feat_t), ('student', feat_s)):
+                visuals.append(
+                    Heatmap(
+                        f'attention of the {side}',
+                        attention_maps(feat, self.tau)[0],
+                        level,
+                        scale=f'attention, {level}',
+                        changes=side == 'student'))
+            objects = box_masks(boxes, frames, feat_t.shape[2:])[0]
+            visuals += [
+                Heatmap('weight of the objects', objects, level, log=True),
+                Heatmap(
+                    'distance of the features',
+                    feature_distance(feat_s, feat_t),
+                    level,
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the terms, each the sum over the levels."""
+        boxes, frames = self._boxes(batch)
+        terms: Dict[str, List[Tensor]] = {
+            term: []
+            for term in self.weights if term in batch.active_terms
+        }
+        for i, (feat_s, feat_t) in enumerate(
+                zip(student['features'], teacher['features'])):
+            feat_s = match_student('FGD', self.connectors[i](feat_s), feat_t,
+                                   self.resize)
+            masks = box_masks(boxes, frames, feat_t.shape[2:])
+            found = self.level_losses(i, feat_s, feat_t, masks,
+                                      batch.active_terms)
+            for term, loss in found.items():
+                terms[term].append(loss)
+        return {term: sum(losses) for term, losses in terms.items()}
+
+    # Attention sums to the number of cells, which float16 cannot hold.
+    @full_precision
+    def level_losses(self, level: int, feat_s: Tensor, feat_t: Tensor,
+                     masks: Tuple[Tensor, Tensor],
+                     active: FrozenSet[str]) -> Dict[str, Tensor]:
+        """Compute the active terms of a level, in float32.
+
+        Args:
+            level (int): Which one.
+            feat_s (Tensor): Student's map after the connector
+                (N, C, H, W).
+            feat_t (Tensor): Teacher's map (N, C, H, W).
+            masks (tuple[Tensor, Tensor]): Of objects and background, both
+                (N, H, W).
+            active (frozenset[str]): Names of the terms to compute.
+
+        Returns:
+            dict[str, Tensor]: A scalar a term.
+        """
+        # The context block reads memory as if it were contiguous.
+        feat_s, feat_t = feat_s.contiguous(), feat_t.detach().contiguous()
+        terms = {}
+        attention_t = attention_maps(feat_t, self.tau)
+        focal = [term for term in ('loss_fg', 'loss_bg') if term in active]
+        if focal:
+            distances = focal_distances(feat_s, feat_t, *attention_t, [
+                mask for term, mask in zip(('loss_fg', 'loss_bg'), masks)
+                if term in active
+            ])
+            terms.update(zip(focal, distances))
+        if 'loss_att' in active:
+            terms['loss_att'] = attention_loss(
+                attention_maps(feat_s, self.tau), attention_t)
+        if 'loss_global' in active:
+            terms['loss_global'] = squared_distance(
+                self.contexts_s[level](feat_s), self.contexts_t[level](feat_t))
+        return terms

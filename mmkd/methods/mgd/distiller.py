@@ -1,0 +1,182 @@
+"""Masked generative distillation (MGD)."""
+import logging
+from typing import Dict, Iterator, List, Optional, Tuple, Union
+
+from mmengine.logging import print_log
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.features import (build_connectors, check_features,
+                                match_student, pick_family)
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Heatmap, Visual, feature_distance
+from mmkd.errors import ConfigError
+from mmkd.methods.mgd.generation import GenerationBlock
+from mmkd.methods.mgd.losses import random_cells
+from mmkd.ops.distances import squared_distance
+from mmkd.registry import DISTILLERS
+
+#: Published weight and share of masked cells for families of students.
+FAMILIES = dict(
+    one_stage=dict(loss_weight=2e-5, mask_ratio=0.65),
+    two_stage=dict(loss_weight=5e-7, mask_ratio=0.45),
+    segmentation=dict(loss_weight=2e-5, mask_ratio=0.75))
+# From here on, blocks are worth a warning: 128 MB of weights in float32.
+_MANY = 1 << 25
+
+
+@DISTILLERS.register_module()
+class MGD(Distiller):
+    r"""Let a part of the student's map generate the teacher's whole map.
+
+    `Masked Generative Distillation <https://arxiv.org/abs/2205.01529>`_
+    (Yang et al., ECCV 2022). Random cells of the student's map are set to 0
+    (B), and a block G of two convolutions must rebuild the map of the
+    teacher at all cells, kept or not:
+
+    .. math::
+        L = \frac{1}{N} \sum \left(G(f(F_S) \cdot B) - F_T\right)^2
+
+    summed over channels, cells and levels, averaged over the images. f is a
+    1x1 convolution where the channels differ. f and G have weights of their
+    own at each level, are trained with the student and are no part of it.
+    Kept values are not scaled up as in dropout. No ground truth is read.
+
+    Since the loss is a sum, its weight goes with the number of cells and
+    channels. The published runs of segmentation add CWD on the logits
+    (temperature 4, weight 3), here a distiller of its own beside this one.
+
+    Args:
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student. Defaults to None: the levels of the neck, or the last
+            stage of the backbone of a network without one.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher. Defaults to None.
+        family (str): Whose published values ``mask_ratio`` and
+            ``loss_weight`` take where they are left out: ``'one_stage'``
+            (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
+            R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``.
+        mask_ratio (float, optional): Share of cells that are set to 0.
+            Defaults to None: 0.65, 0.45 or 0.75.
+        connector (str | dict | None): f: ``'auto'`` (a 1x1 convolution
+            where the channels differ), None, or the config of a connector.
+            Defaults to ``'auto'``.
+        gen_channels (int, optional): Channels within G. Defaults to None:
+            those of the teacher, as published, which makes 75 million
+            weights for a map of 2048 channels.
+        reduction (str): ``'sum_per_image'`` or ``'mean'``; the published
+            weights are for the former. Defaults to ``'sum_per_image'``.
+        resize (bool): Whether the student's map is resized bilinearly to
+            the teacher's size where they differ; an error otherwise.
+            Defaults to False.
+        loss_weight (float | dict, optional): Weight or schedule. Defaults to
+            None: 2e-5, 5e-7 or 2e-5.
+        kwargs: Arguments of :class:`Distiller`.
+    """
+
+    roles = ('features', )
+
+    def __init__(self,
+                 student=None,
+                 teacher=None,
+                 family: str = 'one_stage',
+                 mask_ratio: Optional[float] = None,
+                 connector: Union[str, dict, None] = 'auto',
+                 gen_channels: Optional[int] = None,
+                 reduction: str = 'sum_per_image',
+                 resize: bool = False,
+                 loss_weight: Optional[WeightLike] = None,
+                 **kwargs) -> None:
+        values = pick_family(
+            'MGD',
+            FAMILIES,
+            family,
+            mask_ratio=mask_ratio,
+            loss_weight=loss_weight)
+        super().__init__(
+            student=student,
+            teacher=teacher,
+            loss_weight=values['loss_weight'],
+            **kwargs)
+        mask_ratio = values['mask_ratio']
+        if not isinstance(mask_ratio,
+                          (int, float)) or not (0 <= mask_ratio <= 1):
+            raise ConfigError('MGD: mask_ratio is a share in [0, 1], but got '
+                              f'{mask_ratio!r}')
+        if gen_channels is not None and (not isinstance(gen_channels, int)
+                                         or gen_channels < 1):
+            raise ConfigError('MGD: gen_channels is a number of channels, but '
+                              f'got {gen_channels!r}')
+        if reduction not in ('sum_per_image', 'mean'):
+            raise ConfigError("MGD: reduction is 'sum_per_image' or 'mean', "
+                              f'not {reduction!r}')
+        self.mask_ratio = mask_ratio
+        self.connector_cfg = connector
+        self.gen_channels = gen_channels
+        self.reduction = reduction
+        self.resize = resize
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build a connector and a generation block for each level."""
+        super().setup(student, teacher)
+        levels_s, levels_t = student['features'], teacher['features']
+        check_features('MGD', levels_s, levels_t, self.resize)
+        self.connectors = build_connectors(self.connector_cfg, levels_s,
+                                           levels_t)
+        self.generators = nn.ModuleList(
+            GenerationBlock(spec.channels, self.gen_channels)
+            for spec in levels_t)
+        count = sum(p.numel() for p in self.generators.parameters())
+        if count > _MANY:
+            print_log(
+                f'MGD: the generation blocks have {count:,} parameters; '
+                '`gen_channels` makes them smaller', 'current',
+                logging.WARNING)
+
+    def _generate(
+        self, student: Dict[str, List[Tensor]], teacher: Dict[str,
+                                                              List[Tensor]]
+    ) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
+        """Kept cells (N, 1, H, W), what is generated of them, and the
+        teacher's map, level by level."""
+        for connector, generator, feat_s, feat_t in zip(
+                self.connectors, self.generators, student['features'],
+                teacher['features']):
+            feat_s = match_student('MGD', connector(feat_s), feat_t,
+                                   self.resize)
+            cells = random_cells(feat_s, self.mask_ratio)
+            yield cells, generator(feat_s * cells), feat_t.detach()
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """One draw of the kept cells, and how far what is generated of them
+        is from the teacher's map, level by level."""
+        visuals: List[Visual] = []
+        for i, (cells, generated,
+                feat_t) in enumerate(self._generate(student, teacher)):
+            visuals += [
+                Heatmap(
+                    'kept cells (one draw)',
+                    cells[:, 0],
+                    f'level {i}',
+                    limits=(0, 1),
+                    color='cyan'),
+                Heatmap(
+                    'distance of the generated map',
+                    feature_distance(generated, feat_t),
+                    f'level {i}',
+                    changes=True)
+            ]
+        return visuals
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the sum over the levels."""
+        return dict(
+            loss=sum(
+                squared_distance(generated, feat_t, self.reduction)
+                for _, generated, feat_t in self._generate(student, teacher)))

@@ -1,0 +1,169 @@
+"""Options of PointDistiller, with the values of each detector."""
+from dataclasses import dataclass, replace
+from typing import Literal, Optional
+
+from mmkd.core.features import pick_family
+from mmkd.core.logits import check_tau
+from mmkd.errors import ConfigError
+from mmkd.utils.arguments import check_choices
+
+_VOXELS = dict(
+    num_centres=6000,
+    num_neighbours=128,
+    importance='count',
+    reweight='softmax',
+    tau=1e-2,
+    pool='none',
+    scope='batch',
+    graph_channels=None,
+    loss_weight=2.0)
+_CELLS = dict(
+    num_centres=256,
+    num_neighbours=128,
+    importance='max',
+    reweight='uniform',
+    tau=1e-2,
+    pool='none',
+    scope='sample',
+    graph_channels=None,
+    loss_weight=2.0)
+_POINTS = dict(
+    num_centres=6000,
+    num_neighbours=128,
+    importance='max',
+    reweight='uniform',
+    tau=1e-3,
+    pool='max',
+    scope='sample',
+    graph_channels=None,
+    loss_weight=2.0)
+#: Values of the released code for its detectors, and ours for CenterPoint.
+FAMILIES = dict(
+    voxels=_VOXELS,
+    cells=_CELLS,
+    points=_POINTS,
+    pointpillars=_VOXELS,
+    pointpillars_16x=dict(_VOXELS, num_centres=12000),
+    # The released loss is a sum over the 6 scans that a GPU has.
+    second=dict(
+        _CELLS, num_neighbours=256, graph_channels=32, loss_weight=12.0),
+    second_16x=dict(_CELLS, tau=1e-4, graph_channels=32, loss_weight=12.0),
+    point_rcnn=_POINTS,
+    pointpillars_fpn=dict(_CELLS, tau=1e-4, graph_channels=64),
+    centerpoint_pillar=_VOXELS,
+    centerpoint_voxel=_CELLS)
+#: What the paper says otherwise; points have other weights besides.
+PAPER = dict(scope='sample', pool='max', reweight='softmax', loss_weight=1.0)
+
+
+@dataclass(frozen=True)
+class PointDistillerOptions:
+    """How nodes are matched, joined to graphs and compared.
+
+    An option that is None takes the value of the family and the source; see
+    :meth:`resolve`.
+
+    Args:
+        family: Whose values are taken: ``'pointpillars'``,
+            ``'pointpillars_16x'``, ``'second'``, ``'second_16x'``,
+            ``'point_rcnn'``, ``'pointpillars_fpn'``,
+            ``'centerpoint_pillar'`` or ``'centerpoint_voxel'``. Defaults to
+            None: those of the nodes' kind, ``'voxels'``, ``'cells'`` or
+            ``'points'``.
+        source: ``'paper'`` takes what the paper says where it differs from
+            the released code: graphs of each scan, one pooled encoding a
+            centre, weights from a softmax, coefficient 1.
+        num_centres: N, of each group.
+        num_neighbours: K.
+        importance: ``'count'``, the points of a voxel; ``'max'`` or
+            ``'abs_mean'`` of the teacher's channels.
+        sample: Which nodes become centres, by importance.
+        reweight: Weights of the centres: ``'softmax'`` of the importance;
+            ``'encoding'``, a softmax of the largest channel of the teacher's
+            encoding; or ``'uniform'``.
+        tau: Temperature of the softmax.
+        pool: Pooling of the encodings over the neighbours.
+        scope: Nodes of a group: all of the ``'batch'`` on a GPU, or those of
+            a ``'sample'``.
+        graph_channels: C'. None without a value of the family: as many as
+            the student has.
+        align: How the nodes of both networks are matched: ``'row'``, by
+            position; ``'coors'``, by the coordinates of voxels of one grid,
+            of which only common ones are used; ``'bev'``, maps of other
+            sizes, the student's resized bilinearly to the teacher's.
+        edge: See :class:`EdgeConv`.
+        teacher_layer: Whether the layer on the teacher's edges is trained.
+        knn_budget_mib: Memory for distances in the search, in MiB.
+
+    Raises:
+        ConfigError: If a value is refused.
+    """
+    family: Optional[str] = None
+    source: Literal['code', 'paper'] = 'code'
+    num_centres: Optional[int] = None
+    num_neighbours: Optional[int] = None
+    importance: Optional[Literal['count', 'max', 'abs_mean']] = None
+    sample: Literal['top', 'bottom', 'random', 'mixed'] = 'top'
+    reweight: Optional[Literal['softmax', 'uniform', 'encoding']] = None
+    tau: Optional[float] = None
+    pool: Optional[Literal['none', 'max', 'mean']] = None
+    scope: Optional[Literal['batch', 'sample']] = None
+    graph_channels: Optional[int] = None
+    align: Literal['row', 'coors', 'bev'] = 'row'
+    edge: Literal['concat', 'diff'] = 'concat'
+    teacher_layer: Literal['train', 'frozen'] = 'train'
+    knn_budget_mib: float = 64.
+
+    def __post_init__(self) -> None:
+        check_choices('PointDistiller', self)
+        for name in ('num_centres', 'num_neighbours', 'graph_channels'):
+            value = getattr(self, name)
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f'PointDistiller: {name} must be a positive '
+                                  f'integer, but got {value!r}')
+        if not self.knn_budget_mib > 0:
+            raise ConfigError('PointDistiller: knn_budget_mib must be '
+                              f'positive, but got {self.knn_budget_mib!r}')
+        if self.tau is not None:
+            check_tau('PointDistiller', tau=self.tau)
+        if self.family is not None:
+            pick_family('PointDistiller', FAMILIES, self.family)
+
+    @property
+    def loss_weight(self) -> float:
+        """Weight of the loss where the config gives none."""
+        if self.source == 'paper':
+            return PAPER['loss_weight']
+        # All kinds of nodes have the same one where no family is named.
+        return FAMILIES[self.family or 'voxels']['loss_weight']
+
+    def resolve(self, kind: str) -> 'PointDistillerOptions':
+        """Fill in the values of the family and the source.
+
+        Args:
+            kind (str): Kind of the nodes, ``'voxels'``, ``'cells'`` or
+                ``'points'``.
+
+        Raises:
+            ConfigError: If an option is not for this kind.
+        """
+        values = dict(FAMILIES[self.family or kind])
+        if self.source == 'paper':
+            values.update(PAPER)
+            if kind == 'points':
+                values.update(reweight='encoding')
+        del values['loss_weight']
+        options = replace(
+            self, **{
+                name: value
+                for name, value in values.items()
+                if getattr(self, name) is None
+            })
+        if options.importance == 'count' and kind != 'voxels':
+            raise ConfigError(
+                f'PointDistiller: {kind} have no number of points; set '
+                "importance='max', or tap a voxel encoder")
+        if options.align == 'coors' and kind != 'voxels':
+            raise ConfigError("PointDistiller: align='coors' is for voxels, "
+                              f'but the taps give {kind}')
+        return options

@@ -1,0 +1,4 @@
+"""TransKD: distillation of transformers for segmentation."""
+from mmkd.methods.transkd.distiller import TransKD
+
+__all__ = ['TransKD']

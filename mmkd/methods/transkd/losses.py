@@ -1,0 +1,93 @@
+"""Feature maps compared at several scales, and patch embeddings (TransKD)."""
+from typing import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.precision import full_precision
+
+
+def _pool(maps: Tensor, size: int) -> Tensor:
+    """Adaptive average pooling to a square grid.
+
+    Plain pooling gives the same where the grid divides the map, and its
+    gradient is deterministic on a GPU too.
+    """
+    height, width = maps.shape[2:]
+    if height % size == 0 and width % size == 0:
+        return F.avg_pool2d(maps, (height // size, width // size))
+    return F.adaptive_avg_pool2d(maps, size)
+
+
+@full_precision
+def hierarchical_context_loss(
+    feat_s: Tensor, feat_t: Tensor,
+    levels: Sequence[int] = (4, 2, 1)) -> Tensor:
+    r"""Squared difference of two maps and of their averages over grids.
+
+    The hierarchical context loss of `Distilling Knowledge via Knowledge
+    Review <https://arxiv.org/abs/2104.09044>`_ (CVPR 2021), which `TransKD
+    <https://arxiv.org/abs/2202.13393>`_ takes over. With
+    :math:`\mathrm{pool}_l`, the averages over a grid of l x l cells, and the
+    levels smaller than the height of the map,
+
+    .. math::
+        L = \frac{\mathrm{MSE}(S, T) + \sum_k 2^{-k} \,
+            \mathrm{MSE}(\mathrm{pool}_{l_k}(S), \mathrm{pool}_{l_k}(T))}
+            {1 + \sum_k 2^{-k}}, \quad k = 1, 2, \dots
+
+    Averaged over images, channels and cells. A level that is left out takes
+    no power of two; a map of one row has the first term alone. The width is
+    not asked, as in both released codes.
+
+    Args:
+        feat_s (Tensor): Student's map (N, C, H, W), in the teacher's space.
+        feat_t (Tensor): Teacher's map of the same shape; no gradient.
+        levels (Sequence[int]): Sides of the grids, in this order. Defaults
+            to (4, 2, 1).
+
+    Returns:
+        Tensor: Scalar loss.
+
+    Raises:
+        ValueError: If the shapes differ.
+    """
+    if feat_s.shape != feat_t.shape or feat_s.dim() != 4:
+        raise ValueError(
+            'student and teacher must have one shape (N, C, H, W), but got '
+            f'{tuple(feat_s.shape)} and {tuple(feat_t.shape)}')
+    # Averaging is linear, so the difference is pooled once for both.
+    gap = feat_s - feat_t.detach()
+    loss, weight, total = gap.square().mean(), 1.0, 1.0
+    for level in levels:
+        if level < gap.size(2):
+            weight /= 2
+            total += weight
+            loss = loss + weight * _pool(gap, level).square().mean()
+    return loss / total
+
+
+@full_precision
+def embedding_loss(tokens_s: Tensor, tokens_t: Tensor) -> Tensor:
+    """Mean squared difference of two sets of tokens.
+
+    The loss of the patch embedding alignment of `TransKD
+    <https://arxiv.org/abs/2202.13393>`_, averaged over images, tokens and
+    channels.
+
+    Args:
+        tokens_s (Tensor): Student's tokens (N, L, C), in the teacher's
+            space.
+        tokens_t (Tensor): Teacher's tokens of the same shape; no gradient.
+
+    Returns:
+        Tensor: Scalar loss.
+
+    Raises:
+        ValueError: If the shapes differ; they are never broadcast.
+    """
+    if tokens_s.shape != tokens_t.shape:
+        raise ValueError(
+            'student and teacher must have one shape (N, L, C), but got '
+            f'{tuple(tokens_s.shape)} and {tuple(tokens_t.shape)}')
+    return F.mse_loss(tokens_s, tokens_t.detach())

@@ -1,0 +1,4 @@
+"""UniDistill: across sensors, in bird's-eye view."""
+from mmkd.methods.unidistill.distiller import UniDistill
+
+__all__ = ['UniDistill']

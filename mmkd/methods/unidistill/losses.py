@@ -1,0 +1,275 @@
+"""Losses at the objects of a bird's-eye-view map, of UniDistill.
+
+`UniDistill: A Universal Cross-Modality Knowledge Distillation Framework for
+3D Object Detection in Bird's-Eye View <https://arxiv.org/abs/2303.15083>`_
+(Zhou et al., CVPR 2023). Maps are (B, C, H=y, W=x) over a range ``(x_min,
+y_min, x_max, y_max)`` in metres of the LiDAR frame; boxes are (n, 5): x, y,
+length, width in metres and yaw in radians, the length along the heading.
+"""
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.precision import full_precision
+
+#: Number of key points of a box.
+KEY_POINTS = 9
+
+
+def box_key_points(boxes: Tensor) -> Tensor:
+    """Corners, middle and middles of the edges of boxes in bird's-eye view.
+
+    Args:
+        boxes (Tensor): (n, 5): x, y, length, width, yaw.
+
+    Returns:
+        Tensor: (n, 9, 2), x and y in metres: four corners from back right
+        on, clockwise as seen from above the first; the middle; the middles
+        of the edges from the first corner to the second, and so on.
+    """
+    corner = boxes.new_tensor([[-.5, -.5], [-.5, .5], [.5, .5], [.5, -.5]])
+    middle = (corner + corner.roll(-1, 0)) / 2
+    offset = torch.cat([corner, corner.new_zeros(1, 2), middle])
+    offset = offset * boxes[:, None, 2:4]
+    cos, sin = boxes[:, 4, None].cos(), boxes[:, 4, None].sin()
+    x, y = offset.unbind(-1)
+    return torch.stack([cos * x - sin * y, sin * x + cos * y],
+                       -1) + boxes[:, None, :2]
+
+
+def points_in_range(points: Tensor, extent: Sequence[float]) -> Tensor:
+    """Which points (..., 2) lie in a range, (...), bool."""
+    low, high = points.new_tensor(extent).view(2, 2)
+    return ((points >= low) & (points < high)).all(-1)
+
+
+def sample_bev(feat: Tensor,
+               points: List[Tensor],
+               extent: Sequence[float],
+               transpose_xy: bool = False) -> Tensor:
+    """Read a map at points, bilinearly; 0 outside of it.
+
+    Args:
+        feat (Tensor): (B, C, H, W).
+        points (list[Tensor]): (n_b, P, 2) of each sample, x and y in metres.
+        extent (Sequence[float]): Range of the map.
+        transpose_xy (bool): Whether x and y change places before reading, as
+            in the released code. Defaults to False.
+
+    Returns:
+        Tensor: (sum of n_b, P, C).
+    """
+    low, high = feat.new_tensor(extent).view(2, 2)
+    found = []
+    for i, own in enumerate(points):
+        if not len(own):
+            continue
+        place = 2 * (own.to(feat) - low) / (high - low) - 1
+        if transpose_xy:
+            place = place.flip(-1)
+        found.append(
+            F.grid_sample(feat[i:i + 1], place[None],
+                          align_corners=False)[0].permute(1, 2, 0))
+    if not found:
+        return feat[0].permute(1, 2, 0).new_zeros(
+            (0, KEY_POINTS, feat.size(1))) + zero_like_graph(feat)
+    return torch.cat(found)
+
+
+def _mean_over_boxes(values: Tensor, count: Optional[Tensor],
+                     eps: float) -> Tensor:
+    count = values.size(0) if count is None else count
+    return values.sum() / (count + eps)
+
+
+@full_precision
+def key_point_distance(feat_s: Tensor,
+                       feat_t: Tensor,
+                       valid: Optional[Tensor] = None,
+                       avg_factor: Optional[Tensor] = None,
+                       eps: float = 1e-4) -> Tensor:
+    """Mean absolute difference of features at the points of boxes.
+
+    Args:
+        feat_s (Tensor): Student's features (N, P, C).
+        feat_t (Tensor): Teacher's features (N, P, C).
+        valid (Tensor, optional): Which points count, (N, P), bool. A box
+            without any counts as 0. Defaults to None: all.
+        avg_factor (Tensor, optional): Divides the sum over the boxes.
+            Defaults to None: N.
+        eps (float): Added to it. Defaults to 1e-4.
+
+    Returns:
+        Tensor: Scalar; exactly 0 without boxes.
+    """
+    if not len(feat_s):
+        return zero_like_graph(feat_s)
+    gap = (feat_s - feat_t.detach()).abs().mean(2)
+    if valid is None:
+        return _mean_over_boxes(gap.mean(1), avg_factor, eps)
+    gap = (gap * valid).sum(1) / valid.sum(1).clamp(min=1)
+    return _mean_over_boxes(gap, avg_factor, eps)
+
+
+@full_precision
+def key_point_relations(feat: Tensor, eps: float = 1e-4) -> Tensor:
+    """Cosines between the features of the points of each box.
+
+    Args:
+        feat (Tensor): (N, P, C).
+        eps (float): Added to the lengths, so that a feature of zeros has the
+            cosine 0 with all. Defaults to 1e-4.
+
+    Returns:
+        Tensor: (N, P, P).
+    """
+    unit = feat / (torch.linalg.vector_norm(feat, dim=2, keepdim=True) + eps)
+    return unit @ unit.transpose(1, 2)
+
+
+@full_precision
+def relation_distance(feat_s: Tensor,
+                      feat_t: Tensor,
+                      valid: Optional[Tensor] = None,
+                      avg_factor: Optional[Tensor] = None,
+                      eps: float = 1e-4) -> Tensor:
+    """Mean absolute difference of the relations within boxes.
+
+    Args:
+        feat_s (Tensor): Student's features (N, P, C).
+        feat_t (Tensor): Teacher's features (N, P, C'); C' may differ.
+        valid (Tensor, optional): As in :func:`key_point_distance`; a pair
+            counts if both points do. Defaults to None.
+        avg_factor (Tensor, optional): As in :func:`key_point_distance`.
+        eps (float): As in :func:`key_point_relations`, and added to the
+            divisor. Defaults to 1e-4.
+
+    Returns:
+        Tensor: Scalar; exactly 0 without boxes.
+    """
+    if not len(feat_s):
+        return zero_like_graph(feat_s)
+    gap = (key_point_relations(feat_s, eps) -
+           key_point_relations(feat_t.detach(), eps)).abs()
+    if valid is None:
+        return _mean_over_boxes(gap.mean((1, 2)), avg_factor, eps)
+    pairs = valid[:, :, None] & valid[:, None]
+    gap = (gap * pairs).sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
+    return _mean_over_boxes(gap, avg_factor, eps)
+
+
+def gaussian_radius(length: Tensor,
+                    width: Tensor,
+                    min_overlap: float = .7) -> Tensor:
+    """How far a box may move until its overlap falls under a bound.
+
+    CornerNet's form, as mmdet3d's function of this name, for many boxes.
+
+    Args:
+        length (Tensor): (n, ), in cells.
+        width (Tensor): (n, ), in cells.
+        min_overlap (float): The bound. Defaults to 0.7.
+
+    Returns:
+        Tensor: (n, ), in cells.
+    """
+    total, area, m = length + width, length * width, min_overlap
+    first = (total + (total**2 - 4 * area * (1 - m) /
+                      (1 + m)).clamp(min=0).sqrt()) / 2
+    second = (2 * total + (4 * total**2 - 16 *
+                           (1 - m) * area).clamp(min=0).sqrt()) / 2
+    third = (-2 * m * total + (4 * (m * total)**2 + 16 * m *
+                               (1 - m) * area).clamp(min=0).sqrt()) / 2
+    return torch.stack([first, second, third]).amin(0)
+
+
+@torch.no_grad()
+def box_gaussian_mask(boxes: List[Tensor],
+                      size: Tuple[int, int],
+                      extent: Sequence[float],
+                      min_overlap: float = .7,
+                      min_radius: int = 0) -> Tensor:
+    """A blob for each box, with 1 at the cell of its middle.
+
+    The radius follows from length and width alone; where blobs meet, the
+    larger value counts; what leaves the map is cut off.
+
+    Args:
+        boxes (list[Tensor]): (n, 5) of each sample.
+        size (tuple[int, int]): Height H and width W of the map, in cells.
+        extent (Sequence[float]): Range of the map.
+        min_overlap (float): See :func:`gaussian_radius`. Defaults to 0.7.
+        min_radius (int): Least radius in cells. Defaults to 0.
+
+    Returns:
+        Tensor: (B, H, W), float32, 0 to 1.
+    """
+    height, width = size
+    masks = []
+    for own in boxes:
+        own = own.float()
+        low, high = own.new_tensor(extent).view(2, 2)
+        cell = (high - low) / own.new_tensor([width, height])
+        size_in_cells = own[:, 2:4] / cell
+        radius = gaussian_radius(*size_in_cells.unbind(-1), min_overlap)
+        radius = radius.int().clamp(min=min_radius)[:, None]
+        middle = ((own[:, :2] - low) / cell).floor()
+
+        def gap(count: int, axis: int) -> Tensor:
+            """Cells from the middles, (n, count); far ones are infinite."""
+            line = torch.arange(
+                count, device=own.device) - middle[:, axis, None]
+            return line.masked_fill(line.abs() > radius, torch.inf)
+
+        sigma = (2 * radius + 1).float() / 6
+        x, y = gap(width, 0) / sigma, gap(height, 1) / sigma
+        blobs = (-(y[:, :, None]**2 + x[:, None]**2) / 2).exp()
+        masks.append(
+            blobs.amax(0) if len(own) else own.new_zeros(height, width))
+    return torch.stack(masks)
+
+
+@full_precision
+def class_heat(logits: List[Tensor],
+               tau: float = 1.,
+               eps: float = 1e-4) -> Tensor:
+    """Highest probability of any class in each cell.
+
+    Args:
+        logits (list[Tensor]): Heat maps of each task, (B, C_i, H, W).
+        tau (float): Temperature. Defaults to 1.
+        eps (float): Probabilities lie in [eps, 1 - eps]. Defaults to 1e-4.
+
+    Returns:
+        Tensor: (B, H, W).
+    """
+    return (torch.cat(logits, 1) / tau).sigmoid().clamp(eps, 1 - eps).amax(1)
+
+
+@full_precision
+def masked_distance(values_s: Tensor,
+                    values_t: Tensor,
+                    mask: Tensor,
+                    avg_factor: Optional[Tensor] = None,
+                    eps: float = 1e-4) -> Tensor:
+    """Absolute difference under a mask, a mean over channels if there are.
+
+    Args:
+        values_s (Tensor): Student's (B, H, W) or (B, C, H, W).
+        values_t (Tensor): Teacher's, of the same shape.
+        mask (Tensor): Weight of each cell, (B, H, W).
+        avg_factor (Tensor, optional): Divides the sum over the cells.
+            Defaults to None: the sum of the mask.
+        eps (float): Added to it. Defaults to 1e-4.
+
+    Returns:
+        Tensor: Scalar; exactly 0 under a mask of zeros.
+    """
+    gap = (values_s - values_t.detach()).abs()
+    if gap.dim() == 4:
+        gap = gap.mean(1)
+    avg_factor = mask.sum() if avg_factor is None else avg_factor
+    return (mask * gap).sum() / (avg_factor + eps)

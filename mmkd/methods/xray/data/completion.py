@@ -1,0 +1,451 @@
+"""Objects as all frames of a scene see them, in their own frames.
+
+Gambashidze et al., Weak-to-Strong 3D Object Detection with X-Ray
+Distillation, CVPR 2024.
+"""
+import hashlib
+import json
+import os
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, field
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from mmkd.errors import ConfigError
+from mmkd.methods.xray.data.boxes import (BOX_SIZE, is_proper, points_in_boxes,
+                                          pose_of_box, transform)
+from mmkd.methods.xray.data.registration import IcpOptions, register
+
+STRATEGIES = ('concat', 'icp')
+#: Version of the files; a change of it makes them anew.
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class CompletionOptions:
+    """How objects are gathered.
+
+    Args:
+        strategy (str): ``'concat'`` trusts the boxes; ``'icp'`` registers
+            each view, for boxes that were predicted. Defaults to
+            ``'concat'``.
+        extract_margin (float): How far boxes are enlarged on each side when
+            points are cut out, metres. Defaults to 0.
+        voxel (float): One point is kept in each cube of this edge, metres; 0
+            keeps all. Defaults to 0.05.
+        max_points (int): Most points of an object; 0 is no limit. Defaults
+            to 4096.
+        min_points (int): Objects with fewer points are left as they are.
+            Defaults to 1.
+        min_views (int): Objects seen in fewer frames are left as they are.
+            Defaults to 2.
+        frame_step (int): Every how many frames give views. Defaults to 1.
+        classes (tuple[str], optional): Classes of objects to complete.
+            Defaults to None: those to be detected.
+        every_class (bool): Complete objects of all other classes too.
+            Defaults to False.
+        seed (int): Of the choice where there are too many points. Defaults
+            to 0.
+        icp (IcpOptions): Of the strategy ``'icp'``.
+
+    Raises:
+        ConfigError: If a value makes no sense.
+    """
+    strategy: str = 'concat'
+    extract_margin: float = 0.
+    voxel: float = 0.05
+    max_points: int = 4096
+    min_points: int = 1
+    min_views: int = 2
+    frame_step: int = 1
+    classes: Optional[Tuple[str, ...]] = None
+    every_class: bool = False
+    seed: int = 0
+    icp: IcpOptions = field(default_factory=IcpOptions)
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f'strategy is one of {", ".join(STRATEGIES)}, '
+                              f'not {self.strategy!r}')
+        for name in ('extract_margin', 'voxel', 'max_points'):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f'{name} must be 0 or more, but is '
+                                  f'{getattr(self, name)}')
+        for name in ('min_points', 'min_views', 'frame_step'):
+            if not getattr(self, name) >= 1:
+                raise ConfigError(f'{name} must be 1 or more, but is '
+                                  f'{getattr(self, name)}')
+
+    def key(self) -> str:
+        """What tells these options from others."""
+        text = json.dumps(dict(asdict(self), format=_FORMAT), sort_keys=True)
+        return hashlib.sha1(text.encode()).hexdigest()[:16]
+
+
+#: As the published tool: nothing thinned, capped or left out. The other half
+#: of it is how frames are put together, see ``LoadCompleteObjects``.
+PUBLISHED = dict(
+    strategy='concat', voxel=0., max_points=0, min_views=1, every_class=True)
+
+
+class SceneFrame(NamedTuple):
+    """A frame of a scene as completion needs it.
+
+    Attributes:
+        name (str): What to call it.
+        path (str): File of its points, float32.
+        columns (int): Numbers of a point in the file.
+        ids (list[str]): Object of each box; ``''`` where it is not known.
+        labels (list[int]): Class of each box, of the data set's infos; -1
+            for classes that are not detected.
+        boxes (np.ndarray): (n, 10), in the frame of the LiDAR.
+    """
+    name: str
+    path: str
+    columns: int
+    ids: List[str]
+    labels: List[int]
+    boxes: np.ndarray
+
+
+def read_points(path: str, columns: int) -> np.ndarray:
+    """Points of a file, (N, columns), float32.
+
+    Raises:
+        ConfigError: If the file is missing or has another layout.
+    """
+    try:
+        values = np.fromfile(path, np.float32)
+    except OSError as error:
+        raise ConfigError(f'cannot read the points {path}: '
+                          f'{error.strerror}') from None
+    if len(values) % columns:
+        raise ConfigError(f'{path} has {len(values)} numbers, which are not '
+                          f'points of {columns}')
+    return values.reshape(-1, columns)
+
+
+def thin(points: np.ndarray, views: np.ndarray, voxel: float) -> np.ndarray:
+    """Choose one point a cube: that nearest to its middle.
+
+    Args:
+        points (np.ndarray): (N, 3), metres.
+        views (np.ndarray): (N, ), view of each. Of points equally near, that
+            of the first view is kept, and there the first.
+        voxel (float): Edge of the cubes, metres.
+
+    Returns:
+        np.ndarray: Increasing indices.
+    """
+    if not len(points):
+        return np.zeros(0, np.int64)
+    points = points.astype(np.float64)
+    cells = np.floor(points / voxel)
+    distance = (((cells + .5) * voxel - points)**2).sum(1)
+    order = np.lexsort((views, distance, *cells.T))  # stable
+    ordered = cells[order]
+    first = np.ones(len(points), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(1)
+    return np.sort(order[first])
+
+
+@dataclass
+class CompleteObjects:
+    """The objects of a scene, each with the points of all of its views.
+
+    Points lie in the object's own frame: origin in the middle of its box, x
+    along its length, z up. They are sorted by object; objects by id. A view
+    is what one frame sees of one object.
+
+    Attributes:
+        points (np.ndarray): (N, D), float32, columns as in the files.
+        view_id (np.ndarray): (N, ), view of each point.
+        inst_ptr (np.ndarray): (I + 1, ), where the points of each object
+            begin.
+        inst_id (np.ndarray): (I, ), ids.
+        name (np.ndarray): (I, ), names of their classes, ``''`` where they
+            have none.
+        view_inst (np.ndarray): (V, ), object of each view.
+        view_frame (np.ndarray): (V, ), its frame.
+        view_size (np.ndarray): (V, 3), length, width and height of its box,
+            metres.
+        align (np.ndarray): (V, 4, 4), float64, what brings its points onto
+            those of the other views; the identity unless registered.
+        align_status (np.ndarray): (V, ), 0 where no registration was tried,
+            or as :func:`~.registration.register` gives it.
+        frame_id (np.ndarray): (F, ), names of the frames.
+        own_ptr (np.ndarray): (F + 1, ), where the boxes of each frame begin
+            in the next two.
+        own_index (np.ndarray): Object of each box of the frames, -1 for
+            none.
+        own_count (np.ndarray): Points of the frame in each of its boxes; -1
+            for boxes that are not proper.
+        hash (np.ndarray): (), of options and input.
+    """
+    points: np.ndarray
+    view_id: np.ndarray
+    inst_ptr: np.ndarray
+    inst_id: np.ndarray
+    name: np.ndarray
+    view_inst: np.ndarray
+    view_frame: np.ndarray
+    view_size: np.ndarray
+    align: np.ndarray
+    align_status: np.ndarray
+    frame_id: np.ndarray
+    own_ptr: np.ndarray
+    own_index: np.ndarray
+    own_count: np.ndarray
+    hash: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.inst_id)
+
+    def counts(self) -> np.ndarray:
+        """Points of each object, (I, )."""
+        return np.diff(self.inst_ptr)
+
+    def save(self, path: str) -> None:
+        """Write a file, which is whole or not there."""
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
+        part = f'{path}.part'
+        with open(part, 'wb') as file:
+            np.savez(file, **vars(self))
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path: str) -> 'CompleteObjects':
+        """Read a file.
+
+        Raises:
+            ConfigError: If it is missing or broken.
+        """
+        try:
+            with np.load(path) as arrays:
+                return cls(
+                    **
+                    {name: arrays[name]
+                     for name in cls.__dataclass_fields__})
+        except (OSError, ValueError, KeyError, EOFError,
+                zipfile.BadZipFile) as error:
+            raise ConfigError(
+                f'{path} holds no objects ({type(error).__name__}: {error}); '
+                'make it with tools/complete_objects.py') from None
+
+    def place(self,
+              index: int,
+              frame: int,
+              box: np.ndarray,
+              keep_margin: Optional[float] = 0.1,
+              own: bool = False,
+              window: Optional[int] = None,
+              size_mode: str = 'centre') -> np.ndarray:
+        """The points of an object where a frame has it.
+
+        Args:
+            index (int): Which object.
+            frame (int): Which frame.
+            box (np.ndarray): (10, ), its box there.
+            keep_margin (float, optional): Points further outside of the box
+                are left out, metres; None keeps all. Defaults to 0.1.
+            own (bool): Whether the frame's own view is among them. Defaults
+                to False.
+            window (int, optional): Only views of so many frames before and
+                after. Defaults to None: of the whole scene.
+            size_mode (str): ``'centre'`` leaves points where they are about
+                the middle of the box, ``'scale'`` stretches them by the size
+                of the box over that of the view's. Defaults to
+                ``'centre'``.
+
+        Returns:
+            np.ndarray: (M, D), float32, in the frame that ``box`` is given
+            in.
+        """
+        part = slice(self.inst_ptr[index], self.inst_ptr[index + 1])
+        views = self.view_id[part]
+        distance = np.abs(self.view_frame[views] - frame)
+        chosen = np.ones(len(views), bool) if own else distance > 0
+        if window is not None:
+            chosen &= distance <= window
+        points, views = self.points[part][chosen], views[chosen]
+        if not len(points):
+            return points.copy()
+        here = np.flatnonzero((self.view_inst == index)
+                              & (self.view_frame == frame))
+        back = np.linalg.inv(self.align[here[0]]) if len(here) else np.eye(4)
+        local = points[:, :3].astype(np.float64)
+        if size_mode == 'scale':
+            local *= box[3:6] / self.view_size[views]
+        motion = (back @ self.align)[views]
+        local = np.einsum('nij,nj->ni', motion[:, :3, :3],
+                          local) + motion[:, :3, 3]
+        if keep_margin is not None:
+            inside = (np.abs(local) <= box[3:6] / 2 + keep_margin).all(1)
+            local, points = local[inside], points[inside]
+        placed = points.copy()
+        placed[:, :3] = transform(local, pose_of_box(box))
+        return placed
+
+
+def input_hash(frames: Sequence[SceneFrame],
+               options: CompletionOptions) -> str:
+    """What tells the result for these frames from any other."""
+    state = hashlib.sha1(options.key().encode())
+    for frame in frames:
+        named = [frame.name, frame.path, frame.columns, frame.ids]
+        state.update(
+            json.dumps([*named, list(map(int, frame.labels))]).encode())
+        state.update(np.ascontiguousarray(frame.boxes, '<f8').tobytes())
+    return state.hexdigest()
+
+
+class _View(NamedTuple):
+    frame: int
+    points: np.ndarray
+    size: np.ndarray
+
+
+def _cut_out(
+    scene: str, frames: Sequence[SceneFrame], wanted: Callable[[int], bool],
+    options: CompletionOptions, read: Callable[[str, int], np.ndarray]
+) -> Tuple[Dict[str, List[_View]], Dict[str, int], List[np.ndarray]]:
+    """Views and class of each object, and points of each box by frame."""
+    views: Dict[str, List[_View]] = {}
+    labels: Dict[str, int] = {}
+    counts = []
+    for number, frame in enumerate(frames):
+        known = [x for x in frame.ids if x]
+        if len(set(known)) < len(known):
+            twice = next(x for x in known if known.count(x) > 1)
+            raise ConfigError(f'scene {scene}, frame {frame.name}: the '
+                              f'object {twice} has two boxes')
+        boxes = np.reshape(frame.boxes, (-1, BOX_SIZE))
+        points = read(frame.path, frame.columns)
+        inside = points_in_boxes(points, boxes, options.extract_margin)
+        counts.append(
+            np.array([
+                len(index) if is_proper(box) else -1
+                for index, box in zip(inside, boxes)
+            ], np.int64))
+        for id_, label, box, index in zip(frame.ids, frame.labels, boxes,
+                                          inside):
+            if not id_ or not wanted(label) or not is_proper(box):
+                continue
+            labels.setdefault(id_, int(label))
+            found = views.setdefault(id_, [])
+            if len(index) and number % options.frame_step == 0:
+                cut = points[index].copy()
+                cut[:, :3] = transform(cut[:, :3],
+                                       np.linalg.inv(pose_of_box(box)))
+                found.append(_View(number, cut, box[3:6]))
+    return views, labels, counts
+
+
+def _align(views: List[_View],
+           options: CompletionOptions) -> Tuple[np.ndarray, np.ndarray]:
+    """What brings each view onto the others, largest view first."""
+    align = np.tile(np.eye(4), (len(views), 1, 1))
+    status = np.zeros(len(views), np.int8)
+    if options.strategy != 'icp':
+        return align, status
+    order = sorted(range(len(views)), key=lambda i: (-len(views[i].points), i))
+    cloud = views[order[0]].points[:, :3]
+    for i in order[1:]:
+        view = views[i].points[:, :3]
+        align[i], status[i] = register(view, cloud, options.icp)
+        cloud = np.concatenate([cloud, transform(view, align[i])])
+        if options.voxel:
+            cloud = cloud[thin(cloud, np.zeros(len(cloud), int),
+                               options.voxel)]
+    return align, status
+
+
+def complete_scene(
+        scene: str,
+        frames: Sequence[SceneFrame],
+        options: CompletionOptions = CompletionOptions(),
+        names: Optional[Dict[int, str]] = None,
+        read: Callable[[str, int],
+                       np.ndarray] = read_points) -> CompleteObjects:
+    """Gather the points of every object of a scene.
+
+    Each cloud is read once; only the points of objects are kept. The result
+    depends on nothing but the arguments, in particular not on the order of
+    the boxes.
+
+    Args:
+        scene (str): Name of the scene. Ids are of one scene.
+        frames (Sequence[SceneFrame]): Its frames in order of time.
+        options (CompletionOptions): How.
+        names (dict[int, str], optional): Names of the classes. Defaults to
+            None.
+        read (Callable): Gives the points of a path. Defaults to
+            :func:`read_points`.
+
+    Raises:
+        ConfigError: If an object has two boxes in a frame, or a file cannot
+            be read.
+    """
+
+    def wanted(label: int) -> bool:
+        if options.classes is not None:
+            return (names or {}).get(int(label)) in options.classes
+        return label >= 0 or options.every_class
+
+    views, labels, counts = _cut_out(scene, frames, wanted, options, read)
+    columns = frames[0].columns if len(frames) else 3
+    ids, table, kept, kept_views, sizes = [], [], [], [], []
+    aligns, statuses, inst_ptr = [], [], [0]
+    for id_ in sorted(views):
+        found = views[id_]
+        total = sum(len(view.points) for view in found)
+        if len(found) < options.min_views or total < options.min_points:
+            continue
+        align, status = _align(found, options)
+        points = np.concatenate([view.points for view in found])
+        view_id = np.repeat(
+            np.arange(len(found)), [len(view.points) for view in found])
+        chosen = np.arange(total)
+        if options.voxel:
+            aligned = np.concatenate(
+                [transform(v.points[:, :3], a) for v, a in zip(found, align)])
+            chosen = thin(aligned, view_id, options.voxel)
+        if options.max_points and len(chosen) > options.max_points:
+            key = zlib.crc32(f'{scene}/{id_}'.encode()) ^ options.seed
+            rng = np.random.default_rng(key)
+            chosen = np.sort(
+                rng.choice(chosen, options.max_points, replace=False))
+        kept.append(points[chosen])
+        kept_views.append(view_id[chosen] + len(table))
+        inst_ptr.append(inst_ptr[-1] + len(chosen))
+        table += [(len(ids), view.frame) for view in found]
+        sizes += [view.size for view in found]
+        aligns.append(align)
+        statuses.append(status)
+        ids.append(id_)
+    number = {id_: i for i, id_ in enumerate(ids)}
+    table = np.array(table, np.int32).reshape(-1, 2)
+    return CompleteObjects(
+        points=np.concatenate(kept, dtype=np.float32) if kept else np.zeros(
+            (0, columns), np.float32),
+        view_id=np.concatenate(kept_views).astype(np.int32)
+        if kept else np.zeros(0, np.int32),
+        inst_ptr=np.array(inst_ptr, np.int64),
+        inst_id=np.array(ids, str),
+        name=np.array([(names or {}).get(labels[id_], '') for id_ in ids],
+                      str),
+        view_inst=table[:, 0],
+        view_frame=table[:, 1],
+        view_size=np.array(sizes, np.float64).reshape(-1, 3),
+        align=np.concatenate(aligns) if aligns else np.zeros((0, 4, 4)),
+        align_status=np.concatenate(statuses) if statuses else np.zeros(
+            0, np.int8),
+        frame_id=np.array([frame.name for frame in frames], str),
+        own_ptr=np.cumsum([0, *map(len, counts)]),
+        own_index=np.array(
+            [number.get(id_, -1) for frame in frames for id_ in frame.ids],
+            np.int32),
+        own_count=np.concatenate(counts) if counts else np.zeros(0, np.int64),
+        hash=np.array(input_hash(frames, options)))

@@ -1,0 +1,114 @@
+"""How objects are put into the frames of their scene."""
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+
+from mmkd.errors import ConfigError
+from mmkd.methods.xray.data.boxes import points_in_box
+from mmkd.methods.xray.data.completion import CompleteObjects
+
+MODES = ('add', 'replace')
+SIZE_MODES = ('centre', 'scale')
+#: As the published tool puts frames together.
+PUBLISHED_PLACEMENT = dict(
+    mode='replace', keep_margin=None, min_visible_points=0)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the objects of a scene are put into one of its frames.
+
+    Args:
+        mode (str): ``'add'`` leaves the frame's own points where they are;
+            ``'replace'`` takes those in the box out and puts in all stored
+            ones, the frame's own view among them. Defaults to ``'add'``.
+        keep_margin (float, optional): Points that come to lie further
+            outside of their box are left out, metres; None keeps all.
+            Defaults to 0.1.
+        min_visible_points (int): Objects with fewer points in the frame
+            stay as they are. Defaults to 1: none is made out of nothing.
+        window (int, optional): Only views of so many frames before and
+            after. Defaults to None: of the whole scene.
+        class_window (dict[str, int]): The same by class. Defaults to {}.
+        size_mode (str): See :meth:`CompleteObjects.place`. Defaults to
+            ``'centre'``.
+
+    Raises:
+        ConfigError: If a value makes no sense.
+    """
+    mode: str = 'add'
+    keep_margin: Optional[float] = 0.1
+    min_visible_points: int = 1
+    window: Optional[int] = None
+    class_window: Dict[str, int] = field(default_factory=dict)
+    size_mode: str = 'centre'
+
+    def __post_init__(self) -> None:
+        for name, known in (('mode', MODES), ('size_mode', SIZE_MODES)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f'{name} of complete objects is one of '
+                                  f'{", ".join(known)}, not '
+                                  f'{getattr(self, name)!r}')
+
+    def placed(self, objects: CompleteObjects, instances: List[dict],
+               frame: int) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+        """The objects that are completed in a frame, in the order of ids.
+
+        Args:
+            objects (CompleteObjects): Of the scene.
+            instances (list[dict]): Of the frame, in the index file.
+            frame (int): Its number in the scene.
+
+        Yields:
+            tuple[np.ndarray, np.ndarray]: Box (10, ) and points (M, D) to be
+            added, both in the frame of the LiDAR.
+        """
+        chosen = [
+            x for x in instances if x['complete_index'] >= 0
+            and x['num_own_pts'] >= self.min_visible_points
+        ]
+        for instance in sorted(chosen, key=lambda x: x['instance_id']):
+            index, box = instance['complete_index'], np.array(
+                instance['box_lidar'])
+            yield box, objects.place(
+                index,
+                frame,
+                box,
+                self.keep_margin,
+                own=self.mode == 'replace',
+                window=self.class_window.get(
+                    str(objects.name[index]), self.window),
+                size_mode=self.size_mode)
+
+    def key(self) -> str:
+        """What tells this placement from others."""
+        text = json.dumps(asdict(self), sort_keys=True)
+        return hashlib.sha1(text.encode()).hexdigest()[:16]
+
+
+def complete_cloud(points: np.ndarray, objects: CompleteObjects,
+                   instances: List[dict], frame: int,
+                   placement: Placement) -> np.ndarray:
+    """A frame with its objects complete.
+
+    Args:
+        points (np.ndarray): (N, D), as in its file.
+        objects (CompleteObjects): Of the scene.
+        instances (list[dict]): Of the frame, in the index file.
+        frame (int): Its number in the scene.
+        placement (Placement): How objects are put in.
+
+    Returns:
+        np.ndarray: (M, D), float32: the frame's own points in their order,
+        without those that are replaced, and what is added.
+    """
+    kept = np.ones(len(points), bool)
+    added = []
+    for box, more in placement.placed(objects, instances, frame):
+        added.append(more)
+        if placement.mode == 'replace':
+            kept[points_in_box(points, box)] = False
+    return np.concatenate([points[kept], *added]).astype(np.float32)

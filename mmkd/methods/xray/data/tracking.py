@@ -1,0 +1,124 @@
+"""Tracks of predicted boxes, for sequences without labels."""
+from dataclasses import dataclass
+from typing import Dict, List
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from mmkd.methods.xray.data.boxes import transform
+
+
+@dataclass(frozen=True)
+class TrackOptions:
+    """When boxes of two frames are one object.
+
+    Args:
+        min_score (float): Least score of a box. Defaults to 0.3.
+        gate (float): How far a standing object may be from where it is
+            expected, metres; one whose speed is not known yet, twice its
+            longest side at least. Defaults to 2.
+        gate_time (float): What its speed adds to that, seconds. Defaults to
+            0.5.
+        max_gap (int): Frames that a track may miss. Defaults to 2.
+        min_length (int): Boxes of a track at least. Defaults to 2.
+    """
+    min_score: float = 0.3
+    gate: float = 2.
+    gate_time: float = 0.5
+    max_gap: int = 2
+    min_length: int = 2
+
+
+class _Track:
+
+    def __init__(self, center: np.ndarray, time: float, frame: int,
+                 velocity: np.ndarray) -> None:
+        self.center, self.time, self.frame = center, time, frame
+        self.velocity = velocity  # NaN while it is not known
+        self.members: List[dict] = []
+
+    def expected(self, time: float) -> np.ndarray:
+        return self.center + np.nan_to_num(self.velocity) * (time - self.time)
+
+    def gate(self, options: TrackOptions) -> float:
+        speed = np.linalg.norm(self.velocity)
+        if np.isnan(speed):
+            side = max(self.members[-1]['box_lidar'][3:5])
+            return max(options.gate, 2 * side)
+        return options.gate + options.gate_time * speed
+
+    def add(self, center: np.ndarray, time: float, frame: int) -> None:
+        if time > self.time:
+            self.velocity = (center - self.center) / (time - self.time)
+        self.center, self.time, self.frame = center, time, frame
+
+
+def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
+    """Give the boxes of a scene the ids of their objects, in place.
+
+    Centres are compared in the world, where the own motion is gone, with
+    where a constant velocity takes each object; pairs are one to one and the
+    best as a whole, within each class.
+
+    Args:
+        frames (list[dict]): Frames of a scene in order of time, with
+            ``lidar2global``, ``timestamp`` and ``instances``, which have
+            ``box_lidar``, ``bbox_label_3d``, ``score`` and, if it is known,
+            ``velocity`` (x and y in the frame of the LiDAR, m/s). Their
+            ``instance_id`` is set; ``''`` for boxes of no track.
+        options (TrackOptions): When boxes are one object.
+
+    Returns:
+        int: Number of tracks.
+    """
+    tracks: Dict[int, List[_Track]] = {}
+    for number, info in enumerate(frames):
+        time = info['timestamp']
+        world = np.array(info['lidar2global'], np.float64)
+        by_class: Dict[int, List[dict]] = {}
+        for instance in info['instances']:
+            instance['instance_id'] = ''
+            if instance.get('score', 1.) >= options.min_score:
+                by_class.setdefault(instance['bbox_label_3d'],
+                                    []).append(instance)
+        for label, found in by_class.items():
+            centers = transform(
+                np.array([x['box_lidar'][:3] for x in found]), world)[:, :2]
+            known = tracks.setdefault(label, [])
+            live = [
+                x for x in known if 0 < number - x.frame <= options.max_gap + 1
+            ]
+            matched = _match(live, centers, time, options)
+            for i, instance in enumerate(found):
+                if i in matched:
+                    owner = live[matched[i]]
+                    owner.add(centers[i], time, number)
+                else:
+                    own = instance.get('velocity', [np.nan] * 2)
+                    owner = _Track(centers[i], time, number,
+                                   world[:2, :2] @ np.array(own, np.float64))
+                    known.append(owner)
+                owner.members.append(instance)
+    count = 0
+    for label in sorted(tracks):
+        for owner in tracks[label]:
+            if len(owner.members) >= options.min_length:
+                for instance in owner.members:
+                    instance['instance_id'] = f'track{count:05d}'
+                count += 1
+    return count
+
+
+def _match(live: List[_Track], centers: np.ndarray, time: float,
+           options: TrackOptions) -> Dict[int, int]:
+    """Track of each box that has one, by number."""
+    if not live:
+        return {}
+    expected = np.array([x.expected(time) for x in live])
+    gates = np.array([x.gate(options) for x in live])
+    distance = np.linalg.norm(centers[:, None] - expected[None], axis=2)
+    # A pair beyond the gate costs more than any number of others.
+    too_far = distance > gates
+    cost = np.where(too_far, 1e6, distance)
+    rows, columns = linear_sum_assignment(cost)
+    return {int(i): int(j) for i, j in zip(rows, columns) if not too_far[i, j]}

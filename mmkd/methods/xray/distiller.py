@@ -1,0 +1,339 @@
+"""X-Ray distillation, from object-complete frames."""
+from typing import Dict, List, Optional, Union
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import InstanceData
+from torch import Tensor, nn
+
+from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.features import build_connectors, check_features
+from mmkd.core.schedule import WeightLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
+from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
+                                      masked_feature_loss, masked_score_loss,
+                                      roi_loss, soft_focal_loss)
+from mmkd.registry import DISTILLERS
+
+EMBEDDINGS = ('roi', 'mask', 'active')
+#: Weights of ``loss_cls`` and ``loss_reg`` by kind of score loss.
+SCORES = dict(squared=(10., .2), focal=(1., 2.))
+
+
+@DISTILLERS.register_module()
+class XRay(Distiller):
+    r"""Learn from a teacher that sees each object complete.
+
+    `Weak-to-Strong 3D Object Detection with X-Ray Distillation
+    <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
+    The teacher's frames hold, in each box, what all frames of the scene see
+    of the object (``tools/complete_objects.py``, ``LoadCompleteObjects``);
+    the student's are ordinary. Both networks have one architecture and go
+    through one augmentation. The paper names heads, embeddings and
+    detections as targets and publishes no losses; these are ours, with masks
+    and weights of SparseKD (Yang et al., NeurIPS 2022):
+
+    - ``loss_cls``: squared distance of class scores on the cells of objects
+      (:func:`masked_score_loss`); of a centre
+      head, cells count by the truth's peaks times the teacher's score;
+    - ``loss_reg``: distance of box codes at the objects' centres or
+      anchors (:func:`code_loss`);
+    - ``loss_emb``: squared distance of the maps after the neck;
+    - ``loss_response``: the head's own loss once more, with the teacher's
+      detections among the truth.
+
+    ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
+    + lambda_response L_response``. Only objects of which the student sees
+    something take part; others it could but hallucinate.
+
+    Args:
+        student (dict, optional): Taps of the roles ``neck`` and
+            ``head_maps`` in the student. Defaults to None: the levels of the
+            neck, and the last convolutions of a ``CenterHead`` or an
+            ``Anchor3DHead``.
+        teacher (dict, optional): The same in the teacher. Defaults to None.
+        lambda_cls (float | dict, optional): Weight or schedule of
+            ``loss_cls``; 0 switches a term off. Defaults to None: 10, or 1
+            with ``scores='focal'``.
+        lambda_reg (float | dict, optional): Of ``loss_reg``. Defaults to
+            None: 0.2, or 2 with ``scores='focal'``.
+        lambda_emb (float | dict): Of ``loss_emb``. Defaults to 0.1.
+        lambda_response (float | dict): Of ``loss_response``. Defaults to 1.
+        scores (str): How heads are compared: ``'squared'``, as above, or
+            ``'focal'``, as in Sparse2Dense (Wang et al., NeurIPS 2022), for
+            a ``CenterHead`` only: the focal loss of heatmaps with the
+            teacher's scores as soft targets
+            (:func:`soft_focal_loss`), and
+            squared differences of the codes. Defaults to ``'squared'``.
+        embedding (str): Where maps are compared: ``'roi'``, on a grid in
+            each box; ``'mask'``, on the cells of objects; ``'active'``,
+            everywhere, with positive values of the teacher apart
+            (Sparse2Dense). Defaults to ``'roi'``.
+        roi_size (int): Places along each side of that grid. Defaults to 7.
+        min_points (int): Fewest points of the student in the box of an
+            object that takes part. Defaults to 1.
+        response_score (float): Least score of the teacher's detections.
+            Defaults to 0.6.
+        response_iou (float): Least overlap, seen from above, of such a
+            detection with an object that takes part. Defaults to 0.1.
+        connector (str | dict | None): For the maps of ``loss_emb``:
+            ``'auto'`` is a 1x1 convolution where the channels differ, which
+            they do not in networks of one architecture. Defaults to
+            ``'auto'``.
+        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+
+    Raises:
+        ConfigError: If an option makes no sense, or the networks' maps do
+            not fit together.
+    """
+    roles = ('neck', 'head_maps')
+    needs_head = True
+
+    def __init__(self,
+                 student=None,
+                 teacher=None,
+                 lambda_cls: Optional[WeightLike] = None,
+                 lambda_reg: Optional[WeightLike] = None,
+                 lambda_emb: WeightLike = 0.1,
+                 lambda_response: WeightLike = 1.,
+                 scores: str = 'squared',
+                 embedding: str = 'roi',
+                 roi_size: int = 7,
+                 min_points: int = 1,
+                 response_score: float = 0.6,
+                 response_iou: float = 0.1,
+                 connector: Union[str, dict, None] = 'auto',
+                 **kwargs) -> None:
+        if scores not in SCORES:
+            raise ConfigError('XRay: scores is one of '
+                              f'{", ".join(SCORES)}, not {scores!r}')
+        weight_cls, weight_reg = SCORES[scores]
+        super().__init__(
+            student=student,
+            teacher=teacher,
+            weights=dict(
+                loss_cls=weight_cls if lambda_cls is None else lambda_cls,
+                loss_reg=weight_reg if lambda_reg is None else lambda_reg,
+                loss_emb=lambda_emb,
+                loss_response=lambda_response),
+            **kwargs)
+        if embedding not in EMBEDDINGS:
+            raise ConfigError('XRay: embedding is one of '
+                              f'{", ".join(EMBEDDINGS)}, not {embedding!r}')
+        if roi_size < 1 or min_points < 1:
+            raise ConfigError('XRay: roi_size and min_points must be 1 or '
+                              f'more, but are {roi_size} and {min_points}')
+        self.focal = scores == 'focal'
+        self.embedding = embedding
+        self.roi_size = roi_size
+        self.min_points = min_points
+        self.response_score = response_score
+        self.response_iou = response_iou
+        self.connector_cfg = connector
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Check the shapes of both sides; build connectors."""
+        super().setup(student, teacher)
+        for spec_s, spec_t in zip(student['head_maps'], teacher['head_maps']):
+            if spec_s.shape[1:] != spec_t.shape[1:]:
+                raise ConfigError(
+                    f'XRay: {spec_s.path!r} of the student is '
+                    f'{spec_s.shape[1:]}, but {spec_t.path!r} of the teacher '
+                    f'{spec_t.shape[1:]}; both heads must have one grid, '
+                    'tasks and box code')
+        if self.focal and not all('.task_heads.' in spec.path
+                                  for spec in student['head_maps']):
+            raise ConfigError(
+                "XRay: scores='focal' is a loss of heatmaps, which a "
+                f'CenterHead has; {student["head_maps"][0].path!r} is none, '
+                "take scores='squared'")
+        self.connectors = nn.ModuleList()
+        # Without the term, nothing would train them.
+        if self.weights['loss_emb'].peak:
+            check_features('XRay', student['neck'], teacher['neck'], False)
+            self.connectors = build_connectors(self.connector_cfg,
+                                               student['neck'],
+                                               teacher['neck'])
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute the active terms."""
+        head, metas = batch.head, [x.metainfo for x in batch.data_samples]
+        tensors_s, tensors_t = student['head_maps'], teacher['head_maps']
+        objects = [
+            visible_objects(true_objects(sample), points,
+                            self.min_points) for sample, points in zip(
+                                batch.data_samples, batch.inputs['points'])
+        ]
+        targets = head.targets(objects, tensors_s)
+        tasks = list(zip(head.maps(tensors_s), head.maps(tensors_t), targets))
+
+        def loss_cls() -> Tensor:
+            return sum(
+                self._score_loss(head, map_s, map_t, target)
+                for map_s, map_t, target in tasks) / len(tasks)
+
+        def loss_reg() -> Tensor:
+            return sum(
+                code_loss(map_s.reg[target.positives], map_t.reg[
+                    target.positives], head.code_weights, head.smooth,
+                          self.focal)
+                for map_s, map_t, target in tasks) / len(tasks)
+
+        def loss_emb() -> Tensor:
+            return self._embedding_loss(student['neck'], teacher['neck'],
+                                        objects, targets, head)
+
+        def loss_response() -> Tensor:
+            labelled = self.with_detections(head, tensors_t, objects, batch)
+            return head.loss(tensors_s, labelled, metas)
+
+        return {
+            term.__name__: term()
+            for term in (loss_cls, loss_reg, loss_emb, loss_response)
+            if term.__name__ in batch.active_terms
+        }
+
+    def _score_loss(self, head, map_s, map_t, target) -> Tensor:
+        """The distance of the scores of a task or level."""
+        if self.focal:
+            return soft_focal_loss(map_s.cls, map_t.cls, target.peaks)
+        mask = target.mask
+        if head.soft_mask:
+            mask = mask * map_t.cls.float().sigmoid().amax(1)
+        return masked_score_loss(map_s.cls, map_t.cls, mask)
+
+    def _embedding_loss(self, feats_s, feats_t, objects, targets,
+                        head) -> Tensor:
+        """The distance of the maps of all levels of the neck."""
+        feats_s = [
+            connector(feat)
+            for connector, feat in zip(self.connectors, feats_s)
+        ]
+        if self.embedding == 'active':
+            return sum(map(active_feature_loss, feats_s, feats_t))
+        if self.embedding == 'mask':
+            # Of one size, but for several levels of anchors.
+            size = feats_s[0].shape[-2:]
+            mask = torch.stack(
+                [F.adaptive_max_pool2d(x.mask, size) for x in targets]).amax(0)
+            return sum(
+                masked_feature_loss(feat_s, feat_t, mask)
+                for feat_s, feat_t in zip(feats_s, feats_t))
+        boxes = [x.bboxes_3d.bev for x in objects]
+        return sum(
+            roi_loss(feat_s, feat_t, boxes, head.point_cloud_range,
+                     self.roi_size)
+            for feat_s, feat_t in zip(feats_s, feats_t))
+
+    @torch.no_grad()
+    def with_detections(self, head, tensors_t: List[Tensor],
+                        objects: List[InstanceData],
+                        batch: StepBatch) -> List[InstanceData]:
+        """The truth, with detections of the teacher in front of it.
+
+        After the teacher's own suppression of overlapping boxes. A detection
+        needs enough score, a point of the student, overlap with an object
+        that takes part, and a cell of its own: where it shares that of an
+        object, the truth wins.
+        """
+        from mmcv.ops import box_iou_rotated
+        found = head.predict(tensors_t,
+                             [x.metainfo for x in batch.data_samples],
+                             self.response_score)
+        size = tensors_t[0].shape[-2:]
+        labelled = []
+        for sample, points, visible, boxes in zip(batch.data_samples,
+                                                  batch.inputs['points'],
+                                                  objects, found):
+            truth = true_objects(sample)
+            if len(boxes) and len(visible):
+                overlap = box_iou_rotated(boxes.bboxes_3d.bev.float(),
+                                          visible.bboxes_3d.bev.float())
+                cells, taken = (
+                    _cells(x.bboxes_3d.bev, head.point_cloud_range, size)
+                    for x in (boxes, truth))
+                boxes = boxes[(overlap.amax(1) >= self.response_iou)
+                              & ~torch.isin(cells, taken)
+                              & (count_points(points, boxes.bboxes_3d) > 0)]
+            else:
+                boxes = boxes[:0]
+            tensor = torch.cat([
+                boxes.bboxes_3d.tensor[:, :truth.bboxes_3d.box_dim].to(
+                    truth.bboxes_3d.tensor), truth.bboxes_3d.tensor
+            ])
+            labelled.append(
+                InstanceData(
+                    bboxes_3d=truth.bboxes_3d.new_box(tensor),
+                    labels_3d=torch.cat(
+                        [boxes.labels_3d.to(truth.labels_3d),
+                         truth.labels_3d])))
+        return labelled
+
+
+def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
+    """Number of the cell of each centre; those outside are clamped."""
+    low = bev.new_tensor(point_cloud_range[:2])
+    high = bev.new_tensor(point_cloud_range[3:5])
+    limits = bev.new_tensor([size[1], size[0]])
+    cells = ((bev[:, :2] - low) / (high - low) * limits).floor()
+    cells = torch.minimum(cells.clamp(min=0), limits - 1).long()
+    return cells[:, 1] * size[1] + cells[:, 0]
+
+
+def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
+    """Number of points in each box, its surface included.
+
+    Args:
+        points (Tensor): (N, 3) or more columns, metres.
+        boxes (BaseInstance3DBoxes): n boxes of the same frame.
+        chunk (int): Boxes to look at at once. Defaults to 16.
+
+    Returns:
+        Tensor: (n, ), integer.
+    """
+    centers = boxes.gravity_center.to(points)
+    half, yaw = boxes.dims.to(points) / 2, boxes.yaw.to(points)
+    counts = []
+    for i in range(0, len(centers), chunk):
+        part = slice(i, i + chunk)
+        x, y, z = (points[None, :, :3] - centers[part, None]).unbind(-1)
+        cos, sin = yaw[part, None].cos(), yaw[part, None].sin()
+        along, across = cos * x + sin * y, cos * y - sin * x
+        length, width, height = half[part, :, None].unbind(1)
+        inside = ((along.abs() <= length) & (across.abs() <= width) &
+                  (z.abs() <= height))
+        counts.append(inside.sum(1))
+    return torch.cat(counts) if counts else torch.zeros(
+        0, dtype=torch.long, device=points.device)
+
+
+def true_objects(sample) -> InstanceData:
+    """Boxes and labels of a data sample, boxes as such.
+
+    An ``Anchor3DHead`` with one assigner replaces them by their tensor while
+    it assigns them.
+    """
+    objects = sample.gt_instances_3d
+    boxes = objects.bboxes_3d
+    if isinstance(boxes, Tensor):
+        boxes = sample.metainfo['box_type_3d'](boxes, box_dim=boxes.size(1))
+    return InstanceData(bboxes_3d=boxes, labels_3d=objects.labels_3d)
+
+
+def visible_objects(objects: InstanceData, points: Tensor,
+                    min_points: int) -> InstanceData:
+    """The objects of a frame that its points show.
+
+    Args:
+        objects (InstanceData): ``bboxes_3d`` and ``labels_3d``.
+        points (Tensor): (N, 3) or more columns, of the same frame.
+        min_points (int): Fewest points of an object.
+    """
+    seen = count_points(points, objects.bboxes_3d) >= min_points
+    seen = seen.to(objects.labels_3d.device)
+    return InstanceData(
+        bboxes_3d=objects.bboxes_3d[seen], labels_3d=objects.labels_3d[seen])

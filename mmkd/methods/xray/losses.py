@@ -1,0 +1,208 @@
+"""Losses between a teacher of object-complete frames and its student.
+
+Gambashidze et al., Weak-to-Strong 3D Object Detection with X-Ray
+Distillation, CVPR 2024, which names heads, embeddings and detections; masks
+and weights as in Yang et al., SparseKD, NeurIPS 2022.
+"""
+from typing import List, Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.precision import full_precision
+
+_EPS = 1e-6
+
+
+@full_precision
+def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
+                      mask: Tensor) -> Tensor:
+    """Squared distance of class scores where objects are.
+
+    Summed over classes, averaged over cells by the mask:
+    ``sum_p M_p sum_c (sigmoid(s_pc) - sigmoid(t_pc))^2 / sum_p M_p``.
+
+    Args:
+        logits_s (Tensor): Student's logits (B, C, H, W).
+        logits_t (Tensor): Teacher's logits (B, C, H, W).
+        mask (Tensor): (B, H, W), 0 to 1.
+
+    Returns:
+        Tensor: Scalar; 0 where the mask is empty.
+    """
+    # Indexed first, so that other cells do not even reach the sum.
+    cells = mask > 0
+    weight = mask[cells]
+    scores_s, scores_t = (
+        x.permute(0, 2, 3, 1)[cells].sigmoid()
+        for x in (logits_s, logits_t.detach()))
+    distance = (scores_s - scores_t).square().sum(1)
+    return (weight * distance).sum() / (weight.sum() + _EPS)
+
+
+@full_precision
+def soft_focal_loss(logits_s: Tensor,
+                    logits_t: Tensor,
+                    peaks: Tensor,
+                    eps: float = 1e-4) -> Tensor:
+    """Focal loss of a heatmap, with the teacher's scores between the peaks.
+
+    CornerNet's loss of CenterPoint, whose penalty near an object follows the
+    teacher's score instead of a Gaussian, as in Wang et al., Sparse2Dense,
+    NeurIPS 2022: ``-1/n sum [peak (1 - s)^2 log s + (1 - t)^4 s^2
+    log(1 - s)]``.
+
+    Args:
+        logits_s (Tensor): Student's logits (B, C, H, W).
+        logits_t (Tensor): Teacher's logits (B, C, H, W).
+        peaks (Tensor): (B, C, H, W), bool: the middles of the n objects.
+        eps (float): The student's scores lie in [eps, 1 - eps]. Defaults to
+            1e-4.
+
+    Returns:
+        Tensor: Scalar; 0 where there is no object. Not 0 for equal logits.
+    """
+    if not peaks.any():
+        return zero_like_graph(logits_s)
+    score = logits_s.sigmoid().clamp(eps, 1 - eps)
+    found = (1 - score).square() * score.log() * peaks
+    rest = (1 - logits_t.detach().sigmoid())**4 * score.square() * (
+        1 - score).log()
+    return -(found + rest).sum() / peaks.sum()
+
+
+@full_precision
+def code_loss(codes_s: Tensor,
+              codes_t: Tensor,
+              weights: Optional[Sequence[float]] = None,
+              smooth: bool = False,
+              squared: bool = False) -> Tensor:
+    """Difference of box codes, absolute or squared, summed over the code.
+
+    Args:
+        codes_s (Tensor): Student's codes of n objects (n, R).
+        codes_t (Tensor): Teacher's (n, R).
+        weights (Sequence[float], optional): (R, ). Defaults to None: 1.
+        smooth (bool): Smooth L1 in place of L1. Defaults to False.
+        squared (bool): The square in place of both. Defaults to False.
+
+    Returns:
+        Tensor: Scalar, the mean over objects; 0 where there is none.
+    """
+    measure = F.mse_loss if squared else (
+        F.smooth_l1_loss if smooth else F.l1_loss)
+    distance = measure(codes_s, codes_t.detach(), reduction='none')
+    if weights is not None:
+        distance = distance * distance.new_tensor(weights)
+    return distance.sum() / max(len(codes_s), 1)
+
+
+def roi_grid(boxes: Tensor, point_cloud_range: Sequence[float],
+             size: int) -> Tensor:
+    """Places of a regular grid in boxes, seen from above.
+
+    Args:
+        boxes (Tensor): (R, 5): centre x and y, length, width, in metres, and
+            yaw, in radians, in the frame of the LiDAR.
+        point_cloud_range (Sequence[float]): ``(x1, y1, z1, x2, y2, z2)``,
+            metres, which a map covers.
+        size (int): Places along each side.
+
+    Returns:
+        Tensor: (R, size, size, 2), x and y as ``grid_sample`` wants them: -1
+        to 1 over the map. The length runs along the last side.
+    """
+    steps = (torch.arange(size).to(boxes) + .5) / size - .5
+    along = boxes[:, 2, None, None] * steps[None, None, :]
+    across = boxes[:, 3, None, None] * steps[None, :, None]
+    cos, sin = (f(boxes[:, 4, None, None]) for f in (torch.cos, torch.sin))
+    x = boxes[:, 0, None, None] + cos * along - sin * across
+    y = boxes[:, 1, None, None] + sin * along + cos * across
+    low = boxes.new_tensor(point_cloud_range[:2])
+    high = boxes.new_tensor(point_cloud_range[3:5])
+    return (torch.stack([x, y], -1) - low) / (high - low) * 2 - 1
+
+
+@full_precision
+def roi_loss(feat_s: Tensor,
+             feat_t: Tensor,
+             boxes: List[Tensor],
+             point_cloud_range: Sequence[float],
+             size: int = 7) -> Tensor:
+    """Squared distance of maps on a grid in each box.
+
+    Args:
+        feat_s (Tensor): Student's map (B, C, H, W), rows along y and columns
+            along x.
+        feat_t (Tensor): Teacher's (B, C, H, W).
+        boxes (list[Tensor]): Of each frame, see :func:`roi_grid`.
+        point_cloud_range (Sequence[float]): What the maps cover.
+        size (int): Places along each side of a box. Defaults to 7.
+
+    Returns:
+        Tensor: Scalar, the mean over boxes, places and channels; 0 where
+        there is no box.
+    """
+    found = []
+    for map_s, map_t, frame in zip(feat_s, feat_t.detach(), boxes):
+        if len(frame):
+            grid = roi_grid(frame.to(map_s), point_cloud_range, size)
+            # Sampling is linear, so the difference is sampled once.
+            found.append(
+                F.grid_sample(
+                    (map_s - map_t)[None],
+                    grid.flatten(0, 1)[None],
+                    align_corners=False).square().flatten())
+    return torch.cat(found).mean() if found else zero_like_graph(feat_s)
+
+
+@full_precision
+def masked_feature_loss(feat_s: Tensor, feat_t: Tensor,
+                        mask: Tensor) -> Tensor:
+    """Squared distance of maps where objects are, averaged by the mask.
+
+    Args:
+        feat_s (Tensor): Student's map (B, C, H, W).
+        feat_t (Tensor): Teacher's (B, C, H, W).
+        mask (Tensor): (B, H', W'), 0 to 1; resized where its size differs.
+
+    Returns:
+        Tensor: Scalar; 0 where the mask is empty.
+    """
+    if mask.shape[-2:] != feat_s.shape[-2:]:
+        mask = F.adaptive_max_pool2d(mask, feat_s.shape[-2:])
+    cells = mask > 0
+    distance = (feat_s - feat_t.detach()).permute(0, 2, 3, 1)[cells].square()
+    weight = mask[cells]
+    return (weight * distance.mean(1)).sum() / (weight.sum() + _EPS)
+
+
+@full_precision
+def active_feature_loss(feat_s: Tensor,
+                        feat_t: Tensor,
+                        weight_active: float = 10.,
+                        weight_rest: float = 20.) -> Tensor:
+    """Squared distance where the teacher's map is positive, and elsewhere.
+
+    Wang et al., Sparse2Dense, NeurIPS 2022.
+
+    Args:
+        feat_s (Tensor): Student's map (B, C, H, W).
+        feat_t (Tensor): Teacher's (B, C, H, W).
+        weight_active (float): Of the mean over positive values. Defaults to
+            10.
+        weight_rest (float): Of the mean over all others. Defaults to 20.
+
+    Returns:
+        Tensor: Scalar.
+    """
+    feat_t = feat_t.detach()
+    distance = (feat_s - feat_t).square()
+    active = feat_t > 0
+    total = distance.numel()
+    count = active.sum()
+    in_active = distance.masked_fill(~active, 0).sum()
+    return (weight_active * in_active / count.clamp(min=1) + weight_rest *
+            (distance.sum() - in_active) / (total - count).clamp(min=1))

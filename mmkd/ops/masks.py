@@ -1,0 +1,116 @@
+"""Cells that take part in a loss, and exact zeros where none does."""
+from typing import Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.precision import upcast
+
+
+def zero_like_graph(*tensors: Tensor) -> Tensor:
+    """Return an exact zero that hangs on the graph of the given tensors.
+
+    DDP waits for the gradient of every parameter, so a loss without any
+    object or pixel must still reach the parameters behind its inputs. The
+    sum over an empty slice does that and is 0 whatever the tensor holds,
+    while ``0 * tensor.sum()`` is NaN as soon as one value is infinite.
+
+    Args:
+        tensors (Tensor): Tensors of any shape, at least one.
+
+    Returns:
+        Tensor: A scalar 0 in float32 (float64 if an input is float64).
+    """
+    zeros = [upcast(tensor.reshape(-1)[:0].sum()) for tensor in tensors]
+    return sum(zeros[1:], zeros[0])
+
+
+def label_maps(labels: Tensor) -> Tensor:
+    """Bring label maps to the shape (N, Hg, Wg) and to 32-bit integers.
+
+    Args:
+        labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
+
+    Returns:
+        Tensor: Labels (N, Hg, Wg).
+    """
+    if labels.dim() == 4 and labels.size(1) == 1:
+        labels = labels.squeeze(1)
+    if labels.dim() != 3 or labels.is_floating_point():
+        raise ValueError('labels must be integers of shape (N, H, W), but '
+                         f'got {tuple(labels.shape)} of {labels.dtype}')
+    return labels.int()
+
+
+def share_of_cells(maps: Tensor, size: Tuple[int, int]) -> Tensor:
+    """Share of true pixels in each cell of a grid.
+
+    Args:
+        maps (Tensor): Bool maps (N, Hg, Wg).
+        size (Tuple[int, int]): Height and width (H, W) of the grid. Cells
+            overlap by a pixel where it does not divide the map.
+
+    Returns:
+        Tensor: Means in float32, (N, H, W).
+    """
+    # Integers of one byte turn into floats much faster than booleans do.
+    return F.adaptive_avg_pool2d(maps.view(torch.uint8).float(), size)
+
+
+@torch.no_grad()
+def labelled_cells(labels: Tensor,
+                   size: Tuple[int, int],
+                   ignore_index: int = 255,
+                   threshold: float = 0.5) -> Tensor:
+    """Cells of a grid where enough pixels carry a label.
+
+    Args:
+        labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
+        size (Tuple[int, int]): Height and width (H, W) of the grid.
+        ignore_index (int): Label of pixels to ignore. Defaults to 255.
+        threshold (float): Least share of labelled pixels. Defaults to 0.5.
+
+    Returns:
+        Tensor: Bool map (N, 1, H, W).
+    """
+    labelled = label_maps(labels) != ignore_index
+    return share_of_cells(labelled, size).unsqueeze(1) >= threshold
+
+
+def valid_cells(valid: Optional[Tensor], logits: Tensor) -> Optional[Tensor]:
+    """Bring a map of valid cells to the shape (N, 1, H, W) and to bool.
+
+    Args:
+        valid (Tensor, optional): Map of cells that take part, (N, H, W) or
+            (N, 1, H, W). None stands for all cells.
+        logits (Tensor): The logits that it belongs to, (N, C, H, W).
+
+    Returns:
+        Optional[Tensor]: Bool map (N, 1, H, W), or None.
+    """
+    if valid is None:
+        return None
+    if valid.dim() == 3:
+        valid = valid.unsqueeze(1)
+    expected = (logits.size(0), 1, *logits.shape[2:])
+    if tuple(valid.shape) != expected:
+        raise ValueError('the map of valid cells must have the shape '
+                         f'{expected}, but got {tuple(valid.shape)}')
+    return valid.to(torch.bool)
+
+
+def mean_over_valid(values: Tensor, valid: Optional[Tensor]) -> Tensor:
+    """Mean over the valid cells of each image, then over the images.
+
+    Args:
+        values (Tensor): One number per cell, (N, 1, H, W).
+        valid (Tensor, optional): Bool map (N, 1, H, W); None stands for all.
+
+    Returns:
+        Tensor: Scalar. An image without a valid cell counts as 0.
+    """
+    if valid is None:
+        return values.mean()
+    total = values.masked_fill(~valid, 0).sum(dim=(1, 2, 3))
+    return (total / valid.sum(dim=(1, 2, 3)).clamp(min=1)).mean()

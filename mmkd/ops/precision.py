@@ -1,0 +1,53 @@
+"""Loss functions compute in full precision, whatever autocast does."""
+import functools
+from typing import Any, Callable, Iterator
+
+import torch
+from torch import Tensor
+
+_HALF = (torch.float16, torch.bfloat16)
+
+
+def upcast(value: Any) -> Any:
+    """Return half-precision tensors in float32, anything else as it is."""
+    if isinstance(value, Tensor) and value.dtype in _HALF:
+        return value.float()
+    if isinstance(value, (list, tuple)) and any(
+            isinstance(item, Tensor) for item in value):
+        return type(value)(upcast(item) for item in value)
+    return value
+
+
+def _devices(values: Any) -> Iterator[str]:
+    """Devices of the tensors of nested lists and tuples."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value.device.type
+        elif isinstance(value, (list, tuple)):
+            yield from _devices(value)
+
+
+def full_precision(loss: Callable) -> Callable:
+    """Make a loss compute in float32 with autocast off.
+
+    Tensors in float16 or bfloat16, also those in lists and tuples, are cast
+    to float32 before the call; the gradient flows back in the tensor's own
+    type. Without this, sums of exponentials overflow under mixed precision.
+    Tensors in float64 stay as they are, for numerical gradient checks.
+
+    Args:
+        loss (Callable): A function of tensors.
+
+    Returns:
+        Callable: The same function in full precision.
+    """
+
+    @functools.wraps(loss)
+    def wrapper(*args, **kwargs):
+        args = [upcast(value) for value in args]
+        kwargs = {name: upcast(value) for name, value in kwargs.items()}
+        device = next(_devices([*args, *kwargs.values()]), 'cpu')
+        with torch.autocast(device_type=device, enabled=False):
+            return loss(*args, **kwargs)
+
+    return wrapper

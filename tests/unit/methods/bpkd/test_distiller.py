@@ -1,0 +1,225 @@
+import pytest
+import torch
+
+from mmkd.errors import ConfigError
+from mmkd.methods.bpkd.distiller import BPKD
+from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.registry import DISTILLERS
+
+GOLDEN_LABELS = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 255, 255]]
+GOLDEN_T = [[[2., 1.], [3., 0.]], [[0., 2.], [-1., 1.]], [[1., 0.], [0., -1.]]]
+GOLDEN_S = [[[1., 1.], [2., 0.]], [[0., 1.], [0., 1.]], [[0., 0.], [1., 0.]]]
+
+
+def unweighted(**kwargs):
+    """BPKD whose terms come out as they are."""
+    return BPKD(lambda_edge=1.0, lambda_body=1.0, **kwargs)
+
+
+@pytest.mark.parametrize('tau, edge, body', [(1.0, 0.0626603, 0.1540083),
+                                             (4.0, 0.0715855, 0.1510238)])
+def test_golden_vector(harness, tau, edge, body):
+    student, teacher = torch.tensor([GOLDEN_S]), torch.tensor([GOLDEN_T])
+    labels = torch.tensor([GOLDEN_LABELS])
+    distiller = BPKD(tau_edge=tau, tau_body=tau, edge_width=3)
+    losses = harness.run(distiller, [student], [teacher], labels)
+    assert losses['loss_edge'].item() == pytest.approx(50 * edge, abs=5e-5)
+    assert losses['loss_body'].item() == pytest.approx(20 * body, abs=2e-5)
+
+
+def test_is_its_losses(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    distiller = unweighted(
+        tau_edge=2.0,
+        tau_body=3.0,
+        alpha=[1., 2., 3., 4., 5., 6.],
+        edge_width=5)
+    losses = harness.run(distiller, [student], [teacher], labels)
+    masks, valid = edge_masks(labels, 6, (4, 5), 5)
+    assert not valid.all()
+    assert torch.equal(
+        losses['loss_edge'],
+        edge_loss(student, teacher, masks, valid, 2.0,
+                  [1., 2., 3., 4., 5., 6.]))
+    assert torch.equal(losses['loss_body'],
+                       body_loss(student, teacher, masks, valid, 3.0))
+
+
+def test_equal_logits_give_zero(harness, tensors, labels):
+    student, _ = tensors(2, 6, 4, 5)
+    losses = harness.run(BPKD(), [student], [student.detach().clone()], labels)
+    assert [loss.item() for loss in losses.values()] == [0, 0]
+    sum(losses.values()).backward()
+    assert student.grad.abs().max() < 1e-5
+
+
+def test_gradient_reaches_the_student_alone(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    teacher.requires_grad_()
+    for loss in harness.run(BPKD(), [student], [teacher], labels).values():
+        student.grad = None
+        loss.backward(retain_graph=True)
+        assert student.grad.abs().sum() > 0
+    assert teacher.grad is None
+    assert not list(BPKD().parameters())
+
+
+def test_default_weights(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    plain = harness.run(unweighted(), [student], [teacher], labels)
+    losses = harness.run(BPKD(), [student], [teacher], labels)
+    assert torch.allclose(losses['loss_edge'], 50 * plain['loss_edge'])
+    assert torch.allclose(losses['loss_body'], 20 * plain['loss_body'])
+    halved = harness.run(BPKD(loss_weight=0.5), [student], [teacher], labels)
+    assert torch.allclose(halved['loss_body'], 10 * plain['loss_body'])
+
+
+@pytest.mark.parametrize('term', ['edge', 'body'])
+def test_weight_zero_leaves_a_term_out(harness, tensors, labels, monkeypatch,
+                                       term):
+
+    def fail(*args):
+        raise AssertionError('computed for nothing')
+
+    monkeypatch.setattr(f'mmkd.methods.bpkd.distiller.{term}_loss', fail)
+    student, teacher = tensors(2, 6, 4, 5)
+    losses = harness.run(
+        BPKD(**{f'lambda_{term}': 0.}), [student], [teacher], labels)
+    assert losses.pop(f'loss_{term}').item() == 0
+    assert next(iter(losses.values())) > 0
+
+
+def test_switches_reach_the_losses(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+
+    def losses(**kwargs):
+        values = harness.run(
+            unweighted(**kwargs), [student], [teacher], labels)
+        return values['loss_edge'].item(), values['loss_body'].item()
+
+    edge, body = losses()
+    for option in (dict(use_prm=False), dict(use_pom=False), dict(alpha=1.0)):
+        other_edge, other_body = losses(**option)
+        assert other_edge != edge and other_body == body, option
+    other_edge, other_body = losses(body_on_ignored=True)
+    assert other_edge == edge and other_body != body
+    for option in (dict(ignore_as_edge=True), dict(edge_width=3),
+                   dict(valid_threshold=1.0)):
+        other_edge, other_body = losses(**option)
+        assert other_edge != edge and other_body != body, option
+    assert losses(alpha=[2.0] * 6) == pytest.approx((edge, body))
+    changed = torch.where(labels == 255, 77, labels)
+    other = harness.run(
+        unweighted(ignore_index=77), [student], [teacher], changed)
+    assert other['loss_edge'].item() == edge
+
+
+def test_literal_reading_without_edges(harness, tensors):
+    # Everything in the body, ignored pixels too: plain CWD.
+    student, teacher = tensors(2, 6, 4, 5)
+    labels = torch.full((2, 32, 40), 2)
+    labels[:, :16] = 255
+    losses = harness.run(
+        unweighted(body_on_ignored=True), [student], [teacher], labels)
+    assert losses['loss_edge'].item() == 0
+    assert torch.equal(losses['loss_body'],
+                       channel_wise_divergence(student, teacher))
+
+
+def test_all_ignored(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    losses = harness.run(BPKD(), [student], [teacher],
+                         torch.full((2, 32, 40), 255))
+    assert [loss.item() for loss in losses.values()] == [0, 0]
+    sum(losses.values()).backward()
+    assert torch.equal(student.grad, torch.zeros_like(student))
+
+
+def test_batch_is_mean_of_singles(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    both = harness.run(BPKD(), [student], [teacher], labels)
+    singles = [
+        harness.run(BPKD(), [student[i:i + 1]], [teacher[i:i + 1]],
+                    labels[i:i + 1]) for i in range(2)
+    ]
+    for term, loss in both.items():
+        assert torch.allclose(loss, sum(s[term] for s in singles) / 2)
+
+
+@pytest.mark.parametrize('align_corners', [False, True])
+def test_teacher_of_another_size(harness, tensors, labels, align_corners):
+    student, teacher = tensors(2, 6, 4, 5, teacher_shape=(2, 6, 8, 10))
+    losses = harness.run(
+        BPKD(align_corners=align_corners), [student], [teacher], labels)
+    resized = torch.nn.functional.interpolate(
+        teacher, (4, 5), mode='bilinear', align_corners=align_corners)
+    expected = harness.run(BPKD(), [student], [resized], labels)
+    assert losses == expected
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_mixed_precision(harness, tensors, labels, dtype):
+    student, teacher = tensors(2, 6, 4, 5, scale=1e4)
+    student = student.detach().clamp(-3e4, 3e4).to(dtype).requires_grad_()
+    teacher = teacher.clamp(-3e4, 3e4).to(dtype)
+    with torch.autocast('cpu', torch.bfloat16):
+        losses = harness.run(unweighted(), [student], [teacher], labels)
+    assert all(loss.dtype == torch.float32 and loss.isfinite()
+               for loss in losses.values())
+    sum(losses.values()).backward()
+    assert student.grad.dtype == dtype and student.grad.isfinite().all()
+
+
+def test_label_out_of_range(harness, tensors, labels):
+    student, teacher = tensors(2, 5, 4, 5)
+    labels[0, 20, 20] = 5
+    with pytest.raises(ValueError, match=r'label \[5\].*5 classes'):
+        harness.run(BPKD(), [student], [teacher], labels)
+
+
+def test_needs_labels(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    with pytest.raises(ConfigError, match='gt_sem_seg'):
+        harness.run(BPKD(), [student], [teacher])
+
+
+def test_other_classes_are_refused(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5, teacher_shape=(2, 7, 4, 5))
+    with pytest.raises(ConfigError, match='6 channels .* 7 .*same classes'):
+        harness.run(BPKD(), [student], [teacher], labels)
+
+
+def test_wrong_taps_are_refused(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    with pytest.raises(ConfigError, match='one map'):
+        harness.set_up(BPKD(), [student] * 2, [teacher] * 2)
+    with pytest.raises(ConfigError, match='level'):
+        harness.set_up(BPKD(), [student], [teacher] * 2)
+    with pytest.raises(ConfigError, match='maps'):
+        harness.set_up(BPKD(), [student[0]], [teacher[0]])
+    with pytest.raises(ConfigError, match='alpha'):
+        harness.set_up(BPKD(alpha=[1., 2.]), [student], [teacher])
+
+
+@pytest.mark.parametrize('arguments, message', [
+    (dict(edge_width=4), 'edge_width'),
+    (dict(edge_width=1), 'edge_width'),
+    (dict(edge_width=7.0), 'edge_width'),
+    (dict(tau_edge=0), 'tau_edge'),
+    (dict(tau_body='4'), 'tau_body'),
+    (dict(valid_threshold=1.5), 'valid_threshold'),
+    (dict(alpha='two'), 'alpha'),
+    (dict(lambda_edge='high'), 'weight'),
+])
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        BPKD(**arguments)
+
+
+def test_is_registered():
+    distiller = DISTILLERS.build(
+        dict(type='BPKD', student='decode_head.conv_seg', edge_width=5))
+    assert isinstance(distiller, BPKD)
+    assert distiller.student_taps['logits'][0].module == 'decode_head.conv_seg'
+    assert distiller.teacher_taps == dict(logits=None)

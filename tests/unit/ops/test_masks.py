@@ -1,0 +1,71 @@
+import pytest
+import torch
+
+from mmkd.ops.masks import labelled_cells, zero_like_graph
+from mmkd.ops.precision import full_precision
+
+
+@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
+def test_full_precision_upcasts_and_returns_gradient(dtype):
+    seen = []
+
+    @full_precision
+    def loss(feat, others, scale=1.0, mask=None):
+        seen.extend([feat.dtype, others[0].dtype, mask.dtype])
+        return scale * (feat @ feat.t()).sum()
+
+    feat = torch.ones(2, 2, dtype=dtype, requires_grad=True)
+    mask = torch.ones(2, dtype=torch.bool)
+    with torch.autocast('cpu', torch.bfloat16):
+        value = loss(feat, [feat], scale=300.0, mask=mask)
+    assert seen == [torch.float32, torch.float32, torch.bool]
+    assert value.dtype == torch.float32 and value.item() == 2400
+    value.backward()
+    assert feat.grad.dtype == dtype
+
+
+def test_full_precision_keeps_double():
+
+    @full_precision
+    def loss(feat):
+        """Square."""
+        return feat.square().sum()
+
+    assert loss(torch.ones(2, dtype=torch.float64)).dtype == torch.float64
+    assert loss.__doc__ == 'Square.'
+
+
+@pytest.mark.parametrize('value', [1.0, float('inf'), float('nan')])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_zero_like_graph(value, dtype):
+    a = torch.full((2, 3, 4), value, dtype=dtype, requires_grad=True)
+    b = torch.full((), value, requires_grad=True)
+    zero = zero_like_graph(a.transpose(0, 2), b)
+    assert zero.item() == 0 and zero.dtype == torch.float32
+    zero.backward()
+    assert torch.equal(a.grad, torch.zeros_like(a.grad))
+    assert b.grad.item() == 0
+
+
+def test_zero_like_graph_of_empty_tensor():
+    empty = torch.zeros((0, 4), requires_grad=True)
+    zero = zero_like_graph(empty)
+    zero.backward()
+    assert zero.item() == 0 and empty.grad.shape == (0, 4)
+
+
+def test_labelled_cells():
+    labels = torch.zeros((1, 4, 8), dtype=torch.uint8)
+    labels[0, :2, 2:6] = 9  # half of two cells
+    labels[0, 2:, 2:6] = 255
+    labels[0, :, 6:] = 255
+    valid = labelled_cells(labels, (1, 4))
+    assert valid.tolist() == [[[[True, True, True, False]]]]
+    assert labelled_cells(
+        labels.unsqueeze(1), (1, 4),
+        threshold=0.6).tolist() == [[[[True, False, False, False]]]]
+    assert labelled_cells(
+        labels, (1, 4),
+        ignore_index=9).tolist() == [[[[True, True, True, True]]]]
+    with pytest.raises(ValueError, match='integers'):
+        labelled_cells(labels.float(), (1, 4))
