@@ -1,7 +1,7 @@
 # Copyright (c) mmkd contributors. All rights reserved.
 """The set-up: names of the environment, checks, plan of mmcv's build."""
 import ctypes
-import importlib.util
+import errno
 import json
 import os
 import re
@@ -17,17 +17,16 @@ import setuptools
 
 ROOT = Path(__file__).resolve().parents[2]
 
+sys.path.insert(0, str(ROOT / 'tools/setup'))
 
-def load(name):
-    path = ROOT / 'tools' / 'setup' / f'{name}.py'
-    spec = importlib.util.spec_from_file_location(f'setup_{name}', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+import build_mmcv  # noqa: E402
+import commands  # noqa: E402
+import env  # noqa: E402
+import machine  # noqa: E402
+import pins  # noqa: E402
+import stand_ins  # noqa: E402
 
-
-env = load('env')
-build_mmcv = load('build_mmcv')
+sys.path.pop(0)
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def described(monkeypatch):
 
 
 def name_of(requirement):
-    return env.normalise(re.match(r'[\w.-]+', requirement).group())
+    return pins.normalise(re.match(r'[\w.-]+', requirement).group())
 
 
 def bare(folder, *names):
@@ -55,22 +54,22 @@ def bare(folder, *names):
 
 
 def test_every_requirement_is_pinned(described):
-    pins = env.read_pins()
+    pinned = pins.read_pins()
     lists = dict(
         described['extras_require'], install=described['install_requires'])
     for extra, lines in lists.items():
         for line in lines:
-            assert name_of(line) in pins, f'{line} of {extra}'
+            assert name_of(line) in pinned, f'{line} of {extra}'
 
 
 def test_pins_lie_within_the_ranges(described):
     requirements = pytest.importorskip('packaging.requirements')
-    pins = env.read_pins()
+    pinned = pins.read_pins()
     lists = [described['install_requires']]
     lists += described['extras_require'].values()
     for line in sum(lists, []):
         requirement = requirements.Requirement(line)
-        assert requirement.specifier.contains(pins[name_of(line)]), line
+        assert requirement.specifier.contains(pinned[name_of(line)]), line
 
 
 def test_extras(described):
@@ -98,16 +97,16 @@ def test_pins_are_exact_and_named_once():
     ]
     lines = [line for line in lines if line]
     assert all(re.fullmatch(r'[\w.-]+==[\w.]+', line) for line in lines)
-    assert len(lines) == len(env.read_pins())
+    assert len(lines) == len(pins.read_pins())
 
 
 # -- where things lie
 
 
 def test_cache_folder():
-    assert env.cache_root({'MMKD_CACHE': '/a/b'}) == Path('/a/b')
-    assert env.cache_root({'XDG_CACHE_HOME': '/x'}) == Path('/x/mmkd')
-    assert env.cache_root({}) == Path.home() / '.cache' / 'mmkd'
+    assert pins.cache_root({'MMKD_CACHE': '/a/b'}) == Path('/a/b')
+    assert pins.cache_root({'XDG_CACHE_HOME': '/x'}) == Path('/x/mmkd')
+    assert pins.cache_root({}) == Path.home() / '.cache' / 'mmkd'
 
 
 def copy_pins(folder):
@@ -119,32 +118,32 @@ def copy_pins(folder):
 def test_env_key_follows_the_pins(tmp_path, monkeypatch):
     monkeypatch.delenv('MMKD_MMCV', raising=False)
     clone = copy_pins(tmp_path)
-    key = env.env_key()
-    assert env.env_key(clone) == key
-    assert env.env_key(clone, tag='cp310') != key
-    pins = clone / 'constraints.txt'
-    text = pins.read_text()
-    pins.write_text('# a remark\n\n' + text)
-    assert env.env_key(clone) == key
-    pins.write_text(text.replace('torch==', 'torch==1'))
-    assert env.env_key(clone) != key
-    pins.write_text(text)
-    assert env.env_key(clone) == key
+    key = pins.env_key()
+    assert pins.env_key(clone) == key
+    assert pins.env_key(clone, tag='cp310') != key
+    lock = clone / 'constraints.txt'
+    text = lock.read_text()
+    lock.write_text('# a remark\n\n' + text)
+    assert pins.env_key(clone) == key
+    lock.write_text(text.replace('torch==', 'torch==1'))
+    assert pins.env_key(clone) != key
+    lock.write_text(text)
+    assert pins.env_key(clone) == key
     with open(clone / 'requirements' / 'seg.txt', 'a') as f:
         f.write('six\n')
-    assert env.env_key(clone) != key
+    assert pins.env_key(clone) != key
     monkeypatch.setenv('MMKD_MMCV', 'cuda')
-    assert env.env_key() != key
+    assert pins.env_key() != key
 
 
 def test_wheel_key_follows_what_it_is_built_from():
-    pins = env.read_pins()
-    key = env.wheel_key(pins)
-    assert env.wheel_key(dict(pins, mmdet='3.2.0')) == key
+    pinned = pins.read_pins()
+    key = pins.wheel_key(pinned)
+    assert pins.wheel_key(dict(pinned, mmdet='3.2.0')) == key
     for change in (dict(torch='2.8.0'), dict(mmcv='2.0.1')):
-        assert env.wheel_key(dict(pins, **change)) != key
-    assert env.wheel_key(pins, kind='cu128') != key
-    assert env.wheel_key(pins, tag='cp310') != key
+        assert pins.wheel_key(dict(pinned, **change)) != key
+    assert pins.wheel_key(pinned, kind='cu128') != key
+    assert pins.wheel_key(pinned, tag='cp310') != key
 
 
 def test_setup_goes_on_behind_the_last_mark(tmp_path, capsys):
@@ -195,7 +194,7 @@ def test_two_set_ups_do_not_meet(tmp_path):
 
 @pytest.mark.parametrize('name', ['opencv-python', 'typing'])
 def test_stand_ins(tmp_path, name):
-    path = env.write_stand_in(tmp_path, name, '1.2', 'other', '3')
+    path = stand_ins.write_distribution(tmp_path, name, '1.2', 'other', '3')
     with zipfile.ZipFile(path) as wheel:
         names = wheel.namelist()
         assert all('.dist-info/' in n for n in names)
@@ -207,9 +206,9 @@ def test_stand_ins(tmp_path, name):
 @pytest.mark.skipif(shutil.which('gcc') is None, reason='needs gcc')
 def test_placeholder_library(tmp_path):
     path = tmp_path / 'libudev.so.1'
-    env.write_placeholder(path, [('udev_new', '@LIBUDEV_183'),
-                                 ('udev_unref', '@LIBUDEV_183'),
-                                 ('plain', '')])
+    stand_ins.write_library(path, [('udev_new', '@LIBUDEV_183'),
+                                   ('udev_unref', '@LIBUDEV_183'),
+                                   ('plain', '')])
     library = ctypes.CDLL(str(path))
     assert library.udev_new() == 0 and library.plain() == 0
     symbols = subprocess.run(['nm', '-D', path],
@@ -220,8 +219,8 @@ def test_placeholder_library(tmp_path):
 
 def test_missing_library_without_gcc(monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', bare(tmp_path / 'bin', 'ls'))
-    with pytest.raises(env.SetupError) as error:
-        env.write_placeholder(tmp_path / 'libGL.so.1', [('glX', '')])
+    with pytest.raises(commands.SetupError) as error:
+        stand_ins.write_library(tmp_path / 'libGL.so.1', [('glX', '')])
     assert 'libgl1' in one_line(error)
 
 
@@ -235,9 +234,9 @@ def one_line(error):
 
 
 def test_wrong_python():
-    env.check_python((3, 11))
-    with pytest.raises(env.SetupError) as error:
-        env.check_python((3, 9))
+    machine.check_python((3, 11))
+    with pytest.raises(commands.SetupError) as error:
+        machine.check_python((3, 9))
     assert 'PYTHON=' in one_line(error)
     assert 'this is 3.9' in one_line(error)
 
@@ -245,8 +244,8 @@ def test_wrong_python():
 def test_missing_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', bare(tmp_path / 'bin', 'ls'))
     monkeypatch.delenv('CXX', raising=False)
-    with pytest.raises(env.SetupError) as error:
-        env.check_compiler()
+    with pytest.raises(commands.SetupError) as error:
+        machine.check_compiler()
     assert 'no C++ compiler' in one_line(error)
     assert 'g++' in one_line(error)
 
@@ -256,10 +255,10 @@ def test_missing_headers(monkeypatch, tmp_path):
     compiler.write_text('#!/bin/sh\nexit 0\n')
     compiler.chmod(0o755)
     monkeypatch.setenv('CXX', str(compiler))
-    monkeypatch.setattr(env.sysconfig, 'get_paths',
+    monkeypatch.setattr(machine.sysconfig, 'get_paths',
                         lambda: dict(include=str(tmp_path)))
-    with pytest.raises(env.SetupError) as error:
-        env.check_compiler()
+    with pytest.raises(commands.SetupError) as error:
+        machine.check_compiler()
     assert 'Python.h' in one_line(error)
     assert '-dev' in one_line(error)
 
@@ -271,11 +270,50 @@ def test_old_compiler(monkeypatch, tmp_path):
                         'No such file" >&2\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv('CXX', str(compiler))
-    monkeypatch.setattr(env.sysconfig, 'get_paths',
+    monkeypatch.setattr(machine.sysconfig, 'get_paths',
                         lambda: dict(include=str(tmp_path)))
-    with pytest.raises(env.SetupError) as error:
-        env.check_compiler()
+    with pytest.raises(commands.SetupError) as error:
+        machine.check_compiler()
     assert 'fatal error: optional' in one_line(error)
+
+
+@pytest.mark.parametrize('said, told', [
+    ('WARNING: Retrying, connection broken by X', 'index is out of reach'),
+    ('ERROR: [Errno 28] No space left on device', 'MMKD_CACHE=/other/folder'),
+    ('ERROR: No matching distribution', 'No matching distribution'),
+])
+def test_failed_command_is_one_line(tmp_path, said, told):
+    code = f'import sys; print({said!r}); sys.exit(3)'
+    log = tmp_path / 'log' / 'x.log'
+    with pytest.raises(commands.SetupError) as error:
+        commands.run([sys.executable, '-c', code], 'installing', log,
+                     dict(os.environ))
+    assert told in one_line(error) and '"installing"' in one_line(error)
+    assert said in log.read_text()
+
+
+def test_full_disk_of_the_set_up_itself(monkeypatch, capsys):
+
+    def full(setup):
+        raise OSError(errno.ENOSPC, 'No space left on device')
+
+    monkeypatch.setattr(env, 'check_python', lambda: None)
+    monkeypatch.setattr(env.Setup, 'prepare', full)
+    monkeypatch.setattr(env.signal, 'signal', lambda *_: None)
+    assert env.main(['python']) == 1
+    seen = capsys.readouterr()
+    assert not seen.out and seen.err.count('\n') == 1
+    assert 'the disk is full' in seen.err
+
+
+def test_progress_shows_no_addresses(tmp_path, capsys):
+    line = '  Downloading https://a.b/c/torch-2.whl (899.8 MB)'
+    code = f'print({line!r}); print("noise")'
+    commands.run([sys.executable, '-c', code], 'x', tmp_path / 'x.log',
+                 dict(os.environ))
+    assert capsys.readouterr().err.splitlines() == [
+        'mmkd:   Downloading torch-2.whl (899.8 MB)'
+    ]
 
 
 def find_python(path, wanted=''):
@@ -305,7 +343,7 @@ def test_python_of_another_version(tmp_path):
 
 
 @pytest.mark.skipif(
-    sys.version_info[:2] != env.PYTHON_VERSION, reason='needs Python 3.11')
+    sys.version_info[:2] != machine.PYTHON_VERSION, reason='needs Python 3.11')
 def test_python_by_name():
     done = find_python(os.environ['PATH'], sys.executable)
     assert done.stdout.strip() == sys.executable

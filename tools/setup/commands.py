@@ -1,0 +1,77 @@
+# Copyright (c) mmkd contributors. All rights reserved.
+"""Commands of the set-up: a log of all output, and one clear line."""
+import re
+import subprocess
+import sys
+
+FULL_DISK = ('the disk is full; MMKD_CACHE=/other/folder puts the environment '
+             'elsewhere')
+# Lines of pip and of build_mmcv.py that are worth showing.
+PROGRESS = re.compile(r'\s*(Downloading \S+ \((?:[\d.]+ GB|\d\d[\d.]* MB)\)|'
+                      r'Installing collected packages|mmcv: .*)')
+# What a log says, and what the user reads for it.
+REASONS = {
+    r'connection broken by|Could not fetch URL|Max retries exceeded|'
+    r'Read timed out':
+    'the package index is out of reach',
+    r'No space left on device':
+    FULL_DISK,
+}
+
+
+class SetupError(Exception):
+    """The set-up cannot continue; the text is one line for the user."""
+
+
+def say(text):
+    """Print a line of progress (stdout is kept for answers)."""
+    print(f'mmkd: {text}', file=sys.stderr, flush=True)
+
+
+def run(command, what, log_path, environ, pass_fds=()):
+    """Run a command; its output goes to a log, its progress is shown.
+
+    Args:
+        command (list): The command.
+        what (str): What it does, in words.
+        log_path (Path): The log, which grows.
+        environ (dict): The variables to run it with.
+        pass_fds (tuple[int]): Open files that the command keeps.
+
+    Raises:
+        SetupError: If it fails; one line says why.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    tail = []
+    with open(
+            log_path, 'a', encoding='utf-8') as log, subprocess.Popen(
+                list(map(str, command)),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors='replace',
+                pass_fds=pass_fds,
+                env=environ) as process:
+        try:
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                tail = [*tail[-15:], line.rstrip()]
+                match = PROGRESS.match(line)
+                if match:  # without addresses
+                    say('  ' + re.sub(r' \S*/', ' ', match[1]))
+        except BaseException:
+            process.terminate()
+            raise
+    if process.returncode:
+        text = '\n'.join(tail)
+        reason = next((reason for pattern, reason in REASONS.items()
+                       if re.search(pattern, text)), None)
+        if reason is None:
+            print(text, file=sys.stderr)
+            reason = next(
+                (line for line in tail if re.match('(?i)error', line)),
+                f'exit code {process.returncode}')
+        raise SetupError(f'failed at "{what}": {reason}; all output is in '
+                         f'{log_path}, run make again to resume')
