@@ -301,7 +301,7 @@ class DistillationModel(BaseModel):
         catcher = TapCatcher(self.student, self.taps.student_taps(active),
                              'the student',
                              self.taps.counts if end_early else None)
-        losses: Dict[str, Tensor] = {}
+        losses: Dict[str, Tensor] = {}  # stays so if the forward ends early
         with catcher:
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
@@ -312,20 +312,18 @@ class DistillationModel(BaseModel):
             caught.update(self.teachers[name].extract(
                 theirs['inputs'], theirs['data_samples'],
                 self.taps.teacher_taps(name, active), self.taps.counts))
-        return (losses, {
-            name: self.taps.tensors_of(name, caught)
-            for name in active
-        },
-                StepBatch(
-                    inputs,
-                    samples,
-                    step.progress,
-                    teacher_inputs={
-                        name: theirs['inputs']
-                        for name, theirs in batches.items()
-                    },
-                    make_head=functools.partial(DetectionHead.of, self.student,
-                                                'the student')))
+        step_batch = StepBatch(
+            inputs,
+            samples,
+            step.progress,
+            teacher_inputs={
+                name: theirs['inputs']
+                for name, theirs in batches.items()
+            },
+            make_head=functools.partial(DetectionHead.of, self.student,
+                                        'the student'))
+        tensors = {name: self.taps.tensors_of(name, caught) for name in active}
+        return losses, tensors, step_batch
 
     @torch.no_grad()
     def observe(

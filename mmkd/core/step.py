@@ -1,15 +1,16 @@
 """One training step: who takes part in it, and at which weights."""
 from dataclasses import dataclass, replace
 from typing import (Callable, Dict, FrozenSet, Iterable, List, Mapping,
-                    Sequence, Tuple)
+                    Optional, Sequence, Tuple)
 
 from mmengine.logging import MessageHub
-from torch import Tensor
+from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller
 from mmkd.core.schedule import Progress
 from mmkd.core.taps import Tap, TapSpec
 from mmkd.core.taps.dry_run import DryRun
+from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.families.places import standard_taps
 
@@ -168,7 +169,10 @@ class StepPlanner:
                   if any(name in weights for name in readers)))
 
 
-def resolve_taps(distillers, student, teachers):
+def resolve_taps(
+    distillers: Mapping[str, Distiller], student: nn.Module,
+    teachers: Mapping[str,
+                      Teacher]) -> Tuple[Dict[str, Roles], Dict[str, Roles]]:
     """Resolve the taps of each distiller.
 
     Standard places stand in where the config names no tap, and each tap of a
@@ -177,7 +181,7 @@ def resolve_taps(distillers, student, teachers):
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
         student (nn.Module): The student.
-        teachers (dict[str, Teacher]): The teachers by name.
+        teachers (Mapping[str, Teacher]): The teachers by name.
 
     Returns:
         tuple[dict, dict]: Taps of the student and of the teachers, by
@@ -187,7 +191,8 @@ def resolve_taps(distillers, student, teachers):
         ConfigError: If a tap names an unknown network, or a network has no
             such standard place.
     """
-    found_s, found_t = {}, {}
+    found_s: Dict[str, Roles] = {}
+    found_t: Dict[str, Roles] = {}
     for name, distiller in distillers.items():
         found_s[name] = {
             role: _student_taps(name, role, taps, student)
@@ -200,7 +205,8 @@ def resolve_taps(distillers, student, teachers):
     return found_s, found_t
 
 
-def _student_taps(distiller, role, taps, student):
+def _student_taps(distiller: str, role: str, taps: Optional[List[Tap]],
+                  student: nn.Module) -> List[Tap]:
     if taps is None:
         taps = [
             Tap.parse(tap)
@@ -213,10 +219,11 @@ def _student_taps(distiller, role, taps, student):
     return list(taps)
 
 
-def _teacher_taps(distiller, role, taps, teachers):
+def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
+                  teachers: Mapping[str, Teacher]) -> List[Tap]:
     only = next(iter(teachers)) if len(teachers) == 1 else (
         'teacher' if 'teacher' in teachers else None)
-    resolved = []
+    resolved: List[Tap] = []
     for tap in taps or [Tap('', network=only)]:
         network = tap.network or only
         if network not in teachers:
@@ -236,5 +243,5 @@ def _teacher_taps(distiller, role, taps, teachers):
     return resolved
 
 
-def _flat(sides) -> List[Tap]:
+def _flat(sides: Iterable[Roles]) -> List[Tap]:
     return [tap for roles in sides for taps in roles.values() for tap in taps]
