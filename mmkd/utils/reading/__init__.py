@@ -21,7 +21,7 @@ from torch import Tensor
 from .faults import Budget, Damaged, Fault, Forbidden, shown
 from .kinds import HEAD, is_safetensors, is_torch, refuse_other
 from .safetensors_files import read_safetensors
-from .torch_files import MAGIC, read_archive, read_pickles
+from .torch_files import read_archive, read_pickles
 
 __all__ = [
     'Damaged', 'Fault', 'Forbidden', 'look_at', 'read_index', 'read_tensors',
@@ -82,7 +82,7 @@ def read_index(path: str) -> Any:
     index files of mmdet3d; see :func:`read_torch`."""
     with _open(path) as (file, size, head):
         refuse_other(head, size)
-        if head[:4] == b'PK\x03\x04' or head.startswith(MAGIC):
+        if head[:4] == b'PK\x03\x04':
             raise Forbidden('is a checkpoint of torch, no index file')
         _refuse_protocol(head)
         return read_pickles(file, Budget(size, _INDEX_FACTOR))

@@ -125,7 +125,7 @@ def _name(raw: bytes) -> str:
         raise Damaged('an entry of the archive has a broken name') from None
     parts = name.split('/')
     if not _NAME.fullmatch(name) or {'', '.', '..'} & set(parts):
-        raise Damaged(f'an entry of the archive is named {shown(name)!r}')
+        raise Damaged(f'an entry of the archive is named `{shown(name)}`')
     return name
 
 
@@ -238,8 +238,8 @@ def read_entry(file: IO[bytes], entry: Entry) -> bytes:
     return content
 
 
-def read_entries_into(file: IO[bytes],
-                      pairs: List[Tuple[Entry, memoryview]]) -> None:
+def read_entries_into(file: IO[bytes], pairs: List[Tuple[Entry,
+                                                         memoryview]]) -> None:
     """Read contents into memory of their size, and compare their checksums.
 
     Large ones share the processor's cores: reading, the first touch of the

@@ -35,7 +35,7 @@ def as_dtype(args: Tuple[Any, ...], budget: Budget) -> np.dtype:
     if type(code) is not str or len(args) > 3:
         raise Damaged('an array of it has no proper type')
     if not _DTYPE.fullmatch(code):
-        raise Forbidden(f'holds an array of the type {shown(code)!r}: only '
+        raise Forbidden(f'holds an array of the type `{shown(code)}`: only '
                         'numbers and texts are read, no objects')
     return np.dtype(code)
 

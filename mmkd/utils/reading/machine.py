@@ -200,7 +200,8 @@ class Machine(Stream):
         self.budget.charge(_LIST + 8 * len(items))
 
     def frozen_set(self) -> None:
-        self.stack.append(frozenset(self._checked_set(self._since_mark())))
+        items = self._checked_set(self._since_mark())
+        self.stack.append(frozenset(items))
 
     def add_items(self) -> None:
         items = self._checked_set(self._since_mark())

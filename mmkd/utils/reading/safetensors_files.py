@@ -124,7 +124,7 @@ def _plan(head: Dict[str, Any], size: int) -> List[tuple]:
                                 entry['data_offsets'])
         if type(code) is not str or DTYPES.get(_DTYPES.get(code, '')) is None:
             raise Forbidden(f'holds the tensor {shown(name)} of the type '
-                            f'{shown(code)!r}, which is not read')
+                            f'`{shown(code)}`, which is not read')
         for numbers in (shape, offsets):
             if type(numbers) is not list or len(numbers) > _MAX_DIMS or \
                     not all(type(x) is int and 0 <= x < _LARGE

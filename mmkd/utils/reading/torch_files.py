@@ -1,18 +1,17 @@
 """What torch writes: archives, and the format before torch 1.6."""
 import struct
-from typing import IO, Any, Dict
+from typing import IO, Any, Dict, List
 
-from .archive import (Entry, names_below, read_directory, read_entry,
-                      read_entries_into)
+from .archive import (Entry, names_below, read_directory, read_entries_into,
+                      read_entry)
 from .faults import Budget, Damaged, Forbidden, shown
 from .kinds import other_archive
 from .machine import Machine
 from .plain import check_plain
 from .tensors import Storage, parse_storage_id
 
-#: What the older format starts with, as a pickle.
-MAGIC = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.'
-_LEGACY_PROTOCOL = 1001
+#: What the older format starts with.
+_MAGIC, _LEGACY_PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 #: Version of torch's archives; see `caffe2/serialize/versions.h`.
 _NEWEST_ARCHIVE = 10
 
@@ -67,10 +66,10 @@ class _ArchivedStorages(_Storages):
                           f'and claims to be of {shown(size)}')
 
     def fill(self) -> None:
-        read_entries_into(self.file,
-                          [(self.entries[f'{self.folder}/data/{key}'],
-                            storage.memory)
-                           for key, storage in self.made.items()])
+        read_entries_into(
+            self.file,
+            [(self.entries[f'{self.folder}/data/{key}'], storage.memory)
+             for key, storage in self.made.items()])
         super().fill()
 
 
@@ -103,11 +102,11 @@ def read_archive(file: IO[bytes], budget: Budget) -> Any:
 
     if text('byteorder', 'little') != 'little':
         raise Forbidden('was written with the byte order '
-                        f'{shown(text("byteorder", ""))!r}, not `little`; '
+                        f'`{shown(text("byteorder", ""))}`, not `little`; '
                         'load and save it on a machine of that kind')
     version = text('version', text('.format_version', '3'))
     if not version.isdecimal():
-        raise Damaged(f'it has the version {shown(version)!r}')
+        raise Damaged(f'it has the version `{shown(version)}`')
     if int(version) > _NEWEST_ARCHIVE:
         raise Forbidden(f'is of version {int(version)} of torch\'s format; up '
                         f'to {_NEWEST_ARCHIVE} can be read')
@@ -115,10 +114,6 @@ def read_archive(file: IO[bytes], budget: Budget) -> Any:
     budget.charge(pickled.size)
     storages = _ArchivedStorages(file, folder, entries, budget)
     content = read_entry(file, pickled)
-    return _run(content, budget, storages)
-
-
-def _run(content: bytes, budget: Budget, storages: _Storages) -> Any:
     machine = Machine(content, budget, storages.load)
     value = machine.run()
     if machine.place != len(content):
@@ -140,17 +135,21 @@ def read_pickles(file: IO[bytes], budget: Budget) -> Any:
     budget.charge(budget.size)
     file.seek(0)
     content = file.read(budget.size)
-    if not content.startswith(MAGIC):
-        return _run(content, budget, _NoStorages(budget))
     storages = _Storages(budget)
-    place, values = len(MAGIC), []
-    for i in range(4):
-        machine = Machine(content, budget, storages.load if i == 2 else None,
-                          place)
+    values: List[Any] = []
+    place = 0
+    while len(values) < (5 if place and _is_magic(values[0]) else 1):
+        # Tensors may be in the fourth only, and in no other pickle.
+        machine = Machine(content, budget,
+                          storages.load if len(values) == 3 else None, place)
         values.append(machine.run())
         check_plain(values[-1], budget)
         place = machine.place
-    protocol, system, value, keys = values
+    if len(values) == 1:
+        if place != len(content):
+            raise Damaged('something follows its pickle')
+        return values[0]
+    _, protocol, system, value, keys = values
     if protocol != _LEGACY_PROTOCOL or type(system) is not dict or \
             type(keys) is not list:
         raise Damaged('it has another head than torch writes')
@@ -177,8 +176,5 @@ def read_pickles(file: IO[bytes], budget: Budget) -> Any:
     return value
 
 
-class _NoStorages(_Storages):
-    """For a pickle that torch has not written."""
-
-    def load(self, parts: Any) -> Storage:
-        raise Damaged('it has storages of tensors, but not torch\'s head')
+def _is_magic(value: Any) -> bool:
+    return type(value) is int and value == _MAGIC

@@ -14,8 +14,9 @@ from mmkd.utils.reading.tensors import DTYPES
 
 
 def bits(tensor):
-    return tensor.detach().resolve_conj().resolve_neg().contiguous().view(
-        -1).view(torch.uint8).tolist()
+    plain = tensor.detach().resolve_conj().resolve_neg().clone(
+        memory_format=torch.contiguous_format)
+    return plain.view(-1).view(torch.uint8).tolist()
 
 
 def assert_same(a, b):
@@ -57,7 +58,7 @@ def network():
 def all_dtypes():
     raw = torch.arange(32, dtype=torch.uint8)
     return {
-        name: (raw % 2 if dtype is torch.bool else raw).view(dtype)
+        name: (raw % 2 if dtype is torch.bool else raw.clone()).view(dtype)
         for name, dtype in DTYPES.items()
     }
 
@@ -143,8 +144,16 @@ CONTENTS = dict(
 @pytest.mark.parametrize('protocol', [2, 3, 4, 5])
 def test_as_torch(tmp_path, name, old, protocol):
     path = str(tmp_path / 'a.pth')
+    content = CONTENTS[name]()
+    if name == 'dtypes' and old:
+        content = {  # those that torch has had for long
+            key: value
+            for key, value in content.items()
+            if not key.startswith(('float8', 'uint16', 'uint32', 'uint64',
+                                   'complex32'))
+        }
     torch.save(
-        CONTENTS[name](),
+        content,
         path,
         pickle_protocol=protocol,
         _use_new_zipfile_serialization=not old)
@@ -167,8 +176,7 @@ def test_several_threads(tmp_path):
     path, torch_path = tmp_path / 'a.pth', str(tmp_path / 'a.pth')
     torch.save([torch.arange(1 << 20) + i for i in range(3)], path)
     read = read_torch(torch_path)
-    assert all(
-        t.equal(torch.arange(1 << 20) + i) for i, t in enumerate(read))
+    assert all(t.equal(torch.arange(1 << 20) + i) for i, t in enumerate(read))
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
@@ -181,10 +189,11 @@ def test_memory_is_shared_as_it_was(tmp_path):
     base = torch.zeros(6)
     torch.save(dict(a=base, b=base.view(2, 3)[1], c=base), path)
     read = read_torch(path)
+    version = read['b']._version
     read['a'][4] = 7
     assert read['b'].tolist() == [0, 7, 0] and read['a'] is read['c']
-    # Versions are their own, as torch loads them.
-    assert read['b']._version == 0 and read['b']._base is None
+    # No views for autograd, as torch loads them.
+    assert read['b']._version == version and read['b']._base is None
 
 
 def test_parameters_with_attributes(tmp_path):
@@ -232,8 +241,8 @@ def test_config_dicts_are_dicts(tmp_path):
 def test_other_devices_become_the_cpu(tmp_path):
     path = tmp_path / 'a.pth'
     torch.save(dict(w=torch.ones(2)), path, _use_new_zipfile_serialization=0)
-    path.write_bytes(path.read_bytes().replace(
-        b'X\3\0\0\0cpu', b'X\6\0\0\0cuda:7'))
+    path.write_bytes(path.read_bytes().replace(b'X\3\0\0\0cpu',
+                                               b'X\6\0\0\0cuda:7'))
     assert_same(read_torch(str(path)), dict(w=torch.ones(2)))
 
 
@@ -242,16 +251,19 @@ def test_safetensors(tmp_path, name):
     from safetensors.torch import load_file, save_file
     path = str(tmp_path / 'a.safetensors')
     content = {
-        key: value.resolve_conj().resolve_neg().clone(
+        key:
+        value.resolve_conj().resolve_neg().clone(
             memory_format=torch.contiguous_format)
-        for key, value in CONTENTS[name]().items() if key not in
-        ('complex128', 'complex32', 'float8_e4m3fnuz', 'float8_e5m2fnuz')
+        for key, value in CONTENTS[name]().items()
+        if key not in ('complex128', 'complex32', 'float8_e4m3fnuz',
+                       'float8_e5m2fnuz')
     }
     save_file(content, path, metadata=dict(a='b'))
     read, texts = read_tensors(path)
     expected = load_file(path)
     assert texts == dict(a='b')
-    assert_same({k: read[k] for k in sorted(read)},
+    assert_same({k: read[k]
+                 for k in sorted(read)},
                 {k: expected[k]
                  for k in sorted(expected)})
 
