@@ -1,7 +1,6 @@
 """Saying which file of a data set is broken."""
 import json
 import os.path as osp
-import pickle
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence
 
@@ -10,6 +9,7 @@ from torch import Tensor
 
 from mmkd.errors import ConfigError, DataError, MMKDError
 from mmkd.utils.arguments import with_reason
+from mmkd.utils.reading import Fault, Forbidden, read_index
 
 
 class NamingPipeline(Compose):
@@ -180,8 +180,10 @@ def _first_problem(path: str) -> Optional[str]:
             with open(path, encoding='utf-8') as file:
                 return _coco_problem(json.load(file))
         if path.endswith('.pkl'):
-            with open(path, 'rb') as file:
-                return _infos_problem(pickle.load(file))
+            return _infos_problem(read_index(path))
+    except Fault as error:
+        return f'cannot be read: it {error}' if isinstance(
+            error, Forbidden) else f'cannot be read: {error}'
     except Exception as error:
         return f'cannot be read ({type(error).__name__}: {str(error)[:120]})'
     return None

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.utils.files import write_file
+from mmkd.utils.index import read_indices_as_data
 from mmkd.utils.reading import (Damaged, Forbidden, look_at, read_tensors,
                                 read_torch, shown)
 
@@ -169,13 +170,15 @@ def load_from_file(filename: str, map_location: Any = None) -> Any:
 
 
 def read_as_data() -> None:
-    """Let mmengine's own loading read files as :func:`read_file` does.
+    """Let mmengine's own loading read files as :func:`read_file` does, and
+    index files as :func:`.index.read_index_file`.
 
     Networks load pretrained parts through it (``init_cfg``, ``pretrained``).
     For addresses and zoos of models, mmengine 0.10 asks torch for loading
     that may run code.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
+    read_indices_as_data()
     CheckpointLoader.register_scheme(('', 'http://', 'https://'),
                                      load_from_file,
                                      force=True)

@@ -28,7 +28,7 @@ __all__ = [
     'read_torch', 'shown'
 ]
 #: Memory of an index file, whose numbers take more as objects than written.
-_INDEX_FACTOR = 16
+_INDEX_FACTOR = 24
 
 
 def read_torch(path: str) -> Any:
@@ -81,11 +81,17 @@ def read_index(path: str) -> Any:
     """Read a pickle of dicts, lists, numbers, texts and arrays, such as the
     index files of mmdet3d; see :func:`read_torch`."""
     with _open(path) as (file, size, head):
-        refuse_other(head, size)
-        if head[:4] == b'PK\x03\x04':
-            raise Forbidden('is a checkpoint of torch, no index file')
-        _refuse_protocol(head)
-        return read_pickles(file, Budget(size, _INDEX_FACTOR))
+        return read_index_from(file, size, head)
+
+
+def read_index_from(file: IO[bytes], size: int, head: bytes) -> Any:
+    """:func:`read_index` of a file that is open, of that size, and starts so.
+    """
+    refuse_other(head, size)
+    if head[:4] == b'PK\x03\x04':
+        raise Forbidden('is a zip archive or a checkpoint, no index file')
+    _refuse_protocol(head)
+    return read_pickles(file, Budget(size, _INDEX_FACTOR))
 
 
 def _refuse_protocol(head: bytes) -> None:

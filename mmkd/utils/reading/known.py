@@ -206,6 +206,11 @@ _KNOWN: Dict[str, Any] = {
         name: Known(name, build, name in _EMPTY)
         for name, build in _BUILDERS.items()
     },
+    # As protocol 4 names the statistics.
+    **{
+        f'mmengine.logging.history_buffer.HistoryBuffer.{name}': UNSET
+        for name in _STATISTICS
+    },
     **{
         f'torch.{name}': dtype
         for name, dtype in tensors.DTYPES.items()

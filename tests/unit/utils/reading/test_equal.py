@@ -206,7 +206,8 @@ def test_parameters_with_attributes(tmp_path):
     assert not parameter.requires_grad and not hasattr(parameter, 'note')
 
 
-def test_training_state(tmp_path):
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_training_state(tmp_path, protocol):
     """As mmengine's runner saves it."""
     path = str(tmp_path / 'a.pth')
     net = network()
@@ -214,7 +215,7 @@ def test_training_state(tmp_path):
     net(torch.ones(1, 3, 6, 6)).sum().backward()
     optimizer.step()
     scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2, 4])
-    hub = MessageHub('reading')
+    hub = MessageHub(f'reading{protocol}')
     hub.update_scalar('train/loss', 1.5)
     hub.update_scalar('train/loss', torch.tensor(2.))
     hub.update_info('iter', 3)
@@ -228,7 +229,8 @@ def test_training_state(tmp_path):
             random=torch.get_rng_state(),
             numpy=np.random.get_state(),
             meta=dict(cfg='text', dataset_meta=dict(palette=[(1, 2, 3)]))),
-        path)
+        path,
+        pickle_protocol=protocol)
     assert_same(read_torch(path), torch.load(path, weights_only=False))
 
 
