@@ -512,11 +512,11 @@ def one_step(model: dict, batch: Callable) -> str:
 
     from mmkd.core.model import DistillationModel
     from mmkd.engine.hooks import SelfCheckHook
-    from mmkd.utils.arguments import naming
+    from mmkd.utils.arguments import error_context
     torch.manual_seed(0)
-    with naming('`model`'):  # as the runner does
+    with error_context('`model`'):  # as the runner does
         network = DistillationModel(**copy.deepcopy(model)).train()
-    with naming('the model does not run on the training data'):
+    with error_context('the model does not run on the training data'):
         SelfCheckHook(num_batches=1)._check_losses(
             copy.deepcopy(network), [batch()])
     data = network.data_preprocessor(batch(), True)

@@ -14,9 +14,9 @@ from mmengine.runner import Runner
 from mmkd.engine.configs import (is_distillation, prepare_devices,
                                  prepare_training, student_only, use_amp)
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import argument_names, naming
+from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 __all__ = [
     'browse_distillation', 'build_runner', 'export_student', 'find_method',
@@ -40,7 +40,7 @@ def build_runner(cfg: Config) -> Runner:
         if RUNNERS.get(cfg.runner_type) is None:
             raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '
                               '`runner_type` out')
-        with naming('the config'):
+        with error_context('the config'):
             return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
 

@@ -17,12 +17,13 @@ from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.teacher import Teacher
+from mmkd.core.terms import log_entries
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.families.detection_heads import DetectionHead, check_same_code
 from mmkd.registry import DISTILLERS, MODELS
 from mmkd.utils.arguments import construct
-from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
+from mmkd.utils.suggestions import did_you_mean
 from mmkd.utils.table import format_table
 
 STUDENT_PREFIX = 'student.'
@@ -272,7 +273,7 @@ class DistillationModel(BaseModel):
             weights = step.weights.get(name)
             terms = distiller(*tensors[name], batch, weights) \
                 if weights else distiller.idle_losses(device)
-            losses.update({f'{name}.{k}': v for k, v in terms.items()})
+            losses.update(log_entries(name, terms, distiller.weights))
         return losses
 
     def run_networks(
@@ -464,10 +465,6 @@ def _check_name(name: str, what: str) -> None:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
                           'letters, digits and underscores'
                           f'{", and no taken name" if name in taken else ""}')
-    if what == 'distillers' and 'loss' in name:
-        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
-                          "would sum all that is logged under it, as it has "
-                          "'loss' in it")
 
 
 def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:

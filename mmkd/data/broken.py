@@ -119,7 +119,7 @@ def _problem(packed: Any) -> Optional[str]:
 
 
 @contextmanager
-def naming_annotations(cfg: Any) -> Iterator[None]:
+def annotation_errors(cfg: Any) -> Iterator[None]:
     """Context in which a data set is built; errors name its annotations.
 
     Only where that fails, the annotations are looked through for the first

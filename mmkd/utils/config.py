@@ -1,4 +1,4 @@
-"""Configs of the libraries: finding, reading, naming what is wrong."""
+"""Configs of the libraries: find, read, and say what is wrong."""
 import difflib
 import os
 import os.path as osp

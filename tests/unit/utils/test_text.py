@@ -6,9 +6,9 @@ import torch
 
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import (argument_names, check_choices, construct,
-                                  naming, take_options)
+                                  error_context, take_options)
 from mmkd.utils.command import run
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 from mmkd.utils.table import format_table
 
 
@@ -134,20 +134,20 @@ def test_reasons():
         construct(Typed, dict(tau=-1), 'part')
     assert str(error.value) == 'part: ValueError: tau must be positive'
     with pytest.raises(ConfigError, match='^a part: KeyError: .x'):
-        with naming('a part'):
+        with error_context('a part'):
             dict()['x']
     with pytest.raises(ConfigError, match='AssertionError: assert 1 == 2'):
-        with naming('a part'):
+        with error_context('a part'):
             assert 1 == 2
     with pytest.raises(CheckpointError, match='^as it is$'):
-        with naming('a part'):
+        with error_context('a part'):
             raise CheckpointError('as it is')
 
 
 def test_trace_on_demand(capsys, monkeypatch):
 
     def tool():
-        with naming('a part'):
+        with error_context('a part'):
             dict()['x']
 
     for trace in (False, True):
