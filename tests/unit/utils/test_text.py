@@ -120,13 +120,17 @@ def test_types(right):
     ('size', (1, 2, 3), 'a list of 2, each an integer'),
     ('share', 'maybe', 'True or False'),
     ('kind', 'c', "'a' or 'b'"),
-    ('options', dict(a='x'), 'a dict or None'),
     ('options', [1], 'a dict or None'),
 ])
 def test_wrong_types(key, value, words):
     with pytest.raises(ConfigError) as error:
         construct(Typed, {key: value}, 'part')
     assert f'part: `{key}` of Typed is {words}, but got ' in str(error.value)
+
+
+def test_wrong_entry_of_a_dict():
+    with pytest.raises(ConfigError, match='`options.b` of Typed is a number'):
+        construct(Typed, dict(options=dict(a=1, b='x')), 'part')
 
 
 def test_reasons():

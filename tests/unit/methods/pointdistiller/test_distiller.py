@@ -12,7 +12,7 @@ from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
 from mmkd.methods.pointdistiller.distiller import PointDistiller
 from mmkd.methods.pointdistiller.edge_conv import EdgeConv
-from mmkd.methods.pointdistiller.options import FAMILIES
+from mmkd.methods.pointdistiller.options import PRESETS
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from mmkd.visualization import Scene, draw_visuals, frozen_copy
 
@@ -68,7 +68,7 @@ def voxels(num=60, num_s=4, num_t=6, seed=0, scans=2):
 
 def reference(distiller, feat_s, feat_t, importance, groups):
     """The published formula with edges written out, loss weight 1."""
-    d, options = distiller, distiller.options
+    d, options = distiller, distiller.resolved
     edges_s, edges_t, parts = [], [], []
     for rows in groups:
         if not len(rows):
@@ -178,7 +178,7 @@ def test_order_of_the_rows(scope):
 def test_fewer_voxels_than_centres_and_neighbours():
     feat_s, feat_t, counts, coors = voxels(7)
     distiller = make([feat_s], [feat_t], loss_weight=1.0)
-    options = distiller.options
+    options = distiller.resolved
     assert (options.num_centres, options.num_neighbours) == (6000, 128)
     loss = run(distiller, [feat_s], [feat_t], step(counts, coors))
     assert loss.item() == pytest.approx(
@@ -353,7 +353,7 @@ def test_cells_and_points(shape, teacher, importance):
                      importance=importance,
                      loss_weight=1.0)
     assert distiller.kind == ('cells' if len(shape) == 4 else 'points')
-    assert distiller.options.pool == ('none' if len(shape) == 4 else 'max')
+    assert distiller.resolved.pool == ('none' if len(shape) == 4 else 'max')
     loss = run(distiller, [feat_s], [feat_t])
     rows_s, rows_t = (
         feat.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -392,7 +392,7 @@ def test_the_released_second_is_a_sum_over_the_scans():
              num_centres=9,
              num_neighbours=5,
              graph_channels=32,
-             family=family) for family in ('second', 'centerpoint_voxel'))
+             preset=preset) for preset in ('second', 'centerpoint_voxel'))
     assert run(one, [feat_s], [feat_t]).item() == pytest.approx(
         6 * run(two, [feat_s], [feat_t]).item(), rel=1e-6)
 
@@ -539,33 +539,34 @@ def test_a_broken_feature_shows():
 # ------------------------------------------------------------------ settings
 
 
-@pytest.mark.parametrize('family', sorted(FAMILIES))
-@pytest.mark.parametrize('source', ['code', 'paper'])
-def test_families(family, source):
+@pytest.mark.parametrize('preset', sorted(PRESETS))
+@pytest.mark.parametrize('variant', ['code', 'paper'])
+def test_presets(preset, variant):
     shape = {
         'count': (50, 6),
         'max': (2, 6, 10, 5)
-    }[FAMILIES[family]['importance']]
-    if FAMILIES[family]['pool'] == 'max':
+    }[PRESETS[preset]['importance']]
+    if PRESETS[preset]['pool'] == 'max':
         shape = (2, 6, 50)
     feat_s, feat_t = maps(*shape)
-    distiller = make([feat_s], [feat_t], family=family, source=source)
-    values = FAMILIES[family]
+    distiller = make([feat_s], [feat_t], preset=preset, variant=variant)
+    values = PRESETS[preset]
+    assert distiller.options.num_centres is None
     for name in ('num_centres', 'num_neighbours', 'importance', 'tau',
                  'graph_channels'):
-        assert getattr(distiller.options, name) == values[name]
+        assert getattr(distiller.resolved, name) == values[name]
     weight, = distiller.term_weights(Progress()).values()
-    if source == 'code':
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight,
+    if variant == 'code':
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight,
                 weight) == (values['pool'], values['scope'],
                             values['reweight'], values['loss_weight'])
     else:
         reweight = 'encoding' if distiller.kind == 'points' else 'softmax'
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight, weight) == ('max', 'sample',
-                                                        reweight, 1)
-    # C' is that of the family, or the student's.
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight, weight) == ('max', 'sample',
+                                                         reweight, 1)
+    # C' is that of the preset, or the student's.
     channels = values['graph_channels'] or 6
     assert distiller.layers_t[0].norm.num_features == channels
 
@@ -575,7 +576,7 @@ def test_published_values():
     found = {
         name: (v['num_centres'], v['num_neighbours'], v['graph_channels'],
                v['loss_weight'])
-        for name, v in FAMILIES.items()
+        for name, v in PRESETS.items()
     }
     assert found['pointpillars'] == (6000, 128, None, 2)
     assert found['pointpillars_16x'] == (12000, 128, None, 2)
@@ -588,8 +589,8 @@ def test_published_values():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(family='pillars'), 'family is one of voxels'),
-    (dict(source='issue'), 'source is one of code, paper'),
+    (dict(preset='pillars'), 'preset is one of voxels'),
+    (dict(variant='issue'), 'variant is one of code, paper'),
     (dict(importance='sum'), 'importance is one of count, max, abs_mean'),
     (dict(sample='best'), 'sample is one of top'),
     (dict(align='cell'), 'align is one of row, coors, bev'),
