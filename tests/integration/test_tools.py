@@ -367,9 +367,12 @@ def test_distill_by_a_method_of_the_users_file(files, tmp_path, own_imports):
     cli.train([str(config), '--resume', '--work-dir', str(work)])
     assert (work / 'iter_4.pth').is_file()
     assert sys.modules['my_hint'].__file__ == str(work / 'my_hint.py')
-    whole, checkpoint = work / 'hint_teacher_student_full.py', work / 'iter_4.pth'
-    cli.test([str(whole), str(checkpoint), '--work-dir', str(tmp_path)])
-    cli.export_student([str(whole), str(checkpoint)])
+    whole = [
+        str(work / 'hint_teacher_student_full.py'),
+        str(work / 'iter_4.pth')
+    ]
+    cli.test([*whole, '--work-dir', str(tmp_path)])
+    cli.export_student(whole)
     # The student's own library does not need the method.
     exported, = (work / 'export').glob('*.py')
     assert 'custom_imports' not in exported.read_text()
