@@ -108,9 +108,8 @@ def test_gradients(case):
     terms = terms_of(model, batch)
     assert all(value.requires_grad for value in terms.values())
     sum(terms.values()).backward()
-    assert any(
-        p.grad is not None and p.grad.any()
-        for p in model.student.parameters())
+    assert any(p.grad is not None and p.grad.any()
+               for p in model.student.parameters())
     for key, p in model.distillers.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), key
     for network, state in zip(networks, before):
@@ -121,14 +120,14 @@ def test_gradients(case):
 
 @pytest.mark.parametrize('samples', [1, 2], ids=['one', 'all'])
 def test_no_objects(example, samples, request):
-    model, batch = copy.deepcopy(built(request.node.callspec.params['example']))
+    model, batch = copy.deepcopy(
+        built(request.node.callspec.params['example']))
     terms = terms_of(model, unlabelled(batch, samples))
     assert all(v.isfinite() and v.requires_grad for v in terms.values())
     if samples == len(batch['data_samples']):
         zeros = {k: v for k, v in terms.items() if not v}
         assert set(zeros) == set(example.needs_objects)
-        sum(zeros.values(), terms.popitem()[1] * 0).backward(
-            retain_graph=True)
+        sum(zeros.values(), terms.popitem()[1] * 0).backward(retain_graph=True)
         assert not any(p.grad is not None and p.grad.any()
                        for p in model.parameters())
     sum(terms.values()).backward()
@@ -154,12 +153,13 @@ def test_state_dict(case):
         for p in other.parameters():
             p.add_(1.)
     state = copy.deepcopy(model.state_dict())
-    assert {k for k in state if not k.startswith(DISTILL_KEY)
+    assert {k
+            for k in state if not k.startswith(DISTILL_KEY)
             } == set(model.student.state_dict())
     other.load_state_dict(state)
     assert all(v.equal(state[k]) for k, v in other.state_dict().items())
-    assert values_of(terms_of(other, batch)) == values_of(
-        terms_of(model, batch))
+    assert values_of(terms_of(other,
+                              batch)) == values_of(terms_of(model, batch))
 
 
 def test_idle(case, monkeypatch):
@@ -259,8 +259,7 @@ class HalfExponentials(TorchDispatchMode):
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         name = func.overloadpacket.__name__
         if any(part in name for part in ('exp', 'softmax')) and any(
-                isinstance(x, torch.Tensor) and x.dtype in HALF
-                for x in args):
+                isinstance(x, torch.Tensor) and x.dtype in HALF for x in args):
             self.found.append(name)
         return func(*args, **(kwargs or {}))
 
