@@ -310,7 +310,7 @@ def _initialise(model: torch.nn.Module) -> None:
 
 def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
     """Load student and distillers; returns the iteration of the file."""
-    from mmkd.core.model import DISTILL_KEY
+    from mmkd.core.state_keys import DISTILL_KEY
     from mmkd.utils.checkpoint import Checkpoint, load_weights, read_file
     content = read_file(path)
     if not isinstance(content, dict) or not isinstance(

@@ -1,0 +1,4 @@
+"""BPKD on tiny networks, for the tests."""
+from mmkd.testing.examples import segmentors
+
+EXAMPLES = dict(bpkd=lambda: segmentors(dict(type='BPKD')))

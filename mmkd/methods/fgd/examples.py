@@ -1,0 +1,4 @@
+"""FGD on tiny networks, for the tests."""
+from mmkd.testing.examples import detectors
+
+EXAMPLES = dict(fgd=lambda: detectors(dict(type='FGD')))
