@@ -16,6 +16,8 @@ from mmkd.engine.configs import (is_distillation, prepare_devices,
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.imports import import_method, imported_modules
+from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
 
 __all__ = [
@@ -310,7 +312,7 @@ def _initialise(model: torch.nn.Module) -> None:
 
 def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
     """Load student and distillers; returns the iteration of the file."""
-    from mmkd.core.model import DISTILL_KEY
+    from mmkd.core.state_keys import DISTILL_KEY
     from mmkd.utils.checkpoint import Checkpoint, load_weights, read_file
     content = read_file(path)
     if not isinstance(content, dict) or not isinstance(
@@ -356,12 +358,14 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(student: str,
-                              teacher: str,
-                              teacher_ckpt: str,
-                              method: str,
-                              path: str,
-                              options: Optional[dict] = None) -> Config:
+def write_distillation_config(
+    student: str,
+    teacher: str,
+    teacher_ckpt: str,
+    method: str,
+    path: str,
+    options: Optional[dict] = None,
+    imports: Sequence[str] = ()) -> Config:
     """Write the short config of one method over two configs.
 
     Args:
@@ -370,7 +374,11 @@ def write_distillation_config(student: str,
         teacher_ckpt (str): Its weights, as ``ckpt`` of :class:`Teacher`.
         method (str): Name of the method, in any spelling.
         path (str): The file to write.
-        options (dict, optional): Arguments of the method. Defaults to None.
+        options (dict, optional): Arguments of the method; a dot leads into a
+            dict, as in ``'weights.edge'``. Defaults to None.
+        imports (Sequence[str]): Files or modules that are imported first, for
+            a method of one's own; see
+            :func:`mmkd.utils.imports.import_method`. Defaults to ().
 
     Returns:
         Config: What was written, read back.
@@ -379,10 +387,17 @@ def write_distillation_config(student: str,
         ConfigError: If a config, the method or an option is not known.
     """
     from mmkd.registry import DISTILLERS
-    read_config(student), read_config(teacher)  # names what is wrong, early
+    read_config(teacher)  # names what is wrong, early
+    others = imported_modules(read_config(student).get('custom_imports'))
+    folder = osp.dirname(osp.abspath(path))
+    modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
-    known = argument_names(DISTILLERS.module_dict[name])
-    for option in options or {}:
+    cls = DISTILLERS.module_dict[name]
+    nested = Config()
+    nested.merge_from_dict(options or {})
+    options = with_new_names(cls, nested.to_dict(), f'the options of {name}')
+    known = argument_names(cls)
+    for option in options:
         if option not in known:
             raise ConfigError(f'{name} has no option {option!r}. '
                               f'{did_you_mean(option, known)} It takes '
@@ -396,8 +411,12 @@ def write_distillation_config(student: str,
             if not osp.isfile(teacher_ckpt):
                 raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
             teacher_ckpt = osp.abspath(teacher_ckpt)
-    arguments = ''.join(f', {k}={v!r}' for k, v in (options or {}).items())
-    text = (f"_base_ = '{reference(student)}'\n\n"
+    arguments = ''.join(f', {k}={v!r}' for k, v in options.items())
+    imported = ''
+    if modules:  # the list replaces that of the student's config
+        modules = list(dict.fromkeys([*others, *modules]))
+        imported = f'custom_imports = dict(imports={modules})\n\n'
+    text = (f"_base_ = '{reference(student)}'\n\n{imported}"
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"
@@ -408,7 +427,7 @@ def write_distillation_config(student: str,
             f"            ckpt='{teacher_ckpt}')),\n"
             f"    distillers=dict({name.lower()}=dict(type='{name}'"
             f'{arguments})))\n')
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
-    return Config.fromfile(path)
+    return read_config(path)

@@ -248,6 +248,8 @@ class DistillationRunner(NamingRunner):
             if '://' in out_dir:  # not a local folder
                 super().save_checkpoint(out_dir, filename, *given, **kwargs)
                 return
+            if is_main_process():
+                discard(f'{target}.part')  # a link there would be followed
             super().save_checkpoint(out_dir, f'{filename}.part', *given,
                                     **kwargs)
             if is_main_process():
