@@ -1,3 +1,6 @@
+import ast
+from pathlib import Path
+
 import pytest
 
 from mmkd.errors import ConfigError
@@ -5,6 +8,7 @@ from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import argument_names, construct
 from mmkd.utils.renamed import RENAMED, with_new_names
 
+ROOT = Path(__file__).resolve().parents[3]
 #: A value of each old name, where it is not a weight.
 VALUES = {
     ('BPKD', 'alpha'): 3.0,
@@ -58,6 +62,17 @@ def test_old_names_build_the_same_distiller(owner, old, said):
     plain = {k: v for k, v in vars(before).items() if k != '_modules'}
     assert plain == {k: v for k, v in vars(after).items() if k != '_modules'}
     assert vars(construct(cls, needed, 'distiller kd')) != vars(after)
+
+
+@pytest.mark.parametrize(
+    'file', sorted((ROOT / 'configs').rglob('*.py')), ids=lambda f: f.stem)
+def test_shipped_configs_use_the_new_names(file):
+    for call in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+        if isinstance(call, ast.Call):
+            given = {k.arg: k.value for k in call.keywords}
+            kind = getattr(given.get('type'), 'value', None)
+            old = {name for owner, name in RENAMED if owner == kind}
+            assert not {name.split('.')[0] for name in old} & set(given)
 
 
 def test_base_classes_count():

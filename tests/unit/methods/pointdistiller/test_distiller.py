@@ -539,6 +539,14 @@ def test_a_broken_feature_shows():
 # ------------------------------------------------------------------ settings
 
 
+def test_another_setup_takes_the_values_of_its_kind():
+    distiller = make([torch.zeros(50, 6)], [torch.zeros(50, 6)])
+    assert distiller.resolved.num_centres == PRESETS['voxels']['num_centres']
+    specs = dict(nodes=[TapSpec('backbone[0]', (2, 6, 10, 5))])
+    distiller.setup(specs, specs)
+    assert distiller.resolved.num_centres == PRESETS['cells']['num_centres']
+
+
 @pytest.mark.parametrize('preset', sorted(PRESETS))
 @pytest.mark.parametrize('variant', ['code', 'paper'])
 def test_presets(preset, variant):
