@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
 
 from mmkd.errors import ConfigError
+from mmkd.utils.config_file import quoted_file_names
 
 ConfigLike = Union[str, dict, Config]
 
@@ -36,7 +37,8 @@ def read_config(cfg: ConfigLike) -> Config:
         raise ConfigError(f'there is no config file {cfg}; configs of the '
                           "libraries are written 'mmseg::pspnet/...py'")
     try:
-        return Config.fromfile(path)
+        with quoted_file_names():
+            return Config.fromfile(path)
     except Exception as error:
         lines = str(error).strip().splitlines() or ['']
         raise ConfigError(f'cannot read the config {cfg}: '
