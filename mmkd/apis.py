@@ -19,6 +19,7 @@ from mmkd.utils.arguments import argument_names, naming
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import literal, write_config
 from mmkd.utils.files import write_bytes
+from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.naming import did_you_mean
 
 __all__ = [
@@ -365,12 +366,14 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(student: str,
-                              teacher: str,
-                              teacher_ckpt: str,
-                              method: str,
-                              path: str,
-                              options: Optional[dict] = None) -> Config:
+def write_distillation_config(
+    student: str,
+    teacher: str,
+    teacher_ckpt: str,
+    method: str,
+    path: str,
+    options: Optional[dict] = None,
+    imports: Sequence[str] = ()) -> Config:
     """Write the short config of one method over two configs.
 
     Args:
@@ -381,6 +384,9 @@ def write_distillation_config(student: str,
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
         options (dict, optional): Arguments of the method. Defaults to None.
+        imports (Sequence[str]): Files or modules that are imported first, for
+            a method of one's own; see
+            :func:`mmkd.utils.imports.import_method`. Defaults to ().
 
     Returns:
         Config: What was written, read back.
@@ -395,7 +401,10 @@ def write_distillation_config(student: str,
             for x in (student, teacher)):
         raise ConfigError(f'{path} is one of the configs to read; give '
                           'another --work-dir')
-    read_config(student), read_config(teacher)  # names what is wrong, early
+    read_config(teacher)  # names what is wrong, early
+    others = imported_modules(read_config(student).get('custom_imports'))
+    folder = osp.dirname(osp.abspath(path))
+    modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
     known = argument_names(DISTILLERS.module_dict[name])
     for option in options or {}:
@@ -414,7 +423,11 @@ def write_distillation_config(student: str,
             teacher_ckpt = osp.abspath(teacher_ckpt)
     teachers = dict(teacher=dict(cfg=reference(teacher), ckpt=teacher_ckpt))
     distillers = {name.lower(): dict(type=name, **(options or {}))}
-    text = (f'_base_ = {literal(reference(student))}\n\n'
+    imported = ''
+    if modules:  # the list replaces that of the student's config
+        modules = list(dict.fromkeys([*others, *modules]))
+        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
+    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"

@@ -305,6 +305,14 @@ def distill(argv: Argv = None) -> None:
         help="its weights: a file, or 'official' for those of its library")
     parser.add_argument('--method', default='bpkd')
     parser.add_argument(
+        '--import',
+        action='append',
+        default=[],
+        dest='imports',
+        metavar='FILE_OR_MODULE',
+        help='a file or module that registers a method of your own; a file is '
+        'copied to the work folder; may be given several times')
+    parser.add_argument(
         '--method-options',
         nargs='+',
         action=DictAction,
@@ -316,11 +324,11 @@ def distill(argv: Argv = None) -> None:
         help='write the config, build everything once, and stop')
     _add_train_options(parser)
     args = parser.parse_args(argv)
-    method = apis.find_method(args.method)
-    name = (f'{re.sub("[^a-z0-9]", "", method.lower())}_'
+    name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
             f'{_name_of(args.teacher)}_{_name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     path = osp.join(args.work_dir, f'{name}.py')
+<<<<<<< HEAD
     with ExitStack() as stack:
         given = path
         if not is_first(args.launcher):  # one process writes
@@ -334,6 +342,20 @@ def distill(argv: Argv = None) -> None:
                                              dict(args.method_options))
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
+=======
+    cfg = apis.write_distillation_config(args.student, args.teacher,
+                                         args.teacher_ckpt, args.method, path,
+                                         dict(args.method_options),
+                                         args.imports)
+    print(f'wrote {path}:\n')
+    with open(path, encoding='utf-8') as file:
+        print(file.read())
+    # The runner writes the whole config beside the short one, not over it.
+    cfg = Config(
+        cfg.to_dict(),
+        cfg_text=cfg.text,
+        filename=osp.join(args.work_dir, f'{name}_full.py'))
+>>>>>>> main
     cfg = _run_config(args, cfg, name)
     if args.config_only:
         from mmkd.core.model import DistillationModel
