@@ -328,7 +328,6 @@ def distill(argv: Argv = None) -> None:
             f'{_name_of(args.teacher)}_{_name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     path = osp.join(args.work_dir, f'{name}.py')
-<<<<<<< HEAD
     with ExitStack() as stack:
         given = path
         if not is_first(args.launcher):  # one process writes
@@ -338,24 +337,11 @@ def distill(argv: Argv = None) -> None:
             # Not under a run that goes on.
             stack.enter_context(only_trainer(args.work_dir))
         cfg = apis.write_distillation_config(args.student, args.teacher,
-                                             args.teacher_ckpt, method, given,
-                                             dict(args.method_options))
+                                             args.teacher_ckpt, args.method,
+                                             given, dict(args.method_options),
+                                             args.imports)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
-=======
-    cfg = apis.write_distillation_config(args.student, args.teacher,
-                                         args.teacher_ckpt, args.method, path,
-                                         dict(args.method_options),
-                                         args.imports)
-    print(f'wrote {path}:\n')
-    with open(path, encoding='utf-8') as file:
-        print(file.read())
-    # The runner writes the whole config beside the short one, not over it.
-    cfg = Config(
-        cfg.to_dict(),
-        cfg_text=cfg.text,
-        filename=osp.join(args.work_dir, f'{name}_full.py'))
->>>>>>> main
     cfg = _run_config(args, cfg, name)
     if args.config_only:
         from mmkd.core.model import DistillationModel
