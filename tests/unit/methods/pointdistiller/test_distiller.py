@@ -9,7 +9,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.resolved import PRESETS
+from mmkd.methods.pointdistiller.options import PRESETS
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from tests.fixtures.voxels import make, run, step, voxels
 
@@ -416,7 +416,7 @@ def test_presets(preset, variant):
     feat_s, feat_t = maps(*shape)
     distiller = make([feat_s], [feat_t], preset=preset, variant=variant)
     values = PRESETS[preset]
-    assert distiller.resolved.num_centres is None
+    assert distiller.options.num_centres is None
     for name in ('num_centres', 'num_neighbours', 'importance', 'tau',
                  'graph_channels'):
         assert getattr(distiller.resolved, name) == values[name]

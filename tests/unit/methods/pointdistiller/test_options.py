@@ -1,7 +1,7 @@
 import pytest
 
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.resolved import PRESETS, PointDistillerOptions
+from mmkd.methods.pointdistiller.options import PRESETS, PointDistillerOptions
 
 
 def test_published_values():
