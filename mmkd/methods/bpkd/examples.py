@@ -2,4 +2,4 @@
 from mmkd.testing.examples import segmentors
 
 EXAMPLES = dict(bpkd=lambda: segmentors(
-    dict(type='BPKD'), zero_without_objects=('loss_edge', 'loss_body')))
+    dict(type='BPKD'), zero_without_objects=('edge', 'body')))
