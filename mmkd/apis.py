@@ -16,6 +16,7 @@ from mmkd.engine.configs import (is_distillation, prepare_devices,
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, naming
 from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.naming import did_you_mean
 
 __all__ = [
@@ -357,12 +358,14 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(student: str,
-                              teacher: str,
-                              teacher_ckpt: str,
-                              method: str,
-                              path: str,
-                              options: Optional[dict] = None) -> Config:
+def write_distillation_config(
+    student: str,
+    teacher: str,
+    teacher_ckpt: str,
+    method: str,
+    path: str,
+    options: Optional[dict] = None,
+    imports: Sequence[str] = ()) -> Config:
     """Write a short config that applies one method to two configs.
 
     Args:
@@ -372,6 +375,9 @@ def write_distillation_config(student: str,
         method (str): Name of the method; case is ignored.
         path (str): The file to write.
         options (dict, optional): Arguments of the method. Defaults to None.
+        imports (Sequence[str]): Files or modules to import first, for a user's
+            own method; see
+            :func:`mmkd.utils.imports.import_method`. Defaults to ().
 
     Returns:
         Config: The written config.
@@ -380,7 +386,10 @@ def write_distillation_config(student: str,
         ConfigError: If a config, the method or an option is not known.
     """
     from mmkd.registry import DISTILLERS
-    read_config(student), read_config(teacher)  # names what is wrong, early
+    read_config(teacher)  # names what is wrong, early
+    others = imported_modules(read_config(student).get('custom_imports'))
+    folder = osp.dirname(osp.abspath(path))
+    modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
     known = argument_names(DISTILLERS.module_dict[name])
     for option in options or {}:
@@ -398,7 +407,11 @@ def write_distillation_config(student: str,
                 raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
             teacher_ckpt = osp.abspath(teacher_ckpt)
     arguments = ''.join(f', {k}={v!r}' for k, v in (options or {}).items())
-    text = (f"_base_ = '{reference(student)}'\n\n"
+    imported = ''
+    if modules:  # the list replaces that of the student's config
+        modules = list(dict.fromkeys([*others, *modules]))
+        imported = f'custom_imports = dict(imports={modules})\n\n'
+    text = (f"_base_ = '{reference(student)}'\n\n{imported}"
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"
@@ -409,7 +422,7 @@ def write_distillation_config(student: str,
             f"            ckpt='{teacher_ckpt}')),\n"
             f"    distillers=dict({name.lower()}=dict(type='{name}'"
             f'{arguments})))\n')
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
+    os.makedirs(folder, exist_ok=True)
     with open(path, 'w', encoding='utf-8') as file:
         file.write(text)
-    return Config.fromfile(path)
+    return read_config(path)

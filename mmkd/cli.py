@@ -302,6 +302,14 @@ def distill(argv: Argv = None) -> None:
         "publishes")
     parser.add_argument('--method', default='bpkd')
     parser.add_argument(
+        '--import',
+        action='append',
+        default=[],
+        dest='imports',
+        metavar='FILE_OR_MODULE',
+        help='a file or module that registers a method of your own; a file is '
+        'copied to the work folder; may be given several times')
+    parser.add_argument(
         '--method-options',
         nargs='+',
         action=DictAction,
@@ -313,14 +321,14 @@ def distill(argv: Argv = None) -> None:
         help='write the config and build the model, but do not train')
     _add_train_options(parser)
     args = parser.parse_args(argv)
-    method = apis.find_method(args.method)
-    name = (f'{re.sub("[^a-z0-9]", "", method.lower())}_'
+    name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
             f'{_name_of(args.teacher)}_{_name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     path = osp.join(args.work_dir, f'{name}.py')
     cfg = apis.write_distillation_config(args.student, args.teacher,
-                                         args.teacher_ckpt, method, path,
-                                         dict(args.method_options))
+                                         args.teacher_ckpt, args.method, path,
+                                         dict(args.method_options),
+                                         args.imports)
     print(f'wrote {path}:\n')
     with open(path, encoding='utf-8') as file:
         print(file.read())

@@ -8,4 +8,5 @@ EXAMPLES = dict(pointdistiller=lambda: example(
     dict(type='PointDistiller', num_centres=40, num_neighbours=6),
     lidar_batch,
     depends_on_batch='its centres are the most important ones of a whole '
-    'batch'))
+    'batch',
+    not_zero=dict(loss='each side has a layer of its own')))

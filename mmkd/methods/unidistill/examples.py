@@ -11,9 +11,12 @@ _SENSORS = dict(
 def _across(path: str) -> MethodExample:
     teacher, student = path.split('2')
     return example(
-        bev_detector(**_SENSORS[student]), bev_detector(**_SENSORS[teacher]),
+        bev_detector(**_SENSORS[student]),
+        bev_detector(**_SENSORS[teacher]),
         dict(type='UniDistill', path=path, point_cloud_range=BEV_RANGE),
-        bev_batch)
+        bev_batch,
+        zero_without_objects=('loss_feature', 'loss_relation',
+                              'loss_response_cls', 'loss_response_reg'))
 
 
 EXAMPLES = dict(

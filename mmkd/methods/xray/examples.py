@@ -37,6 +37,9 @@ def _detectors(make: Callable[..., dict], channels: int, box_size: int,
         dict(type='XRay'),
         _batch(channels, box_size),
         depends_on_batch=reason,
+        not_zero=dict(
+            loss_response="it is the head's own loss, on teacher's boxes"),
+        zero_without_objects=('loss_cls', 'loss_reg', 'loss_emb'),
         input_map={'inputs.points': 'inputs.points_teacher'})
 
 

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from mmkd.errors import MMKDError
-from mmkd.utils.command import run
 from mmkd.utils.files import discard, fcntl, only_trainer, write_file
 
 
@@ -29,25 +28,6 @@ def test_whole_or_absent(tmp_path):
         assert file.read() == b'three'
     discard(path), discard(path)
     assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_ends_a_command(capsys):
-
-    def full():
-        raise OSError(errno.ENOSPC, 'No space left on device', 'log.json')
-
-    with pytest.raises(SystemExit) as stop:
-        run(full)
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert 'No space left on device' in said and '--resume' in said
-    assert 'log.json' in said and len(said.splitlines()) == 1
-
-    def other():
-        raise PermissionError(errno.EACCES, 'Permission denied')
-
-    with pytest.raises(PermissionError):
-        run(other)
 
 
 @pytest.mark.skipif(fcntl is None, reason='needs locks of files')
