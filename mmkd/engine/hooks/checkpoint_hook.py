@@ -128,7 +128,7 @@ class SafeCheckpointHook(CheckpointHook):
             return
         write_file(
             osp.join(runner.work_dir, 'last_checkpoint'),
-            lambda file: file.write(self.last_ckpt.encode()))
+            lambda file: file.write(os.fsencode(self.last_ckpt)))
         self._remove(outdated)
 
     def _remove(self, steps: Iterable[int]) -> None:
