@@ -380,8 +380,8 @@ def write_distillation_config(
     Args:
         student (str): ``'pkg::path'`` or a file.
         teacher (str): The same for the teacher.
-        teacher_ckpt (str): Its weights, as ``ckpt`` of :class:`Teacher`.
-        method (str): Name of the method, in any spelling.
+        teacher_ckpt (str): Its weights; see ``ckpt`` of :class:`Teacher`.
+        method (str): Name of the method; case is ignored.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
         options (dict, optional): Arguments of the method. Defaults to None.

@@ -1,4 +1,4 @@
-"""A runner whose errors name the part of the config that they are in."""
+"""A runner whose errors name the part of the config at fault."""
 import logging
 from typing import Any
 
