@@ -13,9 +13,13 @@ from mmengine.runner import Runner
 
 from mmkd.engine.configs import (is_distillation, prepare_devices,
                                  prepare_training, student_only, use_amp)
+from mmkd.engine.records import check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, naming
 from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.config_file import literal, write_config
+from mmkd.utils.files import write_bytes
+from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.naming import did_you_mean
 
 __all__ = [
@@ -33,6 +37,7 @@ def build_runner(cfg: Config) -> Runner:
         ConfigError: If a part of the config cannot be built.
     """
     import mmkd.registry  # noqa: F401  (makes the scope `mmkd` known)
+    from mmkd.engine.building import NamingRunner
     from mmkd.utils.checkpoint import read_as_data
     read_as_data()
     prepare_devices(cfg)
@@ -42,7 +47,7 @@ def build_runner(cfg: Config) -> Runner:
                               '`runner_type` out')
         with naming('the config'):
             return RUNNERS.build(cfg)
-    return Runner.from_cfg(cfg)
+    return NamingRunner.from_cfg(cfg)
 
 
 def train(cfg: Config) -> Runner:
@@ -51,6 +56,7 @@ def train(cfg: Config) -> Runner:
     Raises:
         MMKDError: If a part of the config is wrong, before training starts.
     """
+    check_not_lost(cfg)
     runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
@@ -140,12 +146,19 @@ def export_student(cfg: ConfigLike,
 
     Raises:
         CheckpointError: If the checkpoint does not hold this student.
+        ConfigError: If it would write over what it reads, or over the config
+            or a checkpoint of a run.
     """
     from mmkd.core.network import build_network
     from mmkd.utils.checkpoint import (Checkpoint, load_weights,
                                        read_checkpoint, read_file,
                                        write_weights)
     plain = student_only(cfg)
+    kind = 'safetensors' if safetensors else 'pth'
+    weights = osp.join(out_dir, f'{name}.{kind}')
+    config = osp.join(out_dir, f'{name}.py')
+    for path in (weights, config):
+        check_output(path, ckpt, cfg if isinstance(cfg, str) else '')
     checkpoint = read_checkpoint(ckpt)
     if raw:
         # mmengine keeps the average where plain weights are looked for, and
@@ -166,8 +179,6 @@ def export_student(cfg: ConfigLike,
     network = build_network(plain, 'the student')
     load_weights(network, checkpoint, 'the student')
     os.makedirs(out_dir, exist_ok=True)
-    kind = 'safetensors' if safetensors else 'pth'
-    weights = osp.join(out_dir, f'{name}.{kind}')
     meta = {
         key: value
         for key, value in checkpoint.meta.items()
@@ -177,8 +188,7 @@ def export_student(cfg: ConfigLike,
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
-    config = osp.join(out_dir, f'{name}.py')
-    plain.dump(config)
+    write_config(config, plain)
     return weights, config
 
 
@@ -310,7 +320,7 @@ def _initialise(model: torch.nn.Module) -> None:
 
 def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
     """Load student and distillers; returns the iteration of the file."""
-    from mmkd.core.model import DISTILL_KEY
+    from mmkd.core.state_keys import DISTILL_KEY
     from mmkd.utils.checkpoint import Checkpoint, load_weights, read_file
     content = read_file(path)
     if not isinstance(content, dict) or not isinstance(
@@ -356,12 +366,14 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(student: str,
-                              teacher: str,
-                              teacher_ckpt: str,
-                              method: str,
-                              path: str,
-                              options: Optional[dict] = None) -> Config:
+def write_distillation_config(
+    student: str,
+    teacher: str,
+    teacher_ckpt: str,
+    method: str,
+    path: str,
+    options: Optional[dict] = None,
+    imports: Sequence[str] = ()) -> Config:
     """Write the short config of one method over two configs.
 
     Args:
@@ -369,17 +381,30 @@ def write_distillation_config(student: str,
         teacher (str): The same for the teacher.
         teacher_ckpt (str): Its weights, as ``ckpt`` of :class:`Teacher`.
         method (str): Name of the method, in any spelling.
-        path (str): The file to write.
+        path (str): The file to write. What is there and differs is kept as
+            ``PATH.old``.
         options (dict, optional): Arguments of the method. Defaults to None.
+        imports (Sequence[str]): Files or modules that are imported first, for
+            a method of one's own; see
+            :func:`mmkd.utils.imports.import_method`. Defaults to ().
 
     Returns:
         Config: What was written, read back.
 
     Raises:
-        ConfigError: If a config, the method or an option is not known.
+        ConfigError: If a config, the method or an option is not known, or if
+            the file is one of the configs.
     """
     from mmkd.registry import DISTILLERS
-    read_config(student), read_config(teacher)  # names what is wrong, early
+    if any(
+            osp.exists(x) and osp.exists(path) and osp.samefile(x, path)
+            for x in (student, teacher)):
+        raise ConfigError(f'{path} is one of the configs to read; give '
+                          'another --work-dir')
+    read_config(teacher)  # names what is wrong, early
+    others = imported_modules(read_config(student).get('custom_imports'))
+    folder = osp.dirname(osp.abspath(path))
+    modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
     known = argument_names(DISTILLERS.module_dict[name])
     for option in options or {}:
@@ -396,19 +421,22 @@ def write_distillation_config(student: str,
             if not osp.isfile(teacher_ckpt):
                 raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
             teacher_ckpt = osp.abspath(teacher_ckpt)
-    arguments = ''.join(f', {k}={v!r}' for k, v in (options or {}).items())
-    text = (f"_base_ = '{reference(student)}'\n\n"
+    teachers = dict(teacher=dict(cfg=reference(teacher), ckpt=teacher_ckpt))
+    distillers = {name.lower(): dict(type=name, **(options or {}))}
+    imported = ''
+    if modules:  # the list replaces that of the student's config
+        modules = list(dict.fromkeys([*others, *modules]))
+        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
+    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"
             '    student={{_base_.model}},\n'
-            '    teachers=dict(\n'
-            '        teacher=dict(\n'
-            f"            cfg='{reference(teacher)}',\n"
-            f"            ckpt='{teacher_ckpt}')),\n"
-            f"    distillers=dict({name.lower()}=dict(type='{name}'"
-            f'{arguments})))\n')
-    os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
-    with open(path, 'w', encoding='utf-8') as file:
-        file.write(text)
-    return Config.fromfile(path)
+            f'    teachers={literal(teachers, "teachers", 4, 13)},\n'
+            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
+    if osp.isfile(path):
+        with open(path, 'rb') as file:
+            if file.read() != text.encode():  # it may be edited by hand
+                os.replace(path, f'{path}.old')
+    write_bytes(path, text.encode())
+    return read_config(path)

@@ -4,15 +4,19 @@ import argparse
 import os
 import os.path as osp
 import re
+import tempfile
+from contextlib import ExitStack
 from typing import Optional, Sequence
 
 from mmengine.config import Config, DictAction
 
 from mmkd import apis
-from mmkd.engine.processes import LAUNCHERS
+from mmkd.engine.processes import LAUNCHERS, is_first
+from mmkd.engine.records import check_output
 from mmkd.errors import ConfigError
 from mmkd.utils.command import run  # noqa: F401
 from mmkd.utils.config import read_config
+from mmkd.utils.files import only_trainer
 from mmkd.utils.table import format_table
 
 Argv = Optional[Sequence[str]]
@@ -115,6 +119,8 @@ def test(argv: Argv = None) -> None:
     args = parser.parse_args(argv)
     cfg = read_config(args.config)
     cfg = _run_config(args, cfg, _name_of(args.config))
+    if args.out:
+        check_output(args.out, args.config, args.checkpoint)
     metrics = apis.test(cfg, args.checkpoint)
     if args.out:
         from mmengine.fileio import dump
@@ -299,6 +305,14 @@ def distill(argv: Argv = None) -> None:
         help="its weights: a file, or 'official' for those of its library")
     parser.add_argument('--method', default='bpkd')
     parser.add_argument(
+        '--import',
+        action='append',
+        default=[],
+        dest='imports',
+        metavar='FILE_OR_MODULE',
+        help='a file or module that registers a method of your own; a file is '
+        'copied to the work folder; may be given several times')
+    parser.add_argument(
         '--method-options',
         nargs='+',
         action=DictAction,
@@ -310,22 +324,24 @@ def distill(argv: Argv = None) -> None:
         help='write the config, build everything once, and stop')
     _add_train_options(parser)
     args = parser.parse_args(argv)
-    method = apis.find_method(args.method)
-    name = (f'{re.sub("[^a-z0-9]", "", method.lower())}_'
+    name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
             f'{_name_of(args.teacher)}_{_name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     path = osp.join(args.work_dir, f'{name}.py')
-    cfg = apis.write_distillation_config(args.student, args.teacher,
-                                         args.teacher_ckpt, method, path,
-                                         dict(args.method_options))
-    print(f'wrote {path}:\n')
-    with open(path, encoding='utf-8') as file:
-        print(file.read())
-    # The runner writes the whole config beside the short one, not over it.
-    cfg = Config(
-        cfg.to_dict(),
-        cfg_text=cfg.text,
-        filename=osp.join(args.work_dir, f'{name}_full.py'))
+    with ExitStack() as stack:
+        given = path
+        if not is_first(args.launcher):  # one process writes
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            given = osp.join(folder, f'{name}.py')
+        elif osp.lexists(osp.join(args.work_dir, '.training')):
+            # Not under a run that goes on.
+            stack.enter_context(only_trainer(args.work_dir))
+        cfg = apis.write_distillation_config(args.student, args.teacher,
+                                             args.teacher_ckpt, args.method,
+                                             given, dict(args.method_options),
+                                             args.imports)
+        with open(given, encoding='utf-8') as file:
+            print(f'wrote {path}:\n\n{file.read()}')
     cfg = _run_config(args, cfg, name)
     if args.config_only:
         from mmkd.core.model import DistillationModel

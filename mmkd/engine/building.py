@@ -1,6 +1,8 @@
 """A runner whose errors name the part of the config that they are in."""
+import logging
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -16,7 +18,22 @@ class NamingRunner(Runner):
 
     mmengine builds most parts when training begins, deep inside of other
     calls.
+
+    It does not write its config into the work folder, which may be that of
+    another run.
     """
+
+    def dump_config(self) -> None:
+        """Write nothing; mmengine calls it for every runner that it builds."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """See the base class; names of files that are no UTF-8 are logged
+        with escapes."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.stream.reconfigure(errors='backslashreplace')
+        return logger
 
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""

@@ -93,8 +93,8 @@ def _noted_checkpoint(folder: str) -> Tuple[Optional[str], int]:
     note was written, in nanoseconds."""
     note = osp.join(folder, 'last_checkpoint')
     if osp.isfile(note):
-        with open(note, encoding='utf-8', errors='replace') as file:
-            path = file.read().strip('\0\n ')
+        with open(note, 'rb') as file:
+            path = os.fsdecode(file.read().strip(b'\0\n '))
         for found in (path, osp.join(folder, osp.basename(path))):
             if osp.isfile(found):
                 return found, os.stat(note).st_mtime_ns

@@ -4,9 +4,11 @@ from typing import Any, List
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import Registry
 
 from mmkd.errors import ConfigError
 from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.imports import imported_modules
 
 _OWN = 'mmkd.'
 
@@ -149,9 +151,10 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
     if imports:
-        names = imports.get('imports') or []
-        names = [names] if isinstance(names, str) else names
-        kept = [n for n in names if not re.match(r'mmkd(\.|$)', n)]
+        kept = [
+            n for n in imported_modules(imports)
+            if not re.match(r'mmkd(\.|$)', n) and not _holds_a_method_only(n)
+        ]
         if kept:
             imports['imports'] = kept
         else:
@@ -161,6 +164,27 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
                                  ConfigDict(allow_failed_imports=False))
         imports['imports'] = [*imports.get('imports', []), 'mmkd.registry']
     return cfg
+
+
+def _holds_a_method_only(module: str) -> bool:
+    """Whether a module registers distillers, and nothing for a plain run."""
+    import mmengine.registry
+
+    from mmkd.registry import DISTILLERS
+    roots = [
+        registry for registry in vars(mmengine.registry).values()
+        if isinstance(registry, mmengine.registry.Registry)
+    ]
+    return _registers(module, DISTILLERS) and not any(
+        _registers(module, registry) for registry in roots)
+
+
+def _registers(module: str, registry: Registry) -> bool:
+    """Whether a module registered something here or in a child."""
+    return any(
+        getattr(built, '__module__', None) == module
+        for built in registry.module_dict.values()) or any(
+            _registers(module, child) for child in registry.children.values())
 
 
 def _data_and_metrics(cfg: Config) -> List[Any]:

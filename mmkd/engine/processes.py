@@ -24,6 +24,16 @@ _VARIABLES: Dict[str, Dict[str, str]] = dict(
         LOCAL_RANK='OMPI_COMM_WORLD_LOCAL_RANK'))
 
 
+def is_first(launcher: str) -> bool:
+    """Whether this is the first process of a run that has not begun yet.
+
+    Args:
+        launcher (str): What started the processes; ``'none'`` for one alone.
+    """
+    variable = _VARIABLES.get(launcher, {}).get('RANK', '')
+    return os.environ.get(variable, '0') == '0'
+
+
 def join_on_cpus(launcher: str) -> None:
     """Join a group of processes that talk by gloo.
 

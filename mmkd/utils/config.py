@@ -9,6 +9,8 @@ from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
 
 from mmkd.errors import ConfigError
+from mmkd.utils.config_file import quoted_file_names
+from mmkd.utils.imports import import_custom
 
 ConfigLike = Union[str, dict, Config]
 
@@ -22,6 +24,7 @@ def read_config(cfg: ConfigLike) -> Config:
 
     Returns:
         Config: A copy of its own; a bare model dict becomes its ``model``.
+        The ``custom_imports`` of a file are imported.
 
     Raises:
         ConfigError: If it cannot be found or read.
@@ -36,11 +39,14 @@ def read_config(cfg: ConfigLike) -> Config:
         raise ConfigError(f'there is no config file {cfg}; configs of the '
                           "libraries are written 'mmseg::pspnet/...py'")
     try:
-        return Config.fromfile(path)
+        with quoted_file_names():
+            found = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:
         lines = str(error).strip().splitlines() or ['']
         raise ConfigError(f'cannot read the config {cfg}: '
                           f'{type(error).__name__}: {lines[0]}') from error
+    import_custom(found.get('custom_imports'), osp.dirname(path))
+    return found
 
 
 def parts_of(path: str, *names: str) -> Dict[str, Any]:

@@ -3,7 +3,9 @@ import errno
 import json
 import os
 import os.path as osp
+import re
 import socket
+import stat
 from contextlib import contextmanager
 from typing import IO, Any, Callable, Iterator
 
@@ -29,8 +31,9 @@ def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
         OSError: If it cannot be written: the disk is full, for instance.
     """
     part = f'{path}.part'
+    discard(part)  # a link there would be followed
     try:
-        with open(part, 'wb') as file:
+        with open(part, 'xb') as file:
             write(file)
         publish(part, path)
     except BaseException:
@@ -72,8 +75,8 @@ def publish(part: str, path: str) -> None:
 
 
 def discard(path: str) -> None:
-    """Remove a file if it is there."""
-    if osp.exists(path):
+    """Remove a file, or a link, if it is there."""
+    if osp.lexists(path):
         os.remove(path)
 
 
@@ -89,11 +92,17 @@ def only_trainer(work_dir: str) -> Iterator[None]:
 
     Raises:
         MMKDError: If a process, here or on a machine that shares the folder,
-            trains into it.
+            trains into it, or if there is no such folder and none can be
+            made.
     """
     path = osp.join(work_dir, '.training')
-    os.makedirs(work_dir, exist_ok=True)
-    with open(path, 'a+', encoding='utf-8') as file:
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        file = _open_lock(path)
+    except OSError as error:
+        raise MMKDError(f'cannot train into {work_dir}: {path} cannot be '
+                        f'opened ({error.strerror or error})') from error
+    with file:
         try:
             if fcntl is not None:
                 # Of this process alone: a lock by `flock` would stay with
@@ -106,10 +115,34 @@ def only_trainer(work_dir: str) -> Iterator[None]:
                     f'another process trains into {work_dir} already '
                     f'({file.read().strip()}): let it end, or choose another '
                     'folder with --work-dir') from error
+        file.seek(0)
+        if not re.fullmatch(r'(process \d+ on [^\n]*\n)?', file.read(500)):
+            raise MMKDError(f'{path} is not the lock of a run but another '
+                            'file; move it away')
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
         file.flush()
         yield
+
+
+def _open_lock(path: str) -> IO[str]:
+    """Open a lock file for reading and appending, without following a link
+    to a file of somebody else's.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    if osp.islink(path):
+        raise OSError('it is a link')
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    for name in ('O_NOFOLLOW', 'O_NONBLOCK', 'O_CLOEXEC'):
+        flags |= getattr(os, name, 0)  # Windows lacks them
+    handle = os.open(path, flags, 0o666)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(handle)
+        raise OSError('it is a link, a pipe or a device, not a file')
+    return os.fdopen(handle, 'a+', encoding='utf-8', errors='replace')
 
 
 def _sync(path: str) -> None:

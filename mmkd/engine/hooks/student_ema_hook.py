@@ -3,7 +3,8 @@ from mmengine.hooks import EMAHook
 from mmengine.model import is_model_wrapper
 from mmengine.registry import MODELS
 
-from mmkd.core.model import DISTILL_KEY, DistillationModel
+from mmkd.core.model import DistillationModel
+from mmkd.core.state_keys import DISTILL_KEY
 from mmkd.registry import HOOKS
 
 

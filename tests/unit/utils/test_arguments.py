@@ -7,25 +7,6 @@ import torch
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import (argument_names, check_choices, construct,
                                   naming, take_options)
-from mmkd.utils.command import run
-from mmkd.utils.naming import did_you_mean
-from mmkd.utils.table import format_table
-
-
-def test_did_you_mean():
-    known = ['neck', 'neck.convs', 'backbone', 'decode_head.conv_seg']
-    assert did_you_mean('nek', known) == 'Did you mean neck?'
-    assert 'decode_head.conv_seg' in did_you_mean('head.conv_seg', known)
-    assert did_you_mean('zzz', known) == ''
-
-
-def test_table():
-    text = format_table(['a', 'loss'], [['long name', 1.5], ['b', None]])
-    assert text.splitlines() == [
-        'a          loss', '---------  ----', 'long name   1.5',
-        'b             -'
-    ]
-    assert format_table(['a', 'b'], []).splitlines()[0] == 'a  b'
 
 
 class Base:
@@ -142,19 +123,3 @@ def test_reasons():
     with pytest.raises(CheckpointError, match='^as it is$'):
         with naming('a part'):
             raise CheckpointError('as it is')
-
-
-def test_trace_on_demand(capsys, monkeypatch):
-
-    def tool():
-        with naming('a part'):
-            dict()['x']
-
-    for trace in (False, True):
-        if trace:
-            monkeypatch.setenv('MMKD_TRACE', '1')
-        with pytest.raises(SystemExit):
-            run(tool)
-        text = capsys.readouterr().err
-        assert text.splitlines()[-1] == "error: a part: KeyError: 'x'"
-        assert ('Traceback' in text) is trace

@@ -1,0 +1,9 @@
+"""ACAM-KD on tiny networks, for the tests."""
+from mmkd.testing.examples import detectors, segmentors
+
+_NOT_ZERO = dict(loss_div='it keeps the masks apart, whatever they compare')
+
+EXAMPLES = dict(
+    acam=lambda: detectors(dict(type='ACAM'), not_zero=_NOT_ZERO),
+    acam_segmentation=lambda: segmentors(
+        dict(type='ACAM'), not_zero=_NOT_ZERO))

@@ -1,0 +1,12 @@
+"""MGD on tiny networks, for the tests."""
+from mmkd.testing.examples import detectors, segmentors
+
+_MASKS = 'its masks are random, and drawn by each process'
+
+_NOT_ZERO = dict(loss='the generator has to restore what is masked')
+
+EXAMPLES = dict(
+    mgd=lambda: detectors(
+        dict(type='MGD'), depends_on_batch=_MASKS, not_zero=_NOT_ZERO),
+    mgd_segmentation=lambda: segmentors(
+        dict(type='MGD'), depends_on_batch=_MASKS, not_zero=_NOT_ZERO))

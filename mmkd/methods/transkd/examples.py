@@ -1,0 +1,15 @@
+"""TransKD on tiny networks, for the tests."""
+from mmkd.testing.batches import segmentation_batch
+from mmkd.testing.examples import example
+from mmkd.testing.networks import transformer_segmentor
+
+_NOT_ZERO = dict(
+    loss_feature='the fusion maps the features of the student alone',
+    loss_embedding='the assistant maps the embeddings of the student alone')
+
+EXAMPLES = dict(transkd=lambda: example(
+    transformer_segmentor(4),
+    transformer_segmentor(8),
+    dict(type='TransKD'),
+    segmentation_batch,
+    not_zero=_NOT_ZERO))
