@@ -1,6 +1,8 @@
-"""A runner whose errors name the part of the config that they are in."""
+"""A runner whose errors name the part of the config at fault."""
+import logging
 from typing import Any
 
+from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
@@ -11,12 +13,26 @@ from mmkd.utils.arguments import naming
 
 
 class NamingRunner(Runner):
-    """mmengine's runner; what it cannot build is a
-    :class:`~mmkd.errors.ConfigError` that names the part of the config.
+    """mmengine's runner; errors name the part of the config at fault.
 
     mmengine builds most parts when training begins, deep inside of other
     calls.
+
+    It does not write its config into the work folder, which may be that of
+    another run.
     """
+
+    def dump_config(self) -> None:
+        """Write nothing; mmengine calls it for every runner that it builds."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """See the base class; names of files that are no UTF-8 are logged
+        with escapes."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.stream.reconfigure(errors='backslashreplace')
+        return logger
 
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
@@ -33,8 +49,8 @@ class NamingRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any,
                          **kwargs: Any) -> DataLoader:
-        """See the base class; what cannot be loaded later on is named by
-        file (:class:`~mmkd.data.broken.NamingPipeline`)."""
+        """See the base class; later loading errors name the file
+        (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
         with naming_annotations(dataloader.get('dataset')):
@@ -91,7 +107,7 @@ class NamingRunner(Runner):
             super().register_custom_hooks(*args, **kwargs)
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """See the base class; hooks set themselves up before the run."""
+        """See the base class; hooks initialise in ``before_run``."""
         if fn_name != 'before_run':
             super().call_hook(fn_name, **kwargs)
             return
@@ -104,7 +120,7 @@ class NamingRunner(Runner):
 
 
 def _check_metric(metric: Any) -> None:
-    """mmseg asks for the names of metrics when the first validation ends."""
+    """Check the metric's names, which mmseg does only after validation."""
     known = ('mIoU', 'mDice', 'mFscore')
     if type(metric).__name__ == 'IoUMetric' and not set(
             metric.metrics) <= set(known):

@@ -13,6 +13,10 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
     With ``MMKD_TRACE=1`` in the environment the trace comes before it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            # Names of files need not be text.
+            stream.reconfigure(errors='backslashreplace')
     try:
         sys.exit(main() or 0)
     except MMKDError as error:

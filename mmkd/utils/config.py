@@ -9,6 +9,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
 
 from mmkd.errors import ConfigError
+from mmkd.utils.config_file import quoted_file_names
 from mmkd.utils.imports import import_custom
 
 ConfigLike = Union[str, dict, Config]
@@ -38,7 +39,8 @@ def read_config(cfg: ConfigLike) -> Config:
         raise ConfigError(f'there is no config file {cfg}; configs of the '
                           "libraries are written 'mmseg::pspnet/...py'")
     try:
-        found = Config.fromfile(path, import_custom_modules=False)
+        with quoted_file_names():
+            found = Config.fromfile(path, import_custom_modules=False)
     except Exception as error:
         lines = str(error).strip().splitlines() or ['']
         raise ConfigError(f'cannot read the config {cfg}: '

@@ -149,9 +149,10 @@ def test_full_disk(cityscapes, tmp_path, monkeypatch, where):
         put(self, content, path)
 
     def no_sync(handle):
-        # A file, a folder; the same for the note of it: four a checkpoint.
+        # A file, a folder; the same for the note of it: four a checkpoint,
+        # after two for the config.
         calls.append(handle)
-        if len(calls) == dict(write=99, sync=9, note=11)[where]:
+        if len(calls) == dict(write=99, sync=11, note=13)[where]:
             raise full
         sync(handle)
 

@@ -93,11 +93,15 @@ def unlabelled(batch, samples):
 def test_equal_networks(name):
     """In eval mode, for a teacher normalises by its running statistics."""
     example = METHOD_EXAMPLES[name]()
-    terms = terms_of(build(example, equal=True).eval(), example.batch())
+    model = build(example, equal=True).eval()
+    terms = terms_of(model, example.batch())
     assert {key
             for key, value in terms.items()
             if value != 0} == set(example.not_zero)
     assert all(value >= 0 for value in terms.values())
+    sum(terms.values()).backward()
+    assert all(p.grad is None or p.grad.isfinite().all()
+               for p in model.parameters())
 
 
 @EVERY_METHOD
@@ -106,10 +110,13 @@ def test_gradients_stay_with_student_and_method(name):
     networks = [teacher.network for teacher in model.teachers.values()]
     before = copy.deepcopy([x.state_dict() for x in networks])
     terms = terms_of(model, batch)
-    assert all(value.requires_grad for value in terms.values())
+    student = list(model.student.parameters())
+    for key, value in terms.items():
+        gradients = torch.autograd.grad(
+            value, student, retain_graph=True, allow_unused=True)
+        reached = any(g is not None and g.any() for g in gradients)
+        assert reached == (key not in model.distillers['kd'].own_terms), key
     sum(terms.values()).backward()
-    assert any(p.grad is not None and p.grad.any()
-               for p in model.student.parameters())
     for key, p in model.distillers.named_parameters():
         assert p.grad is not None and p.grad.isfinite().all(), key
     for network, state in zip(networks, before):

@@ -5,7 +5,6 @@ from mmkd.errors import ConfigError
 from mmkd.methods.bpkd.distiller import BPKD
 from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
 from mmkd.ops.channel_wise import channel_wise_divergence
-from mmkd.registry import DISTILLERS
 
 GOLDEN_LABELS = [[0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 1, 1], [0, 0, 255, 255]]
 GOLDEN_T = [[[2., 1.], [3., 0.]], [[0., 2.], [-1., 1.]], [[1., 0.], [0., -1.]]]
@@ -44,25 +43,6 @@ def test_is_its_losses(harness, tensors, labels):
                   [1., 2., 3., 4., 5., 6.]))
     assert torch.equal(losses['loss_body'],
                        body_loss(student, teacher, masks, valid, 3.0))
-
-
-def test_equal_logits_give_zero(harness, tensors, labels):
-    student, _ = tensors(2, 6, 4, 5)
-    losses = harness.run(BPKD(), [student], [student.detach().clone()], labels)
-    assert [loss.item() for loss in losses.values()] == [0, 0]
-    sum(losses.values()).backward()
-    assert student.grad.abs().max() < 1e-5
-
-
-def test_gradient_reaches_the_student_alone(harness, tensors, labels):
-    student, teacher = tensors(2, 6, 4, 5)
-    teacher.requires_grad_()
-    for loss in harness.run(BPKD(), [student], [teacher], labels).values():
-        student.grad = None
-        loss.backward(retain_graph=True)
-        assert student.grad.abs().sum() > 0
-    assert teacher.grad is None
-    assert not list(BPKD().parameters())
 
 
 def test_default_weights(harness, tensors, labels):
@@ -127,15 +107,6 @@ def test_literal_reading_without_edges(harness, tensors):
                        channel_wise_divergence(student, teacher))
 
 
-def test_all_ignored(harness, tensors):
-    student, teacher = tensors(2, 6, 4, 5)
-    losses = harness.run(BPKD(), [student], [teacher],
-                         torch.full((2, 32, 40), 255))
-    assert [loss.item() for loss in losses.values()] == [0, 0]
-    sum(losses.values()).backward()
-    assert torch.equal(student.grad, torch.zeros_like(student))
-
-
 def test_batch_is_mean_of_singles(harness, tensors, labels):
     student, teacher = tensors(2, 6, 4, 5)
     both = harness.run(BPKD(), [student], [teacher], labels)
@@ -156,19 +127,6 @@ def test_teacher_of_another_size(harness, tensors, labels, align_corners):
         teacher, (4, 5), mode='bilinear', align_corners=align_corners)
     expected = harness.run(BPKD(), [student], [resized], labels)
     assert losses == expected
-
-
-@pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_mixed_precision(harness, tensors, labels, dtype):
-    student, teacher = tensors(2, 6, 4, 5, scale=1e4)
-    student = student.detach().clamp(-3e4, 3e4).to(dtype).requires_grad_()
-    teacher = teacher.clamp(-3e4, 3e4).to(dtype)
-    with torch.autocast('cpu', torch.bfloat16):
-        losses = harness.run(unweighted(), [student], [teacher], labels)
-    assert all(loss.dtype == torch.float32 and loss.isfinite()
-               for loss in losses.values())
-    sum(losses.values()).backward()
-    assert student.grad.dtype == dtype and student.grad.isfinite().all()
 
 
 def test_label_out_of_range(harness, tensors, labels):
@@ -215,11 +173,3 @@ def test_wrong_taps_are_refused(harness, tensors):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):
         BPKD(**arguments)
-
-
-def test_is_registered():
-    distiller = DISTILLERS.build(
-        dict(type='BPKD', student='decode_head.conv_seg', edge_width=5))
-    assert isinstance(distiller, BPKD)
-    assert distiller.student_taps['logits'][0].module == 'decode_head.conv_seg'
-    assert distiller.teacher_taps == dict(logits=None)
