@@ -11,6 +11,11 @@ def examples_of(method: str) -> Dict[str, Callable[[], MethodExample]]:
     return import_module(f'mmkd.methods.{method}.examples').EXAMPLES
 
 
+def recipe_of(method: str) -> str:
+    """The recipe of its paper that stands for a method, in ``configs/``."""
+    return import_module(f'mmkd.methods.{method}.examples').RECIPE
+
+
 #: The examples of every method. A name is that of the method, or begins so.
 METHOD_EXAMPLES: Dict[str, Callable[[], MethodExample]] = {
     name: make
