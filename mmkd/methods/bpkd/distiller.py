@@ -31,10 +31,10 @@ class BPKD(Distiller):
     Nothing is learned besides the student. The student's auxiliary head
     keeps its own loss and is not distilled.
 
-    The authors published no training code. The weights, the edge width and
-    those of the classes are the values that independent re-implementations agree on;
-    the temperature 1, the average over each class's edge cells and the
-    treatment of ignored pixels are choices of this project:
+    The authors published no training code. All weights and the edge width
+    are the values that independent re-implementations agree on; the
+    temperature 1, the average over each class's edge cells and the treatment
+    of ignored pixels are choices of this project:
 
     - ignored pixels are left out; ``body_on_ignored=True`` keeps them in the
       body, and ``ignore_as_edge=True`` lets the border of a void region

@@ -151,14 +151,14 @@ def edge_loss(logits_s: Tensor,
         valid (Tensor, optional): Valid cells (N, 1, H, W); the other cells
             are left out. Defaults to None, which means all.
         tau (float): Temperature. Defaults to 1.0.
-        class_weights (float | Sequence[float]): Weight of each class, one number for
-            all or C numbers. Defaults to 2.0.
+        class_weights (float | Sequence[float]): Weight of each class, one
+            number for all or C numbers. Defaults to 2.0.
         use_prm (bool): Pre-mask filtering: whether the logits are multiplied
             by the mask before the softmax. Defaults to True.
         use_pom (bool): Post-mask filtering: whether the divergence is
             multiplied by the mask. Without it, it is averaged over the valid
-            cells of each image, then over the images, and they are not used.
-            Defaults to True.
+            cells of each image, then over the images, and ``class_weights``
+            are not used. Defaults to True.
 
     Returns:
         Tensor: Scalar loss.

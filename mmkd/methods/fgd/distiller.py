@@ -49,8 +49,9 @@ class FGD(Distiller):
       student and are no part of it.
 
     ``L = L_task + alpha L_fg + beta L_bg + gamma L_att + lambda L_global``,
-    whose letters are the weights of the terms. Boxes are read from the ground truth, classes are not.
-    In an image without objects, all cells are background.
+    whose letters are the weights of the terms. Boxes are read from the
+    ground truth, classes are not. In an image without objects, all cells are
+    background.
 
     One departure: the released code scales boxes by each image's size
     before padding, though the map stands for the padded batch, so that the
