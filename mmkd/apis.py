@@ -412,8 +412,9 @@ def write_distillation_config(
     cls = DISTILLERS.module_dict[name]
     nested = Config()
     nested.merge_from_dict(options or {})
-    options = with_new_names(cls, nested.to_dict(), f'the options of {name}')
     known = argument_names(cls)
+    options = with_new_names(cls, nested.to_dict(), known,
+                             f'the options of {name}')
     for option in options:
         if option not in known:
             raise ConfigError(f'{name} has no option {option!r}. '

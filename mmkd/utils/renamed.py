@@ -1,6 +1,6 @@
 """Old names of arguments in configs, which still work for one version."""
 import logging
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Container, Dict, Mapping, Tuple, Union
 
 from mmengine.logging import print_log
 
@@ -49,7 +49,7 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
 # yapf: enable
 
 
-def with_new_names(cls: type, given: Mapping[str, Any],
+def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
                    part: str) -> Dict[str, Any]:
     """Arguments of a config under their present names; warns of old ones.
 
@@ -57,6 +57,8 @@ def with_new_names(cls: type, given: Mapping[str, Any],
         cls (type): The class that will be called. Old names of its bases
             count too.
         given (Mapping[str, Any]): The arguments that the config names.
+        known (Container[str]): Names that the class takes; none of them is
+            old.
         part (str): What to call the part in messages.
 
     Raises:
@@ -65,7 +67,8 @@ def with_new_names(cls: type, given: Mapping[str, Any],
     given = dict(given)
     owners = {base.__name__ for base in cls.__mro__}
     for (owner, old), new in RENAMED.items():
-        if owner not in owners or not _has(given, old):
+        if (owner not in owners or old.split('.')[0] in known
+                or not _has(given, old)):
             continue
         value = _take(given, old)
         names = (new, ) if isinstance(new, str) else new
