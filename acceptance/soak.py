@@ -61,7 +61,7 @@ def train(name: str, steps: int, seed: int) -> None:
         torch.optim.SGD(model.parameters(), lr=1e-4, momentum=.9))
     average = ExponentialMovingAverage(model.student)
     for step in range(steps):
-        log = model.train_step(example.batch(2, seed + step), optimizer)
+        log = model.train_step(example.batch(2, seed=seed + step), optimizer)
         average.update_parameters(model.student)
     if not log['loss'].isfinite():
         raise RuntimeError(f'{name}: the loss is {log["loss"]}')

@@ -1,34 +1,27 @@
 """The model that a runner trains: student, teachers and distillers."""
-import copy
 import functools
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
+from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
+                                set_up_distillers)
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
-from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors, resolve_taps
+from mmkd.core.state_keys import prefix_student, unprefix_student
+from mmkd.core.step import Step, StepPlanner, Tensors
+from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.dry_run import DryRun, dry_run
-from mmkd.core.taps.tap import TapSpec
 from mmkd.core.teacher import Teacher
-from mmkd.errors import CheckpointError, ConfigError
-from mmkd.families.detection_heads import DetectionHead, check_same_code
-from mmkd.registry import DISTILLERS, MODELS
-from mmkd.utils.arguments import construct
-from mmkd.utils.naming import did_you_mean
+from mmkd.core.terms import log_entries
+from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead
+from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
-from mmkd.utils.table import format_table
-
-STUDENT_PREFIX = 'student.'
-DISTILLERS_PREFIX = 'distillers.'
-#: Prefix of the connectors in a checkpoint.
-DISTILL_KEY = 'distill.'
 
 
 @MODELS.register_module()
@@ -95,16 +88,19 @@ class DistillationModel(BaseModel):
             super().__init__()
             self.student = network
             self.teachers: Dict[str, Teacher] = {
-                name: self._build_teacher(name, teacher)
+                name: build_teacher(name, teacher)
                 for name, teacher in teachers.items()
             }
             self.distillers = nn.ModuleDict({
                 name:
-                self._build_distiller(name, distiller)
+                build_distiller(name, distiller)
                 for name, distiller in distillers.items()
             })
-            runs = self._dry_run(dry_run_size, dry_run_batch)
-            self._set_up_distillers()
+            self.taps, runs = plan_taps(self.distillers, self.student,
+                                        self.teachers, dry_run_size,
+                                        dry_run_batch)
+            set_up_distillers(self.distillers, self.taps, self.student,
+                              self.teachers)
         self.planner = StepPlanner(
             self.distillers, {
                 teacher: [
@@ -120,102 +116,8 @@ class DistillationModel(BaseModel):
             })
         for name in self.teachers:
             self.data_preprocessor.how(name)
-        self._register_state_dict_hook(_unprefix_student)
+        self._register_state_dict_hook(unprefix_student)
         print_log(f'distillation:\n{self.summary()}', 'current')
-
-    # ------------------------------------------------------------- building
-
-    @staticmethod
-    def _build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
-        if isinstance(teacher, Teacher):
-            teacher.name = name
-            return teacher
-        if not isinstance(teacher, dict):
-            raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
-                              f"'mmseg::...', ckpt='file.pth'), not "
-                              f'{teacher!r}')
-        return construct(Teacher, {
-            'name': name,
-            **teacher
-        }, f'teacher {name!r}')
-
-    @staticmethod
-    def _build_distiller(name: str, distiller: Union[dict,
-                                                     Distiller]) -> Distiller:
-        if isinstance(distiller, Distiller):
-            return distiller
-        if not isinstance(distiller, dict) or 'type' not in distiller:
-            raise ConfigError(f'distiller {name!r} needs a `type`, such as '
-                              "dict(type='BPKD')")
-        kind = distiller['type']
-        if isinstance(kind, str):
-            with DefaultScope.overwrite_default_scope('mmkd'):
-                cls = DISTILLERS.get(kind)
-            if cls is None:
-                known = sorted(DISTILLERS.module_dict)
-                hint = did_you_mean(kind, known)
-                raise ConfigError(
-                    f'distiller {name!r}: there is no method {kind!r}. '
-                    f'{hint} Known: {", ".join(known)}')
-        else:
-            cls = kind
-        arguments = {k: v for k, v in distiller.items() if k != 'type'}
-        return construct(cls, arguments, f'distiller {name!r}')
-
-    def _dry_run(self, size: Tuple[int, int],
-                 raw: Optional[dict]) -> Dict[str, DryRun]:
-        """Run each network once, and plan the taps by what they gave.
-
-        Returns:
-            dict[str, DryRun]: By teacher; the student's name is ``''``.
-        """
-        taps_s, taps_t = resolve_taps(self.distillers, self.student,
-                                      self.teachers)
-        self.taps = TapPlan(taps_s, taps_t, {}, {})
-        names = list(self.distillers)
-
-        def prepared(network: nn.Module, data: Optional[dict]):
-            return None if data is None else network.data_preprocessor(
-                data, True)
-
-        # A copy, since a network may count what it has seen.
-        student = copy.deepcopy(self.student)
-        runs = {
-            '':
-            dry_run(
-                student,
-                self.taps.student_taps(names),
-                'the student', ('loss', 'tensor'),
-                tuple(size),
-                prepared(student, raw),
-                training=True)
-        }
-        for name, teacher in self.teachers.items():
-            data = raw if raw is None else teacher.own_data(raw)
-            runs[name] = dry_run(teacher.network,
-                                 self.taps.teacher_taps(name, names),
-                                 f'teacher {name!r}', teacher.trial_modes,
-                                 tuple(size), prepared(teacher.network, data))
-        self.taps = self.taps.after(runs.values())
-        return runs
-
-    def _set_up_distillers(self) -> None:
-        for name, distiller in self.distillers.items():
-            try:
-                if distiller.needs_head:
-                    self._check_heads(name)
-                distiller.setup(*self.taps.specs_of(name))
-            except ConfigError as error:
-                raise ConfigError(f'distiller {name!r}: {error}') from None
-
-    def _check_heads(self, distiller: str) -> None:
-        """Check that the outputs of both networks' heads mean the same."""
-        own = DetectionHead.of(self.student, 'the student')
-        taps = sum(self.taps.teacher[distiller].values(), [])
-        for name in sorted({tap.network for tap in taps}):
-            theirs = DetectionHead.of(self.teachers[name].network,
-                                      f'teacher {name!r}')
-            check_same_code(own, theirs, name)
 
     # ------------------------------------------------------------- one step
 
@@ -272,7 +174,7 @@ class DistillationModel(BaseModel):
             weights = step.weights.get(name)
             terms = distiller(*tensors[name], batch, weights) \
                 if weights else distiller.idle_losses(device)
-            losses.update({f'{name}.{k}': v for k, v in terms.items()})
+            losses.update(log_entries(name, terms, distiller.weights))
         return losses
 
     def run_networks(
@@ -391,70 +293,12 @@ class DistillationModel(BaseModel):
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:
         """Take keys as a checkpoint has them: the student's unprefixed."""
-        own = set(self.student.state_dict())
-
-        def rename(name: str) -> str:
-            if name.startswith(DISTILL_KEY):
-                return DISTILLERS_PREFIX + name[len(DISTILL_KEY):]
-            # Some hooks name parameters as `named_modules()` does.
-            if name not in own and name.startswith(
-                (STUDENT_PREFIX, DISTILLERS_PREFIX)):
-                return name
-            return STUDENT_PREFIX + name
-
-        given = [k[len(prefix):] for k in state_dict if k.startswith(prefix)]
-        renamed = {name: rename(name) for name in given}
-        state_dict.update({
-            prefix + new: value
-            for new, value in [(renamed[name], state_dict.pop(prefix + name))
-                               for name in given]
-        })
-        metadata = getattr(state_dict, '_metadata', None)
-        for key, value in list((metadata or {}).items()):
-            if key.startswith(prefix) and key != prefix[:-1]:
-                new = rename(f'{key[len(prefix):]}.')[:-1]
-                metadata.setdefault(prefix + new, value)
-        if not {STUDENT_PREFIX + key for key in own} & set(renamed.values()):
-            some = ', '.join(given[:2])
-            raise CheckpointError(
-                'the checkpoint matches no weight of the student '
-                f'({type(self.student).__name__}); it holds {some}, ...')
+        prefix_student(self.student, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
-
-    # -------------------------------------------------------------- showing
 
     def summary(self) -> str:
         """Table of taps, shapes, connectors and weights."""
-        rows = []
-        for name, distiller in self.distillers.items():
-            specs_s, specs_t = self.taps.specs_of(name)
-            weights = {
-                term: weight.value * distiller.loss_weight.value
-                for term, weight in distiller.weights.items()
-            }
-            method = f'{name} ({type(distiller).__name__})'
-            roles = list(dict.fromkeys([*specs_s, *specs_t]))
-            for role in roles:
-                levels_s, levels_t = specs_s.get(role,
-                                                 []), specs_t.get(role, [])
-                for i in range(max(len(levels_s), len(levels_t))):
-                    rows.append([
-                        method, role, *_tap_cells(levels_s, i),
-                        *_tap_cells(levels_t, i)
-                    ])
-                    method = ''
-            rows.append([
-                '', 'weights', ', '.join(f'{term} {weight:g}'
-                                         for term, weight in weights.items()),
-                '', '', ''
-            ])
-            count = sum(p.numel() for p in distiller.parameters())
-            if count:
-                rows.append(
-                    ['', 'own modules', f'{count:,} parameters', '', '', ''])
-        return format_table([
-            'distiller', 'role', 'student tap', 'shape', 'teacher tap', 'shape'
-        ], rows)
+        return summary_table(self.distillers, self.taps)
 
 
 def _check_name(name: str, what: str) -> None:
@@ -464,34 +308,3 @@ def _check_name(name: str, what: str) -> None:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
                           'letters, digits and underscores'
                           f'{", and no taken name" if name in taken else ""}')
-    if what == 'distillers' and 'loss' in name:
-        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
-                          "would sum all that is logged under it, as it has "
-                          "'loss' in it")
-
-
-def _tap_cells(levels: Sequence[TapSpec], level: int) -> List[str]:
-    if level >= len(levels):
-        return ['', '']
-    spec = levels[level]
-    stride = f' /{spec.stride:g}' if spec.stride else ''
-    return [spec.path, 'x'.join(map(str, spec.shape[1:])) + stride]
-
-
-def _unprefix_student(model: DistillationModel, state_dict: dict, prefix: str,
-                      local_metadata: dict) -> None:
-    """Give the student its own key names, and the connectors ``distill.``."""
-    pairs = ((STUDENT_PREFIX, ''), (DISTILLERS_PREFIX, DISTILL_KEY))
-    metadata = getattr(state_dict, '_metadata', None)
-    for names, tail in ((state_dict, ''), (metadata, '.')):
-        if names is None:
-            continue
-        # All are taken out before one is put back, since an old name of one
-        # may be the new name of another.
-        for key, value in [(key, names.pop(key)) for key in list(names)]:
-            for old, new in pairs:
-                if (key + tail).startswith(prefix + old):
-                    key = prefix + new + (key + tail)[len(prefix + old):]
-                    key = key[:len(key) - len(tail)]
-                    break
-            names[key] = value

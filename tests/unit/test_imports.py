@@ -69,6 +69,17 @@ def test_no_method_imports_another():
     assert across == []
 
 
+def test_only_examples_of_methods_import_what_tests_use():
+    assert [
+        str(path.relative_to(ROOT))
+        for path in sorted((ROOT / 'mmkd').rglob('*.py'))
+        if path.relative_to(ROOT / 'mmkd').parts[0] != 'testing'
+        and path.name != 'examples.py' and any(
+            name.split('.')[:2] == ['mmkd', 'testing']
+            for name in imports(path))
+    ] == []
+
+
 @pytest.mark.parametrize('line, name', [
     ('import driving_scenes.world', 'driving_scenes.world'),
     ('def f():\n    from ..mmkd import x', 'mmkd'),

@@ -1,0 +1,139 @@
+"""Building the parts of a distillation model, and fitting them together."""
+import copy
+from typing import Dict, Mapping, Optional, Tuple, Union
+
+from mmengine.registry import DefaultScope
+from torch import nn
+
+from mmkd.core.distiller import Distiller
+from mmkd.core.step import TapPlan, resolve_taps
+from mmkd.core.taps.dry_run import DryRun, dry_run
+from mmkd.core.teacher import Teacher
+from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead, check_same_code
+from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import construct
+from mmkd.utils.suggestions import did_you_mean
+
+
+def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
+    """Build a teacher.
+
+    Args:
+        name (str): Its name in the config.
+        teacher (dict | Teacher): Arguments of :class:`Teacher`, or a teacher
+            that is built already.
+
+    Raises:
+        ConfigError: If an argument is wrong.
+    """
+    if isinstance(teacher, Teacher):
+        teacher.name = name
+        return teacher
+    if not isinstance(teacher, dict):
+        raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
+                          f"'mmseg::...', ckpt='file.pth'), not "
+                          f'{teacher!r}')
+    return construct(Teacher, {'name': name, **teacher}, f'teacher {name!r}')
+
+
+def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
+    """Build a distiller.
+
+    Args:
+        name (str): Its name in the config.
+        distiller (dict | Distiller): Type and arguments, or a distiller that
+            is built already.
+
+    Raises:
+        ConfigError: If there is no such method, or an argument is wrong.
+    """
+    if isinstance(distiller, Distiller):
+        return distiller
+    if not isinstance(distiller, dict) or 'type' not in distiller:
+        raise ConfigError(f'distiller {name!r} needs a `type`, such as '
+                          "dict(type='BPKD')")
+    kind = distiller['type']
+    if isinstance(kind, str):
+        with DefaultScope.overwrite_default_scope('mmkd'):
+            cls = DISTILLERS.get(kind)
+        if cls is None:
+            known = sorted(DISTILLERS.module_dict)
+            hint = did_you_mean(kind, known)
+            raise ConfigError(f'distiller {name!r}: there is no method '
+                              f'{kind!r}. {hint} Known: {", ".join(known)}')
+    else:
+        cls = kind
+    arguments = {k: v for k, v in distiller.items() if k != 'type'}
+    return construct(cls, arguments, f'distiller {name!r}')
+
+
+def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
+              teachers: Mapping[str, Teacher], size: Tuple[int, int],
+              raw: Optional[dict]) -> Tuple[TapPlan, Dict[str, DryRun]]:
+    """Run each network once, and plan the taps by what they gave.
+
+    Args:
+        distillers (Mapping[str, Distiller]): All distillers by name.
+        student (nn.Module): The student; a copy of it runs.
+        teachers (Mapping[str, Teacher]): The teachers by name.
+        size (tuple[int, int]): Height and width in pixels of the synthetic
+            image.
+        raw (dict, optional): A batch of the data loader in place of the
+            synthetic one.
+
+    Returns:
+        tuple[TapPlan, dict[str, DryRun]]: The taps, and what each network
+        showed, by teacher; the student's name is ``''``.
+    """
+    plan = TapPlan(*resolve_taps(distillers, student, teachers), {}, {})
+    names = list(distillers)
+
+    def prepared(network: nn.Module, data: Optional[dict]) -> Optional[dict]:
+        return None if data is None else network.data_preprocessor(data, True)
+
+    # A copy, since a network may count what it has seen.
+    student = copy.deepcopy(student)
+    runs = {
+        '':
+        dry_run(
+            student,
+            plan.student_taps(names),
+            'the student', ('loss', 'tensor'),
+            tuple(size),
+            prepared(student, raw),
+            training=True)
+    }
+    for name, teacher in teachers.items():
+        data = raw if raw is None else teacher.own_data(raw)
+        runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
+                             f'teacher {name!r}', teacher.trial_modes,
+                             tuple(size), prepared(teacher.network, data))
+    return plan.after(runs.values()), runs
+
+
+def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
+                      student: nn.Module, teachers: Mapping[str,
+                                                            Teacher]) -> None:
+    """Let each distiller build what depends on the shapes of its taps.
+
+    Raises:
+        ConfigError: If student and teachers do not fit; names the distiller.
+    """
+    for name, distiller in distillers.items():
+        try:
+            if distiller.needs_head:
+                _check_heads(plan, name, student, teachers)
+            distiller.setup(*plan.specs_of(name))
+        except ConfigError as error:
+            raise ConfigError(f'distiller {name!r}: {error}') from None
+
+
+def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
+                 teachers: Mapping[str, Teacher]) -> None:
+    """Check that the outputs of both networks' heads mean the same."""
+    own = DetectionHead.of(student, 'the student')
+    taps = sum(plan.teacher[distiller].values(), [])
+    for name in sorted({tap.network for tap in taps}):
+        theirs = DetectionHead.of(teachers[name].network, f'teacher {name!r}')
+        check_same_code(own, theirs, name)
