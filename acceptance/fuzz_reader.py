@@ -237,6 +237,14 @@ def use(content: Any) -> None:
             np.asarray(value).tolist()
 
 
+def peak_memory() -> int:
+    """The most memory that this process has had so far, in bytes."""
+    # Not `ru_maxrss`, which starts at that of the process before it.
+    with open('/proc/self/status', encoding='ascii') as file:
+        return 1024 * next(
+            int(line.split()[1]) for line in file if line.startswith('VmHWM'))
+
+
 def worker(args: argparse.Namespace) -> None:
     """Read numbers of cases from standard input, write what came of each."""
     from mmkd.utils.reading import shown
@@ -259,9 +267,10 @@ def worker(args: argparse.Namespace) -> None:
         if said != 'loaded':
             raise RuntimeError(said)
     shown('\x1b')  # imports its codec
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    limit = int(
-        open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+    memory = peak_memory()
+    with open('/proc/self/statm', encoding='ascii') as file:
+        pages = int(file.read().split()[0])
+    limit = pages * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (limit + 512 * MIB, ) * 2)
     sys.addaudithook(audit)
     for line in sys.stdin:
@@ -278,7 +287,7 @@ def worker(args: argparse.Namespace) -> None:
             said, failure = '', f'{type(error).__name__}: {error}'
         watched = False
         seconds = time.process_time() - began
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        peak = peak_memory()
         if calls:
             failure = f'calls {sorted(set(calls))}'
         if seconds > GRACE + len(content) / MIB:
