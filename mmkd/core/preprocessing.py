@@ -14,14 +14,14 @@ from mmkd.errors import ConfigError
 
 @dataclass(frozen=True)
 class ImageNorm:
-    """How a network wants its images.
+    """Image normalisation and padding of a network.
 
     Attributes:
-        mean (tuple[float]): Subtracted from the pixels (0 to 255), a
-            channel each, in the network's channel order.
-        std (tuple[float]): Divides them after that.
+        mean (tuple[float]): Mean of each channel (pixels from 0 to 255), in
+            the network's channel order.
+        std (tuple[float]): Standard deviation of each channel.
         flip_channels (bool): Whether the loaded channel order is reversed.
-        pad_value (float): Value of padded cells, after normalisation.
+        pad_value (float): Value of padded pixels, after normalisation.
         divisor (int): Height and width must be a multiple of it, in pixels.
     """
     mean: Tuple[float, ...]
@@ -32,7 +32,7 @@ class ImageNorm:
 
     @classmethod
     def of(cls, preprocessor: Optional[nn.Module]) -> Optional['ImageNorm']:
-        """Read it off an image preprocessor of mmengine, mmdet or mmseg.
+        """Extract it from an image preprocessor of mmengine, mmdet or mmseg.
 
         Returns:
             ImageNorm | None: None if the preprocessor is of another kind.
@@ -55,13 +55,13 @@ class ImageNorm:
 
     def convert(self, images: Tensor, source: 'ImageNorm',
                 sizes: List[Tuple[int, int]]) -> Tensor:
-        """Turn images that are normalised for another network into ours.
+        """Renormalise images that were prepared for another network.
 
-        Geometry, and with it every augmentation, stays as it is.
+        The geometry, including every augmentation, does not change.
 
         Args:
             images (Tensor): Images of the other network, (N, C, H, W).
-            source (ImageNorm): How the other network wants its images.
+            source (ImageNorm): Normalisation of the other network.
             sizes (list[tuple[int, int]]): Height and width of the part of
                 each image that is not padding.
 
@@ -70,7 +70,7 @@ class ImageNorm:
         """
 
         def row(values: Tuple[float, ...]) -> Tensor:
-            # float64, so that scale and shift are rounded once.
+            # float64, so that scale and shift are rounded only once.
             return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
 
         mean_s, std_s = row(source.mean), row(source.std)
@@ -94,7 +94,7 @@ class ImageNorm:
 
 def same_preprocessing(first: Optional[nn.Module],
                        second: Optional[nn.Module]) -> bool:
-    """Whether two preprocessors make the same of the same batch."""
+    """Whether two preprocessors produce the same result for a batch."""
     norm_1, norm_2 = ImageNorm.of(first), ImageNorm.of(second)
     if type(first) is not type(second):
         return norm_1 is not None and norm_1 == norm_2
@@ -120,11 +120,12 @@ def _settings(preprocessor: Optional[nn.Module]) -> Dict[str, str]:
 
 
 def _without_cap(part: nn.Module) -> str:
-    """A voxel layer of mmdet3d but for how many voxels it keeps.
+    """Settings of a voxel layer of mmdet3d without the maximum of voxels.
 
-    It keeps another number in training than in evaluation, so that a student
-    and a teacher in eval mode would get other voxels of the same scan, whose
-    rows do not belong together. So the teacher takes the student's.
+    The maximum differs between training and evaluation, so a student and a
+    teacher in eval mode would get different voxels for the same scan, and
+    their rows would not correspond. The teacher therefore uses the student's
+    voxels.
     """
     cap = getattr(part, 'max_voxels', None)
     return repr(part).replace(f', max_voxels={cap}', '')
@@ -134,26 +135,26 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
     """Prepare the batch of the data loader for student and teachers.
 
     The student's own preprocessor runs first, exactly as in plain training,
-    its random batch augmentations included. A teacher with the same
-    preprocessing shares the result; a voxel layer that differs only in how
-    many voxels it keeps counts as the same. One with other image statistics
-    gets the student's batch renormalised, so that both see the same geometry.
-    Any other teacher (other inputs, other sensors) runs its own preprocessor
-    on the batch of the data loader. Only teachers that are needed at this
-    iteration are served.
+    including its random batch augmentations. A teacher with the same
+    preprocessing shares the result; voxel layers that differ only in the
+    maximum number of voxels count as the same. A teacher with other image
+    statistics gets the student's batch renormalised, so both have the same
+    geometry. Any other teacher (other inputs, other sensors) runs its own
+    preprocessor on the batch of the data loader. Batches are prepared only
+    for teachers that this iteration needs.
 
     Args:
         student (nn.Module): The student.
         teachers (dict[str, Teacher]): The teachers by name.
-        planner (StepPlanner): Says which teachers an iteration needs.
-        writes_input (dict[str, bool]): Which networks write into their
-            input, by name; the student's is ``''``.
+        planner (StepPlanner): Determines which teachers an iteration needs.
+        writes_input (dict[str, bool]): Whether a network modifies its input,
+            by name; the student's name is ``''``.
     """
 
     def __init__(self, student: nn.Module, teachers: Dict[str, Teacher],
                  planner: StepPlanner, writes_input: Dict[str, bool]) -> None:
         super().__init__()
-        # Plain dicts, so that nothing is registered as a part of this one.
+        # Plain dicts, so that nothing is registered as a submodule.
         self._networks = {'': student}
         self._teachers = teachers
         self._planner = planner
@@ -171,9 +172,9 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
 
         Raises:
             ConfigError: If a random batch augmentation of the student cannot
-                be handed on to this teacher.
+                be applied to this teacher's batch.
         """
-        if name not in self._how:  # found once, since it reads from devices
+        if name not in self._how:  # computed once, since it reads from devices
             self._how[name] = self._find_how(name)
         return self._how[name]
 
@@ -183,7 +184,7 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
                 own, teacher.preprocessor):
             return 'shared'
         norms = ImageNorm.of(teacher.preprocessor), ImageNorm.of(own)
-        # Those with voxels, of mmdet3d, take several inputs in a dict.
+        # mmdet3d's voxel-based networks have several inputs in a dict.
         if all(norms) and not teacher.input_map and not any(
                 hasattr(p, 'voxel') for p in (own, teacher.preprocessor)):
             self._norms[name] = norms
@@ -200,14 +201,14 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): The batch of the data loader.
-            training (bool): Whether to train. Without it, this is the
-                student's own preprocessor and nothing else.
+            training (bool): Whether the batch is for training. Otherwise,
+                only the student's own preprocessor runs.
 
         Returns:
-            dict: What the student's preprocessor gives and, in training,
+            dict: The result of the student's preprocessor and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
-            for each active teacher, and ``step``: the :class:`Step` that it
-            was prepared for.
+            for each active teacher, and ``step``: the :class:`Step` of the
+            batch.
         """
         if not training:
             return self._own(data, False)

@@ -1,4 +1,4 @@
-"""What a family of networks tells mmkd, and the list of families."""
+"""The interface of a family of networks, and the list of families."""
 import inspect
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
@@ -11,28 +11,28 @@ Batch = Dict[str, Any]
 
 
 class Place(NamedTuple):
-    """A place that many networks of a family have.
+    """A standard place of a family's networks.
 
     Attributes:
-        description (str): What lies there.
-        find (Callable): Maps a network to its taps of this place; an empty
-            list if it lacks the place.
+        description (str): A short description of its tensors.
+        find (Callable): Maps a network to its taps of this place; returns an
+            empty list if the network lacks the place.
     """
     description: str
     find: Callable[[nn.Module], list]
 
 
 class Family:
-    """Networks that follow the conventions of one library; holds no network.
+    """The conventions of one library's networks; holds no network.
 
     Attributes:
-        name (str): Package that defines the networks, as ``'mmseg'``.
-        prefixes (tuple[str, ...]): What may precede ``backbone`` and
-            ``neck`` in the name of a part; the first one found is taken.
-        predicts_on_images (bool): Whether mode ``'predict'`` gives
+        name (str): Package that defines the networks, such as ``'mmseg'``.
+        prefixes (tuple[str, ...]): Prefixes of ``backbone`` and ``neck`` in
+            module names; the first one found is used.
+        predicts_on_images (bool): Whether mode ``'predict'`` returns
             ``pred_sem_seg`` or ``pred_instances`` in the image.
-        places (dict[str, Place]): Standard places by name. Where several lie
-            in one module, the last one names it in lists.
+        places (dict[str, Place]): Standard places by name. If several are in
+            one module, lists show the last one.
     """
     name = ''
     prefixes: Tuple[str, ...] = ('', )
@@ -65,7 +65,7 @@ class Family:
 
     def matches(self, network: nn.Module) -> bool:
         """Whether a network belongs to the family: by default, whether its
-        class or a base of it is defined in the package :attr:`name`."""
+        class or one of its bases is defined in the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
@@ -126,8 +126,8 @@ class Family:
     def _features(self, network: nn.Module) -> List[str]:
         for name in self._neck(network):
             neck = getattr(network, name)
-            # A level beyond the convolutions of a pyramid is pooled from the
-            # last one and says nothing new.
+            # A level beyond the convolutions of a pyramid is pooled from the #
+            # last one and adds no information.
             convs = getattr(neck, 'fpn_convs', None)
             pooled = isinstance(convs,
                                 nn.ModuleList) and 0 < len(convs) < getattr(
@@ -136,10 +136,10 @@ class Family:
         return [f'{name}[-1]' for name in self._stages(network)]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
-        """The patch embedding of each stage of a transformer pyramid.
+        """The patch embedding of each stage of a hierarchical transformer.
 
-        Of backbones laid out as mmseg's ``MixVisionTransformer`` and mmdet's
-        ``PyramidVisionTransformerV2``: stages that begin with a
+        It supports backbones structured like mmseg's ``MixVisionTransformer``
+        and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
         ``PatchEmbed``.
         """
         for name in self._stages(network):
@@ -153,7 +153,7 @@ class Family:
         return []
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They give the tokens and the size of the map that they make.
+        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:
@@ -172,14 +172,15 @@ def _logits(network: nn.Module) -> List[str]:
 
 
 def image_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes."""
+    """Number of channels of a network's input images."""
     mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
     if isinstance(mean, Tensor) and mean.numel() > 1:
         return mean.numel()
     first = next(
         (module.in_channels
          for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
-    # A stem that stacks the pixels of a patch has a multiple of three.
+    # A stem that stacks the pixels of a patch has a multiple of three
+    # channels.
     return first if first % 3 else 3
 
 
@@ -200,14 +201,14 @@ def image_meta(size: Tuple[int, int]) -> dict:
         img_path='')
 
 
-#: In order of precedence: the first that matches is taken.
+#: In order of precedence: the first match is used.
 FAMILIES: List[Family] = []
 
 
 def register_family(family: type) -> type:
-    """Add a family, ahead of those that are registered already.
+    """Register a family, with precedence over those registered before.
 
-    It replaces one of the same name. Use it as a decorator.
+    It replaces a family of the same name. Use it as a decorator.
 
     Args:
         family (type): A subclass of :class:`Family`.

@@ -1,4 +1,4 @@
-"""What a method may ask of a 3D detection head, whatever its kind."""
+"""A common interface to 3D detection heads, for methods."""
 from abc import ABC, abstractmethod
 from copy import copy
 from typing import List, NamedTuple, Optional, Sequence
@@ -16,21 +16,22 @@ class TaskMaps(NamedTuple):
 
     Attributes:
         cls (Tensor): Class logits (B, C, H, W).
-        reg (Tensor): Box codes, one row a place where a box may be:
-            (B * H * W, R), or (B * H * W * A, R) with A anchors a cell.
+        reg (Tensor): Box codes, one row per possible box: (B * H * W, R), or
+            (B * H * W * A, R) with A anchors per cell.
     """
     cls: Tensor
     reg: Tensor
 
 
 class TaskTargets(NamedTuple):
-    """What some objects ask of :class:`TaskMaps`.
+    """Targets of objects for :class:`TaskMaps`.
 
     Attributes:
-        mask (Tensor): (B, H, W), 0 to 1: how much of an object a cell is.
-        positives (Tensor): (n, ), rows of ``reg`` that stand for an object.
-        peaks (Tensor, optional): (B, C, H, W), bool: the cell of the middle
-            of an object of each class; None for heads without heatmaps.
+        mask (Tensor): (B, H, W), 0 to 1: weight of each cell for the objects.
+        positives (Tensor): (n, ), rows of ``reg`` that are assigned to an
+            object.
+        peaks (Tensor, optional): (B, C, H, W), bool: cells with the centre of
+            an object of each class; None for heads without heatmaps.
     """
     mask: Tensor
     positives: Tensor
@@ -38,14 +39,14 @@ class TaskTargets(NamedTuple):
 
 
 class DetectionHead(ABC):
-    """A head of mmdet3d by what methods need of it; holds no state.
+    """A wrapper of a head of mmdet3d with the interface for methods.
 
     Args:
         head (nn.Module): The head.
-        point_cloud_range (Sequence[float]): ``(x1, y1, z1, x2, y2, z2)`` in
-            metres in the frame of the LiDAR, which the maps cover.
+        point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
+            z1, x2, y2, z2)`` in metres in the LiDAR frame.
     """
-    #: Whether the distance of box codes is smooth L1, else L1.
+    #: Whether the distance of box codes is smooth L1 instead of L1.
     smooth = False
     #: Whether the mask of scores is weighted by the teacher's score.
     soft_mask = False
@@ -57,11 +58,11 @@ class DetectionHead(ABC):
 
     @staticmethod
     def of(network: nn.Module, name: str = 'the network') -> 'DetectionHead':
-        """The head of a detector of LiDAR or cameras.
+        """Wrap the head of a LiDAR or camera detector.
 
         Args:
             network (nn.Module): A detector of mmdet3d.
-            name (str): What to call it in messages. Defaults to
+            name (str): Name of the network in messages. Defaults to
                 ``'the network'``.
 
         Raises:
@@ -70,7 +71,7 @@ class DetectionHead(ABC):
         head = find_head(network)
         layer = getattr(
             getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
-        if layer is None:  # of cameras: the grid that they are lifted to
+        if layer is None:  # cameras: the grid of the lifted map
             layer = getattr(
                 getattr(network, 'view_transform', None), 'grid', None)
         kind = next((kind for marker, kind in _KINDS if hasattr(head, marker)),
@@ -85,26 +86,26 @@ class DetectionHead(ABC):
     @property
     @abstractmethod
     def code(self) -> dict:
-        """What its outputs mean, for comparison with another head."""
+        """The encoding of its outputs, for comparison with another head."""
 
     @property
     def code_weights(self) -> Optional[List[float]]:
-        """Weight of each number of a box code; None for equal ones."""
+        """Weight of each number of a box code; None if they are equal."""
         return None
 
     @abstractmethod
     def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
-        """Sort the tensors of the place ``head_maps``."""
+        """Group the tensors of the place ``head_maps``."""
 
     @abstractmethod
     def targets(self, objects: List[InstanceData],
                 tensors: Sequence[Tensor]) -> List[TaskTargets]:
-        """What objects ask of each of :meth:`maps`.
+        """Targets of objects for each of :meth:`maps`.
 
         Args:
             objects (list[InstanceData]): ``bboxes_3d`` and ``labels_3d`` of
                 each frame.
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            tensors (Sequence[Tensor]): Tensors of the place ``head_maps``.
         """
 
     @abstractmethod
@@ -112,13 +113,13 @@ class DetectionHead(ABC):
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
-        Those of lower scores are left out before overlapping boxes are
-        suppressed, which does not change what becomes of the others.
+        Boxes with lower scores are removed before NMS, which does not affect
+        the others.
 
         Args:
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            tensors (Sequence[Tensor]): Tensors of the place ``head_maps``.
             metas (list[dict]): Meta information of each frame.
-            min_score (float): Least score.
+            min_score (float): Minimum score.
         """
 
     @abstractmethod
@@ -130,12 +131,12 @@ class DetectionHead(ABC):
 class CenterHeads(DetectionHead):
     """mmdet3d's ``CenterHead``: a heatmap and regressions for each task."""
     soft_mask = True
-    #: In the order of its box codes.
+    #: Branches in the order of its box codes.
     NAMES = ('reg', 'height', 'dim', 'rot', 'vel')
 
     @property
     def code(self) -> dict:
-        """Range of the points, tasks, and form of sizes."""
+        """Point cloud range, tasks, and encoding of sizes."""
         return dict(
             point_cloud_range=self.point_cloud_range,
             tasks=[list(names) for names in self.head.class_names],
@@ -152,7 +153,8 @@ class CenterHeads(DetectionHead):
         taps = []
         for number, task in enumerate(head.task_heads):
             base = f'{path}.task_heads.{number}'
-            # One with deformable convolutions keeps the heatmap apart.
+            # A head with deformable convolutions has a separate heatmap
+            # branch.
             split = hasattr(task, 'cls_head')
             taps.append(f'{base}.cls_head' if split else f'{base}.heatmap')
             regression = task.task_head if split else task
@@ -209,7 +211,7 @@ class CenterHeads(DetectionHead):
     def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Focal loss of the heatmaps and L1 of the regressions."""
-        # It applies the sigmoid to the heatmap in place.
+        # The loss applies the sigmoid to the heatmap in place.
         tasks = [[dict(task, heatmap=task['heatmap'].clone())]
                  for task in self._by_task(tensors)]
         return sum(self.head.loss_by_feat(tasks, objects).values())
@@ -221,7 +223,7 @@ class AnchorHeads(DetectionHead):
 
     @property
     def code(self) -> dict:
-        """Range of the points, classes and anchors."""
+        """Point cloud range, classes and anchors."""
         generator = self.head.prior_generator
         return dict(
             point_cloud_range=self.point_cloud_range,
@@ -261,14 +263,14 @@ class AnchorHeads(DetectionHead):
 
     def targets(self, objects: List[InstanceData],
                 tensors: Sequence[Tensor]) -> List[TaskTargets]:
-        """Cells with an anchor of an object, and these anchors."""
+        """Cells with a positive anchor, and these anchors."""
         head = self.head
         cls = self._by_kind(tensors)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]
         metas = [{}] * len(objects)
         found = head.anchor_target_3d(
             head.get_anchors(sizes, metas, device=cls[0].device),
-            # It turns their boxes into tensors.
+            # It converts their boxes to tensors in place.
             [
                 InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
                 for x in objects
@@ -309,7 +311,7 @@ class AnchorHeads(DetectionHead):
         return sum(sum(x) for x in losses.values())
 
 
-# What only a head of this kind has.
+# Attributes that only heads of this kind have.
 _KINDS = (('task_heads', CenterHeads), ('prior_generator', AnchorHeads))
 
 
@@ -337,7 +339,7 @@ def head_taps(network: nn.Module) -> list:
 
 def check_same_code(student: DetectionHead, teacher: DetectionHead,
                     name: str) -> None:
-    """Check that the outputs of two heads mean the same.
+    """Check that two heads use the same encoding.
 
     Args:
         student (DetectionHead): Head of the student.
@@ -345,16 +347,16 @@ def check_same_code(student: DetectionHead, teacher: DetectionHead,
         name (str): Name of the teacher.
 
     Raises:
-        ConfigError: If they do not; names both values.
+        ConfigError: If they do not; the message names both values.
     """
     if type(student) is not type(teacher):
         raise ConfigError(
             f'the student has a {type(student.head).__name__}, but teacher '
-            f'{name!r} a {type(teacher.head).__name__}; this method compares '
-            'heads of one kind')
+            f'{name!r} has a {type(teacher.head).__name__}; this method needs '
+            'heads of the same type')
     code_s, code_t = student.code, teacher.code
     for key, value in code_s.items():
         if value != code_t[key]:
             raise ConfigError(f'the {key} of the student is {value}, but that '
                               f'of teacher {name!r} is {code_t[key]}; maps '
-                              'of both must mean the same')
+                              'both must use the same encoding')

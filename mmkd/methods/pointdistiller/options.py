@@ -43,7 +43,7 @@ PRESETS = dict(
     points=_POINTS,
     pointpillars=_VOXELS,
     pointpillars_16x=dict(_VOXELS, num_centres=12000),
-    # The released loss is a sum over the 6 scans that a GPU has.
+    # The released loss is a sum over the 6 scans of a GPU.
     second=dict(
         _CELLS, num_neighbours=256, graph_channels=32, loss_weight=12.0),
     second_16x=dict(_CELLS, tau=1e-4, graph_channels=32, loss_weight=12.0),
@@ -51,7 +51,7 @@ PRESETS = dict(
     pointpillars_fpn=dict(_CELLS, tau=1e-4, graph_channels=64),
     centerpoint_pillar=_VOXELS,
     centerpoint_voxel=_CELLS)
-#: What the paper says otherwise; points have other weights besides.
+#: Values of the paper that differ; for points, the weights differ as well.
 PAPER = dict(scope='sample', pool='max', reweight='softmax', loss_weight=1.0)
 
 
@@ -76,9 +76,9 @@ class PointDistillerOptions:
         num_neighbours: K.
         importance: ``'count'``, the points of a voxel; ``'max'`` or
             ``'abs_mean'`` of the teacher's channels.
-        sample: Which nodes become centres, by importance.
+        sample: Selection of the centres, by importance.
         reweight: Weights of the centres: ``'softmax'`` of the importance;
-            ``'encoding'``, a softmax of the largest channel of the teacher's
+            ``'encoding'``, a softmax of the maximum channel of the teacher's
             encoding; or ``'uniform'``.
         tau: Temperature of the softmax.
         pool: Pooling of the encodings over the neighbours.
@@ -130,7 +130,7 @@ class PointDistillerOptions:
 
     @property
     def loss_weight(self) -> float:
-        """Weight of the loss where the config gives none."""
+        """Default weight of the loss."""
         if self.variant == 'paper':
             return PAPER['loss_weight']
         # All kinds of nodes have the same one where no preset is named.
@@ -144,7 +144,7 @@ class PointDistillerOptions:
                 ``'points'``.
 
         Raises:
-            ConfigError: If an option is not for this kind.
+            ConfigError: If an option does not apply to this kind.
         """
         values = dict(PRESETS[self.preset or kind])
         if self.variant == 'paper':

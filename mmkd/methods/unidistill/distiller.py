@@ -35,7 +35,7 @@ PATHS = dict(
     fusion2camera=_weights(10., 5., 10.),
     camera2lidar=_weights(10., 5., 1.),
     fusion2lidar=_weights(10., 1., 10.))
-#: Options by name of what they reproduce.
+#: Options of each preset.
 PRESETS = dict(
     default=dict(teacher_tau=1., transpose_xy=False),
     released=dict(teacher_tau=2., transpose_xy=True))
@@ -46,7 +46,7 @@ _CONNECTOR = dict(
 
 @DISTILLERS.register_module()
 class UniDistill(Distiller):
-    r"""Match two sensors' maps in bird's-eye view where the objects are.
+    r"""Match the bird's-eye-view maps of two sensors at the objects.
 
     `UniDistill: A Universal Cross-Modality Knowledge Distillation Framework
     for 3D Object Detection in Bird's-Eye View
@@ -94,14 +94,14 @@ class UniDistill(Distiller):
             ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
-        min_radius (int): Least radius of a blob in cells; 0 in the released
-            code. Defaults to 0.
-        per_task_mask (bool): Whether the responses of a task are compared
-            under the blobs of its own classes alone. Defaults to False: all
-            tasks under all blobs, as in the released code.
-        transpose_xy (bool, optional): Whether the maps are read at (y, x).
-            Defaults to None: only in ``'released'``.
-        eps (float): Added to divisors and lengths. Defaults to 1e-4.
+        min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
+            released code. Defaults to 0.
+        per_task_mask (bool): Whether to mask the responses of a task only
+            with the boxes of its own classes. Defaults to False: the boxes of
+            all tasks, as in the released code.
+        transpose_xy (bool, optional): Whether the maps are sampled at (y,
+            x). Defaults to None: only in ``'released'``.
+        eps (float): Added to divisors and norms. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
     Raises:
@@ -182,7 +182,7 @@ class UniDistill(Distiller):
 
     def _match_heads(self, specs_s: List[TapSpec],
                      specs_t: List[TapSpec]) -> None:
-        """Note which level is what, and check that both sides agree."""
+        """Identify the levels, and check that both sides agree."""
         layouts = []
         for specs in (specs_s, specs_t):
             layout = []
@@ -224,7 +224,7 @@ class UniDistill(Distiller):
         # Heatmaps, regressions and classes that share a mask.
         self._groups = [(heat, boxes, None)]
         if self.per_task_mask:
-            # Labels are counted over the tasks in turn.
+            # Labels are numbered consecutively over the tasks.
             first, self._groups = 0, []
             for i in heat:
                 task, _, shape = layouts[0][i]
@@ -266,7 +266,7 @@ class UniDistill(Distiller):
     def _response_losses(self, maps_s: List[Tensor], maps_t: List[Tensor],
                          batch: StepBatch,
                          boxes: List[Tensor]) -> Dict[str, Tensor]:
-        """Both response terms, summed over what shares a mask."""
+        """Both response terms, summed over the groups that share a mask."""
         masks = [
             self._mask(maps_s[0], _of_classes(boxes, batch, classes))
             for _, _, classes in self._groups
@@ -290,8 +290,8 @@ class UniDistill(Distiller):
         return sample_bev(feat, points, extent, self.transpose_xy)
 
     def _valid(self, points: Tensor) -> Tuple[Optional[Tensor], Tensor]:
-        """Points (N, 9) that both maps have, None for all; number of boxes
-        with any."""
+        """Points (N, 9) in the range of both maps, None for all; and the
+        number of boxes with such points."""
         if self.extent == self.teacher_extent:
             return None, _mean_over_processes(
                 points.new_tensor(float(len(points))))
@@ -311,7 +311,7 @@ class UniDistill(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Class heat and low-level features of both, and where boxes are."""
+        """Class heat and low-level features of both sides, and the boxes."""
         heat = [
             class_heat([
                 side['responses'][i] for own, _, _ in self._groups for i in own
@@ -342,7 +342,7 @@ def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
 
 def _of_classes(boxes: List[Tensor], batch: StepBatch,
                 classes: Optional[range]) -> List[Tensor]:
-    """The boxes of some classes, None for all."""
+    """The boxes of some classes; None means all."""
     if classes is None:
         return boxes
     labels = [x.gt_instances_3d.labels_3d for x in batch.data_samples]
