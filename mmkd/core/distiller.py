@@ -184,7 +184,7 @@ class Distiller(BaseModule):
             ``'assistant:neck'``. Defaults to None.
         weights (dict[str, float | dict], optional): Weight of some or all
             terms, a number or the arguments of :class:`WeightSchedule`.
-            Terms that are left out have their :attr:`default_weights`.
+            Other terms have their :attr:`default_weights`.
             Defaults to None.
         loss_weight (float | dict): Weight of the whole method, which
             multiplies those of the terms. Defaults to 1.0.
@@ -202,13 +202,12 @@ class Distiller(BaseModule):
     #: Whether it uses the student's 3D detection head (``batch.head``). The
     #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
-    #: All terms that :meth:`losses` may return, each with its weight where
-    #: the config gives none.
+    #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
-    #: Figures for the log that :meth:`losses` may return beside the terms.
+    #: Values for the log that :meth:`losses` may return besides the terms.
     figures: Tuple[str, ...] = ()
     #: Terms that only train the method's modules, without a gradient for the
-    #: #: student.
+    #: student.
     own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
@@ -229,7 +228,7 @@ class Distiller(BaseModule):
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:
-        """The weights of all terms, with the given ones in place."""
+        """The weights of all terms: the given ones and the defaults."""
         unknown = [term for term in given if term not in self.default_weights]
         if not unknown:
             return {**self.default_weights, **given}
@@ -315,7 +314,7 @@ class Distiller(BaseModule):
 
         Args:
             student (dict[str, list[Tensor]]): The student's tensors by role,
-                one a level.
+                one per level.
             teacher (dict[str, list[Tensor]]): The teachers' tensors by role,
                 detached.
             batch (StepBatch): Ground truth, progress and active terms.

@@ -38,15 +38,14 @@ class FGD(Distiller):
     on the maps of the neck, each summed over channels, cells and levels and
     averaged over the images:
 
-    - ``fg``, ``bg``: squared distance on the cells of the objects
-      and on those of the background, under the teacher's attention to cells
-      and channels (:func:`box_masks`,
-      :func:`focal_distances`);
-    - ``att``: absolute difference of the attentions of both networks
+    - ``fg``, ``bg``: squared distance in the cells of objects and of the
+      background, weighted by the teacher's attention to cells and channels
+      (:func:`box_masks`, :func:`focal_distances`);
+    - ``att``: absolute difference of the attention of both networks
       (:func:`attention_maps`);
     - ``global_``: squared distance after a context block on each side,
-      mmcv's ``ContextBlock`` (GCNet), whose weights are trained with the
-      student and are no part of it.
+      mmcv's ``ContextBlock`` (GCNet). The blocks are trained with the student
+      but are not part of it.
 
     ``L = L_task + alpha L_fg + beta L_bg + gamma L_att + lambda L_global``,
     whose letters are the weights of the terms. Only boxes are read from the
@@ -64,8 +63,8 @@ class FGD(Distiller):
             the neck has normalisation layers.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        preset (str): Whose published values the temperature and the weights
-            take where they are left out: ``'one_stage'`` (RetinaNet, GFL,
+        preset (str): Selects the published defaults of the temperature and the
+            weights: ``'one_stage'`` (RetinaNet, GFL,
             SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
             or ``'fcos'``. Defaults to ``'one_stage'``.
         tau (float, optional): Temperature of the attention. Defaults to

@@ -17,7 +17,7 @@ from mmkd.ops.distances import squared_distance
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import fill_from_preset
 
-#: Published weight and share of masked cells by kind of student.
+#: Published weight and fraction of masked cells by kind of student.
 PRESETS = dict(
     one_stage=dict(loss_weight=2e-5, mask_ratio=0.65),
     two_stage=dict(loss_weight=5e-7, mask_ratio=0.45),
@@ -54,8 +54,8 @@ class MGD(Distiller):
             stage of the backbone if there is no neck.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        preset (str): Whose published values ``mask_ratio`` and
-            ``loss_weight`` take where they are left out: ``'one_stage'``
+        preset (str): Selects the published defaults of ``mask_ratio`` and
+            ``loss_weight``: ``'one_stage'``
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
             R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``.
         mask_ratio (float, optional): Fraction of cells that are set to 0.

@@ -143,8 +143,8 @@ class MonoTAKD(SoftLabels):
 
     - ``intra``: squared difference of the visual branch and the
       assistant's map (intra-modal distillation);
-    - ``residual``: that of the aligned spatial branch and the residual
-      of teacher and assistant (:func:`residual_target`);
+    - ``residual``: squared difference of the aligned spatial branch and the
+      residual of teacher and assistant (:func:`residual_target`);
     - ``cls``, ``box`` and, with anchors, ``dir``: the
       teacher's head as soft labels, without ground truth.
 
@@ -347,9 +347,9 @@ class MonoTAKD(SoftLabels):
 class MonoTAKDAssistant(SoftLabels):
     """Train the assistant of :class:`MonoTAKD` from its teacher.
 
-    The release has no recipe for this stage; what its history did is kept:
-    the assistant's map is drawn to that of the LiDAR (``feature``, mean
-    squared difference, with the weight 32), and its head to the teacher's.
+    The released code has no recipe for this stage. As in its history, the
+    assistant's map is matched to that of the LiDAR (``feature``, mean squared
+    difference, with the weight 32), and its head to the teacher's.
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.

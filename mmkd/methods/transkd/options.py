@@ -12,8 +12,8 @@ class TransKDOptions:
     """Options of TransKD's modules and losses.
 
     Args:
-        variant: Modules besides the fusion and the alignment. Defaults to
-            ``'base'``: none.
+        variant: Modules in addition to the fusion and the alignment. Defaults
+            to ``'base'``: none.
         embedding_weights: Weight of each stage's embedding loss, alpha in
             the paper; 0 leaves a stage out.
         feature_weights: Weight of each stage's feature loss. Defaults to

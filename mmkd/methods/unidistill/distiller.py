@@ -51,47 +51,48 @@ class UniDistill(Distiller):
     `UniDistill: A Universal Cross-Modality Knowledge Distillation Framework
     for 3D Object Detection in Bird's-Eye View
     <https://arxiv.org/abs/2303.15083>`_ (Zhou et al., CVPR 2023), between
-    any two detectors on such a map, of cameras, LiDAR or both. Three terms:
+    any two detectors in bird's-eye view with cameras, LiDAR or both. There are
+    three kinds of terms:
 
-    - ``feature``: absolute difference of the low-level maps at nine
-      points of each box (:func:`key_point_distance`);
-    - ``relation``: that of the cosines between the nine features of a
-      box in the high-level maps (:func:`relation_distance`);
-    - ``response_cls`` and ``response_reg``: that of the highest
-      class probability and of the regression branches of all tasks, under a
-      blob at each box (:func:`masked_distance`).
+    - ``feature``: absolute difference of the low-level maps at nine points of
+      each box (:func:`key_point_distance`);
+    - ``relation``: absolute difference of the cosine similarities between the
+      nine features of a box in the high-level maps
+      (:func:`relation_distance`);
+    - ``response_cls`` and ``response_reg``: absolute difference of the maximum
+      class probability and of the regression branches of all tasks, weighted
+      by a Gaussian at each box (:func:`masked_distance`).
 
-    Boxes are the batch's, after its augmentation; both networks must see
-    this augmentation. Sums are divided by the number of boxes, or the mass
-    of the blobs, averaged over the processes.
+    The boxes are those of the batch after augmentation, which must be the same
+    for both networks. Sums are divided by the number of boxes, or the sum of
+    the mask, averaged over the processes.
 
-    What is read: ``bev_low``, ``bev_high`` and ``responses``, the branches
-    of a ``CenterHead``. Their standard places are known for ``BEVDetector``
+    The method taps ``bev_low``, ``bev_high`` and ``responses``, the branches
+    of a ``CenterHead``. Their standard places are defined for ``BEVDetector``
     and mmdet3d's ``CenterPoint``.
 
     Args:
-        path (str): From what to what: ``'lidar2camera'``,
+        path (str): Sensors of teacher and student: ``'lidar2camera'``,
             ``'fusion2camera'``, ``'camera2lidar'`` or ``'fusion2lidar'``.
-            It gives the published weights of feature, relation and response
-            terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10), and says
-            where a connector is needed.
+            It selects the published weights of the feature, relation and
+            response terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10) and
+            the connectors.
         point_cloud_range (Sequence[float]): Range of the student's maps:
             lower x, y, z, then upper ones, metres.
         teacher_range (Sequence[float], optional): Range of the teacher's
-            low- and high-level maps. Points that lie outside of either range
-            are then left out. Defaults to None: the student's.
+            low- and high-level maps. Points outside either range are
+            excluded. Defaults to None: the student's.
         connector (str | dict | None): Connector on the student's low-level
-            map, and on its high-level map where the student is the stronger
-            one. ``'auto'``: for ``camera2lidar`` a 3x3 convolution with BN
-            on both; else a 1x1 convolution on the low-level map where its
-            channels differ. Defaults to ``'auto'``.
-        reg_keys (Sequence[str]): Regression branches that are matched.
-            Defaults to all of ``CenterHead``'s.
-        preset (str): ``'released'`` gives ``teacher_tau`` and
-            ``transpose_xy`` of the released code where they are left out;
-            its lift rounds otherwise, too
-            (``LSSViewTransform(rounding='trunc')``). Defaults to
-            ``'default'``.
+            map, and on its high-level map if the student is the stronger
+            network. ``'auto'``: for ``camera2lidar``, a 3x3 convolution with
+            BN on both; otherwise, a 1x1 convolution on the low-level map if
+            its channels differ. Defaults to ``'auto'``.
+        reg_keys (Sequence[str]): Regression branches to match. Defaults to
+            all of ``CenterHead``'s.
+        preset (str): ``'released'`` sets the defaults of ``teacher_tau`` and
+            ``transpose_xy`` to those of the released code, whose lift also
+            rounds differently (``LSSViewTransform(rounding='trunc')``).
+            Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
         min_radius (int): Minimum radius of a Gaussian in cells; 0 in the

@@ -16,7 +16,7 @@ from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
 from mmkd.registry import DISTILLERS
 
 EMBEDDINGS = ('roi', 'mask', 'active')
-#: Weights by kind of score loss.
+#: Weights by type of score loss.
 SCORES = dict(
     squared=dict(cls=10., reg=.2, emb=.1, response=1.),
     focal=dict(cls=1., reg=2., emb=.1, response=1.))
@@ -28,21 +28,21 @@ class XRay(Distiller):
 
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
-    The teacher's frames hold, in each box, what all frames of the scene see
-    of the object (``tools/complete_objects.py``, ``LoadCompleteObjects``);
-    the student's are ordinary. Both networks have one architecture and go
-    through one augmentation. The paper names heads, embeddings and
-    detections as targets and publishes no losses; these are ours, with masks
-    and weights of SparseKD (Yang et al., NeurIPS 2022):
+    The teacher's frames contain, in each box, the points of the object from
+    all frames of the scene (``tools/complete_objects.py``,
+    ``LoadCompleteObjects``); the student's frames are ordinary. Both networks
+    have the same architecture and augmentation. The paper names heads,
+    embeddings and detections as targets but publishes no losses; these are
+    ours, with masks and weights of SparseKD (Yang et al., NeurIPS 2022):
 
-    - ``cls``: squared distance of class scores on the cells of objects
-      (:func:`masked_score_loss`); of a centre
-      head, cells count by the truth's peaks times the teacher's score;
+    - ``cls``: squared distance of class scores in the cells of objects
+      (:func:`masked_score_loss`); for a centre head, the weight of a cell is
+      the ground-truth heatmap times the teacher's score;
     - ``reg``: distance of box codes at the objects' centres or
       anchors (:func:`code_loss`);
     - ``emb``: squared distance of the maps after the neck;
-    - ``response``: the head's own loss once more, with the teacher's
-      detections among the truth.
+    - ``response``: the head's own loss, with the teacher's detections added to
+      the ground truth.
 
     ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
     + lambda_response L_response``. The lambdas are the weights of the terms:
@@ -61,21 +61,20 @@ class XRay(Distiller):
             teacher's scores as soft targets
             (:func:`soft_focal_loss`), and
             squared differences of the codes. Defaults to ``'squared'``.
-        embedding (str): Where maps are compared: ``'roi'``, on a grid in
-            each box; ``'mask'``, on the cells of objects; ``'active'``,
-            everywhere, with positive values of the teacher apart
-            (Sparse2Dense). Defaults to ``'roi'``.
-        roi_size (int): Places along each side of that grid. Defaults to 7.
-        min_points (int): Fewest points of the student in the box of an
-            object that takes part. Defaults to 1.
-        response_score (float): Least score of the teacher's detections.
+        embedding (str): Where maps are compared: ``'roi'``, on a grid in each
+            box; ``'mask'``, in the cells of objects; ``'active'``,
+            everywhere, with a separate mean over positive values of the
+            teacher (Sparse2Dense). Defaults to ``'roi'``.
+        roi_size (int): Points along each side of that grid. Defaults to 7.
+        min_points (int): Minimum number of the student's points in the box
+            of an object. Defaults to 1.
+        response_score (float): Minimum score of the teacher's detections.
             Defaults to 0.6.
-        response_iou (float): Least overlap, seen from above, of such a
-            detection with an object that takes part. Defaults to 0.1.
-        connector (str | dict | None): For the maps of ``emb``:
-            ``'auto'`` is a 1x1 convolution where the channels differ, which
-            they do not in networks of one architecture. Defaults to
-            ``'auto'``.
+        response_iou (float): Minimum overlap of such a detection with an
+            included object in bird's-eye view. Defaults to 0.1.
+        connector (str | dict | None): For the maps of ``emb``: ``'auto'`` is
+            a 1x1 convolution if the channels differ, which they do not for
+            equal architectures. Defaults to ``'auto'``.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
