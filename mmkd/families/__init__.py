@@ -1,14 +1,15 @@
 """What mmkd knows about families of networks; see docs/add_a_family.md."""
 from torch import nn
 
-from mmkd.families.base import FAMILIES, Family, Place, register_family
+from mmkd.families.base import (FAMILIES, Family, KnownTap, Place,
+                                register_family)
 from mmkd.families.mmdet import MMDetFamily
 from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.families.mmseg import MMSegFamily
 
 __all__ = [
-    'FAMILIES', 'Family', 'MMDet3DFamily', 'MMDetFamily', 'MMSegFamily',
-    'Place', 'family_of', 'register_family'
+    'FAMILIES', 'Family', 'KnownTap', 'MMDet3DFamily', 'MMDetFamily',
+    'MMSegFamily', 'Place', 'family_of', 'register_family'
 ]
 
 # The last one is asked first: mmdet3d's detectors derive from mmdet's.

@@ -1,6 +1,7 @@
 """What a family of networks tells mmkd, and the list of families."""
 import inspect
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import (Any, Callable, Dict, List, NamedTuple, Optional, Sequence,
+                    Tuple, Union)
 
 import torch
 from torch import Tensor, nn
@@ -10,16 +11,38 @@ from mmkd.errors import ConfigError
 Batch = Dict[str, Any]
 
 
+class KnownTap(NamedTuple):
+    """A tap of which a family knows what it gives.
+
+    Attributes:
+        tap (str | dict): The tap, as in a config.
+        kind (str, optional): What its tensors are, as the name of a place;
+            None: what lists it.
+        task (int, optional): Task of a head that has several.
+        branch (str, optional): Output of a head, such as ``'heatmap'``.
+        level (int): Index of its first level, among those of its kind, task
+            and branch; negative if counted from the last one.
+    """
+    tap: Union[str, dict]
+    kind: Optional[str] = None
+    task: Optional[int] = None
+    branch: Optional[str] = None
+    level: int = 0
+
+
 class Place(NamedTuple):
     """A place that many networks of a family have.
 
     Attributes:
         description (str): What lies there.
-        find (Callable): Maps a network to its taps of this place; an empty
-            list if it lacks the place.
+        find (Callable): Maps a network to its taps of this place, as
+            :class:`KnownTap` or as in a config; the latter are levels in
+            turn. An empty list if it lacks the place.
+        in_image (bool): Whether maps there cover the image.
     """
     description: str
-    find: Callable[[nn.Module], list]
+    find: Callable[[nn.Module], Sequence[Union[str, dict, KnownTap]]]
+    in_image: bool = True
 
 
 class Family:
@@ -31,8 +54,8 @@ class Family:
             ``neck`` in the name of a part; the first one found is taken.
         predicts_on_images (bool): Whether mode ``'predict'`` gives
             ``pred_sem_seg`` or ``pred_instances`` in the image.
-        places (dict[str, Place]): Standard places by name. Where several lie
-            in one module, the last one names it in lists.
+        places (dict[str, Place]): Standard places by name. Of several that
+            have the same tap, the last one says what it is.
     """
     name = ''
     prefixes: Tuple[str, ...] = ('', )
@@ -43,11 +66,15 @@ class Family:
             'maps':
             Place(
                 'class scores of a segmentation head, or else levels of the '
-                'neck', lambda x: _logits(x) or self._neck(x)),
+                'neck',
+                lambda x: self.taps(x, 'logits') or self.taps(x, 'neck')),
             'features':
             Place(
                 'levels of the neck that have a convolution of their own, or '
                 'else the last stage of the backbone', self._features),
+            'auxiliary_logits':
+            Place('class scores of the other segmentation heads',
+                  _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
             'stages':
@@ -69,6 +96,16 @@ class Family:
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
+
+    def taps(self, network: nn.Module, place: str) -> List[KnownTap]:
+        """The taps of a standard place in a network, none if it lacks it."""
+        known = self.places.get(place)
+        found = known.find(network) if known else ()
+        taps = [
+            tap if isinstance(tap, KnownTap) else KnownTap(tap, level=i)
+            for i, tap in enumerate(found)
+        ]
+        return [tap if tap.kind else tap._replace(kind=place) for tap in taps]
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -123,7 +160,7 @@ class Family:
     def _neck(self, network: nn.Module) -> List[str]:
         return self._part(network, 'neck')
 
-    def _features(self, network: nn.Module) -> List[str]:
+    def _features(self, network: nn.Module) -> List[KnownTap]:
         for name in self._neck(network):
             neck = getattr(network, name)
             # A level beyond the convolutions of a pyramid is pooled from the
@@ -132,8 +169,13 @@ class Family:
             pooled = isinstance(convs,
                                 nn.ModuleList) and 0 < len(convs) < getattr(
                                     neck, 'num_outs', 0)
-            return [f'{name}[0:{len(convs)}]' if pooled else name]
-        return [f'{name}[-1]' for name in self._stages(network)]
+            return [
+                KnownTap(f'{name}[0:{len(convs)}]' if pooled else name, 'neck')
+            ]
+        return [
+            KnownTap(f'{name}[-1]', 'stages', level=-1)
+            for name in self._stages(network)
+        ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
         """The patch embedding of each stage of a transformer pyramid.
@@ -162,13 +204,26 @@ class Family:
         ]
 
 
+def _segmentation_heads(network: nn.Module, name: str) -> List[str]:
+    """Paths of the heads of this name that classify with ``conv_seg``."""
+    head = getattr(network, name, None)
+    heads = {f'{name}.{i}': part for i, part in enumerate(head)} \
+        if isinstance(head, nn.ModuleList) else {name: head}
+    return [path for path, part in heads.items() if hasattr(part, 'conv_seg')]
+
+
 def _logits(network: nn.Module) -> List[str]:
-    head = getattr(network, 'decode_head', None)
-    if isinstance(head, nn.ModuleList):  # a cascade: the last head decides
-        last = len(head) - 1
-        return [f'decode_head.{last}.conv_seg'] if hasattr(
-            head[last], 'conv_seg') else []
-    return ['decode_head.conv_seg'] if hasattr(head, 'conv_seg') else []
+    # Of a cascade, the last head decides.
+    heads = _segmentation_heads(network, 'decode_head')
+    return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _auxiliary_logits(network: nn.Module) -> List[str]:
+    heads = [
+        *_segmentation_heads(network, 'decode_head')[:-1],
+        *_segmentation_heads(network, 'auxiliary_head')
+    ]
+    return [f'{path}.conv_seg' for path in heads]
 
 
 def image_channels(network: nn.Module) -> int:

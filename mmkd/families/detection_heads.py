@@ -1,14 +1,32 @@
 """What a method may ask of a 3D detection head, whatever its kind."""
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.base import KnownTap
 from mmkd.ops.precision import full_precision
+
+
+class HeadBranch(NamedTuple):
+    """Which output of a head a tensor is; see
+    :class:`~mmkd.families.base.KnownTap`."""
+    task: Optional[int]
+    name: str
+    level: int = 0
+
+    def __str__(self) -> str:
+        where = f'level {self.level}' if self.task is None else (
+            f'task {self.task}')
+        return f'{self.name!r} of {where}'
+
+
+#: Tapped outputs of a head, those of the place ``head_maps``.
+HeadMaps = Mapping[HeadBranch, Tensor]
 
 
 class TaskMaps(NamedTuple):
@@ -93,22 +111,26 @@ class DetectionHead(ABC):
         return None
 
     @abstractmethod
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
-        """Sort the tensors of the place ``head_maps``."""
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
+        """Scores and box codes of each task, or of each level.
+
+        Raises:
+            ConfigError: If an output of the head was not tapped.
+        """
 
     @abstractmethod
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
+                outputs: HeadMaps) -> List[TaskTargets]:
         """What objects ask of each of :meth:`maps`.
 
         Args:
             objects (list[InstanceData]): ``bboxes_3d`` and ``labels_3d`` of
                 each frame.
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            outputs (HeadMaps): Outputs of the head.
         """
 
     @abstractmethod
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
@@ -116,13 +138,13 @@ class DetectionHead(ABC):
         suppressed, which does not change what becomes of the others.
 
         Args:
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            outputs (HeadMaps): Outputs of the head.
             metas (list[dict]): Meta information of each frame.
             min_score (float): Least score.
         """
 
     @abstractmethod
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """The head's own loss for these objects, a scalar."""
 
@@ -147,33 +169,33 @@ class CenterHeads(DetectionHead):
         return self.head.train_cfg.get('code_weights')
 
     @classmethod
-    def taps(cls, head: nn.Module, path: str) -> List[str]:
+    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: by task, the heatmap first."""
-        taps = []
+        taps: List[KnownTap] = []
         for number, task in enumerate(head.task_heads):
             base = f'{path}.task_heads.{number}'
-            # One with deformable convolutions keeps the heatmap apart.
-            split = hasattr(task, 'cls_head')
-            taps.append(f'{base}.cls_head' if split else f'{base}.heatmap')
-            regression = task.task_head if split else task
+            regression = _regression(task)
+            split = regression is not task
+            heatmap = f'{base}.cls_head' if split else f'{base}.heatmap'
+            taps.append(KnownTap(heatmap, task=number, branch='heatmap'))
             base = f'{base}.task_head' if split else base
             taps += [
-                f'{base}.{name}' for name in cls.NAMES
-                if name in regression.heads
+                KnownTap(f'{base}.{name}', task=number, branch=name)
+                for name in cls.NAMES if name in regression.heads
             ]
         return taps
 
-    def _by_task(self, tensors: Sequence[Tensor]) -> List[dict]:
-        size = len(tensors) // len(self.head.task_heads)
-        return [
-            dict(zip(('heatmap', *self.NAMES), tensors[i:i + size]))
-            for i in range(0, len(tensors), size)
-        ]
+    def _by_task(self, outputs: HeadMaps) -> List[Dict[str, Tensor]]:
+        return [{
+            name: _output(outputs, HeadBranch(number, name))
+            for name in ('heatmap', *self.NAMES)
+            if name in ('heatmap', *_regression(task).heads)
+        } for number, task in enumerate(self.head.task_heads)]
 
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
         """Heatmap and regression of each task."""
         found = []
-        for task in self._by_task(tensors):
+        for task in self._by_task(outputs):
             reg = torch.cat([task[x] for x in self.NAMES if x in task], 1)
             found.append(
                 TaskMaps(task['heatmap'],
@@ -181,7 +203,7 @@ class CenterHeads(DetectionHead):
         return found
 
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
+                outputs: HeadMaps) -> List[TaskTargets]:
         """Peaks around the objects, and the cells of their centres."""
         heatmaps, _, indices, masks = self.head.get_targets(objects)
         found = []
@@ -195,29 +217,32 @@ class CenterHeads(DetectionHead):
         return found
 
     @full_precision
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         head = copy(self.head)
         head.bbox_coder = copy(head.bbox_coder)
         head.bbox_coder.score_threshold = max(
             head.bbox_coder.score_threshold or 0, min_score)
-        return head.predict_by_feat([[x] for x in self._by_task(tensors)],
+        return head.predict_by_feat([[x] for x in self._by_task(outputs)],
                                     metas)
 
     @full_precision
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Focal loss of the heatmaps and L1 of the regressions."""
         # It applies the sigmoid to the heatmap in place.
         tasks = [[dict(task, heatmap=task['heatmap'].clone())]
-                 for task in self._by_task(tensors)]
+                 for task in self._by_task(outputs)]
         return sum(self.head.loss_by_feat(tasks, objects).values())
 
 
 class AnchorHeads(DetectionHead):
     """mmdet3d's ``Anchor3DHead``: scores and codes of anchors, by level."""
     smooth = True
+    #: Its convolutions and what they give, in the order of its outputs.
+    CONVS = (('conv_cls', 'cls_score'), ('conv_reg', 'bbox_pred'),
+             ('conv_dir_cls', 'dir_cls_pred'))
 
     @property
     def code(self) -> dict:
@@ -234,24 +259,28 @@ class AnchorHeads(DetectionHead):
         """Those of its training."""
         return self.head.train_cfg.get('code_weight')
 
-    @staticmethod
-    def taps(head: nn.Module, path: str) -> List[dict]:
+    @classmethod
+    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: scores of all levels first."""
         return [
-            dict(module=f'{path}.{name}', calls='all')
-            for name in ('conv_cls', 'conv_reg', 'conv_dir_cls')
+            KnownTap(
+                dict(module=f'{path}.{name}', calls='all'), branch=branch)
+            for name, branch in (('conv_cls', 'cls_score'),
+                                 ('conv_reg', 'bbox_pred'), ('conv_dir_cls',
+                                                             'dir_cls_pred'))
             if hasattr(head, name)
         ]
 
-    def _by_kind(self, tensors: Sequence[Tensor]) -> List[Sequence[Tensor]]:
-        kinds = 3 if hasattr(self.head, 'conv_dir_cls') else 2
-        size = len(tensors) // kinds
-        found = [tensors[i:i + size] for i in range(0, len(tensors), size)]
-        return found if kinds == 3 else [*found, [None] * size]
+    def _by_kind(self, outputs: HeadMaps) -> List[List[Any]]:
+        levels = range(1 + max(branch.level for branch in outputs))
+        return [[
+            _output(outputs, HeadBranch(None, branch, level)) if hasattr(
+                self.head, conv) else None for level in levels
+        ] for conv, branch in self.CONVS]
 
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
         """Scores and codes of each level."""
-        cls, reg, _ = self._by_kind(tensors)
+        cls, reg, _ = self._by_kind(outputs)
         size = self.head.box_code_size
         return [
             TaskMaps(score,
@@ -260,10 +289,10 @@ class AnchorHeads(DetectionHead):
         ]
 
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
+                outputs: HeadMaps) -> List[TaskTargets]:
         """Cells with an anchor of an object, and these anchors."""
         head = self.head
-        cls = self._by_kind(tensors)[0]
+        cls = self._by_kind(outputs)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]
         metas = [{}] * len(objects)
         found = head.anchor_target_3d(
@@ -289,24 +318,37 @@ class AnchorHeads(DetectionHead):
         return targets
 
     @full_precision
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         cfg = copy(self.head.test_cfg)
         cfg.score_thr = max(cfg.get('score_thr', 0), min_score)
         return self.head.predict_by_feat(
-            *self._by_kind(tensors), batch_input_metas=metas, cfg=cfg)
+            *self._by_kind(outputs), batch_input_metas=metas, cfg=cfg)
 
     @full_precision
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Losses of scores, codes and directions."""
         copies = [
             InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
             for x in objects
         ]
-        losses = self.head.loss_by_feat(*self._by_kind(tensors), copies, metas)
+        losses = self.head.loss_by_feat(*self._by_kind(outputs), copies, metas)
         return sum(sum(x) for x in losses.values())
+
+
+def _output(outputs: HeadMaps, branch: HeadBranch) -> Tensor:
+    if branch not in outputs:
+        raise ConfigError(f'the taps of the head lack {branch}; leave them '
+                          'out to read all of its outputs')
+    return outputs[branch]
+
+
+def _regression(task: nn.Module) -> nn.Module:
+    """The part of a task of a CenterHead with the regression branches: one
+    with deformable convolutions keeps the heatmap apart."""
+    return task.task_head if hasattr(task, 'cls_head') else task
 
 
 # What only a head of this kind has.
@@ -322,7 +364,7 @@ def find_head(network: nn.Module) -> Optional[nn.Module]:
     return None
 
 
-def head_taps(network: nn.Module) -> list:
+def head_taps(network: nn.Module) -> List[KnownTap]:
     """Taps of the last convolutions of a known head; see ``head_maps`` in
     :data:`mmkd.families.places.PLACES`."""
     head = find_head(network)

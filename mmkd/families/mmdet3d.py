@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from mmkd.errors import ConfigError
-from mmkd.families.base import Batch, Family, Place
+from mmkd.families.base import Batch, Family, KnownTap, Place
 from mmkd.families.detection_heads import head_taps
 
 #: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR, for a
@@ -26,19 +26,19 @@ class MMDet3DFamily(Family):
             'nodes':
             Place(
                 'learned features of voxels, or else of cells or points, of '
-                'a LiDAR detector', _nodes),
+                'a LiDAR detector', _nodes, False),
             'head_maps':
             Place(
                 'outputs of the last convolutions of a CenterHead or an '
-                'Anchor3DHead', head_taps),
+                'Anchor3DHead', head_taps, False),
             'bev_low':
             Place("the map that the encoder of a bird's-eye view begins with",
-                  _bev_low),
+                  _bev_low, False),
             'bev_high':
-            Place("the map that the head of a bird's-eye view gets",
-                  _bev_high),
+            Place("the map that the head of a bird's-eye view gets", _bev_high,
+                  False),
             'responses':
-            Place('branches of each task of a CenterHead', _responses),
+            Place('branches of each task of a CenterHead', _responses, False),
             **self.places
         }
 
@@ -90,7 +90,7 @@ def _bev_high(network: nn.Module) -> List[str]:
     return []
 
 
-def _responses(network: nn.Module) -> List[str]:
+def _responses(network: nn.Module) -> List[KnownTap]:
     """The branches of each task of a CenterHead, class scores first.
 
     The others follow by name: a config lists them in any order, and one that
@@ -100,8 +100,8 @@ def _responses(network: nn.Module) -> List[str]:
         tasks = getattr(getattr(network, name, None), 'task_heads', None)
         if isinstance(tasks, nn.ModuleList):
             return [
-                f'{name}[{i}][0][{branch}]' for i, task in enumerate(tasks)
-                for branch in (
+                KnownTap(f'{name}[{i}][0][{branch}]', task=i, branch=branch)
+                for i, task in enumerate(tasks) for branch in (
                     'heatmap',
                     *sorted(set(getattr(task, 'heads', {})) - {'heatmap'}))
             ]

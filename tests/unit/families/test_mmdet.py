@@ -9,8 +9,8 @@ def test_places():
     family = family_of(network)
     assert family.name == 'mmdet' and family.predicts_on_images
     found = {
-        name: place.find(network)
-        for name, place in family.places.items()
+        place: [known.tap for known in family.taps(network, place)]
+        for place in family.places
     }
     assert found['maps'] == found['neck'] == ['neck']
     assert found['stages'] == ['backbone'] and found['logits'] == []

@@ -9,7 +9,8 @@ from mmengine.structures import InstanceData
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead
+from mmkd.families import family_of
+from mmkd.families.detection_heads import DetectionHead, HeadBranch
 from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
                                          visible_objects)
 from mmkd.methods.xray.losses import code_loss
@@ -51,6 +52,15 @@ def data_of(kind, same=False, **options):
 
 def losses_of(model, data):
     return model(**model.data_preprocessor(deepcopy(data), True), mode='loss')
+
+
+def centre_maps(outputs):
+    """What a CenterHead gave, by branch."""
+    return {
+        HeadBranch(i, name): x
+        for i, (task, ) in enumerate(outputs)
+        for name, x in task.items()
+    }
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -169,17 +179,36 @@ def test_peaks_are_the_cells_of_centres():
     head = DetectionHead.of(build_network(centerpoint(), 'x'))
     objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
     objects[1].labels_3d[:] = 2  # the second class of the second task
-    outputs = head.head([torch.randn(2, 8, 16, 16)])
-    tensors = [
-        task[0][name] for task in outputs
-        for name in ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-    ]
+    tensors = centre_maps(head.head([torch.randn(2, 8, 16, 16)]))
     first, second = head.targets(objects, tensors)
     assert first.peaks.nonzero()[:, :2].tolist() == [[0, 0]] * 2
     assert second.peaks.nonzero()[:, :2].tolist() == [[1, 1]] * 2
     for target in (first, second):
         rows = target.peaks.any(1).flatten().nonzero().squeeze(1)
         assert rows.equal(target.positives.sort()[0])
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_order_of_the_taps_does_not_matter(kind):
+    network = build_network(KINDS[kind][0](), 'x')
+    taps = [x.tap for x in family_of(network).taps(network, 'head_maps')]
+    found = [
+        losses_of(model_of(kind, **options), data_of(kind)) for options in (
+            {}, dict(student=dict(head_maps=taps[::-1])),
+            dict(student=dict(head_maps=taps[::-1]),
+                 teacher=dict(head_maps=taps[1:] + taps[:1])))
+    ]
+    for losses in found[1:]:
+        for term in ('cls', 'reg', 'response'):
+            name = f'xray.loss_{term}'
+            assert losses[name].item() == pytest.approx(
+                found[0][name].item(), rel=1e-5), term
+    with pytest.raises(ConfigError, match='the taps of the head lack'):
+        losses_of(
+            model_of(
+                kind,
+                student=dict(head_maps=taps[1:]),
+                teacher=dict(head_maps=taps[1:])), data_of(kind))
 
 
 def test_a_wider_teacher_needs_a_connector():
@@ -226,10 +255,8 @@ def test_centre_maps_against_a_loop():
     network = build_network(centerpoint(), 'x')
     head = DetectionHead.of(network)
     maps = torch.randn(2, 8, 16, 16)
-    outputs = network.pts_bbox_head([maps])
-    names = ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-    tensors = [task[0][name] for task in outputs for name in names]
-    other = [x + torch.randn_like(x) for x in tensors]
+    tensors = centre_maps(network.pts_bbox_head([maps]))
+    other = {key: x + torch.randn_like(x) for key, x in tensors.items()}
     objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
     found = 0.
     for k, (map_s, map_t, target) in enumerate(
@@ -243,11 +270,10 @@ def test_centre_maps_against_a_loop():
         for box in frame.bboxes_3d.tensor:  # all are cars, of the first task
             x = int((box[0] - RANGE[0]) / 1.)
             y = int((box[1] - RANGE[1]) / 1.)
-            difference = [
-                (tensors[i][b, :, y, x] - other[i][b, :, y, x]).abs().sum() *
-                (.2 if name == 'vel' else 1) for i, name in enumerate(names)
-                if i
-            ]
+            difference = [(tensors[key][b, :, y, x] -
+                           other[key][b, :, y, x]).abs().sum() *
+                          (.2 if key.name == 'vel' else 1) for key in tensors
+                          if key.task == 0 and key.name != 'heatmap']
             expected += sum(difference)
             count += 1
     assert found.item() == pytest.approx((expected / count).item(), rel=1e-5)
@@ -267,18 +293,22 @@ def test_the_head_s_own_loss(kind):
     samples = data['data_samples']
     outputs = head.head(feats)
     if kind == 'center':
-        names = ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-        tensors = [task[0][name] for task in outputs for name in names]
+        tensors = centre_maps(outputs)
     else:
-        tensors = [x for level in outputs for x in level]
+        tensors = {
+            HeadBranch(None, name, level): x
+            for name, levels in zip(('cls_score', 'bbox_pred',
+                                     'dir_cls_pred'), outputs)
+            for level, x in enumerate(levels)
+        }
     objects = [
         InstanceData(
             bboxes_3d=x.gt_instances_3d.bboxes_3d,
             labels_3d=x.gt_instances_3d.labels_3d) for x in samples
     ]
-    kept = [x.clone() for x in tensors]
+    kept = {key: x.clone() for key, x in tensors.items()}
     found = head.loss(tensors, objects, [x.metainfo for x in samples])
-    assert all(torch.equal(a, b) for a, b in zip(kept, tensors))
+    assert all(torch.equal(x, tensors[key]) for key, x in kept.items())
     expected = head.head.loss(feats, samples)
     total = sum(
         sum(x) if isinstance(x, list) else x for x in expected.values())
@@ -325,7 +355,8 @@ def test_detections_come_in_front_of_the_truth():
             ] * 2
 
     found = model.distillers['xray'].with_detections(
-        Head(), [torch.zeros(2, 1, 16, 16)], objects, batch)
+        Head(), {HeadBranch(0, 'heatmap'): torch.zeros(2, 1, 16, 16)}, objects,
+        batch)
     assert torch.equal(found[0].bboxes_3d.tensor[1:], truth.bboxes_3d.tensor)
     assert torch.equal(found[0].bboxes_3d.tensor[0], candidates[1])
     assert len(truth.bboxes_3d) == 2  # the data samples are as before
