@@ -10,7 +10,7 @@ from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead, check_same_code
+from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
 from mmkd.utils.naming import did_you_mean
@@ -132,8 +132,10 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
                  teachers: Mapping[str, Teacher]) -> None:
     """Check that the outputs of both networks' heads mean the same."""
-    own = DetectionHead.of(student, 'the student')
+    own = family_of(student).detection_head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
     for name in sorted({tap.network for tap in taps}):
-        theirs = DetectionHead.of(teachers[name].network, f'teacher {name!r}')
-        check_same_code(own, theirs, name)
+        network = teachers[name].network
+        own.check_same_code(
+            family_of(network).detection_head(network, f'teacher {name!r}'),
+            name)

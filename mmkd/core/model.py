@@ -18,7 +18,7 @@ from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead
+from mmkd.families import family_of
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
 
@@ -221,8 +221,9 @@ class DistillationModel(BaseModel):
                 name: theirs['inputs']
                 for name, theirs in batches.items()
             },
-            make_head=functools.partial(DetectionHead.of, self.student,
-                                        'the student'))
+            make_head=functools.partial(
+                family_of(self.student).detection_head, self.student,
+                'the student'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 

@@ -110,7 +110,7 @@ class Teacher:
     @property
     def preprocessor(self) -> Optional[nn.Module]:
         """The network's own data preprocessor."""
-        return getattr(self.network, 'data_preprocessor', None)
+        return family_of(self.network).preprocessor(self.network)
 
     def own_data(self, data: dict) -> dict:
         """The batch of the data loader as this teacher is to see it."""

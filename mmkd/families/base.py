@@ -1,48 +1,31 @@
 """What a family of networks tells mmkd, and the list of families."""
+import copy
 import inspect
-from typing import (Any, Callable, Dict, List, NamedTuple, Optional, Sequence,
-                    Tuple, Union)
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead
+from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
+                                         read_settings)
+from mmkd.families.taps import KnownTap, Place
 
 Batch = Dict[str, Any]
 
 
-class KnownTap(NamedTuple):
-    """A tap of which a family knows what it gives.
+class ImagePrediction(NamedTuple):
+    """What a network predicts for an image.
 
     Attributes:
-        tap (str | dict): The tap, as in a config.
-        kind (str, optional): What its tensors are, as the name of a place;
-            None: what lists it.
-        task (int, optional): Task of a head that has several.
-        branch (str, optional): Output of a head, such as ``'heatmap'``.
-        level (int): Index of its first level, among those of its kind, task
-            and branch; negative if counted from the last one.
+        labels (Tensor, optional): Class of each pixel, (H, W).
+        instances (InstanceData, optional): ``bboxes`` (n, 4) in pixels,
+            ``labels`` and ``scores`` of the objects.
     """
-    tap: Union[str, dict]
-    kind: Optional[str] = None
-    task: Optional[int] = None
-    branch: Optional[str] = None
-    level: int = 0
-
-
-class Place(NamedTuple):
-    """A place that many networks of a family have.
-
-    Attributes:
-        description (str): What lies there.
-        find (Callable): Maps a network to its taps of this place, as
-            :class:`KnownTap` or as in a config; the latter are levels in
-            turn. An empty list if it lacks the place.
-        in_image (bool): Whether maps there cover the image.
-    """
-    description: str
-    find: Callable[[nn.Module], Sequence[Union[str, dict, KnownTap]]]
-    in_image: bool = True
+    labels: Optional[Tensor] = None
+    instances: Optional[InstanceData] = None
 
 
 class Family:
@@ -52,14 +35,11 @@ class Family:
         name (str): Package that defines the networks, as ``'mmseg'``.
         prefixes (tuple[str, ...]): What may precede ``backbone`` and
             ``neck`` in the name of a part; the first one found is taken.
-        predicts_on_images (bool): Whether mode ``'predict'`` gives
-            ``pred_sem_seg`` or ``pred_instances`` in the image.
         places (dict[str, Place]): Standard places by name. Of several that
             have the same tap, the last one says what it is.
     """
     name = ''
     prefixes: Tuple[str, ...] = ('', )
-    predicts_on_images = False
 
     def __init__(self) -> None:
         self.places: Dict[str, Place] = {
@@ -147,6 +127,69 @@ class Family:
         # boxes by the thousand; a step ends at the last tap.
         return (mode, ) if found == mode else ('loss', found)
 
+    def preprocessor(self, network: nn.Module) -> Optional[nn.Module]:
+        """The network's own data preprocessor, if it has one."""
+        return getattr(network, 'data_preprocessor', None)
+
+    def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network's preprocessor does to a batch.
+
+        Returns:
+            dict: Equal for networks that can share a prepared batch.
+        """
+        return read_settings(self.preprocessor(network))
+
+    def image_norm(self, network: nn.Module) -> Optional[ImageNorm]:
+        """How the network wants its images.
+
+        Returns:
+            ImageNorm | None: None if its input is more than images, or is
+            prepared in a way that is not known.
+        """
+        return read_image_norm(self.preprocessor(network))
+
+    def augments_batches(self, network: nn.Module) -> bool:
+        """Whether the network's preprocessor augments batches at random."""
+        return bool(
+            getattr(self.preprocessor(network), 'batch_augments', None))
+
+    def stop_augmenting(self, network: nn.Module) -> None:
+        """Leave random batch augmentations out from now on."""
+        if self.augments_batches(network):
+            self.preprocessor(network).batch_augments = None
+
+    def detection_head(self,
+                       network: nn.Module,
+                       name: str = 'the network') -> DetectionHead:
+        """The 3D detection head of a network, as far as methods use it.
+
+        Args:
+            network (nn.Module): A network of the family.
+            name (str): What to call it in messages. Defaults to
+                ``'the network'``.
+
+        Raises:
+            ConfigError: If it has no head of a known kind.
+        """
+        raise ConfigError(
+            f'{name} ({type(network).__name__}) has no 3D detection head that '
+            'is known; this method serves 3D detectors of mmdet3d')
+
+    def predict_image(self, network: nn.Module, batch: Batch,
+                      size: Tuple[int, int]) -> Optional[ImagePrediction]:
+        """What the network predicts for the one image of a batch, to draw.
+
+        Args:
+            network (nn.Module): A network of the family, in eval mode.
+            batch (dict): ``inputs`` and ``data_samples``, as prepared.
+            size (tuple[int, int]): Height and width in pixels of the image
+                without its padding.
+
+        Returns:
+            ImagePrediction | None: None if nothing can be drawn in the image.
+        """
+        return None
+
     def _part(self, network: nn.Module, name: str) -> List[str]:
         for prefix in self.prefixes:
             if isinstance(
@@ -224,6 +267,31 @@ def _auxiliary_logits(network: nn.Module) -> List[str]:
         *_segmentation_heads(network, 'auxiliary_head')
     ]
     return [f'{path}.conv_seg' for path in heads]
+
+
+def predict_sample(network: nn.Module, batch: Batch, size: Tuple[int,
+                                                                 int]) -> Any:
+    """The first data sample that mode ``'predict'`` of an OpenMMLab model
+    gives, in the geometry of the prepared image.
+
+    Args:
+        network (nn.Module): The network.
+        batch (dict): ``inputs``, images (N, C, H, W), and ``data_samples``,
+            which stay as they are.
+        size (tuple[int, int]): Height and width in pixels of the image
+            without its padding.
+    """
+    samples = copy.deepcopy(batch['data_samples'])
+    for sample in samples:
+        # The libraries turn predictions back to the file's geometry.
+        sample.set_metainfo(
+            dict(
+                ori_shape=size,
+                img_shape=size,
+                pad_shape=tuple(batch['inputs'].shape[-2:]),
+                scale_factor=(1., 1.),
+                flip=False))
+    return network(batch['inputs'], samples, mode='predict')[0]
 
 
 def image_channels(network: nn.Module) -> int:

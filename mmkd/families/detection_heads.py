@@ -1,20 +1,21 @@
 """What a method may ask of a 3D detection head, whatever its kind."""
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from typing import (Any, Dict, List, Mapping, NamedTuple, Optional, Sequence,
+                    Tuple, Type)
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
-from mmkd.families.base import KnownTap
+from mmkd.families.taps import KnownTap
 from mmkd.ops.precision import full_precision
 
 
 class HeadBranch(NamedTuple):
     """Which output of a head a tensor is; see
-    :class:`~mmkd.families.base.KnownTap`."""
+    :class:`~mmkd.families.taps.KnownTap`."""
     task: Optional[int]
     name: str
     level: int = 0
@@ -73,42 +74,44 @@ class DetectionHead(ABC):
         self.head = head
         self.point_cloud_range = [float(x) for x in point_cloud_range]
 
-    @staticmethod
-    def of(network: nn.Module, name: str = 'the network') -> 'DetectionHead':
-        """The head of a detector of LiDAR or cameras.
-
-        Args:
-            network (nn.Module): A detector of mmdet3d.
-            name (str): What to call it in messages. Defaults to
-                ``'the network'``.
-
-        Raises:
-            ConfigError: If it has no head of a known kind.
-        """
-        head = find_head(network)
-        layer = getattr(
-            getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
-        if layer is None:  # of cameras: the grid that they are lifted to
-            layer = getattr(
-                getattr(network, 'view_transform', None), 'grid', None)
-        kind = next((kind for marker, kind in _KINDS if hasattr(head, marker)),
-                    None)
-        if kind is None or layer is None:
-            raise ConfigError(
-                f'{name} ({type(network).__name__}) has no head that this '
-                'method knows: it serves detectors with voxels or cameras '
-                'on a map, and a CenterHead or an Anchor3DHead')
-        return kind(head, layer.point_cloud_range)
-
     @property
     @abstractmethod
     def code(self) -> dict:
         """What its outputs mean, for comparison with another head."""
 
+    def check_same_code(self, teacher: 'DetectionHead', name: str) -> None:
+        """Check that the outputs of a teacher's head mean the same.
+
+        Args:
+            teacher (DetectionHead): Head of the teacher.
+            name (str): Name of the teacher.
+
+        Raises:
+            ConfigError: If they do not; names both values.
+        """
+        if type(self) is not type(teacher):
+            raise ConfigError(
+                f'the student has a {type(self.head).__name__}, but teacher '
+                f'{name!r} a {type(teacher.head).__name__}; this method '
+                'compares heads of one kind')
+        theirs = teacher.code
+        for key, value in self.code.items():
+            if value != theirs[key]:
+                raise ConfigError(
+                    f'the {key} of the student is {value}, but that of '
+                    f'teacher {name!r} is {theirs[key]}; maps of both must '
+                    'mean the same')
+
     @property
     def code_weights(self) -> Optional[List[float]]:
         """Weight of each number of a box code; None for equal ones."""
         return None
+
+    @classmethod
+    @abstractmethod
+    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
+        """Taps of the last convolutions of a head that lies at ``path``, as
+        of the place ``head_maps``."""
 
     @abstractmethod
     def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
@@ -351,52 +354,13 @@ def _regression(task: nn.Module) -> nn.Module:
     return task.task_head if hasattr(task, 'cls_head') else task
 
 
-# What only a head of this kind has.
-_KINDS = (('task_heads', CenterHeads), ('prior_generator', AnchorHeads))
+#: What only a head of a kind has, and the kind.
+KINDS: Tuple[Tuple[str, Type[DetectionHead]],
+             ...] = (('task_heads', CenterHeads), ('prior_generator',
+                                                   AnchorHeads))
 
 
-def find_head(network: nn.Module) -> Optional[nn.Module]:
-    """The dense head of a detector of mmdet3d, if it has one."""
-    for name in ('pts_bbox_head', 'bbox_head', 'rpn_head'):
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Module):
-            return head
-    return None
-
-
-def head_taps(network: nn.Module) -> List[KnownTap]:
-    """Taps of the last convolutions of a known head; see ``head_maps`` in
-    :data:`mmkd.families.places.PLACES`."""
-    head = find_head(network)
-    path = next(
-        (name for name, module in network.named_children() if module is head),
-        '')
-    for marker, kind in _KINDS:
-        if head is not None and hasattr(head, marker):
-            return kind.taps(head, path)
-    return []
-
-
-def check_same_code(student: DetectionHead, teacher: DetectionHead,
-                    name: str) -> None:
-    """Check that the outputs of two heads mean the same.
-
-    Args:
-        student (DetectionHead): Head of the student.
-        teacher (DetectionHead): Head of a teacher.
-        name (str): Name of the teacher.
-
-    Raises:
-        ConfigError: If they do not; names both values.
-    """
-    if type(student) is not type(teacher):
-        raise ConfigError(
-            f'the student has a {type(student.head).__name__}, but teacher '
-            f'{name!r} a {type(teacher.head).__name__}; this method compares '
-            'heads of one kind')
-    code_s, code_t = student.code, teacher.code
-    for key, value in code_s.items():
-        if value != code_t[key]:
-            raise ConfigError(f'the {key} of the student is {value}, but that '
-                              f'of teacher {name!r} is {code_t[key]}; maps '
-                              'of both must mean the same')
+def head_kind(head: Optional[nn.Module]) -> Optional[Type[DetectionHead]]:
+    """The kind of a head of mmdet3d; None if it is not known."""
+    return next((kind for marker, kind in KINDS if hasattr(head, marker)),
+                None)

@@ -30,8 +30,9 @@ def recognise(network: nn.Module, tap: Tap) -> Optional[KnownTap]:
             whole = Tap.parse(known.tap)
             if whole.path == path:
                 return known
-            if (part is None and not whole.index and len(tap.index) == 1 and
-                (whole.module, whole.where) == (tap.module, tap.where)):
+            same = (whole.module, whole.where) == (tap.module, tap.where)
+            if part is None and same and not whole.index and len(
+                    tap.index) == 1:
                 first = tap.index[0]
                 if isinstance(first, slice):
                     first = first.start or 0

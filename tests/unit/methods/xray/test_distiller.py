@@ -10,7 +10,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
-from mmkd.families.detection_heads import DetectionHead, HeadBranch
+from mmkd.families.detection_heads import HeadBranch
 from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
                                          visible_objects)
 from mmkd.methods.xray.losses import code_loss
@@ -52,6 +52,10 @@ def data_of(kind, same=False, **options):
 
 def losses_of(model, data):
     return model(**model.data_preprocessor(deepcopy(data), True), mode='loss')
+
+
+def head_of(network):
+    return family_of(network).detection_head(network)
 
 
 def centre_maps(outputs):
@@ -176,7 +180,7 @@ def test_focal_scores():
 
 
 def test_peaks_are_the_cells_of_centres():
-    head = DetectionHead.of(build_network(centerpoint(), 'x'))
+    head = head_of(build_network(centerpoint(), 'x'))
     objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
     objects[1].labels_3d[:] = 2  # the second class of the second task
     tensors = centre_maps(head.head([torch.randn(2, 8, 16, 16)]))
@@ -193,10 +197,11 @@ def test_order_of_the_taps_does_not_matter(kind):
     network = build_network(KINDS[kind][0](), 'x')
     taps = [x.tap for x in family_of(network).taps(network, 'head_maps')]
     found = [
-        losses_of(model_of(kind, **options), data_of(kind)) for options in (
-            {}, dict(student=dict(head_maps=taps[::-1])),
-            dict(student=dict(head_maps=taps[::-1]),
-                 teacher=dict(head_maps=taps[1:] + taps[:1])))
+        losses_of(model_of(kind, **options), data_of(kind))
+        for options in ({}, dict(student=dict(head_maps=taps[::-1])),
+                        dict(
+                            student=dict(head_maps=taps[::-1]),
+                            teacher=dict(head_maps=taps[1:] + taps[:1])))
     ]
     for losses in found[1:]:
         for term in ('cls', 'reg', 'response'):
@@ -253,7 +258,7 @@ def test_options_that_make_no_sense():
 def test_centre_maps_against_a_loop():
     """Regression at the cells of centres, as the head itself has them."""
     network = build_network(centerpoint(), 'x')
-    head = DetectionHead.of(network)
+    head = head_of(network)
     maps = torch.randn(2, 8, 16, 16)
     tensors = centre_maps(network.pts_bbox_head([maps]))
     other = {key: x + torch.randn_like(x) for key, x in tensors.items()}
@@ -286,7 +291,7 @@ def test_the_head_s_own_loss(kind):
     network = build_network(make(), 'x').train()
     data = network.data_preprocessor(
         lidar_batch(channels=channels, box_size=box_size), True)
-    head = DetectionHead.of(network)
+    head = head_of(network)
     feats = network.extract_feat(data['inputs'], [
         x.metainfo for x in data['data_samples']
     ])[1] if kind == 'center' else network.extract_feat(data['inputs'])
