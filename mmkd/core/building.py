@@ -90,7 +90,8 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
     names = list(distillers)
 
     def prepared(network: nn.Module, data: Optional[dict]) -> Optional[dict]:
-        return None if data is None else network.data_preprocessor(data, True)
+        preprocessor = family_of(network).preprocessor(network)
+        return None if data is None else preprocessor(data, True)
 
     # A copy, since a network may count what it has seen.
     student = copy.deepcopy(student)
@@ -100,15 +101,15 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
             student,
             plan.student_taps(names),
             'the student', ('loss', 'tensor'),
-            tuple(size),
+            size,
             prepared(student, raw),
             training=True)
     }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
         runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
-                             f'teacher {name!r}', teacher.trial_modes,
-                             tuple(size), prepared(teacher.network, data))
+                             f'teacher {name!r}', teacher.trial_modes, size,
+                             prepared(teacher.network, data))
     return plan.after(runs.values()), runs
 
 
@@ -134,7 +135,7 @@ def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
     """Check that the outputs of both networks' heads mean the same."""
     own = family_of(student).detection_head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
-    for name in sorted({tap.network for tap in taps}):
+    for name in sorted({tap.network for tap in taps if tap.network}):
         network = teachers[name].network
         own.check_same_code(
             family_of(network).detection_head(network, f'teacher {name!r}'),

@@ -108,8 +108,8 @@ class Teacher:
         return self
 
     @property
-    def preprocessor(self) -> Optional[nn.Module]:
-        """The network's own data preprocessor."""
+    def preprocessor(self) -> Any:
+        """The network's own data preprocessor, None if it has none."""
         return family_of(self.network).preprocessor(self.network)
 
     def own_data(self, data: dict) -> dict:

@@ -1,7 +1,7 @@
 """What a family of networks tells mmkd, and the list of families."""
 import copy
 import inspect
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
 import torch
 from mmengine.structures import InstanceData
@@ -127,8 +127,8 @@ class Family:
         # boxes by the thousand; a step ends at the last tap.
         return (mode, ) if found == mode else ('loss', found)
 
-    def preprocessor(self, network: nn.Module) -> Optional[nn.Module]:
-        """The network's own data preprocessor, if it has one."""
+    def preprocessor(self, network: nn.Module) -> Any:
+        """The network's own data preprocessor, None if it has none."""
         return getattr(network, 'data_preprocessor', None)
 
     def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
@@ -209,12 +209,9 @@ class Family:
             # A level beyond the convolutions of a pyramid is pooled from the
             # last one and says nothing new.
             convs = getattr(neck, 'fpn_convs', None)
-            pooled = isinstance(convs,
-                                nn.ModuleList) and 0 < len(convs) < getattr(
-                                    neck, 'num_outs', 0)
-            return [
-                KnownTap(f'{name}[0:{len(convs)}]' if pooled else name, 'neck')
-            ]
+            count = len(convs) if isinstance(convs, nn.ModuleList) else 0
+            pooled = 0 < count < getattr(neck, 'num_outs', 0)
+            return [KnownTap(f'{name}[0:{count}]' if pooled else name, 'neck')]
         return [
             KnownTap(f'{name}[-1]', 'stages', level=-1)
             for name in self._stages(network)
@@ -327,7 +324,7 @@ def image_meta(size: Tuple[int, int]) -> dict:
 FAMILIES: List[Family] = []
 
 
-def register_family(family: type) -> type:
+def register_family(family: Type[Family]) -> Type[Family]:
     """Add a family, ahead of those that are registered already.
 
     It replaces one of the same name. Use it as a decorator.

@@ -1,8 +1,8 @@
 """What a method may ask of a 3D detection head, whatever its kind."""
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import (Any, Dict, List, Mapping, NamedTuple, Optional, Sequence,
-                    Tuple, Type)
+from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
+                    Sequence, Tuple, Type)
 
 import torch
 from mmengine.structures import InstanceData
@@ -69,8 +69,7 @@ class DetectionHead(ABC):
     #: Whether the mask of scores is weighted by the teacher's score.
     soft_mask = False
 
-    def __init__(self, head: nn.Module,
-                 point_cloud_range: Sequence[float]) -> None:
+    def __init__(self, head: Any, point_cloud_range: Sequence[float]) -> None:
         self.head = head
         self.point_cloud_range = [float(x) for x in point_cloud_range]
 
@@ -109,7 +108,7 @@ class DetectionHead(ABC):
 
     @classmethod
     @abstractmethod
-    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
         """Taps of the last convolutions of a head that lies at ``path``, as
         of the place ``head_maps``."""
 
@@ -172,7 +171,7 @@ class CenterHeads(DetectionHead):
         return self.head.train_cfg.get('code_weights')
 
     @classmethod
-    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: by task, the heatmap first."""
         taps: List[KnownTap] = []
         for number, task in enumerate(head.task_heads):
@@ -237,7 +236,7 @@ class CenterHeads(DetectionHead):
         # It applies the sigmoid to the heatmap in place.
         tasks = [[dict(task, heatmap=task['heatmap'].clone())]
                  for task in self._by_task(outputs)]
-        return sum(self.head.loss_by_feat(tasks, objects).values())
+        return _total(self.head.loss_by_feat(tasks, objects).values())
 
 
 class AnchorHeads(DetectionHead):
@@ -263,7 +262,7 @@ class AnchorHeads(DetectionHead):
         return self.head.train_cfg.get('code_weight')
 
     @classmethod
-    def taps(cls, head: nn.Module, path: str) -> List[KnownTap]:
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: scores of all levels first."""
         return [
             KnownTap(
@@ -297,7 +296,7 @@ class AnchorHeads(DetectionHead):
         head = self.head
         cls = self._by_kind(outputs)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]
-        metas = [{}] * len(objects)
+        metas: List[dict] = [{}] * len(objects)
         found = head.anchor_target_3d(
             head.get_anchors(sizes, metas, device=cls[0].device),
             # It turns their boxes into tensors.
@@ -338,7 +337,11 @@ class AnchorHeads(DetectionHead):
             for x in objects
         ]
         losses = self.head.loss_by_feat(*self._by_kind(outputs), copies, metas)
-        return sum(sum(x) for x in losses.values())
+        return _total(_total(x) for x in losses.values())
+
+
+def _total(losses: Iterable[Any]) -> Any:
+    return sum(losses)
 
 
 def _output(outputs: HeadMaps, branch: HeadBranch) -> Tensor:
@@ -348,7 +351,7 @@ def _output(outputs: HeadMaps, branch: HeadBranch) -> Tensor:
     return outputs[branch]
 
 
-def _regression(task: nn.Module) -> nn.Module:
+def _regression(task: Any) -> Any:
     """The part of a task of a CenterHead with the regression branches: one
     with deformable convolutions keeps the heatmap apart."""
     return task.task_head if hasattr(task, 'cls_head') else task

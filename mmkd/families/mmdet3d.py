@@ -87,7 +87,7 @@ class MMDet3DFamily(Family):
         return kind(head, layer.point_cloud_range)
 
 
-def _voxel_layer(network: nn.Module) -> Optional[nn.Module]:
+def _voxel_layer(network: nn.Module) -> Any:
     return getattr(
         getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
 
@@ -172,7 +172,7 @@ def _responses(network: nn.Module) -> List[KnownTap]:
     return []
 
 
-def _example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
+def _example_batch(network: Any, size: Tuple[int, int]) -> Batch:
     """A batch of one synthetic frame with one box, as the preprocessor of
     the network returns it.
 

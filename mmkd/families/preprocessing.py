@@ -64,7 +64,7 @@ class ImageNorm:
         return images
 
 
-def read_image_norm(preprocessor: Optional[nn.Module]) -> Optional[ImageNorm]:
+def read_image_norm(preprocessor: Any) -> Optional[ImageNorm]:
     """Read it off an image preprocessor of mmengine, mmdet or mmseg.
 
     Returns:

@@ -72,7 +72,7 @@ def parts_of(path: str, *names: str) -> Dict[str, Any]:
     return {name: model[name] for name in names}
 
 
-def official_weights(cfg: str) -> str:
+def official_weights(cfg: Any) -> str:
     """Address of the weights that a library publishes for a config of its.
 
     Args:

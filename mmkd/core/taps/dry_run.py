@@ -126,8 +126,8 @@ def dry_run(network: nn.Module,
                                              size) if batch is None else batch
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
-    input_size = tuple(image.shape[-2:]) if image is not None else None
-    failure: Optional[Exception] = None
+    input_size = None if image is None else (image.shape[-2], image.shape[-1])
+    failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
         result = DryRun()
         versions = [tensor._version for tensor in inputs]
