@@ -69,11 +69,15 @@ def main(argv=None) -> None:
     """Predict, label and track."""
     args = parse_args(argv)
     from mmkd import apis
+    from mmkd.engine.records import check_output
     from mmkd.methods.xray.data import infos
     from mmkd.methods.xray.data.pipelines import with_complete_objects
     from mmkd.methods.xray.data.pseudo_labels import label_frames
     from mmkd.methods.xray.data.tracking import track
     from mmkd.utils.config import read_config
+    check_output(
+        osp.join(args.data_root, args.out),
+        osp.join(args.data_root, args.infos), args.config, args.checkpoint)
     folder = args.points or infos.POINTS_FOLDER[args.layout]
     content = infos.load_infos(osp.join(args.data_root, args.infos))
     infos.add_identities(content, args.layout, args.data_root, args.tables,

@@ -17,6 +17,7 @@ from torch import nn
 from mmkd.engine.building import NamingRunner
 from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmkd.engine.records import record_config
 from mmkd.engine.resume.hook import ResumeHook
 from mmkd.engine.resume.loader import ResumableLoader
 from mmkd.engine.resume.state import (STATE_KEY, gather_states, own_state,
@@ -62,6 +63,8 @@ class DistillationRunner(NamingRunner):
                 self.work_dir) if is_main_process() else nullcontext():
             if self._resume and not self._has_loaded and self._found is None:
                 self._find_checkpoint()
+            if is_main_process():
+                record_config(self.cfg, self.work_dir, self.timestamp)
             return super().train()
 
     def val(self) -> Dict[str, float]:
@@ -140,7 +143,7 @@ class DistillationRunner(NamingRunner):
             state = own_state(content.get(STATE_KEY), self.logger)
         if state is not None:
             loader.load_state_dict(state['loader'], state['random'])
-        # The config stays where others read the batch size.
+        # The config remains, since others read the batch size there.
         self._train_dataloader = loader
         try:
             loop = super().build_train_loop(loop)
@@ -248,6 +251,8 @@ class DistillationRunner(NamingRunner):
             if '://' in out_dir:  # not a local folder
                 super().save_checkpoint(out_dir, filename, *given, **kwargs)
                 return
+            if is_main_process():
+                discard(f'{target}.part')  # a link would be followed
             super().save_checkpoint(out_dir, f'{filename}.part', *given,
                                     **kwargs)
             if is_main_process():

@@ -1,24 +1,30 @@
-"""What the ``examples.py`` of a method is made of."""
-from typing import Any, Callable, Dict, NamedTuple, Optional
+"""Building blocks for the ``examples.py`` of a method."""
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from mmkd.testing.batches import detection_batch, segmentation_batch
 from mmkd.testing.networks import detector, segmentor
 
 
 class MethodExample(NamedTuple):
-    """A method on networks that take a step in milliseconds.
+    """A method with networks whose training step takes milliseconds.
 
     Attributes:
         model (dict): Arguments of :class:`~mmkd.core.DistillationModel`.
         batch (Callable): Makes a raw batch, from a number of samples and the
             ``seed`` of the random numbers.
-        depends_on_batch (str): Why the losses of a batch are not the means of
-            its samples' losses, so that two processes train unlike one.
-            Empty where they are.
+        depends_on_batch (str): The reason why the losses of a batch are not
+            the means of its samples' losses, so that training differs
+            between one process and two. Empty if there is none.
+        not_zero (dict[str, str]): Why a term is above zero for a teacher
+            equal to the student; all others are exact zeros.
+        zero_without_objects (Sequence[str]): Terms that are exact zeros for a
+            batch without objects and labels; all others are above zero.
     """
     model: Dict[str, Any]
     batch: Callable[..., dict]
     depends_on_batch: str = ''
+    not_zero: Dict[str, str] = {}
+    zero_without_objects: Sequence[str] = ()
 
 
 def example(student: dict,
@@ -28,6 +34,8 @@ def example(student: dict,
             dry_run_size: tuple = (32, 64),
             assistant: Optional[dict] = None,
             depends_on_batch: str = '',
+            not_zero: Optional[Dict[str, str]] = None,
+            zero_without_objects: Sequence[str] = (),
             **teacher_options: Any) -> MethodExample:
     """Distil a random teacher, and an assistant if there is one.
 
@@ -40,6 +48,8 @@ def example(student: dict,
             Defaults to (32, 64).
         assistant (dict, optional): Model of a teacher named ``assistant``.
         depends_on_batch (str): See :class:`MethodExample`.
+        not_zero (dict[str, str], optional): See :class:`MethodExample`.
+        zero_without_objects (Sequence[str]): See :class:`MethodExample`.
         teacher_options: More options of the teacher, such as ``input_map``.
     """
     teachers = dict(
@@ -51,7 +61,8 @@ def example(student: dict,
             student=student,
             teachers=teachers,
             distillers=dict(kd=distiller),
-            dry_run_size=dry_run_size), batch, depends_on_batch)
+            dry_run_size=dry_run_size), batch, depends_on_batch, not_zero
+        or {}, zero_without_objects)
 
 
 def segmentors(distiller: dict, **kwargs: Any) -> MethodExample:

@@ -1,9 +1,11 @@
-"""Writing files that are whole or absent, in folders of one writer."""
+"""Atomic writing of files, and locking of work folders."""
 import errno
 import json
 import os
 import os.path as osp
+import re
 import socket
+import stat
 from contextlib import contextmanager
 from typing import IO, Any, Callable, Iterator
 
@@ -16,21 +18,22 @@ except ImportError:  # Windows
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file, which appears under its name when it is complete.
+    """Write a file atomically: it appears under its name once complete.
 
-    It stays so where the machine loses its power after that. Where writing
-    fails, what was there before is there still, and nothing else.
+    The complete file survives a power failure. If writing fails, the previous
+    file stays, and no partial file remains.
 
     Args:
         path (str): The file.
-        write (Callable): Is called with a file that is open for bytes.
+        write (Callable): Function that writes to a binary file object.
 
     Raises:
-        OSError: If it cannot be written: the disk is full, for instance.
+        OSError: If writing fails, for example on a full disk.
     """
     part = f'{path}.part'
+    discard(part)  # a link would be followed
     try:
-        with open(part, 'wb') as file:
+        with open(part, 'xb') as file:
             write(file)
         publish(part, path)
     except BaseException:
@@ -39,13 +42,13 @@ def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file and the folders above it, see :func:`write_file`."""
+    """Write a file and create its folder; see :func:`write_file`."""
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     write_file(path, lambda file: file.write(content))
 
 
 def write_json(path: str, content: Any) -> None:
-    """Write JSON with sorted keys, see :func:`write_bytes`."""
+    """Write JSON with sorted keys; see :func:`write_bytes`."""
     text = json.dumps(content, sort_keys=True, separators=(',', ':'))
     write_bytes(path, text.encode())
 
@@ -57,14 +60,14 @@ def read_json(path: str) -> Any:
 
 
 def publish(part: str, path: str) -> None:
-    """Give a file that has been written its name, for good.
+    """Rename a complete file to its final name, durably.
 
     Args:
         part (str): The file, in the same folder.
-        path (str): Its name; a file of that name is replaced.
+        path (str): Its final name; an existing file is replaced.
 
     Raises:
-        OSError: If its content cannot be brought to the disk.
+        OSError: If its content cannot be synced to the disk.
     """
     _sync(part)
     os.replace(part, path)
@@ -72,32 +75,37 @@ def publish(part: str, path: str) -> None:
 
 
 def discard(path: str) -> None:
-    """Remove a file if it is there."""
-    if osp.exists(path):
+    """Remove a file, or a link, if it is there."""
+    if osp.lexists(path):
         os.remove(path)
 
 
 @contextmanager
 def only_trainer(work_dir: str) -> Iterator[None]:
-    """Keep other processes from training into a folder.
+    """Prevent other processes from training into a folder.
 
-    The lock ends with the process, however that ends. Where the system has
-    none (Windows, some network drives), nothing is kept from anybody.
+    The lock is released when the process ends, for whatever reason. On
+    systems without locks (Windows, some network drives), it has no effect.
 
     Args:
         work_dir (str): Folder of a run.
 
     Raises:
-        MMKDError: If a process, here or on a machine that shares the folder,
-            trains into it.
+        MMKDError: If another process, possibly on another machine, trains
+            into the folder, or if the folder cannot be created.
     """
     path = osp.join(work_dir, '.training')
-    os.makedirs(work_dir, exist_ok=True)
-    with open(path, 'a+', encoding='utf-8') as file:
+    try:
+        os.makedirs(work_dir, exist_ok=True)
+        file = _open_lock(path)
+    except OSError as error:
+        raise MMKDError(f'cannot train into {work_dir}: {path} cannot be '
+                        f'opened ({error.strerror or error})') from error
+    with file:
         try:
             if fcntl is not None:
-                # Of this process alone: a lock by `flock` would stay with
-                # the workers of a data loader that outlive a killed run.
+                # Owned by this process only: data loader workers that outlive
+                # # a killed run would keep a lock by `flock`.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
@@ -106,14 +114,37 @@ def only_trainer(work_dir: str) -> Iterator[None]:
                     f'another process trains into {work_dir} already '
                     f'({file.read().strip()}): let it end, or choose another '
                     'folder with --work-dir') from error
+        file.seek(0)
+        if not re.fullmatch(r'(process \d+ on [^\n]*\n)?', file.read(500)):
+            raise MMKDError(f'{path} is not the lock of a run but another '
+                            'file; move it away')
         file.truncate(0)
         file.write(f'process {os.getpid()} on {socket.gethostname()}\n')
         file.flush()
         yield
 
 
+def _open_lock(path: str) -> IO[str]:
+    """Open a lock file for reading and appending, without following links.
+
+    Raises:
+        OSError: If that is not possible.
+    """
+    if osp.islink(path):
+        raise OSError('it is a link')
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND
+    for name in ('O_NOFOLLOW', 'O_NONBLOCK', 'O_CLOEXEC'):
+        flags |= getattr(os, name, 0)  # Windows lacks them
+    handle = os.open(path, flags, 0o666)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        os.close(handle)
+        raise OSError('it is a link, a pipe or a device, not a file')
+    return os.fdopen(handle, 'a+', encoding='utf-8', errors='replace')
+
+
 def _sync(path: str) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Sync a file, or the entries of a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -2,6 +2,7 @@
 import json
 import os
 import os.path as osp
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from mmengine.config import Config
 
 from mmkd import apis, cli
 from mmkd.core.network import build_network
+from mmkd.registry import DISTILLERS
 from mmkd.testing import (distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
 
@@ -22,8 +24,8 @@ STAGES = dict(
 
 
 def environment():
-    path = os.environ.get('PYTHONPATH', '')
-    return dict(os.environ, PYTHONPATH=f'{ROOT}:{path}', PYTHON=sys.executable)
+    path = ':'.join([ROOT, *filter(None, [os.environ.get('PYTHONPATH')])])
+    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
 
 
 def command(*args, **kwargs):
@@ -298,6 +300,102 @@ def test_distill(files, tmp_path, capsys):
         str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
         str(tmp_path)
     ])
+
+
+HINT = """
+import torch.nn.functional as F
+
+from mmkd.core import Distiller
+from mmkd.registry import DISTILLERS
+
+
+@DISTILLERS.register_module()
+class Hint(Distiller):
+    roles = ('logits', )
+
+    def __init__(self, power=2., **kwargs):
+        super().__init__(**kwargs)
+        self.power = power
+
+    def losses(self, student, teacher, batch):
+        distance = F.l1_loss(student['logits'][0], teacher['logits'][0])
+        return dict(loss=distance**self.power)
+"""
+
+
+@pytest.fixture
+def own_imports(monkeypatch):
+    """Forget what a test imports and registers."""
+    modules = set(sys.modules)
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    monkeypatch.setattr(DISTILLERS, '_module_dict', {**DISTILLERS.module_dict})
+    yield
+    for name in set(sys.modules) - modules:
+        if 'hint' in name:
+            del sys.modules[name]
+
+
+def test_distill_by_a_method_of_the_users_file(files, tmp_path, own_imports):
+    (tmp_path / 'mine').mkdir()
+    (tmp_path / 'mine' / 'my_hint.py').write_text(HINT)
+    done = command(
+        sys.executable,
+        f'{ROOT}/tools/distill.py',
+        files / 'student.py',
+        '--teacher',
+        files / 'teacher.py',
+        '--teacher-ckpt',
+        files / 'teacher.pth',
+        '--import',
+        'my_hint.py',
+        '--method',
+        'hint',
+        '--method-options',
+        'power=1.5',
+        '--work-dir',
+        '../work',
+        '--cfg-options',
+        'train_cfg.max_iters=2',
+        cwd=tmp_path / 'mine')
+    assert done.returncode == 0, done.stderr[-3000:]
+    # The work folder is complete.
+    shutil.rmtree(tmp_path / 'mine')
+    work = tmp_path / 'work'
+    config = work / 'hint_teacher_student.py'
+    assert "custom_imports = dict(imports=['my_hint'])" in config.read_text()
+    assert "type='Hint', power=1.5" in config.read_text()
+    cli.train([str(config), '--resume', '--work-dir', str(work)])
+    assert (work / 'iter_4.pth').is_file()
+    assert sys.modules['my_hint'].__file__ == str(work / 'my_hint.py')
+    whole = [
+        str(work / 'hint_teacher_student_full.py'),
+        str(work / 'iter_4.pth')
+    ]
+    cli.test([*whole, '--work-dir', str(tmp_path)])
+    cli.export_student(whole)
+    # The student's own library does not need the method.
+    exported, = (work / 'export').glob('*.py')
+    assert 'custom_imports' not in exported.read_text()
+
+
+def test_distill_by_a_method_of_a_package(files, tmp_path, monkeypatch,
+                                          own_imports):
+    package = tmp_path / 'hints' / 'inner'
+    package.mkdir(parents=True)
+    (package / 'hint.py').write_text(HINT)
+    student = tmp_path / 'student.py'
+    student.write_text(f"_base_ = '{files / 'student.py'}'\n"
+                       "custom_imports = dict(imports='colorsys')")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    cli.distill([
+        str(student), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth'), '--method', 'Hint', '--import',
+        'hints.inner.hint', '--config-only', '--work-dir',
+        str(tmp_path / 'work')
+    ])
+    cfg = Config.fromfile(tmp_path / 'work' / 'hint_teacher_student.py')
+    assert cfg.custom_imports.imports == ['colorsys', 'hints.inner.hint']
 
 
 def test_messages(files, tmp_path, capsys):

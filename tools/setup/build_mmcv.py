@@ -3,11 +3,13 @@
 
 mmcv comes as a source archive. Its own build compiles 77 small files, and
 nearly all of the time goes into parsing PyTorch's headers 77 times. This
-script runs mmcv's unchanged ``setup.py``, but hands it a few generated files,
-each of which includes many of mmcv's (a "unity build"), so the headers are
-parsed a handful of times.
+script runs mmcv's ``setup.py``, but hands it a few generated files, each of
+which includes many of mmcv's (a "unity build"), so the headers are parsed a
+handful of times.
 
-* No file of mmcv is changed: the generated files lie beside its tree.
+* No file of mmcv is changed: the generated files lie beside its tree, and
+  the C++ standard is raised from 17 to 20, which the headers of torch need,
+  while ``setup.py`` runs.
 * Files that define the same names must not meet in one unit. The known
   cases are listed below; should a unit fail all the same (another mmcv,
   another compiler), it is cut in two and tried again, down to single files,
@@ -38,9 +40,11 @@ APART = ('cpu/bezier_align.cpp', 'cpu/roi_align.cpp',
 LAST = ('cpu/psamask.cpp', )
 ALONE = ('pybind.cpp', )
 
+# The headers of torch need it; mmcv's setup.py asks for C++17.
+STANDARD = 'c++20'
 # What mmcv's setup.py sees in place of its own list of C++ files.
 WRAPPER = """\
-import glob, os, runpy, sys
+import glob, os, sys
 units = {units!r}
 plain = glob.glob
 def unity(pattern, *args, **kwargs):
@@ -52,7 +56,10 @@ def unity(pattern, *args, **kwargs):
 glob.glob = unity
 sys.path.insert(0, os.getcwd())
 sys.argv = ['setup.py'] + sys.argv[1:]
-runpy.run_path('setup.py', run_name='__main__')
+with open('setup.py', encoding='utf-8') as file:
+    text = file.read().replace('-std=c++17', '-std={standard}')
+exec(compile(text, 'setup.py', 'exec'),
+     dict(__name__='__main__', __file__='setup.py'))
 """
 
 
@@ -119,7 +126,9 @@ def run_setup(tree, units, jobs, log_file, started):
     wrapper = tree / 'unity' / 'setup_wrapper.py'
     wrapper.write_text(
         WRAPPER.format(
-            units=[str(p.relative_to(tree)) for p in paths], sources=SOURCES))
+            units=[str(p.relative_to(tree)) for p in paths],
+            sources=SOURCES,
+            standard=STANDARD))
     env = dict(os.environ, MAX_JOBS=str(jobs), MMCV_WITH_OPS='1')
     env.setdefault('CFLAGS', '-O2 -g0')
     env['NINJA_STATUS'] = '@[%f/%t] '

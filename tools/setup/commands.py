@@ -16,6 +16,10 @@ REASONS = {
     'the package index is out of reach',
     r'No space left on device':
     FULL_DISK,
+    r'DO NOT MATCH THE HASHES[^\n]*\n +(\S+)':
+    r'\1 is not the file whose hash lock.txt lists',
+    r'Hashes are required[^\n]*\n +(\S+)':
+    r'lock.txt has no hash of \1',
 }
 
 
@@ -66,8 +70,11 @@ def run(command, what, log_path, environ, pass_fds=()):
             raise
     if process.returncode:
         text = '\n'.join(tail)
-        reason = next((reason for pattern, reason in REASONS.items()
-                       if re.search(pattern, text)), None)
+        reason = next(
+            (match.expand(reason)
+             for match, reason in ((re.search(pattern, text), reason)
+                                   for pattern, reason in REASONS.items())
+             if match), None)
         if reason is None:
             print(text, file=sys.stderr)
             reason = next(

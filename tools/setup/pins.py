@@ -7,11 +7,13 @@ import re
 import sys
 from pathlib import Path
 
+from commands import SetupError
+
 ROOT = Path(__file__).resolve().parents[2]
 # Raise it when the recipe below changes so that existing environments no
 # longer fit.
-RECIPE = 1
-REQUIREMENTS = ('runtime', 'seg', 'det', 'det3d', 'scenes', 'dev')
+RECIPE = 2
+LOCK = ROOT / 'lock.txt'
 
 
 def cache_root(environ=os.environ):
@@ -32,6 +34,31 @@ def read_pins(path=ROOT / 'constraints.txt'):
     """The pinned versions by normalised name."""
     pairs = (line.split('==') for line in read_lines(path))
     return {normalise(name): version for name, version in pairs}
+
+
+def read_lock(pins, path=LOCK):
+    """The lines of the lock file by normalised name.
+
+    Args:
+        pins (dict[str, str]): Versions by name, all of which must be locked.
+
+    Raises:
+        SetupError: If a package is missing, has another version than in
+            ``pins``, or has no hash.
+    """
+    lines = {}
+    for line in read_lines(path):
+        match = re.fullmatch(r'([\w.-]+)==(\S+)( --hash=sha256:[0-9a-f]{64})+',
+                             line)
+        if not match:
+            raise SetupError(f'{path.name} has no hash in the line '
+                             f'"{line[:60]}"; make lock writes it anew')
+        lines[normalise(match[1])] = line
+    for name, version in pins.items():
+        if not lines.get(name, '').startswith(f'{name}=={version} '):
+            raise SetupError(f'{path.name} does not list {name} {version} of '
+                             'constraints.txt; make lock writes it anew')
+    return lines
 
 
 def normalise(name):
@@ -55,8 +82,7 @@ def env_key(root=ROOT, tag=None):
     digest = hashlib.sha256(f'{RECIPE} {platform_tag()}'.encode())
     if os.environ.get('MMKD_MMCV') == 'cuda':  # requested by hand
         digest.update(b' cuda')
-    requirements = [f'requirements/{name}.txt' for name in REQUIREMENTS]
-    for name in ['constraints.txt', *requirements]:
+    for name in ('constraints.txt', 'lock.txt'):
         text = '\n'.join(read_lines(Path(root) / name))
         digest.update(f'\n[{name}]\n{text}'.encode())
     return f'{tag or python_tag()}-{digest.hexdigest()[:12]}'

@@ -1,9 +1,10 @@
-"""Saving checkpoints so that none is lost on the way."""
+"""Saving checkpoints without losing earlier ones."""
 import glob
 import inspect
 import os
 import os.path as osp
-from typing import Any, Dict, List
+import re
+from typing import Any, Dict, Iterable, List
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
@@ -13,18 +14,18 @@ from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import argument_names
 from mmkd.utils.files import write_file
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's, which removes a file once what replaces it is on disk.
+    """mmengine's hook; removes a file only once its replacement is on disk.
 
-    :class:`~mmkd.engine.runner.DistillationRunner` takes it in place of
+    :class:`~mmkd.engine.runner.DistillationRunner` uses it instead of
     mmengine's, with the same arguments.
 
     Raises:
-        ConfigError: If an argument is unknown, which mmengine would say at
+        ConfigError: If an argument is unknown; mmengine would only fail at
             the first checkpoint.
     """
 
@@ -39,13 +40,67 @@ class SafeCheckpointHook(CheckpointHook):
                               f'{", ".join(known)}.')
 
     def before_train(self, runner) -> None:
-        """Remove what was being written when a run was killed."""
+        """Restore the list of the run's files, and remove incomplete files
+        that a killed run left.
+
+        mmengine would remove or publish whatever file the checkpoint names as
+        the best one so far. This hook only accepts names that it writes
+        itself, and only from a checkpoint in the folder of this run;
+        otherwise, files of a different run could be removed.
+        """
+        hub = runner.message_hub
+        noted = {
+            key: hub.runtime_info.pop(key)
+            for key in list(hub.runtime_info)
+            if key == 'keep_ckpt_ids' or key.startswith('best_ckpt')
+        }
         super().before_train(runner)
+        if self._resumes_own(runner):
+            self._take_up(runner, noted)
         if is_main_process() and '://' not in self.out_dir:
-            for name in ('*.pth.part', 'last_checkpoint.part'):
-                for path in glob.glob(
-                        osp.join(glob.escape(self.out_dir), name)):
+            for path in glob.glob(
+                    osp.join(glob.escape(self.out_dir), '*.part')):
+                name = osp.basename(path)[:-len('.part')]
+                if name == 'last_checkpoint' or self._is_own(name):
                     os.remove(path)
+
+    def _resumes_own(self, runner) -> bool:
+        """Whether the run resumes from a checkpoint in its own folder."""
+        if not runner._resume or runner._load_from is None:
+            return False
+        folder, own = osp.dirname(str(runner._load_from)), str(self.out_dir)
+        if '://' in own:
+            return folder == own.rstrip('/')
+        return osp.realpath(folder) == osp.realpath(own)
+
+    def _is_own(self, name: str, best: bool = False) -> bool:
+        """Whether the hook writes checkpoints with such a name."""
+        step = re.sub(r'\\{.*?\\}', r'\\d+', re.escape(self.filename_tmpl))
+        start = 'best_.+_' if best else '(best_.+_)?'
+        return re.fullmatch(start + step, name) is not None
+
+    def _take_up(self, runner, noted: Dict[str, Any]) -> None:
+        """Restore the files that a checkpoint of this run lists."""
+        if self.max_keep_ckpts > 0:
+            steps = list(noted.get('keep_ckpt_ids', ()))
+            self.keep_ckpt_ids.extend(steps)
+            if is_main_process():  # the config may keep fewer now
+                self._remove(steps[:-self.max_keep_ckpts])
+            runner.message_hub.update_info('keep_ckpt_ids',
+                                           list(self.keep_ckpt_ids))
+        for key, noted_path in noted.items():
+            name = osp.basename(str(noted_path))
+            path = self.file_backend.join_path(self.out_dir, name)
+            if (not key.startswith('best_ckpt')
+                    or not self._is_own(name, best=True)
+                    or not self.file_backend.isfile(path)):
+                continue
+            runner.message_hub.update_info(key, path)
+            if key == 'best_ckpt' and hasattr(self, 'best_ckpt_path'):
+                self.best_ckpt_path = path
+            metric = key[len('best_ckpt_'):]
+            if metric in getattr(self, 'best_ckpt_path_dict', {}):
+                self.best_ckpt_path_dict[metric] = path
 
     def _save_checkpoint_with_step(self, runner, step: int,
                                    meta: Dict[str, Any]) -> None:
@@ -73,10 +128,14 @@ class SafeCheckpointHook(CheckpointHook):
             return
         write_file(
             osp.join(runner.work_dir, 'last_checkpoint'),
-            lambda file: file.write(self.last_ckpt.encode()))
-        for old in outdated:
+            lambda file: file.write(os.fsencode(self.last_ckpt)))
+        self._remove(outdated)
+
+    def _remove(self, steps: Iterable[int]) -> None:
+        """Remove the checkpoints of some steps."""
+        for step in steps:
             path = self.file_backend.join_path(self.out_dir,
-                                               self.filename_tmpl.format(old))
+                                               self.filename_tmpl.format(step))
             if self.file_backend.isfile(path):
                 self.file_backend.remove(path)
 

@@ -1,4 +1,6 @@
 """BPKD on tiny networks, for the tests."""
 from mmkd.testing.examples import segmentors
 
-EXAMPLES = dict(bpkd=lambda: segmentors(dict(type='BPKD')))
+RECIPE = 'bpkd/bpkd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes.py'
+EXAMPLES = dict(bpkd=lambda: segmentors(
+    dict(type='BPKD'), zero_without_objects=('edge', 'body')))

@@ -35,7 +35,11 @@ def _second_stage() -> MethodExample:
         _teacher(),
         dict(type='MonoTAKD', head='center'),
         bev_batch,
-        assistant=_assistant())
+        assistant=_assistant(),
+        not_zero=dict(
+            intra="the teacher's map is that of the whole encoder",
+            residual='of equal maps there is no residual'))
 
 
+RECIPE = 'monotakd/monotakd_bev-lidar_bev-residual_10e_kitti.py'
 EXAMPLES = dict(monotakd=_second_stage, monotakd_assistant=_first_stage)

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.precision import upcast
 
 
 class Squeeze(nn.Module):
@@ -97,9 +98,8 @@ class SelectiveFusion(nn.Module):
         """Share of each map, (N, C, 1, 1); the two add up to 1."""
         hidden = self.squeeze(
             F.adaptive_avg_pool2d(own, 1) + F.adaptive_avg_pool2d(above, 1))
-        shares = torch.stack(
-            [self.expand_own(hidden),
-             self.expand_above(hidden)]).softmax(0)
+        scores = [self.expand_own(hidden), self.expand_above(hidden)]
+        shares = torch.stack(upcast(scores)).softmax(0)
         return shares[0], shares[1]
 
     def forward(self, own: Tensor, above: Tensor) -> Tensor:

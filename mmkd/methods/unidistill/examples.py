@@ -11,11 +11,15 @@ _SENSORS = dict(
 def _across(path: str) -> MethodExample:
     teacher, student = path.split('2')
     return example(
-        bev_detector(**_SENSORS[student]), bev_detector(**_SENSORS[teacher]),
+        bev_detector(**_SENSORS[student]),
+        bev_detector(**_SENSORS[teacher]),
         dict(type='UniDistill', path=path, point_cloud_range=BEV_RANGE),
-        bev_batch)
+        bev_batch,
+        zero_without_objects=('feature', 'relation', 'response_cls',
+                              'response_reg'))
 
 
+RECIPE = 'unidistill/unidistill_bev-lidar_bev-camera_20e_nuscenes.py'
 EXAMPLES = dict(
     unidistill_lidar2camera=lambda: _across('lidar2camera'),
     unidistill_fusion2lidar=lambda: _across('fusion2lidar'))

@@ -18,9 +18,6 @@ from driving_scenes.generate import class_shares, generate, problems
 from driving_scenes.groups import make_frames
 from driving_scenes.labels import CLASSES, LABEL_IDS, THINGS
 from driving_scenes.presets import CITIES, PRESETS, SPLITS, Preset
-from driving_scenes.world import Frame
-from driving_scenes.writers import CityscapesWriter, CocoWriter
-from driving_scenes.writers.files import write_json
 from mmkd.methods.xray.data.build import FOLDER
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
@@ -300,51 +297,6 @@ def test_mmdet_reads_the_coco_index(scenes):
     info = dataset.get_data_info(0)
     assert osp.isfile(info['img_path'])
     assert all(i['bbox'][2] > i['bbox'][0] for i in info['instances'])
-
-
-def made_up_frame():
-    label = np.full((8, 12), LABEL_IDS['road'], np.uint8)
-    instance = np.zeros((8, 12), np.int32)
-    label[1:5, 1:5], instance[1:5, 1:5] = LABEL_IDS['car'], 7
-    # Three small cars that touch, a person, a small one that stands alone.
-    for track, column in ((1, 6), (2, 7), (3, 8)):
-        label[1:3, column], instance[1:3, column] = LABEL_IDS['car'], track
-    label[5:7, 6:9], instance[5:7, 6:9] = LABEL_IDS['person'], 4
-    label[7, 11], instance[7, 11] = LABEL_IDS['person'], 5
-    label, instance = (
-        array.repeat(4, axis=0).repeat(4, axis=1)
-        for array in (label, instance))
-    return Frame('train', 'nowhere', 0, 0, 0.,
-                 np.zeros((*label.shape, 3), np.uint8), label, instance,
-                 np.ones(label.shape, np.float32), {})
-
-
-def test_coco_crowds_boxes_and_areas():
-    record = CocoWriter('').record(made_up_frame())
-    found = {(a['category_id'], a['iscrowd'], tuple(a['bbox']), a['area'])
-             for a in record['annotations']}
-    person, car = THINGS.index('person') + 1, THINGS.index('car') + 1
-    assert found == {(car, 0, (4, 4, 16, 16), 256),
-                     (car, 1, (24, 4, 12, 8), 96),
-                     (person, 0, (24, 20, 12, 8), 96),
-                     (person, 1, (44, 28, 4, 4), 16)}
-
-
-def test_files_are_written_where_they_change(tmp_path):
-    path = str(tmp_path / 'list.json')
-    write_json(path, [1])
-    os.utime(path, (0, 0))
-    write_json(path, [1])
-    assert os.stat(path).st_mtime == 0
-    write_json(path, [2])
-    assert os.stat(path).st_mtime > 0 and json.load(open(path)) == [2]
-
-
-def test_cityscapes_instances_are_numbered_by_class():
-    ids = CityscapesWriter('').instance_ids(made_up_frame())
-    assert sorted(np.unique(ids)) == [
-        LABEL_IDS['road'], 24000, 24001, 26000, 26001, 26002, 26003
-    ]
 
 
 def test_tool_makes_and_finishes(tmp_path, scenes):

@@ -7,7 +7,6 @@ import time
 import pytest
 
 from mmkd.errors import MMKDError
-from mmkd.utils.command import run
 from mmkd.utils.files import discard, fcntl, only_trainer, write_file
 
 
@@ -29,25 +28,6 @@ def test_whole_or_absent(tmp_path):
         assert file.read() == b'three'
     discard(path), discard(path)
     assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_ends_a_command(capsys):
-
-    def full():
-        raise OSError(errno.ENOSPC, 'No space left on device', 'log.json')
-
-    with pytest.raises(SystemExit) as stop:
-        run(full)
-    assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert 'No space left on device' in said and '--resume' in said
-    assert 'log.json' in said and len(said.splitlines()) == 1
-
-    def other():
-        raise PermissionError(errno.EACCES, 'Permission denied')
-
-    with pytest.raises(PermissionError):
-        run(other)
 
 
 @pytest.mark.skipif(fcntl is None, reason='needs locks of files')
@@ -97,3 +77,39 @@ def test_worker_that_outlives_its_run_keeps_no_lock(tmp_path):
     os.kill(worker, 0)  # is there
     with only_trainer(folder):
         os.kill(worker, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('kind', ['link', 'hard link', 'text', 'pipe', 'file'])
+def test_a_lock_that_is_none(tmp_path, kind):
+    """What lies where the lock is to be stays as it was."""
+    mine, folder = tmp_path / 'mine.txt', tmp_path / 'run'
+    mine.write_text('mine')
+    lock = folder / '.training'
+    folder.mkdir()
+    if kind == 'link':
+        lock.symlink_to(mine)
+    elif kind == 'hard link':
+        os.link(mine, lock)
+    elif kind == 'text':
+        lock.write_text('mine')
+    elif kind == 'pipe':
+        os.mkfifo(lock)
+    else:
+        folder = mine
+    with pytest.raises(MMKDError, match='not the lock|cannot be opened|train'):
+        with only_trainer(str(folder)):
+            pass
+    assert mine.read_text() == 'mine'
+    if kind == 'text':
+        assert lock.read_text() == 'mine'
+
+
+def test_a_part_that_is_a_link(tmp_path):
+    mine = tmp_path / 'mine.txt'
+    mine.write_text('mine')
+    (tmp_path / 'a.part').symlink_to(mine)
+    (tmp_path / 'b').symlink_to(mine)
+    for name in 'ab':
+        write_file(str(tmp_path / name), lambda file: file.write(b'new'))
+        assert (tmp_path / name).read_text() == 'new'
+    assert mine.read_text() == 'mine'

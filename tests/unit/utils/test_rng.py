@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.utils import compat
 from mmkd.utils.rng import preserve_rng
 
 
@@ -29,20 +28,3 @@ def test_preserve_rng():
         draw()
         raise ValueError
     assert draw() == expected
-
-
-def test_versions(monkeypatch):
-    compat.check_versions()
-    versions = dict(torch='2.5.1+cu121')
-    real = compat.metadata.version
-    monkeypatch.setattr(compat.metadata, 'version',
-                        lambda name: versions.get(name) or real(name))
-    with pytest.raises(ImportError, match='torch >= 2.6.0.*2.5.1'):
-        compat.check_versions()
-
-    def missing(name):
-        raise compat.metadata.PackageNotFoundError(name)
-
-    monkeypatch.setattr(compat.metadata, 'version', missing)
-    with pytest.raises(ImportError, match='torch.*not installed'):
-        compat.check_versions()

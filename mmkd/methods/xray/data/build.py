@@ -49,8 +49,9 @@ def store_folder(data_root: str, tag: str) -> str:
 
 
 def safe_name(scene: str) -> str:
-    """Name of a scene as one of a file."""
-    return ''.join(c if c.isalnum() or c in '-_.' else '_' for c in scene)
+    """Name of a scene as one of a file, never ``..``."""
+    name = ''.join(c if c.isalnum() or c in '-_.' else '_' for c in scene)
+    return f'_{name}' if name.startswith('.') else name
 
 
 def scene_file(data_root: str, tag: str, scene: str) -> str:

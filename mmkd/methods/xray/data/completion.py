@@ -362,6 +362,63 @@ def _align(views: List[_View],
     return align, status
 
 
+class _Object(NamedTuple):
+    """Views of an object, and its points with the view of each."""
+    views: List[_View]
+    points: np.ndarray
+    view_id: np.ndarray
+    align: np.ndarray
+    status: np.ndarray
+
+
+def _gather(views: List[_View], options: CompletionOptions,
+            seed: int) -> Optional[_Object]:
+    """Align and thin the views of an object; None where there are too few."""
+    total = sum(len(view.points) for view in views)
+    if len(views) < options.min_views or total < options.min_points:
+        return None
+    align, status = _align(views, options)
+    points = np.concatenate([view.points for view in views])
+    view_id = np.repeat(
+        np.arange(len(views)), [len(view.points) for view in views])
+    chosen = np.arange(total)
+    if options.voxel:
+        aligned = np.concatenate(
+            [transform(v.points[:, :3], a) for v, a in zip(views, align)])
+        chosen = thin(aligned, view_id, options.voxel)
+    if options.max_points and len(chosen) > options.max_points:
+        rng = np.random.default_rng(seed)
+        chosen = np.sort(rng.choice(chosen, options.max_points, replace=False))
+    return _Object(views, points[chosen], view_id[chosen], align, status)
+
+
+def _lay_out(objects: List[_Object], columns: int) -> Dict[str, np.ndarray]:
+    """Arrays of :class:`CompleteObjects` over all objects, one by one."""
+    views = [view for found in objects for view in found.views]
+    first_view = np.cumsum([0, *(len(found.views) for found in objects)])
+    return dict(
+        points=np.concatenate([
+            np.zeros(
+                (0, columns), np.float32), *(found.points for found in objects)
+        ],
+                              dtype=np.float32),
+        view_id=np.concatenate([
+            np.zeros(0, np.int32),
+            *(found.view_id + first
+              for found, first in zip(objects, first_view))
+        ]).astype(np.int32),
+        inst_ptr=np.cumsum([0, *(len(found.points) for found in objects)]),
+        view_inst=np.repeat(
+            np.arange(len(objects), dtype=np.int32), np.diff(first_view)),
+        view_frame=np.array([view.frame for view in views], np.int32),
+        view_size=np.array([view.size for view in views],
+                           np.float64).reshape(-1, 3),
+        align=np.concatenate(
+            [np.zeros((0, 4, 4)), *(found.align for found in objects)]),
+        align_status=np.concatenate(
+            [np.zeros(0, np.int8), *(found.status for found in objects)]))
+
+
 def complete_scene(
         scene: str,
         frames: Sequence[SceneFrame],
@@ -395,53 +452,19 @@ def complete_scene(
         return label >= 0 or options.every_class
 
     views, labels, counts = _cut_out(scene, frames, wanted, options, read)
-    columns = frames[0].columns if len(frames) else 3
-    ids, table, kept, kept_views, sizes = [], [], [], [], []
-    aligns, statuses, inst_ptr = [], [], [0]
+    objects = {}
     for id_ in sorted(views):
-        found = views[id_]
-        total = sum(len(view.points) for view in found)
-        if len(found) < options.min_views or total < options.min_points:
-            continue
-        align, status = _align(found, options)
-        points = np.concatenate([view.points for view in found])
-        view_id = np.repeat(
-            np.arange(len(found)), [len(view.points) for view in found])
-        chosen = np.arange(total)
-        if options.voxel:
-            aligned = np.concatenate(
-                [transform(v.points[:, :3], a) for v, a in zip(found, align)])
-            chosen = thin(aligned, view_id, options.voxel)
-        if options.max_points and len(chosen) > options.max_points:
-            key = zlib.crc32(f'{scene}/{id_}'.encode()) ^ options.seed
-            rng = np.random.default_rng(key)
-            chosen = np.sort(
-                rng.choice(chosen, options.max_points, replace=False))
-        kept.append(points[chosen])
-        kept_views.append(view_id[chosen] + len(table))
-        inst_ptr.append(inst_ptr[-1] + len(chosen))
-        table += [(len(ids), view.frame) for view in found]
-        sizes += [view.size for view in found]
-        aligns.append(align)
-        statuses.append(status)
-        ids.append(id_)
-    number = {id_: i for i, id_ in enumerate(ids)}
-    table = np.array(table, np.int32).reshape(-1, 2)
+        seed = zlib.crc32(f'{scene}/{id_}'.encode()) ^ options.seed
+        gathered = _gather(views[id_], options, seed)
+        if gathered is not None:
+            objects[id_] = gathered
+    columns = frames[0].columns if len(frames) else 3
+    number = {id_: i for i, id_ in enumerate(objects)}
     return CompleteObjects(
-        points=np.concatenate(kept, dtype=np.float32) if kept else np.zeros(
-            (0, columns), np.float32),
-        view_id=np.concatenate(kept_views).astype(np.int32)
-        if kept else np.zeros(0, np.int32),
-        inst_ptr=np.array(inst_ptr, np.int64),
-        inst_id=np.array(ids, str),
-        name=np.array([(names or {}).get(labels[id_], '') for id_ in ids],
+        **_lay_out(list(objects.values()), columns),
+        inst_id=np.array(list(objects), str),
+        name=np.array([(names or {}).get(labels[id_], '') for id_ in objects],
                       str),
-        view_inst=table[:, 0],
-        view_frame=table[:, 1],
-        view_size=np.array(sizes, np.float64).reshape(-1, 3),
-        align=np.concatenate(aligns) if aligns else np.zeros((0, 4, 4)),
-        align_status=np.concatenate(statuses) if statuses else np.zeros(
-            0, np.int8),
         frame_id=np.array([frame.name for frame in frames], str),
         own_ptr=np.cumsum([0, *map(len, counts)]),
         own_index=np.array(

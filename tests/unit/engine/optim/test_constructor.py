@@ -1,10 +1,8 @@
 from importlib import import_module
 
 import pytest
-import torch
 from mmengine.optim import build_optim_wrapper
 from mmengine.registry import DefaultScope
-from torch import nn
 
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
@@ -128,20 +126,3 @@ def test_several_optimisers():
     with pytest.raises(ConfigError, match='several optimisers'):
         constructor(build())
     assert constructor(build(connectors=False)) == dict(a=1)
-
-
-def test_cpu_amp():
-    from mmkd.engine.optim import CPUAmpOptimWrapper
-    network = nn.Linear(2, 2)
-    wrapper = CPUAmpOptimWrapper(
-        optimizer=torch.optim.SGD(network.parameters(), 0.1),
-        accumulative_counts=2)
-    with wrapper.optim_context(network):
-        out = network(torch.ones(1, 2))
-    assert out.dtype == torch.bfloat16
-    assert not torch.is_autocast_enabled('cpu')
-    before = network.weight.clone()
-    wrapper.update_params(out.float().sum())
-    assert network.weight.equal(before)
-    wrapper.update_params(network(torch.ones(1, 2)).sum())
-    assert not network.weight.equal(before)
