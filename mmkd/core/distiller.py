@@ -74,7 +74,7 @@ class StepBatch:
             Tensor | dict: The student's inputs if the teacher has no separate
             ones.
         """
-        return self.teacher_inputs.get(teacher, self.inputs)
+        return self.teacher_inputs.get(teacher or '', self.inputs)
 
     @property
     def head(self) -> Any:
@@ -124,7 +124,8 @@ class StepBatch:
 
     def _read_instances(self) -> List[Instances]:
         found = []
-        for sample in self.data_samples or []:
+        samples = self.data_samples or []
+        for sample in samples:
             objects = sample.get('gt_instances')
             if objects is None or 'bboxes' not in objects:
                 break
@@ -133,7 +134,7 @@ class StepBatch:
             if boxes.dim() != 2 or boxes.size(1) != 4:
                 break
             found.append(Instances(boxes.float(), objects.labels))
-        if not found or len(found) < len(self.data_samples):
+        if not found or len(found) < len(samples):
             raise ConfigError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
@@ -151,7 +152,8 @@ class StepBatch:
         if not isinstance(images, Tensor) or images.dim() != 4:
             raise ConfigError('this method needs a batch of images '
                               '(N, C, H, W) as input of the student')
-        return tuple(images.shape[-2:])
+        height, width = images.shape[-2:]
+        return height, width
 
     @property
     def image_sizes(self) -> List[Tuple[int, int]]:
@@ -252,23 +254,26 @@ class Distiller(BaseModule):
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
-        """Parse the taps of a config; None stands for the standard place."""
+        """Read the taps of a config; None marks the standard place."""
+        given: Mapping[str, Any]
         if taps is None:
-            taps = {}
-        elif not isinstance(taps, Mapping) or 'module' in taps:
+            given = {}
+        elif isinstance(taps, Mapping) and 'module' not in taps:
+            given = taps
+        else:
             if len(roles) != 1:
                 raise ConfigError(
                     f'{type(self).__name__} reads several places; give '
                     f'`{side}` as a dict with the keys {", ".join(roles)}')
-            taps = {roles[0]: taps}
-        unknown = [role for role in taps if role not in roles]
+            given = {roles[0]: taps}
+        unknown = [role for role in given if role not in roles]
         if unknown:
             raise ConfigError(
                 f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
                 f'takes the keys {", ".join(roles)}')
         by_role: Dict[str, Optional[List[Tap]]] = {}
         for role in roles:
-            value = taps.get(role)
+            value: Any = given.get(role)
             if value is None:
                 by_role[role] = None
             elif isinstance(value, (list, tuple)):

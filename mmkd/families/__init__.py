@@ -1,14 +1,15 @@
 """Conventions of the libraries' networks; see docs/add_a_family.md."""
 from torch import nn
 
-from mmkd.families.base import FAMILIES, Family, Place, register_family
+from mmkd.families.base import FAMILIES, Family, register_family
 from mmkd.families.mmdet import MMDetFamily
 from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.families.mmseg import MMSegFamily
+from mmkd.families.taps import KnownTap, Place
 
 __all__ = [
-    'FAMILIES', 'Family', 'MMDet3DFamily', 'MMDetFamily', 'MMSegFamily',
-    'Place', 'family_of', 'register_family'
+    'FAMILIES', 'Family', 'KnownTap', 'MMDet3DFamily', 'MMDetFamily',
+    'MMSegFamily', 'Place', 'family_of', 'register_family'
 ]
 
 # The last one takes precedence: mmdet3d's detectors derive from mmdet's.
@@ -16,11 +17,10 @@ for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily):
     register_family(_family)
 
 
-class _UnknownFamily(Family):
-    """Networks of unknown libraries, which may have any standard place."""
-
-    def __init__(self) -> None:
-        self.places = MMDet3DFamily().places
+class _UnknownFamily(MMDet3DFamily):
+    """Networks of no known library, in which any place may be found."""
+    name = ''
+    example_batch = Family.example_batch
 
 
 _UNKNOWN = _UnknownFamily()

@@ -22,13 +22,10 @@ from mmkd.utils.arguments import take_options
 
 #: Maps to distil; 'maps' selects another one, depending on the network.
 Place = Literal['maps', 'neck', 'logits', 'stages']
-#: Published number of masks of each kind for features.
+#: Kinds of taps that give class scores, one channel a class.
+_CLASS_MAPS = ('logits', 'auxiliary_logits')
+#: Masks of each kind where features are distilled, as published.
 NUM_MASKS = 6
-
-
-def _is_class_map(spec: TapSpec) -> bool:
-    """Whether a level holds a segmentor's scores, one channel per class."""
-    return 'conv_seg' in spec.path and '@input' not in spec.path
 
 
 @DISTILLERS.register_module()
@@ -69,11 +66,11 @@ class ACAM(Distiller):
             before any resizing), ``'stages'`` (levels of the backbone), or
             ``'maps'``: class maps of a segmentor or neck levels of a
             detector. Defaults to ``'maps'``.
-        student (str | list[str], optional): Taps (N, C, H, W) in the
-            student, instead of the standard ones; maps of any kind, also in
-            bird's-eye view. Class maps are recognised by the name ``conv_seg``
-            (not ``conv_seg@input``, the features before it), or by
-            ``place='logits'``. Defaults to None.
+        student (str | list[str], optional): Taps (N, C, H, W) in the student
+            if not the standard ones; maps of any kind, such as bird's-eye
+            view. The class scores of a segmentation head are recognised; of
+            other networks, ``place='logits'`` says that these are class maps.
+            Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. The student's map is resized to H' x W' before the
             difference is taken. Defaults to None.
@@ -120,7 +117,7 @@ class ACAM(Distiller):
         levels_s, levels_t = student[self.place], teacher[self.place]
         check_features('ACAM', levels_s, levels_t, resize=True)
         are_logits = self.place == 'logits' or (self.place == 'maps' and all(
-            map(_is_class_map, [*levels_s, *levels_t])))
+            spec.kind in _CLASS_MAPS for spec in [*levels_s, *levels_t]))
         connector = self.options.connector
         if are_logits:
             check_logits('ACAM', levels_s, levels_t)

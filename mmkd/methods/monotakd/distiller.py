@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch, TapsLike
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -33,7 +34,8 @@ PRESETS = dict(
         keep_ratio=0., per_batch=False, normalize='none', batch_sum=True),
     release=dict(
         keep_ratio=.6, per_batch=True, normalize='minmax', batch_sum=True))
-_ANCHOR_LEVELS = ('conv_cls', 'conv_reg', 'conv_dir_cls')
+#: Outputs of an Anchor3DHead.
+_ANCHOR_OUTPUTS = ('cls_score', 'bbox_pred', 'dir_cls_pred')
 
 
 class SoftLabels(Distiller):
@@ -71,43 +73,36 @@ class SoftLabels(Distiller):
         """Identify the tensors of the heads."""
         super().setup(student, teacher)
         name = type(self).__name__
-        own, other = student['head_maps'], teacher['head_maps']
-        for one, two in zip(own, other):
-            if one.shape[1:] != two.shape[1:]:
-                raise ConfigError(
-                    f'{name}: {one.path} of the student has the shape '
-                    f'{tuple(one.shape[1:])}, but {two.path} of the teacher '
-                    f'{tuple(two.shape[1:])}; heads and cells must agree')
-        names = [spec.path.split('.')[-1] for spec in own]
+        branches, self._order_t = match_heads(name, student['head_maps'],
+                                              teacher['head_maps'])
+        #: Where each output lies in the student's list, by task and name.
+        self._index: Dict[Optional[int], Dict[str, int]] = {}
+        for i, branch in enumerate(branches):
+            self._index.setdefault(branch.task, {})[branch.name] = i
+        found = ', '.join(spec.path for spec in student['head_maps'])
         if self.head == 'anchor':
-            if tuple(names) != _ANCHOR_LEVELS:
+            if len(branches) != len(_ANCHOR_OUTPUTS) or set(
+                    self._index.get(None, ())) != set(_ANCHOR_OUTPUTS):
                 raise ConfigError(
                     f"{name}: head='anchor' reads the scores, codes and "
                     'directions of an Anchor3DHead on one map, but found '
-                    f'{", ".join(spec.path for spec in own)}; a CenterHead '
-                    "needs head='center'")
-            self._anchors = own[2].shape[1] // 2
-        else:
-            # With deformable convolutions a heat map is called `cls_head`.
-            starts = [
-                i for i, name in enumerate(names)
-                if name in ('heatmap', 'cls_head')
-            ]
-            if not starts or starts[0] != 0:
-                raise ConfigError(
-                    f"{name}: head='center' reads the tasks of a CenterHead, "
-                    f'but found {", ".join(spec.path for spec in own)}; an '
-                    "Anchor3DHead needs head='anchor'")
-            self._tasks = list(zip(starts, [*starts[1:], len(names)]))
+                    f"{found}; a CenterHead needs head='center'")
+            directions = self._index[None]['dir_cls_pred']
+            self._anchors = student['head_maps'][directions].shape[1] // 2
+        elif not all('heatmap' in task for task in self._index.values()):
+            raise ConfigError(
+                f"{name}: head='center' reads the tasks of a CenterHead, but "
+                f"found {found}; an Anchor3DHead needs head='anchor'")
 
     def head_losses(self, maps_s: List[Tensor],
                     maps_t: List[Tensor]) -> Dict[str, Tensor]:
         """Terms between two heads; the tensors of the place ``head_maps``."""
+        maps_t = [maps_t[i] for i in self._order_t]
         if self.head == 'anchor':
-            (cls_s, reg_s,
-             dir_s), (cls_t, reg_t,
-                      dir_t) = ([self._by_anchor(x) for x in maps]
-                                for maps in (maps_s, maps_t))
+            (cls_s, reg_s, dir_s), (cls_t, reg_t, dir_t) = ([
+                self._by_anchor(maps[self._index[None][name]])
+                for name in _ANCHOR_OUTPUTS
+            ] for maps in (maps_s, maps_t))
             weights = soft_anchor_weights(cls_t, self.min_score)
             return dict(
                 cls=soft_class_distance(cls_s, cls_t, self.min_score,
@@ -115,12 +110,14 @@ class SoftLabels(Distiller):
                 box=soft_box_distance(reg_s, reg_t, weights),
                 dir=soft_direction_distance(dir_s, dir_t, weights))
         classes, boxes = 0., 0.
-        for first, end in self._tasks:
-            heat_s, heat_t = maps_s[first], maps_t[first]
+        for task in self._index.values():
+            heat_s, heat_t = maps_s[task['heatmap']], maps_t[task['heatmap']]
+            codes = [i for name, i in task.items() if name != 'heatmap']
             classes = classes + center_class_distance(heat_s, heat_t)
             boxes = boxes + center_box_distance(
-                torch.cat(maps_s[first + 1:end], 1),
-                torch.cat(maps_t[first + 1:end], 1), heat_t, self.min_score)
+                torch.cat([maps_s[i] for i in codes], 1),
+                torch.cat([maps_t[i]
+                           for i in codes], 1), heat_t, self.min_score)
         return dict(cls=classes, box=boxes)
 
     def _by_anchor(self, values: Tensor) -> Tensor:

@@ -1,5 +1,4 @@
 """Distillation between detectors of different sensors (UniDistill)."""
-import re
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -7,6 +6,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -39,7 +39,6 @@ PATHS = dict(
 PRESETS = dict(
     default=dict(teacher_tau=1., transpose_xy=False),
     released=dict(teacher_tau=2., transpose_xy=True))
-_RESPONSE = re.compile(r'\[(\d+)\]\[0\]\[(\w+)\]$')
 _CONNECTOR = dict(
     type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
@@ -183,27 +182,8 @@ class UniDistill(Distiller):
 
     def _match_heads(self, specs_s: List[TapSpec],
                      specs_t: List[TapSpec]) -> None:
-        """Identify the levels, and check that both sides agree."""
-        layouts = []
-        for specs in (specs_s, specs_t):
-            layout = []
-            for spec in specs:
-                found = _RESPONSE.search(spec.path)
-                if not found:
-                    raise ConfigError(
-                        'UniDistill reads branches of a CenterHead, written '
-                        "'bbox_head[0][0][heatmap]' with the task and the "
-                        f'branch, not {spec.path!r}')
-                layout.append((int(found[1]), found[2], tuple(spec.shape[1:])))
-            layouts.append(layout)
-        for one, other in zip(*layouts):
-            if one != other:
-                raise ConfigError(
-                    'UniDistill: the heads do not correspond: branch '
-                    f'{one[1]!r} of task {one[0]} has the shape {one[2]} in '
-                    f'the student, and the teacher has {other[1]!r} of task '
-                    f'{other[0]} with {other[2]} there; tasks, branches and '
-                    'cells must be the same')
+        """Note which tensor is what, and check that both sides agree."""
+        branches, self._order_t = match_heads('UniDistill', specs_s, specs_t)
         for name, what in dict(
                 class_names='classes of the tasks',
                 norm_bbox='coding of boxes').items():
@@ -213,7 +193,7 @@ class UniDistill(Distiller):
             if None not in given and given[0] != given[1]:
                 raise ConfigError(f'UniDistill: the {what} differ: {given[0]} '
                                   f'in the student, {given[1]} in the teacher')
-        kinds = [kind for _, kind, _ in layouts[0]]
+        kinds = [branch.name for branch in branches]
         heat = [i for i, kind in enumerate(kinds) if kind == 'heatmap']
         boxes = [i for i, kind in enumerate(kinds) if kind in self.reg_keys]
         unknown = [key for key in self.reg_keys if key not in kinds]
@@ -228,10 +208,12 @@ class UniDistill(Distiller):
             # Labels are numbered consecutively over the tasks.
             first, self._groups = 0, []
             for i in heat:
-                task, _, shape = layouts[0][i]
-                own = [j for j in boxes if layouts[0][j][0] == task]
-                self._groups.append(([i], own, range(first, first + shape[0])))
-                first += shape[0]
+                own = [
+                    j for j in boxes if branches[j].task == branches[i].task
+                ]
+                classes = range(first, first + specs_s[i].channels)
+                self._groups.append(([i], own, classes))
+                first = classes.stop
 
     # --------------------------------------------------------------- losses
 
@@ -273,6 +255,7 @@ class UniDistill(Distiller):
             for _, _, classes in self._groups
         ]
         mass = _mean_over_processes(sum(mask.sum() for mask in masks))
+        maps_t = [maps_t[i] for i in self._order_t]
         heat, codes = 0., 0.
         for mask, (own, regressions, _) in zip(masks, self._groups):
             heat = heat + masked_distance(
@@ -312,11 +295,11 @@ class UniDistill(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Class heat and low-level features of both sides, and the boxes."""
+        """Class heat and low-level features of both, and where boxes are."""
+        heats = [i for own, _, _ in self._groups for i in own]
         heat = [
-            class_heat([
-                side['responses'][i] for own, _, _ in self._groups for i in own
-            ]) for side in (student, teacher)
+            class_heat([student['responses'][i] for i in heats]),
+            class_heat([teacher['responses'][self._order_t[i]] for i in heats])
         ]
         low = [
             feat.float().norm(dim=1)

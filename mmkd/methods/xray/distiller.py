@@ -8,8 +8,10 @@ from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead, HeadMaps
 from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
@@ -118,15 +120,10 @@ class XRay(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check the shapes of both sides; build connectors."""
         super().setup(student, teacher)
-        for spec_s, spec_t in zip(student['head_maps'], teacher['head_maps']):
-            if spec_s.shape[1:] != spec_t.shape[1:]:
-                raise ConfigError(
-                    f'XRay: {spec_s.path!r} of the student is '
-                    f'{spec_s.shape[1:]}, but {spec_t.path!r} of the teacher '
-                    f'{spec_t.shape[1:]}; both heads must have one grid, '
-                    'tasks and box code')
-        if self.focal and not all('.task_heads.' in spec.path
-                                  for spec in student['head_maps']):
+        self._branches, self._order_t = match_heads('XRay',
+                                                    student['head_maps'],
+                                                    teacher['head_maps'])
+        if self.focal and all(x.name != 'heatmap' for x in self._branches):
             raise ConfigError(
                 "XRay: scores='focal' is a loss of heatmaps, which a "
                 f'CenterHead has; {student["head_maps"][0].path!r} is none, '
@@ -144,14 +141,18 @@ class XRay(Distiller):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute the active terms."""
         head, metas = batch.head, [x.metainfo for x in batch.data_samples]
-        tensors_s, tensors_t = student['head_maps'], teacher['head_maps']
+        outputs_s = dict(zip(self._branches, student['head_maps']))
+        outputs_t = {
+            branch: teacher['head_maps'][i]
+            for branch, i in zip(self._branches, self._order_t)
+        }
         objects = [
             visible_objects(true_objects(sample), points,
                             self.min_points) for sample, points in zip(
                                 batch.data_samples, batch.inputs['points'])
         ]
-        targets = head.targets(objects, tensors_s)
-        tasks = list(zip(head.maps(tensors_s), head.maps(tensors_t), targets))
+        targets = head.targets(objects, outputs_s)
+        tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
 
         def cls_loss() -> Tensor:
             return sum(
@@ -170,8 +171,8 @@ class XRay(Distiller):
                                         objects, targets, head)
 
         def response_loss() -> Tensor:
-            labelled = self.with_detections(head, tensors_t, objects, batch)
-            return head.loss(tensors_s, labelled, metas)
+            labelled = self.with_detections(head, outputs_t, objects, batch)
+            return head.loss(outputs_s, labelled, metas)
 
         terms = dict(
             cls=cls_loss, reg=reg_loss, emb=emb_loss, response=response_loss)
@@ -213,7 +214,7 @@ class XRay(Distiller):
             for feat_s, feat_t in zip(feats_s, feats_t))
 
     @torch.no_grad()
-    def with_detections(self, head, tensors_t: List[Tensor],
+    def with_detections(self, head: DetectionHead, outputs_t: HeadMaps,
                         objects: List[InstanceData],
                         batch: StepBatch) -> List[InstanceData]:
         """The ground truth, preceded by detections of the teacher.
@@ -224,10 +225,10 @@ class XRay(Distiller):
         precedence.
         """
         from mmcv.ops import box_iou_rotated
-        found = head.predict(tensors_t,
+        found = head.predict(outputs_t,
                              [x.metainfo for x in batch.data_samples],
                              self.response_score)
-        size = tensors_t[0].shape[-2:]
+        size = next(iter(outputs_t.values())).shape[-2:]
         labelled = []
         for sample, points, visible, boxes in zip(batch.data_samples,
                                                   batch.inputs['points'],
