@@ -133,7 +133,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
 
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
                  teachers: Mapping[str, Teacher]) -> None:
-    """Check that the outputs of both networks' heads mean the same."""
+    """Check that the heads of both networks use the same encoding."""
     own = family_of(student).detection_head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
     for name in sorted({tap.network for tap in taps if tap.network}):

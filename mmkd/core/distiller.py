@@ -254,7 +254,7 @@ class Distiller(BaseModule):
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
-        """Read the taps of a config; None marks the standard place."""
+        """Parse the taps of a config; None stands for the standard place."""
         given: Mapping[str, Any]
         if taps is None:
             given = {}

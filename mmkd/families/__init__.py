@@ -18,7 +18,7 @@ for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily):
 
 
 class _UnknownFamily(MMDet3DFamily):
-    """Networks of no known library, in which any place may be found."""
+    """Networks of unknown libraries, which may have any standard place."""
     name = ''
     example_batch = Family.example_batch
 

@@ -1,4 +1,4 @@
-"""What a family of networks tells mmkd, and the list of families."""
+"""The interface of a family of networks, and the list of families."""
 import copy
 import inspect
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type

@@ -87,7 +87,7 @@ class DetectionHead(ABC):
             name (str): Name of the teacher.
 
         Raises:
-            ConfigError: If they do not; names both values.
+            ConfigError: If they do not; the message names both values.
         """
         if type(self) is not type(teacher):
             raise ConfigError(
@@ -293,7 +293,7 @@ class AnchorHeads(DetectionHead):
 
     def targets(self, objects: List[InstanceData],
                 outputs: HeadMaps) -> List[TaskTargets]:
-        """Cells with an anchor of an object, and these anchors."""
+        """Cells with a positive anchor, and these anchors."""
         head = self.head
         cls = self._by_kind(outputs)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]

@@ -1,4 +1,4 @@
-"""Detectors of mmdet3d, and those of mmkd's own that derive from them."""
+"""Detectors of mmdet3d, and mmkd's own that derive from them."""
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np

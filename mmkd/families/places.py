@@ -13,7 +13,7 @@ PLACES: Dict[str, Place] = family_of(nn.Module()).places
 
 def standard_taps(network: nn.Module, place: str,
                   name: str) -> List[Union[str, dict]]:
-    """The taps of a standard place in a network of a known family.
+    """The taps of a standard place in a network.
 
     Args:
         network (nn.Module): The network.
@@ -34,5 +34,5 @@ def standard_taps(network: nn.Module, place: str,
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
-            '`tools/list_taps.py` lists what can be tapped.')
+            '`tools/list_taps.py` lists all taps.')
     return taps

@@ -24,7 +24,7 @@ from mmkd.utils.arguments import take_options
 Place = Literal['maps', 'neck', 'logits', 'stages']
 #: Kinds of taps that give class scores, one channel a class.
 _CLASS_MAPS = ('logits', 'auxiliary_logits')
-#: Masks of each kind where features are distilled, as published.
+#: Published number of masks of each kind for features.
 NUM_MASKS = 6
 
 
@@ -66,11 +66,11 @@ class ACAM(Distiller):
             before any resizing), ``'stages'`` (levels of the backbone), or
             ``'maps'``: class maps of a segmentor or neck levels of a
             detector. Defaults to ``'maps'``.
-        student (str | list[str], optional): Taps (N, C, H, W) in the student
-            if not the standard ones; maps of any kind, such as bird's-eye
-            view. The class scores of a segmentation head are recognised; of
-            other networks, ``place='logits'`` says that these are class maps.
-            Defaults to None.
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student, instead of the standard ones; maps of any kind, also in
+            bird's-eye view. The class scores of a segmentation head are
+            recognised; of other networks, ``place='logits'`` says that these
+            are class maps. Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. The student's map is resized to H' x W' before the
             difference is taken. Defaults to None.

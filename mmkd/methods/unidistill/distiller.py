@@ -295,7 +295,7 @@ class UniDistill(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Class heat and low-level features of both, and where boxes are."""
+        """Class heat and low-level features of both sides, and the boxes."""
         heats = [i for own, _, _ in self._groups for i in own]
         heat = [
             class_heat([student['responses'][i] for i in heats]),
