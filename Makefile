@@ -61,6 +61,10 @@ format: ## bring the code into the house style
 .PHONY: all-checks
 all-checks: lint test ## lint and test
 
+.PHONY: lock
+lock: ## write lock.txt anew after a change of constraints.txt
+	@base=$$($(FIND_PYTHON)) || exit 1; "$$base" tools/setup/lock.py
+
 .PHONY: docs
 docs: ## build the documentation into site/; warnings and broken links are errors
 	@base=$$($(FIND_PYTHON)) || exit 1; sh tools/docs/build.sh "$$base"

@@ -1,22 +1,23 @@
-"""Saying which argument of a config is wrong."""
+"""Checking arguments from configs, with errors that name them."""
 import collections.abc
 import dataclasses
 import inspect
 import math
 import traceback
 from contextlib import contextmanager
-from typing import (Any, Dict, Iterator, List, Literal, Mapping, Type, TypeVar,
-                    Union, get_args, get_origin, get_type_hints)
+from typing import (Any, Dict, Iterator, List, Literal, Mapping, Tuple, Type,
+                    TypeVar, Union, get_args, get_origin, get_type_hints)
 
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.renamed import with_new_names
+from mmkd.utils.suggestions import did_you_mean
 
 Options = TypeVar('Options')
 
 
 def argument_names(cls: type) -> List[str]:
-    """Names that a class takes, with those of its dataclass ``Options`` and,
-    behind ``**kwargs``, those of its bases."""
+    """Argument names of a class, including those of its dataclass ``Options``
+    and, if it has ``**kwargs``, those of its bases."""
     names: List[str] = []
     for base in cls.__mro__:
         init = base.__dict__.get('__init__')
@@ -35,17 +36,18 @@ def argument_names(cls: type) -> List[str]:
 
 
 def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
-    """Call a class with the arguments that a config names.
+    """Call a class with the arguments from a config.
 
     Args:
         cls (type): The class.
         given (Mapping[str, Any]): Its arguments.
-        name (str): What to call the part in messages.
+        name (str): Name of the part in messages.
 
     Raises:
-        ConfigError: If an argument is unknown, missing, of another type, or
-            refused by the class; names it.
+        ConfigError: If an argument is unknown, missing, of the wrong type, or
+            refused by the class; the message names it.
     """
+    given = with_new_names(cls, given, argument_names(cls), name)
     check_types(cls, given, name)
     try:
         return cls(**given)
@@ -71,14 +73,13 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
     """Check values of a config against the type hints of a constructor.
 
     Args:
-        cls (type): The class that will be called. Its dataclass ``Options``
-            and its bases take what is behind ``**kwargs``.
-        given (Mapping[str, Any]): The arguments that the config names.
-        name (str): What to call the part in the message.
+        cls (type): The class to call. Its dataclass ``Options`` and its bases
+            accept the arguments in ``**kwargs``.
+        given (Mapping[str, Any]): The arguments from the config.
+        name (str): Name of the part in the message.
 
     Raises:
-        ConfigError: If a value is of another type, or a number that is not
-            finite.
+        ConfigError: If a value has the wrong type, or a number is not finite.
     """
     hints: dict = {}
     for base in reversed(cls.__mro__):
@@ -86,12 +87,13 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
             init = vars(owner).get('__init__') if owner else None
             try:
                 hints.update(get_type_hints(init) if init else {})
-            except Exception:  # of another library, which cannot be resolved
+            except Exception:  # unresolvable hints of a library
                 continue
     for key, value in given.items():
         if key in hints and not _fits(value, hints[key]):
-            raise ConfigError(f'{name}: `{key}` of {cls.__name__} is '
-                              f'{_in_words(hints[key])}, but got {value!r}')
+            path, value, hint = _first_misfit(key, value, hints[key])
+            raise ConfigError(f'{name}: `{path}` of {cls.__name__} is '
+                              f'{_in_words(hint)}, but got {value!r}')
 
 
 def take_options(options: Type[Options], kwargs: Dict[str, Any]) -> Options:
@@ -104,6 +106,32 @@ def take_options(options: Type[Options], kwargs: Dict[str, Any]) -> Options:
     """
     names = [field.name for field in dataclasses.fields(options)]
     return options(**{k: kwargs.pop(k) for k in names if k in kwargs})
+
+
+def fill_from_preset(method: str, presets: Mapping[str, Mapping[str, Any]],
+                     preset: str, **given: Any) -> Dict[str, Any]:
+    """Fill what a config leaves out with the values of a preset.
+
+    Args:
+        method (str): Name of the method, for messages.
+        presets (Mapping[str, Mapping]): Values by preset and argument.
+        preset (str): One of them.
+        given: What the config gives, by argument; None where it gives
+            nothing.
+
+    Returns:
+        dict: A value for each argument.
+
+    Raises:
+        ConfigError: If there is no such preset.
+    """
+    if preset not in presets:
+        raise ConfigError(f'{method}: preset is one of '
+                          f'{", ".join(presets)}, not {preset!r}')
+    return {
+        name: presets[preset][name] if value is None else value
+        for name, value in given.items()
+    }
 
 
 def check_choices(method: str, options: Any) -> None:
@@ -129,7 +157,7 @@ def check_choices(method: str, options: Any) -> None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of a type; True where that is not known."""
+    """Whether a plain value matches a type; True if that cannot be decided."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Union:
         return any(_fits(value, arg) for arg in args)
@@ -152,8 +180,20 @@ def _fits(value: Any, hint: Any) -> bool:
     return not isinstance(hint, type) or isinstance(value, hint)
 
 
+def _first_misfit(path: str, value: Any, hint: Any) -> Tuple[str, Any, Any]:
+    """Path, value and type of the first entry of a dict that does not fit, or
+    of the value itself."""
+    for option in get_args(hint) if get_origin(hint) is Union else (hint, ):
+        args = get_args(option)
+        if get_origin(option) is dict and args and isinstance(value, Mapping):
+            for key, item in value.items():
+                if not _fits(item, args[1]):
+                    return _first_misfit(f'{path}.{key}', item, args[1])
+    return path, value, hint
+
+
 def _in_words(hint: Any) -> str:
-    """A type as a user would say it."""
+    """Describe a type in words."""
     words = {
         float: 'a number',
         int: 'an integer',
@@ -179,15 +219,15 @@ def _in_words(hint: Any) -> str:
 
 
 @contextmanager
-def naming(part: str) -> Iterator[None]:
-    """Context in which a part of a config is built, which errors then name.
+def error_context(part: str) -> Iterator[None]:
+    """Context for building a part of a config; errors name the part.
 
     Args:
-        part (str): What the part is called, such as ``'`optim_wrapper`'``.
+        part (str): Name of the part, such as ``'`optim_wrapper`'``.
 
     Raises:
-        ConfigError: In place of any error that is not of mmkd; the error is
-            its cause.
+        ConfigError: Instead of any error that is not an ``MMKDError``, which
+            becomes its cause.
     """
     try:
         yield
@@ -198,10 +238,10 @@ def naming(part: str) -> Iterator[None]:
 
 
 def with_reason(part: str, error: Exception) -> str:
-    """A part of a config, and the first line of an error in it."""
+    """Message with the name of a part and the first line of an error."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next(filter(None, lines), '')
-    if not reason and error.__traceback__:  # an assertion without words
+    if not reason and error.__traceback__:  # an assertion without a message
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = f'{frame.line} (in {frame.name})'
     return f'{part}: {type(error).__name__}: {reason[:400]}'

@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT / 'tools/setup'))
 import build_mmcv  # noqa: E402
 import commands  # noqa: E402
 import env  # noqa: E402
+import lock  # noqa: E402
 import machine  # noqa: E402
 import pins  # noqa: E402
 import stand_ins  # noqa: E402
@@ -100,6 +101,80 @@ def test_pins_are_exact_and_named_once():
     assert len(lines) == len(pins.read_pins())
 
 
+# -- what is locked
+
+
+def locked_pins():
+    return {
+        name: version
+        for name, version in pins.read_pins().items()
+        if name not in stand_ins.DISTRIBUTIONS
+    }
+
+
+def test_lock_file_fits_the_pins():
+    locked = pins.read_lock(locked_pins())
+    assert 'nvidia-cublas' in locked  # torch's, which constraints.txt lacks
+    text = pins.LOCK.read_text()
+    assert '://' not in text and '@' not in text
+    assert not set(stand_ins.DISTRIBUTIONS) & set(locked)
+
+
+@pytest.mark.parametrize('line, told', [
+    ('six==1.17.0', 'no hash in the line "six==1.17.0"'),
+    ('six==1.17.0 --hash=sha256:12', 'no hash in the line "six==1.17.0 '),
+    ('six>=1.17 --hash=sha256:' + 64 * '0', 'no hash in the line "six>=1'),
+    ('six==1.16.0 --hash=sha256:' + 64 * '0', 'does not list six 1.17.0'),
+    ('', 'does not list six 1.17.0'),
+])
+def test_lock_file_that_does_not_fit(tmp_path, line, told):
+    path = tmp_path / 'lock.txt'
+    path.write_text(f'# a remark\n{line}\n')
+    with pytest.raises(commands.SetupError) as error:
+        pins.read_lock(dict(six='1.17.0'), path)
+    assert told in one_line(error) and 'make lock' in one_line(error)
+
+
+def write_wheel(folder, name='thing'):
+    """A wheel without modules."""
+    return stand_ins.write_distribution(folder, name, '1.0', None, None)
+
+
+@pytest.mark.parametrize('listed, told', [
+    (' --hash=sha256:' + 64 * '0',
+     'thing==1.0 is not the file whose hash lock.txt lists'),
+    ('', 'lock.txt has no hash of thing'),
+])
+def test_pip_refuses_a_file_of_another_hash(tmp_path, monkeypatch, capsys,
+                                            listed, told):
+    wheel = write_wheel(tmp_path)
+    wheel = wheel.rename(tmp_path / 'thing-1.0-py3-none-any.whl')
+    setup = env.Setup(cache=tmp_path / 'cache')
+    monkeypatch.setattr(setup, 'python', sys.executable)
+    setup.locked = dict(thing='thing==1.0' + listed)
+    with pytest.raises(commands.SetupError) as error:
+        with setup.lines_of_lock(['thing']) as path:
+            setup.pip('installing', '--target', tmp_path / 'out', '--no-index',
+                      '--find-links', tmp_path, '--require-hashes', '-r', path)
+    assert told in one_line(error)
+    assert not (tmp_path / 'out' / 'thing-1.0.dist-info').exists()
+
+
+def test_lock_text():
+    sha256 = 64 * 'a'
+    packages = [
+        dict(
+            metadata=dict(name=name, version='1'),
+            download_info=dict(
+                url='https://host/x.whl',
+                archive_info=dict(hashes=dict(sha256=sha256))))
+        for name in ('Six_B', 'a', 'typing')
+    ]
+    assert lock.lock_text(packages) == (
+        lock.HEADER + f'a==1 --hash=sha256:{sha256}\n'
+        f'six-b==1 --hash=sha256:{sha256}\n')
+
+
 # -- where things lie
 
 
@@ -110,8 +185,8 @@ def test_cache_folder():
 
 
 def copy_pins(folder):
-    shutil.copytree(ROOT / 'requirements', folder / 'requirements')
-    shutil.copy(ROOT / 'constraints.txt', folder)
+    for name in ('constraints.txt', 'lock.txt'):
+        shutil.copy(ROOT / name, folder)
     return folder
 
 
@@ -121,17 +196,14 @@ def test_env_key_follows_the_pins(tmp_path, monkeypatch):
     key = pins.env_key()
     assert pins.env_key(clone) == key
     assert pins.env_key(clone, tag='cp310') != key
-    lock = clone / 'constraints.txt'
-    text = lock.read_text()
-    lock.write_text('# a remark\n\n' + text)
+    for name in ('constraints.txt', 'lock.txt'):
+        text = (clone / name).read_text()
+        (clone / name).write_text('# a remark\n\n' + text)
+        assert pins.env_key(clone) == key
+        (clone / name).write_text(text.replace('torch==', 'torch==1'))
+        assert pins.env_key(clone) != key
+        (clone / name).write_text(text)
     assert pins.env_key(clone) == key
-    lock.write_text(text.replace('torch==', 'torch==1'))
-    assert pins.env_key(clone) != key
-    lock.write_text(text)
-    assert pins.env_key(clone) == key
-    with open(clone / 'requirements' / 'seg.txt', 'a') as f:
-        f.write('six\n')
-    assert pins.env_key(clone) != key
     monkeypatch.setenv('MMKD_MMCV', 'cuda')
     assert pins.env_key() != key
 
@@ -190,6 +262,57 @@ def test_two_set_ups_do_not_meet(tmp_path):
         seen.seek(0)
         assert seen.read().split() == ['in', 'out', 'in', 'out']
     assert sum('waiting for it' in error for error in errors) == 1
+
+
+def test_damaged_wheel_is_not_used(tmp_path, capsys):
+    setup = env.Setup(cache=tmp_path)
+    assert setup.find_wheel('cpu') is None
+    folder = tmp_path / 'wheels' / pins.wheel_key(setup.pins)
+    folder.mkdir(parents=True)
+    wheel = write_wheel(folder, 'mmcv')
+    assert setup.find_wheel('cpu') is None  # nobody has recorded its hash
+    env.hash_file(wheel).write_text(env.sha256(wheel))
+    assert setup.find_wheel('cpu') == wheel
+    assert setup.find_wheel('cu*') is None
+    for spoilt in (b'', wheel.read_bytes()[:-1]):
+        wheel.write_bytes(spoilt)
+        assert setup.find_wheel('cpu') is None
+    assert 'in the cache is damaged' in capsys.readouterr().err
+
+
+def run_env(cache):
+    return subprocess.run(
+        [sys.executable, ROOT / 'tools/setup/env.py', 'python'],
+        env=dict(os.environ, MMKD_CACHE=str(cache)),
+        capture_output=True,
+        text=True)
+
+
+@pytest.mark.skipif(
+    sys.version_info[:2] != machine.PYTHON_VERSION, reason='needs Python 3.11')
+@pytest.mark.parametrize('kind', ['file', 'below a file', 'lock is a folder'])
+def test_cache_that_cannot_be_used(tmp_path, kind):
+    cache = tmp_path / 'cache'
+    if kind == 'lock is a folder':
+        (cache / 'lock').mkdir(parents=True)
+    else:
+        cache.touch()
+    done = run_env(cache / 'x' if kind == 'below a file' else cache)
+    assert done.returncode == 2 and not done.stdout
+    assert done.stderr.count('\n') == 1
+    assert str(cache) in done.stderr and 'MMKD_CACHE=/other' in done.stderr
+
+
+def test_cache_that_is_read_only(tmp_path, monkeypatch):
+
+    def refuse(*args, **kwargs):
+        raise PermissionError(errno.EACCES, 'Permission denied', 'lock')
+
+    setup = env.Setup(cache=tmp_path)
+    monkeypatch.setattr('builtins.open', refuse)
+    with pytest.raises(env.CacheError, match='Permission denied'):
+        with setup.lock():
+            pass
 
 
 @pytest.mark.parametrize('name', ['opencv-python', 'typing'])

@@ -3,11 +3,13 @@
 
 mmcv comes as a source archive. Its own build compiles 77 small files, and
 nearly all of the time goes into parsing PyTorch's headers 77 times. This
-script runs mmcv's unchanged ``setup.py``, but hands it a few generated files,
-each of which includes many of mmcv's (a "unity build"), so the headers are
-parsed a handful of times.
+script runs mmcv's ``setup.py``, but hands it a few generated files, each of
+which includes many of mmcv's (a "unity build"), so the headers are parsed a
+handful of times.
 
-* No file of mmcv is changed: the generated files lie beside its tree.
+* No file of mmcv is changed: the generated files lie beside its tree, and
+  the C++ standard is raised from 17 to 20, which the headers of torch need,
+  while ``setup.py`` runs.
 * Files that define the same names must not meet in one unit. The known
   cases are listed below; should a unit fail all the same (another mmcv,
   another compiler), it is cut in two and tried again, down to single files,
@@ -30,17 +32,19 @@ import time
 from pathlib import Path
 
 SOURCES = 'mmcv/ops/csrc/pytorch'
-# Each of these defines templates of the same names, or macros that the
-# torch headers cannot stand: no two of them share a unit, and the last
-# named come last in theirs.
+# Each of these defines templates with the same names, or macros that break the
+# torch headers: no two of them share a unit, and the last ones come last in
+# theirs.
 APART = ('cpu/bezier_align.cpp', 'cpu/roi_align.cpp',
          'cpu/roi_align_rotated.cpp', 'cpu/rotated_feature_align.cpp')
 LAST = ('cpu/psamask.cpp', )
 ALONE = ('pybind.cpp', )
 
-# What mmcv's setup.py sees in place of its own list of C++ files.
+# The headers of torch need it; mmcv's setup.py asks for C++17.
+STANDARD = 'c++20'
+# Replaces the list of C++ files in mmcv's setup.py.
 WRAPPER = """\
-import glob, os, runpy, sys
+import glob, os, sys
 units = {units!r}
 plain = glob.glob
 def unity(pattern, *args, **kwargs):
@@ -52,7 +56,10 @@ def unity(pattern, *args, **kwargs):
 glob.glob = unity
 sys.path.insert(0, os.getcwd())
 sys.argv = ['setup.py'] + sys.argv[1:]
-runpy.run_path('setup.py', run_name='__main__')
+with open('setup.py', encoding='utf-8') as file:
+    text = file.read().replace('-std=c++17', '-std={standard}')
+exec(compile(text, 'setup.py', 'exec'),
+     dict(__name__='__main__', __file__='setup.py'))
 """
 
 
@@ -92,7 +99,7 @@ def write_unit(tree, unit):
     text = ''.join(f'#include "../{SOURCES}/{name}"\n' for name in unit)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = tree / 'unity' / f'u{len(unit):02d}_{digest}.cpp'
-    if not path.exists():  # a new time stamp would compile it again
+    if not path.exists():  # a new time stamp would trigger recompilation
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     return path
@@ -119,7 +126,9 @@ def run_setup(tree, units, jobs, log_file, started):
     wrapper = tree / 'unity' / 'setup_wrapper.py'
     wrapper.write_text(
         WRAPPER.format(
-            units=[str(p.relative_to(tree)) for p in paths], sources=SOURCES))
+            units=[str(p.relative_to(tree)) for p in paths],
+            sources=SOURCES,
+            standard=STANDARD))
     env = dict(os.environ, MAX_JOBS=str(jobs), MMCV_WITH_OPS='1')
     env.setdefault('CFLAGS', '-O2 -g0')
     env['NINJA_STATUS'] = '@[%f/%t] '
@@ -136,7 +145,7 @@ def run_setup(tree, units, jobs, log_file, started):
         stderr=subprocess.STDOUT,
         text=True,
         errors='replace',
-        close_fds=False,  # a lock that the caller holds goes with the job
+        close_fds=False,  # the job inherits a lock of the caller
         start_new_session=True)
     lines = []
     total = len(units)
@@ -149,7 +158,7 @@ def run_setup(tree, units, jobs, log_file, started):
             if match:
                 report(int(match[1]), int(match[2]), total, jobs, started)
     except BaseException:
-        # ninja removes what its compilers have half written
+        # ninja removes partial outputs of its compilers
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise

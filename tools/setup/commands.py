@@ -1,5 +1,5 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""Commands of the set-up: a log of all output, and one clear line."""
+"""Running commands of the set-up, with a log and short messages."""
 import re
 import subprocess
 import sys
@@ -9,13 +9,17 @@ FULL_DISK = ('the disk is full; MMKD_CACHE=/other/folder puts the environment '
 # Lines of pip and of build_mmcv.py that are worth showing.
 PROGRESS = re.compile(r'\s*(Downloading \S+ \((?:[\d.]+ GB|\d\d[\d.]* MB)\)|'
                       r'Installing collected packages|mmcv: .*)')
-# What a log says, and what the user reads for it.
+# Patterns in a log, and the messages for the user.
 REASONS = {
     r'connection broken by|Could not fetch URL|Max retries exceeded|'
     r'Read timed out':
     'the package index is out of reach',
     r'No space left on device':
     FULL_DISK,
+    r'DO NOT MATCH THE HASHES[^\n]*\n +(\S+)':
+    r'\1 is not the file whose hash lock.txt lists',
+    r'Hashes are required[^\n]*\n +(\S+)':
+    r'lock.txt has no hash of \1',
 }
 
 
@@ -34,12 +38,12 @@ def run(command, what, log_path, environ, pass_fds=()):
     Args:
         command (list): The command.
         what (str): What it does, in words.
-        log_path (Path): The log, which grows.
-        environ (dict): The variables to run it with.
-        pass_fds (tuple[int]): Open files that the command keeps.
+        log_path (Path): The log; output is appended.
+        environ (dict): Its environment variables.
+        pass_fds (tuple[int]): Open files that the command inherits.
 
     Raises:
-        SetupError: If it fails; one line says why.
+        SetupError: If it fails; the message gives the reason in one line.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     tail = []
@@ -66,8 +70,11 @@ def run(command, what, log_path, environ, pass_fds=()):
             raise
     if process.returncode:
         text = '\n'.join(tail)
-        reason = next((reason for pattern, reason in REASONS.items()
-                       if re.search(pattern, text)), None)
+        reason = next(
+            (match.expand(reason)
+             for match, reason in ((re.search(pattern, text), reason)
+                                   for pattern, reason in REASONS.items())
+             if match), None)
         if reason is None:
             print(text, file=sys.stderr)
             reason = next(

@@ -4,12 +4,12 @@
 It is a virtual environment in the user's cache, named after a hash of the
 pinned versions, so all clones with the same pins share it. It holds what
 mmkd needs but not mmkd itself: ``make`` sets ``PYTHONPATH``, and the programs
-in ``tools/`` look beside themselves. constraints.txt is the lock file: pip
-installs just what it lists, without resolving anything. mmcv is compiled by
-build_mmcv.py, and its wheel is kept for environments of other pins.
+in ``tools/`` look beside themselves. pip installs just what lock.txt lists,
+without resolving anything, and refuses files of other hashes. mmcv is compiled
+by build_mmcv.py, and its wheel is kept for environments of other pins.
 
-Each stage leaves a mark when it is done. After an interruption, the next call
-resumes behind the last mark, and the build of mmcv behind its last object.
+Each completed stage leaves a mark. After an interruption, the next call
+resumes after the last mark, and the build of mmcv after its last object.
 
 Only the standard library is used here.
 """
@@ -17,6 +17,7 @@ import argparse
 import contextlib
 import errno
 import fcntl
+import hashlib
 import os
 import shutil
 import signal
@@ -30,13 +31,27 @@ import stand_ins
 from commands import FULL_DISK, SetupError, run, say
 from machine import (DEBIAN, PYTHON_VERSION, check_compiler, check_python,
                      compiler, mmcv_kind)
-from pins import ROOT, cache_root, env_key, read_pins, wheel_key
+from pins import cache_root, env_key, read_lock, read_pins, wheel_key
 
 NEEDED_GB = 12
 MODULES = ('torch', 'torchvision', 'cv2', 'mmengine', 'mmcv', 'mmcv.ops',
            'mmdet', 'mmseg', 'mmdet3d', 'open3d', 'nuscenes',
            'pycocotools.mask', 'cityscapesscripts', 'scipy', 'shapely',
            'tensorboard', 'safetensors', 'matplotlib', 'pytest')
+
+
+class CacheError(SetupError):
+    """The cache folder is of no use; a setting of the user's is wrong."""
+
+
+def sha256(path):
+    """The hash of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def hash_file(wheel):
+    """The file with the hash of a built wheel."""
+    return wheel.with_name(wheel.name + '.sha256')
 
 
 class Setup:
@@ -49,6 +64,11 @@ class Setup:
     def __init__(self, cache=None):
         self.cache = cache or cache_root()
         self.pins = read_pins()
+        self.locked = read_lock({
+            name: version
+            for name, version in self.pins.items()
+            if name not in stand_ins.DISTRIBUTIONS
+        })
         self.key = env_key()
         self.env = self.cache / 'env' / self.key
         self.python = self.env / 'bin' / 'python'
@@ -62,9 +82,17 @@ class Setup:
 
     @contextlib.contextmanager
     def lock(self):
-        """Let one set-up at a time work in the cache."""
-        self.cache.mkdir(parents=True, exist_ok=True)
-        with open(self.cache / 'lock', 'a+', encoding='utf-8') as handle:
+        """Allow one set-up at a time in the cache."""
+        try:
+            self.cache.mkdir(parents=True, exist_ok=True)
+            handle = open(self.cache / 'lock', 'a+', encoding='utf-8')
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            raise CacheError(
+                f'the cache folder {self.cache} cannot be used ({error}); '
+                'MMKD_CACHE=/other/folder names another') from None
+        with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
@@ -81,7 +109,7 @@ class Setup:
             self.lock_fds = ()
 
     def stage(self, name, text, function):
-        """Run a stage unless its mark is there."""
+        """Run a stage unless its mark exists."""
         if (self.marks / name).exists():
             say(f'{text}: done before')
             return
@@ -93,7 +121,7 @@ class Setup:
         say(f'{text}: {time.time() - started:.0f} s')
 
     def environ(self, **more):
-        """The caller's variables without those that lead pip astray."""
+        """The caller's variables without those that would mislead pip."""
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -110,16 +138,15 @@ class Setup:
         run(command, what, self.log, self.environ(**environ), self.lock_fds)
 
     def pip(self, what, *args):
-        """Install packages, after removing what an interruption left."""
+        """Install packages, after removing partial installations."""
         self.mend()
         self.run([
-            self.python, '-m', 'pip', 'install', '--prefer-binary',
-            '--no-compile', '--progress-bar', 'off', '-c',
-            ROOT / 'constraints.txt', *args
+            self.python, '-m', 'pip', 'install', '--no-deps', '--only-binary',
+            ':all:', '--no-compile', '--progress-bar', 'off', *args
         ], what)
 
     def mend(self):
-        """Remove distributions whose installation was cut off.
+        """Remove distributions whose installation was interrupted.
 
         pip writes ``RECORD`` last; without it a distribution counts as
         installed though files may be missing.
@@ -142,16 +169,29 @@ class Setup:
         self.run([sys.executable, '-m', 'venv', '--clear', self.env],
                  'making the virtual environment')
 
-    def install_torch(self):
-        """torch with its CUDA packages, and what building mmcv needs."""
-        names = ('torch', 'torchvision', 'numpy', 'setuptools', 'wheel',
-                 'ninja')
-        self.pip('installing torch', *names)
+    @contextlib.contextmanager
+    def lines_of_lock(self, names):
+        """A temporary lock file of some packages only."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / 'lock.txt'
+            path.write_text(''.join(f'{self.locked[n]}\n' for n in names))
+            yield path
+
+    def install_packages(self):
+        """All that the lock file lists but mmcv."""
+        names = [name for name in self.locked if name != 'mmcv']
+        with self.lines_of_lock(names) as path:
+            self.pip('installing the packages', '--require-hashes', '-r', path)
 
     def find_wheel(self, kind):
-        """The built wheel of mmcv, or None."""
+        """The built wheel of mmcv if it is whole, or None."""
         pattern = f'{wheel_key(self.pins, kind)}/mmcv-*.whl'
-        return next(iter(sorted((self.cache / 'wheels').glob(pattern))), None)
+        for wheel in (self.cache / 'wheels').glob(pattern):
+            if hash_file(wheel).exists():
+                if hash_file(wheel).read_text() == sha256(wheel):
+                    return wheel
+                say(f'{wheel.name} in the cache is damaged')
+        return None
 
     def build_mmcv(self):
         """Build mmcv's wheel with its operators, unless it is cached."""
@@ -165,11 +205,12 @@ class Setup:
         tree = build / f'mmcv-{self.pins["mmcv"]}'
         if not tree.exists():
             build.mkdir(parents=True, exist_ok=True)
-            self.run([
-                self.python, '-m', 'pip', 'download', '--no-deps',
-                '--no-binary', 'mmcv', '--no-build-isolation', '-d', build,
-                f'mmcv=={self.pins["mmcv"]}'
-            ], 'downloading mmcv')
+            with self.lines_of_lock(['mmcv']) as path:
+                self.run([
+                    self.python, '-m', 'pip', 'download', '--no-deps',
+                    '--no-binary', 'mmcv', '--no-build-isolation', '-d', build,
+                    '--require-hashes', '-r', path
+                ], 'downloading mmcv')
             with tarfile.open(next(build.glob('mmcv-*.tar.gz'))) as archive:
                 archive.extractall(build / 'part')
             os.replace(next((build / 'part').iterdir()), tree)
@@ -184,14 +225,13 @@ class Setup:
                  CXX=' '.join(compiler()),
                  **cuda)
         shutil.rmtree(build)
-        return self.find_wheel(kind)
+        wheel = next((self.cache / 'wheels' / key).glob('mmcv-*.whl'))
+        hash_file(wheel).write_text(sha256(wheel))
+        return wheel
 
-    def install_packages(self):
-        """All that the lock file lists, with mmcv from its wheel."""
-        special = {'mmcv', *stand_ins.DISTRIBUTIONS}
-        locked = [
-            f'{k}=={v}' for k, v in self.pins.items() if k not in special
-        ]
+    def install_mmcv(self):
+        """mmcv, which is built here, and the stand-ins."""
+        wheel = self.build_mmcv()
         with tempfile.TemporaryDirectory() as folder:
             wheels = [
                 stand_ins.write_distribution(
@@ -199,8 +239,7 @@ class Setup:
                     self.pins.get(other))
                 for name, other in stand_ins.DISTRIBUTIONS.items()
             ]
-            self.pip('installing the packages', '--no-deps', self.build_mmcv(),
-                     *wheels, *locked)
+            self.pip('installing mmcv', '--no-index', wheel, *wheels)
         missing = stand_ins.fill_libraries(self.env)
         if missing:
             say(f'no {", ".join(missing)} here: placeholders let open3d '
@@ -216,7 +255,7 @@ class Setup:
                  'trying the operators of mmcv')
 
     def prepare(self):
-        """Do what is not done yet."""
+        """Run the stages that are not complete."""
         if self.ready():
             return
         with self.lock():
@@ -234,11 +273,10 @@ class Setup:
             if self.marks.exists() and not self.python.exists():
                 say('the Python that the environment was made with is gone')
                 shutil.rmtree(self.marks)
-            self.stage('venv', '1/5 virtual environment', self.make_venv)
-            self.stage('torch', '2/5 torch', self.install_torch)
-            self.stage('mmcv', '3/5 mmcv', self.build_mmcv)
-            self.stage('packages', '4/5 packages', self.install_packages)
-            self.stage('checked', '5/5 check', self.verify)
+            self.stage('venv', '1/4 virtual environment', self.make_venv)
+            self.stage('packages', '2/4 packages', self.install_packages)
+            self.stage('mmcv', '3/4 mmcv', self.install_mmcv)
+            self.stage('checked', '4/4 check', self.verify)
             (self.marks / 'ready').touch()
             say(f'ready after {(time.time() - started) / 60:.1f} min')
             if len(list((self.cache / 'env').iterdir())) > 1:
@@ -266,7 +304,7 @@ def main(argv=None):
         action='store_true',
         help='with clean: remove the environments of other pins instead')
     args = parser.parse_args(argv)
-    # A kill becomes an ordinary interruption: marks and locks stay sound.
+    # SIGTERM becomes an ordinary interruption: marks and locks stay valid.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         check_python()
@@ -280,7 +318,7 @@ def main(argv=None):
         if getattr(error, 'errno', None) == errno.ENOSPC:
             error = FULL_DISK
         print(f'mmkd: {error}', file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, CacheError) else 1
     except KeyboardInterrupt:
         say('interrupted; run make again to resume')
         return 130

@@ -26,109 +26,102 @@ from mmkd.utils.arguments import take_options
 
 @DISTILLERS.register_module()
 class TransKD(Distiller):
-    """Distil a pyramid of transformers: its stages and patch embeddings.
+    """Distil the stages and patch embeddings of hierarchical transformers.
 
     `TransKD: Transformer Knowledge Distillation for Efficient Semantic
     Segmentation <https://arxiv.org/abs/2202.13393>`_ (Liu et al.). At each
-    stage i the student's feature maps, fused top-down
-    (:class:`CrossSelectiveFusion`), are drawn to the teacher's F by
-    :func:`hierarchical_context_loss` (HCL), and its patch
-    embeddings, through a linear layer (patch embedding alignment, PEA), to
-    the teacher's E by their mean squared difference:
+    stage i, the student's feature maps, fused top-down
+    (:class:`CrossSelectiveFusion`), are matched to the teacher's F with
+    :func:`hierarchical_context_loss` (HCL). The student's patch embeddings,
+    after a linear layer (patch embedding alignment, PEA), are matched to the
+    teacher's E with the mean squared difference:
 
     ``L = L_seg + lambda_feature * sum_i HCL(CSF(F_s)_i, F_t_i)
     + lambda_embedding * sum_i alpha_i * MSE(PEA(E_s_i), E_t_i)``
 
-    ``variant='gl'`` puts a :class:`GlobalLocalMixer` before the alignment of
-    the last stage, ``variant='ea'`` an :class:`EmbeddingAssistant` beside
-    that of every stage. All modules are for training alone: they read what
-    the student computes and add nothing to it.
+    ``variant='gl'`` adds a :class:`GlobalLocalMixer` before the alignment of
+    the last stage, ``variant='ea'`` an :class:`EmbeddingAssistant` in parallel
+    to that of every stage. All modules are only used in training and do not
+    affect the student's output.
 
-    Needs networks with an embedding and a map at each stage, such as mmseg's
+    The networks need an embedding and a map at each stage, such as mmseg's
     ``MixVisionTransformer`` (SegFormer) and mmdet's
-    ``PyramidVisionTransformerV2``; for others name the taps. The student may
-    have other widths, and other sizes, which are resized bilinearly to the
-    teacher's.
+    ``PyramidVisionTransformerV2``; for others, name the taps. The student's
+    widths may differ, and so may its sizes, which are resized bilinearly to
+    the teacher's.
 
-    The values are those of the released code; the body of the paper was not
-    compared. Departures from it:
+    The values are those of the released code; they were not compared with the
+    text of the paper. Deviations from the code:
 
-    - the two weights of the GL-Mixer, memory that is never set there, start
-      at ``gl_init``; (0, 0) is close to the values it usually holds;
-    - one squeezing convolution serves batches of one image too, without
+    - the two weights of the GL-Mixer, which are uninitialised there, start at
+      ``gl_init``; (0, 0) is close to the values that they usually have;
+    - one squeezing convolution also processes batches of one image, without
       batch normalisation in training; ``single_image_conv=True`` adds the
       separate one of the released code;
-    - the teacher is run without gradient, which changes none of the
-      student's;
-    - probabilities of the optional losses are taken in log space.
+    - the teacher runs without gradients, which does not affect the student;
+    - probabilities of the optional losses are computed in log space.
 
     The class weights, the class for ignored pixels, the loss at a quarter of
-    the resolution and the schedule of the released training are no part of
-    the method and not ported.
+    the resolution and the schedule of the released training are not part of
+    the method and were not ported.
 
     Args:
-        student (dict, optional): Taps of the student by role, each one
-            level a stage from fine to coarse: ``embeddings``, tokens
+        student (dict, optional): Taps of the student by role, each with one
+            level per stage from fine to coarse: ``embeddings``, tokens
             (N, L, C) or maps (N, C, H, W); ``stages``, maps (N, C, H, W) of
             the same height and width as the tokens; for ``'ea'``
             ``patches``, the inputs (N, C, H, W) of the patch convolutions;
-            for ``lambda_logits`` ``logits``. Defaults to None: those of the
+            for the term ``logits`` ``logits``. Defaults to None: those of the
             network's family.
         teacher (dict, optional): The same for the teacher, which needs no
             ``patches``. Defaults to None.
-        lambda_feature (float | dict): Weight of ``loss_feature``, a number
-            or a schedule. Defaults to 1.0.
-        lambda_embedding (float | dict): Weight of ``loss_embedding``.
-            Defaults to 1.0.
-        lambda_logits (float | dict): Weight of ``loss_logits``,
-            :func:`kl_divergence` of the class scores. Without
-            one (the published method) there is no such term, and the
-            teacher's head is not run. Defaults to 0.0.
+        weights (dict[str, float | dict], optional): See :class:`Distiller`.
+            The term ``logits``, :func:`kl_divergence` of the class scores,
+            has the weight 0 by default, as published; there is no such term
+            then, and the teacher's head is not run. Defaults to None.
         kwargs: The fields of :class:`TransKDOptions`, such as ``variant``,
             and the arguments of :class:`Distiller`, such as ``loss_weight``.
 
     Raises:
-        ConfigError: If an argument makes no sense.
+        ConfigError: If an argument is invalid.
     """
 
     Options = TransKDOptions
+    default_weights = dict(feature=1.0, embedding=1.0, logits=0.0)
     roles = ('embeddings', 'stages')
 
     def __init__(self,
                  student=None,
                  teacher=None,
-                 lambda_feature: WeightLike = 1.0,
-                 lambda_embedding: WeightLike = 1.0,
-                 lambda_logits: WeightLike = 0.0,
+                 weights: Optional[Dict[str, WeightLike]] = None,
                  **kwargs) -> None:
         options = take_options(TransKDOptions, kwargs)
-        weights = dict(
-            loss_feature=lambda_feature, loss_embedding=lambda_embedding)
-        # The places that are read depend on the options.
+        # The roles depend on the options.
         self.teacher_roles = self.roles
-        if _has_weight(lambda_logits):
-            weights['loss_logits'] = lambda_logits
+        with_logits = _has_weight((weights or {}).get('logits', 0.))
+        if with_logits:
             self.teacher_roles += ('logits', )
         self.roles = self.teacher_roles
         if options.variant == 'ea':
             self.roles += ('patches', )
         super().__init__(
             student=student, teacher=teacher, weights=weights, **kwargs)
+        if not with_logits:
+            del self.weights['logits']
         self.options = options
-        self.alpha = tuple(options.alpha)
-        self.feature_weights = options.feature_weights
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Check both pyramids, and build the modules for their widths."""
+        """Check both networks, and build the modules for their widths."""
         for side, specs in (('student', student), ('teacher', teacher)):
             check_pyramid(side, specs['stages'], specs['embeddings'])
         super().setup(student, teacher)
         options, num_stages = self.options, len(student['stages'])
-        if self.feature_weights is None:
-            self.feature_weights = (1.0, ) * num_stages
+        self.embedding_weights = options.embedding_weights
+        self.feature_weights = options.feature_weights or [1.0] * num_stages
         per_stage = dict(
-            alpha=self.alpha, feature_weights=self.feature_weights)
+            embedding_weights=self.embedding_weights,
+            feature_weights=self.feature_weights)
         if options.variant == 'ea':
             per_stage.update(
                 ea_aligned_init=options.ea_aligned_init,
@@ -163,7 +156,8 @@ class TransKD(Distiller):
                                                      widths)
 
     def _mixer_heads(self, stages: List[TapSpec], channels: int) -> int:
-        """Heads of the student's last stage, unless they are given."""
+        """Attention heads of the mixer; by default, of the student's last
+        stage."""
         heads = self.options.gl_heads
         if heads is None:
             known = stages[-1].attributes.get('num_heads')
@@ -203,15 +197,15 @@ class TransKD(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss_feature``, ``loss_embedding``, ``loss_logits``."""
+        """Compute ``feature``, ``embedding``, ``logits``."""
         terms = {}
-        if 'loss_feature' in batch.active_terms:
-            terms['loss_feature'] = self._feature_loss(student['stages'],
-                                                       teacher['stages'])
-        if 'loss_embedding' in batch.active_terms:
-            terms['loss_embedding'] = self._embedding_loss(student, teacher)
-        if 'loss_logits' in batch.active_terms:
-            terms['loss_logits'] = sum(
+        if 'feature' in batch.active_terms:
+            terms['feature'] = self._feature_loss(student['stages'],
+                                                  teacher['stages'])
+        if 'embedding' in batch.active_terms:
+            terms['embedding'] = self._embedding_loss(student, teacher)
+        if 'logits' in batch.active_terms:
+            terms['logits'] = sum(
                 kl_divergence(logits_s, match_size(logits_t, logits_s),
                               self.options.logits_tau) for logits_s, logits_t
                 in zip(student['logits'], teacher['logits']))
@@ -260,7 +254,7 @@ class TransKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Where the maps and where the embeddings differ, stage by stage."""
+        """The distances of the maps and of the embeddings, stage by stage."""
 
         def as_maps(side: Dict[str, List[Tensor]],
                     embeddings: List[Tensor]) -> List[Tensor]:
@@ -290,7 +284,7 @@ class TransKD(Distiller):
                         teacher: Dict[str, List[Tensor]]) -> Tensor:
         total = 0.0
         for i, tokens_s in enumerate(self.align(student)):
-            if not self.alpha[i]:
+            if not self.embedding_weights[i]:
                 total = total + zero_like_graph(tokens_s)
                 continue
             size_s = as_tokens(student['embeddings'][i],
@@ -298,7 +292,8 @@ class TransKD(Distiller):
             tokens_t, size_t = as_tokens(teacher['embeddings'][i],
                                          teacher['stages'][i])
             tokens_s = resize_tokens(tokens_s, size_s, size_t)
-            total = total + self.alpha[i] * embedding_loss(tokens_s, tokens_t)
+            total = total + self.embedding_weights[i] * embedding_loss(
+                tokens_s, tokens_t)
         return total
 
 

@@ -9,37 +9,38 @@ from mmkd.utils.arguments import check_choices
 
 @dataclass(frozen=True)
 class TransKDOptions:
-    """Which modules TransKD trains, and how it weighs the stages.
+    """Options of TransKD's modules and losses.
 
     Args:
-        variant: Modules besides the fusion and the alignment. Defaults to
-            ``'base'``: none.
-        alpha: Weight of each stage's embedding loss; 0 leaves a stage out.
+        variant: Modules in addition to the fusion and the alignment. Defaults
+            to ``'base'``: none.
+        embedding_weights: Weight of each stage's embedding loss, alpha in
+            the paper; 0 leaves a stage out.
         feature_weights: Weight of each stage's feature loss. Defaults to
             None: 1 for all.
         feature_loss: ``'hcl'``; ``'cwd'`` for
             :func:`channel_wise_divergence`; or ``'pixel_kl'`` for
             :func:`kl_divergence` over the channels of each cell.
         feature_tau: Temperature of the latter two.
-        logits_tau: Temperature of ``loss_logits``.
+        logits_tau: Temperature of ``logits``.
         mid_channels: Width of the fusion.
         squeeze_norm: Normalisation of the pooled vector in the fusion.
-            ``'GN'`` is better for one or two images a device, where batch
-            statistics tell little.
-        single_image_conv: Whether batches of one image have a squeezing
-            convolution of their own, as in the released code.
-        gl_heads: Heads of the GL-Mixer's attention. Defaults to None: as
-            many as the student's last stage has.
+            ``'GN'`` is better for one or two images per device, where batch
+            statistics carry little information.
+        single_image_conv: Whether batches of one image have a separate
+            squeezing convolution, as in the released code.
+        gl_heads: Heads of the GL-Mixer's attention. Defaults to None: those
+            of the student's last stage.
         gl_init: Initial weights of its global and its local branch.
         gl_residual: Whether it adds its input.
         ea_aligned_init: Initial weight of each stage's aligned tokens.
         ea_own_init: Initial weight of each stage's assistant.
 
     Raises:
-        ConfigError: If a value is refused.
+        ConfigError: If a value is invalid.
     """
     variant: Literal['base', 'gl', 'ea'] = 'base'
-    alpha: Sequence[float] = (0.1, 0.1, 0.5, 1.0)
+    embedding_weights: Sequence[float] = (0.1, 0.1, 0.5, 1.0)
     feature_weights: Optional[Sequence[float]] = None
     feature_loss: Literal['hcl', 'cwd', 'pixel_kl'] = 'hcl'
     feature_tau: float = 1.0
@@ -55,10 +56,10 @@ class TransKDOptions:
 
     def __post_init__(self) -> None:
         check_choices('TransKD', self)
-        for name in ('alpha', 'feature_weights', 'gl_init', 'ea_aligned_init',
-                     'ea_own_init'):
+        for name in ('embedding_weights', 'feature_weights', 'gl_init',
+                     'ea_aligned_init', 'ea_own_init'):
             _check_numbers(name, getattr(self, name))
-        for name in ('alpha', 'feature_weights'):
+        for name in ('embedding_weights', 'feature_weights'):
             values = getattr(self, name)
             if values is not None and min(values) < 0:
                 raise ConfigError(f'TransKD: {name} must be at least 0, but '

@@ -512,7 +512,7 @@ def test_frames_are_drawn(scenes, tmp_path, capsys):
     with pytest.raises(ConfigError, match='no version'):
         open_frames(osp.join(scenes, 'nuscenes'), color_table(), 'v1.0-huge')
     tool = osp.join(
-        osp.dirname(__file__), *[os.pardir] * 3, 'tools', 'browse_scenes.py')
+        osp.dirname(__file__), *[os.pardir] * 4, 'tools', 'browse_scenes.py')
     spec = importlib.util.spec_from_file_location('browse_scenes', tool)
     browse = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(browse)

@@ -9,7 +9,6 @@ from mmkd.core.model import DistillationModel
 from mmkd.engine.hooks import SelfCheckHook
 from mmkd.errors import ConfigError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
-from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 
 STAGES = dict(
@@ -197,22 +196,6 @@ def test_resumed_and_plain_runs_are_left_alone(cityscapes, tmp_path):
     assert not hook.report
     with pytest.raises(ConfigError, match='num_batches'):
         SelfCheckHook(num_batches=0)
-
-
-def test_own_pipeline():
-
-    class Data:
-
-        def __init__(self, **kwargs):
-            self.__dict__.update(kwargs)
-
-    inner = Data(pipeline=[[]], images=[1])
-    for wrapped in (Data(dataset=inner), Data(datasets=[inner])):
-        copied = own_pipeline(wrapped)
-        part = copied.datasets[0] if hasattr(copied,
-                                             'datasets') else copied.dataset
-        part.pipeline[0].append(1)
-        assert inner.pipeline == [[]] and part.images is inner.images
 
 
 class TestScans:

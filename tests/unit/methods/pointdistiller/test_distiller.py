@@ -5,70 +5,20 @@ import pytest
 import torch
 
 from mmkd import apis
-from mmkd.core.distiller import StepBatch
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.distiller import PointDistiller
-from mmkd.methods.pointdistiller.edge_conv import EdgeConv
-from mmkd.methods.pointdistiller.options import FAMILIES
+from mmkd.methods.pointdistiller.options import PRESETS
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
-from mmkd.visualization import Scene, draw_visuals, frozen_copy
+from tests.fixtures.voxels import make, run, step, voxels
 
 EPS = 1 + 1e-5  # of batch normalisation in eval mode
 
 
-def make(student, teacher, **arguments):
-    """A distiller that is set up for tensors, in training mode."""
-    torch.manual_seed(0)
-    distiller = PointDistiller(**arguments)
-    distiller.setup(*({
-        'nodes': [
-            TapSpec(f'{side}[{i}]', tuple(tensor.shape), tensor.dtype)
-            for i, tensor in enumerate(tensors)
-        ]
-    } for side, tensors in (('student', student), ('teacher', teacher))))
-    return distiller.train()
-
-
-def step(counts=None, coors=None, samples=None, teacher=None):
-    """A step's batch with voxels."""
-    voxels = {}
-    if counts is not None:
-        voxels['num_points'] = torch.as_tensor(counts)
-    if coors is not None:
-        voxels['coors'] = torch.as_tensor(coors)
-    return StepBatch(
-        inputs=dict(voxels=voxels),
-        data_samples=samples,
-        teacher_inputs={} if teacher is None else {None: teacher})
-
-
-def run(distiller, student, teacher, batch=None):
-    """The weighted loss."""
-    return distiller(
-        dict(nodes=student), dict(nodes=teacher), batch or step())['loss']
-
-
-def voxels(num=60, num_s=4, num_t=6, seed=0, scans=2):
-    """Features of both sides, distinct counts, and coordinates."""
-    generator = torch.Generator().manual_seed(seed)
-    feat_s = torch.randn((num, num_s), generator=generator).relu()
-    feat_t = torch.randn((num, num_t), generator=generator).relu()
-    counts = torch.randperm(num, generator=generator) + 1
-    coors = torch.stack([
-        torch.arange(num) * scans // max(num, 1),
-        torch.zeros(num, dtype=torch.long),
-        torch.arange(num) // 8,
-        torch.arange(num) % 8
-    ], 1).int()
-    return feat_s.requires_grad_(), feat_t, counts, coors
-
-
 def reference(distiller, feat_s, feat_t, importance, groups):
     """The published formula with edges written out, loss weight 1."""
-    d, options = distiller, distiller.options
+    d, options = distiller, distiller.resolved
     edges_s, edges_t, parts = [], [], []
     for rows in groups:
         if not len(rows):
@@ -178,7 +128,7 @@ def test_order_of_the_rows(scope):
 def test_fewer_voxels_than_centres_and_neighbours():
     feat_s, feat_t, counts, coors = voxels(7)
     distiller = make([feat_s], [feat_t], loss_weight=1.0)
-    options = distiller.options
+    options = distiller.resolved
     assert (options.num_centres, options.num_neighbours) == (6000, 128)
     loss = run(distiller, [feat_s], [feat_t], step(counts, coors))
     assert loss.item() == pytest.approx(
@@ -277,31 +227,6 @@ def test_pooling_a_single_neighbour():
         three.item())
 
 
-@pytest.mark.parametrize('edge', ['concat', 'diff'])
-def test_edges_are_never_formed(edge):
-    """The two halves of the layer give what the whole edge would."""
-    torch.manual_seed(0)
-    layer = EdgeConv(3, 5, edge)
-    nodes = torch.randn(20, 3, requires_grad=True)
-    graphs = [(torch.arange(4), torch.randint(10, (4, 6))),
-              (torch.arange(10, 13), torch.randint(10, 20, (3, 2)))]
-    found = layer(nodes, graphs)
-    assert [part.shape for part in found] == [(4, 6, 5), (3, 2, 5)]
-    edges = []
-    for centres, neighbours in graphs:
-        near, own = nodes[neighbours], nodes[centres][:, None]
-        own = own.expand_as(near)
-        edges.append(
-            torch.cat([near if edge == 'concat' else own - near, own],
-                      2).flatten(0, 1))
-    expected = layer.norm(layer.linear(torch.cat(edges))).relu()
-    torch.testing.assert_close(
-        torch.cat([part.flatten(0, 1) for part in found]), expected)
-    gradient, = torch.autograd.grad(sum(p.sum() for p in found), nodes)
-    other, = torch.autograd.grad(expected.sum(), nodes)
-    torch.testing.assert_close(gradient, other, rtol=1e-4, atol=1e-5)
-
-
 def test_both_edges_span_the_same_functions():
     feat_s, feat_t, counts, _ = voxels()
     concat, diff = (
@@ -353,7 +278,7 @@ def test_cells_and_points(shape, teacher, importance):
                      importance=importance,
                      loss_weight=1.0)
     assert distiller.kind == ('cells' if len(shape) == 4 else 'points')
-    assert distiller.options.pool == ('none' if len(shape) == 4 else 'max')
+    assert distiller.resolved.pool == ('none' if len(shape) == 4 else 'max')
     loss = run(distiller, [feat_s], [feat_t])
     rows_s, rows_t = (
         feat.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -392,80 +317,12 @@ def test_the_released_second_is_a_sum_over_the_scans():
              num_centres=9,
              num_neighbours=5,
              graph_channels=32,
-             family=family) for family in ('second', 'centerpoint_voxel'))
+             preset=preset) for preset in ('second', 'centerpoint_voxel'))
     assert run(one, [feat_s], [feat_t]).item() == pytest.approx(
         6 * run(two, [feat_s], [feat_t]).item(), rel=1e-6)
 
 
 # ---------------------------------------------------------------- alignment
-
-
-def test_alignment_by_coordinates():
-    """Other voxels on both sides: only those in common take part."""
-    feat_s, feat_t, counts, coors = voxels()
-    keep_t = torch.arange(60) % 5 != 0
-    order = torch.randperm(50, generator=torch.Generator().manual_seed(2))
-    both = order[order % 5 != 0]
-    distiller = make([feat_s], [feat_t],
-                     num_centres=9,
-                     num_neighbours=5,
-                     align='coors',
-                     scope='sample')
-    batch = step(
-        counts[order] * 0,
-        coors[order],
-        teacher=dict(
-            voxels=dict(num_points=counts[keep_t], coors=coors[keep_t])))
-    loss = run(distiller, [feat_s[order]], [feat_t[keep_t]], batch)
-    common = both.sort().values
-    expected = run(distiller, [feat_s[common]], [feat_t[common]],
-                   step(counts[common], coors[common]))
-    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
-    # The chosen rows are those of the teacher's own tensor.
-    groups, = distiller.graphs(
-        dict(nodes=[feat_s[order]]), dict(nodes=[feat_t[keep_t]]), batch)
-    for graph in groups:
-        assert graph.centres.max() < 48 and graph.neighbours.shape == (9, 5)
-        chosen = counts[keep_t][graph.centres]
-        assert chosen.min() > 0 and graph.weights.sum() == pytest.approx(9)
-        assert set(graph.neighbours.flatten().tolist()) <= {
-            i
-            for i, c in enumerate(coors[keep_t].tolist())
-            if c in coors[common].tolist()
-        }
-
-
-def test_rows_that_do_not_belong_together():
-    feat_s, feat_t, counts, coors = voxels()
-    distiller = make([feat_s], [feat_t])
-    with pytest.raises(
-            ValueError, match="the 50 voxels .* and the 60 .*align='coors'"):
-        run(distiller, [feat_s[:50]], [feat_t], step(counts, coors))
-    # As many rows, of other voxels.
-    other = dict(voxels=dict(num_points=counts, coors=coors.flip(0)))
-    with pytest.raises(ConfigError, match='not the same ones row by row'):
-        run(distiller, [feat_s], [feat_t], step(counts, coors, teacher=other))
-    same = dict(voxels=dict(num_points=counts, coors=coors.clone()))
-    run(distiller, [feat_s], [feat_t], step(counts, coors, teacher=same))
-
-
-def test_dynamic_voxels():
-    """Coordinates come beside the features; points are counted."""
-    feat_s, feat_t, counts, coors = voxels(12)
-    counts = torch.tensor([5, 4, 3, 2] + [1] * 8)
-    points = coors.repeat_interleave(counts, 0)
-    order = torch.randperm(
-        len(points), generator=torch.Generator().manual_seed(0))
-    both = [feat_s, coors], [feat_t, coors]
-    distiller = make(*both, num_centres=4, num_neighbours=3)
-    loss = run(distiller, *both, step(coors=points[order]))
-    hard = run(
-        make([feat_s], [feat_t], num_centres=4, num_neighbours=3), [feat_s],
-        [feat_t], step(counts, coors))
-    assert loss.item() == pytest.approx(hard.item(), rel=1e-5)
-    graph, = distiller.graphs(
-        dict(nodes=both[0]), dict(nodes=both[1]), step(coors=points))[0]
-    assert graph.centres.tolist() == [0, 1, 2, 3]
 
 
 def test_maps_of_other_sizes():
@@ -539,70 +396,44 @@ def test_a_broken_feature_shows():
 # ------------------------------------------------------------------ settings
 
 
-@pytest.mark.parametrize('family', sorted(FAMILIES))
-@pytest.mark.parametrize('source', ['code', 'paper'])
-def test_families(family, source):
+def test_another_setup_takes_the_values_of_its_kind():
+    distiller = make([torch.zeros(50, 6)], [torch.zeros(50, 6)])
+    assert distiller.resolved.num_centres == PRESETS['voxels']['num_centres']
+    specs = dict(nodes=[TapSpec('backbone[0]', (2, 6, 10, 5))])
+    distiller.setup(specs, specs)
+    assert distiller.resolved.num_centres == PRESETS['cells']['num_centres']
+
+
+@pytest.mark.parametrize('preset', sorted(PRESETS))
+@pytest.mark.parametrize('variant', ['code', 'paper'])
+def test_presets(preset, variant):
     shape = {
         'count': (50, 6),
         'max': (2, 6, 10, 5)
-    }[FAMILIES[family]['importance']]
-    if FAMILIES[family]['pool'] == 'max':
+    }[PRESETS[preset]['importance']]
+    if PRESETS[preset]['pool'] == 'max':
         shape = (2, 6, 50)
     feat_s, feat_t = maps(*shape)
-    distiller = make([feat_s], [feat_t], family=family, source=source)
-    values = FAMILIES[family]
+    distiller = make([feat_s], [feat_t], preset=preset, variant=variant)
+    values = PRESETS[preset]
+    assert distiller.options.num_centres is None
     for name in ('num_centres', 'num_neighbours', 'importance', 'tau',
                  'graph_channels'):
-        assert getattr(distiller.options, name) == values[name]
+        assert getattr(distiller.resolved, name) == values[name]
     weight, = distiller.term_weights(Progress()).values()
-    if source == 'code':
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight,
+    if variant == 'code':
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight,
                 weight) == (values['pool'], values['scope'],
                             values['reweight'], values['loss_weight'])
     else:
         reweight = 'encoding' if distiller.kind == 'points' else 'softmax'
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight, weight) == ('max', 'sample',
-                                                        reweight, 1)
-    # C' is that of the family, or the student's.
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight, weight) == ('max', 'sample',
+                                                         reweight, 1)
+    # C' is that of the preset, or the student's.
     channels = values['graph_channels'] or 6
     assert distiller.layers_t[0].norm.num_features == channels
-
-
-def test_published_values():
-    """Section 4 of the method's page."""
-    found = {
-        name: (v['num_centres'], v['num_neighbours'], v['graph_channels'],
-               v['loss_weight'])
-        for name, v in FAMILIES.items()
-    }
-    assert found['pointpillars'] == (6000, 128, None, 2)
-    assert found['pointpillars_16x'] == (12000, 128, None, 2)
-    assert found['second'] == (256, 256, 32, 12)
-    assert found['second_16x'] == (256, 128, 32, 12)
-    assert found['point_rcnn'] == (6000, 128, None, 2)
-    assert found['pointpillars_fpn'] == (256, 128, 64, 2)
-    assert found['centerpoint_pillar'] == found['pointpillars']
-    assert found['centerpoint_voxel'] == (256, 128, None, 2)
-
-
-@pytest.mark.parametrize('arguments, message', [
-    (dict(family='pillars'), 'family is one of voxels'),
-    (dict(source='issue'), 'source is one of code, paper'),
-    (dict(importance='sum'), 'importance is one of count, max, abs_mean'),
-    (dict(sample='best'), 'sample is one of top'),
-    (dict(align='cell'), 'align is one of row, coors, bev'),
-    (dict(pool='sum'), 'pool is one of none'),
-    (dict(teacher_layer='eval'), 'teacher_layer is one of train, frozen'),
-    (dict(num_centres=0), 'num_centres must be a positive integer'),
-    (dict(num_neighbours=2.5), 'num_neighbours must be a positive'),
-    (dict(knn_budget_mib=0), 'knn_budget_mib must be positive'),
-    (dict(tau=0), 'tau'),
-])
-def test_refused_arguments(arguments, message):
-    with pytest.raises(ConfigError, match=message):
-        PointDistiller(**arguments)
 
 
 @pytest.mark.parametrize('shape_s, shape_t, arguments, message', [
@@ -617,24 +448,6 @@ def test_refused_arguments(arguments, message):
 def test_refused_taps(shape_s, shape_t, arguments, message):
     with pytest.raises(ConfigError, match=message):
         make([torch.zeros(shape_s)], [torch.zeros(shape_t)], **arguments)
-
-
-def test_missing_voxels():
-    feat_s, feat_t, _, _ = voxels()
-    distiller = make([feat_s], [feat_t])
-    with pytest.raises(ConfigError, match="importance='count' needs the vox"):
-        run(distiller, [feat_s], [feat_t], StepBatch())
-    distiller = make([feat_s], [feat_t],
-                     importance='max',
-                     num_centres=4,
-                     num_neighbours=3)
-    assert run(distiller, [feat_s], [feat_t], StepBatch()) > 0
-
-
-def test_only_coordinates_beside_features():
-    coors = torch.zeros((5, 3), dtype=torch.long)
-    with pytest.raises(ConfigError, match='gives integers'):
-        make([torch.zeros(5, 4), coors], [torch.zeros(5, 4), coors])
 
 
 # ----------------------------------------------------------- with detectors
@@ -711,67 +524,3 @@ def test_another_row_order_within_a_voxel():
 
 
 # ------------------------------------------------------------------ pictures
-
-
-@pytest.mark.parametrize('cfg, data', [
-    (pointpillars, dict()),
-    (second, dict()),
-])
-def test_pictures(cfg, data):
-    model = DistillationModel(
-        cfg(2), dict(teacher=dict(cfg=cfg(4), ckpt='random')),
-        dict(
-            pd=dict(
-                type='PointDistiller',
-                num_centres=20,
-                num_neighbours=4,
-                scope='batch')))
-    model = frozen_copy(model)
-    batch = model.prepare_batch(lidar_batch(**data), ['teacher'])
-    tensors, state = model.observe(batch)
-    with torch.no_grad():
-        visuals = model.distillers['pd'].visuals(*tensors['pd'], state)
-    levels = 1 if cfg is pointpillars else 2
-    assert len(visuals) == 4 * levels
-    for every, heavy, far, joined in zip(*[iter(visuals)] * 4):
-        assert every.name == 'importance' and far.changes
-        for visual in (every, heavy, far, joined):
-            assert len(visual.values) == len(visual.positions) == 2
-            for values, places in zip(visual.values, visual.positions):
-                assert len(values) == len(places) and places.size(1) == 2
-                low, high = torch.tensor(visual.extent).view(2, 2)
-                assert ((places >= low) & (places <= high)).all()
-        assert sum(map(len, heavy.values)) == 20
-        # The heaviest centres, with three others each in the batch.
-        assert 6 <= sum(map(len, joined.values)) <= 24
-        for places, edges in zip(joined.positions, joined.edges):
-            assert edges.shape[1] == 2 and (edges < len(places)).all()
-    if cfg is pointpillars:
-        # In metres, with the points of each pillar.
-        voxels = state.inputs['voxels']
-        first = voxels['coors'][:, 0] == 0
-        assert torch.equal(visuals[0].values[0],
-                           voxels['num_points'][first].float())
-        assert torch.equal(visuals[0].positions[0],
-                           voxels['voxel_centers'][first, :2])
-    sheet = draw_visuals(visuals, Scene('scan'), 'graphs')
-    assert sheet.render().startswith(b'\x89PNG')
-
-
-def test_lines_lead_to_the_neighbours():
-    feat_s, feat_t, counts, coors = voxels(12, scans=1)
-    distiller = make([feat_s], [feat_t], num_centres=2, num_neighbours=3)
-    batch = step(counts, coors)
-    joined = distiller.eval().visuals(
-        dict(nodes=[feat_s]), dict(nodes=[feat_t]), batch)[-1]
-    graph, = distiller.graphs(
-        dict(nodes=[feat_s]), dict(nodes=[feat_t]), batch)[0]
-    places, = joined.positions
-    lines = {
-        tuple(map(tuple, places[edge].tolist()))
-        for edge in joined.edges[0]
-    }
-    cells = coors[:, [3, 2]].float()
-    assert lines == {(tuple(cells[a].tolist()), tuple(cells[b].tolist()))
-                     for a, near in zip(graph.centres, graph.neighbours)
-                     for b in near if a != b}

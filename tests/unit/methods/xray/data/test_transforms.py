@@ -391,17 +391,3 @@ def test_teacher_s_own_pipeline(data):
     ]
     points = run(test, frame(data, 3))['inputs']['points']
     assert len(points) > len(run(LOAD, frame(data, 3))['points'])
-
-
-def test_pipelines_that_cannot_be_completed():
-    loader = dict(dataset=dict(ann_file='x.pkl', pipeline=[PACK]))
-    with pytest.raises(ConfigError, match='LoadPointsFromFile'):
-        with_complete_objects(loader)
-    nested = dict(
-        dataset=dict(
-            type='RepeatDataset',
-            dataset=dict(
-                datasets=[dict(ann_file='x.pkl', pipeline=[*LOAD, PACK])])))
-    made = with_complete_objects(nested)['dataset']['dataset']['datasets'][0]
-    assert made['ann_file'] == 'x_complete.pkl'
-    assert nested['dataset']['dataset']['datasets'][0]['ann_file'] == 'x.pkl'

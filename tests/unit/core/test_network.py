@@ -1,0 +1,52 @@
+import pytest
+from torch import nn
+
+from mmkd.core.network import build_network, network_config
+from mmkd.errors import ConfigError
+from mmkd.testing import segmentor
+
+
+def test_a_network_is_taken_as_it_is():
+    network = nn.Linear(1, 1)
+    assert build_network(network, 'the student') is network
+
+
+def test_preprocessor_beside_the_model():
+    model = dict(type='A')
+    cfg = dict(model=model, data_preprocessor=dict(type='B'))
+    found, scope = network_config(cfg, 'the student')
+    assert found == dict(type='A', data_preprocessor=dict(type='B'))
+    assert scope is None and model == dict(type='A')
+
+
+def test_student_of_a_distillation_config():
+    cfg = dict(
+        model=dict(
+            type='mmkd.DistillationModel',
+            student=dict(default_scope='mmseg', model=dict(type='A'))),
+        default_scope='mmdet')
+    assert network_config(cfg, 'a teacher') == (dict(type='A'), 'mmseg')
+
+
+def test_a_config_that_is_its_own_student(tmp_path):
+    path = tmp_path / 'cfg.py'
+    path.write_text("model = dict(type='mmkd.DistillationModel', "
+                    f'student={str(path)!r})')
+    with pytest.raises(ConfigError, match='has itself for a student'):
+        network_config(str(path), 'the student')
+
+
+@pytest.mark.parametrize('cfg, message', [
+    (3, 'the student is a config file'),
+    (dict(data=dict()), 'the student: there is no `model`'),
+    (dict(model='A'), 'the student: there is no `model`'),
+    ('missing.py', 'the student: .*missing.py'),
+    (dict(default_scope='mmseg', model=dict(type='NoSuchNet')),
+     'the student: cannot build NoSuchNet'),
+    ({
+        **segmentor(), 'model': dict(segmentor()['model'], colour='red')
+    }, 'the student: cannot build EncoderDecoder.*colour'),
+])
+def test_errors(cfg, message):
+    with pytest.raises(ConfigError, match=message):
+        build_network(cfg, 'the student')
