@@ -42,6 +42,11 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         self._how: Dict[str, str] = {}
         self._norms: Dict[str, Tuple[ImageNorm, ImageNorm]] = {}
 
+    @property
+    def _own(self) -> Any:
+        """The student's own preprocessor."""
+        return family_of(self._student).preprocessor(self._student)
+
     def how(self, name: str) -> str:
         """``'shared'``, ``'renormalised'`` or ``'own'``, for a teacher.
 
@@ -91,13 +96,13 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
             batch.
         """
         if not training:
-            return self._student.data_preprocessor(data, False)
+            return self._own(data, False)
         step = self._planner.now()
         return dict(self.prepare(data, step.teachers), step=step)
 
     def prepare(self, data: dict, teachers: Sequence[str]) -> Any:
         """Prepare a training batch for the student and some teachers."""
-        batch = self._student.data_preprocessor(data, True)
+        batch = self._own(data, True)
         if not teachers:
             return batch
         teacher_batches = {

@@ -2,7 +2,7 @@
 from abc import ABC, abstractmethod
 from copy import copy
 from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
-                    Sequence, Tuple, Type)
+                    Sequence, Type)
 
 import torch
 from mmengine.structures import InstanceData
@@ -358,13 +358,10 @@ def _regression(task: Any) -> Any:
     return task.task_head if hasattr(task, 'cls_head') else task
 
 
-#: What only a head of a kind has, and the kind.
-KINDS: Tuple[Tuple[str, Type[DetectionHead]],
-             ...] = (('task_heads', CenterHeads), ('prior_generator',
-                                                   AnchorHeads))
-
-
 def head_kind(head: Optional[nn.Module]) -> Optional[Type[DetectionHead]]:
     """The kind of a head of mmdet3d; None if it is not known."""
-    return next((kind for marker, kind in KINDS if hasattr(head, marker)),
-                None)
+    if hasattr(head, 'task_heads'):
+        return CenterHeads
+    if hasattr(head, 'prior_generator'):
+        return AnchorHeads
+    return None
