@@ -111,8 +111,46 @@ class NamingRunner(Runner):
         if fn_name != 'before_run':
             super().call_hook(fn_name, **kwargs)
             return
+        self._bound_labels()
         with naming('`custom_hooks`, `default_hooks` or `visualizer`'):
             super().call_hook(fn_name, **kwargs)
+
+    def check_data(self, *loaders: Any) -> None:
+        """Check the data sets of loaders, unless ``check_data=False`` is in
+        the config; in the main process only.
+
+        Args:
+            *loaders (dict): Configs of data loaders; others are skipped.
+
+        Raises:
+            DataError: If data is wrong; see :mod:`mmkd.data.checks`.
+        """
+        if not is_main_process() or not self.cfg.get('check_data', True):
+            return
+        started = time.monotonic()
+        with self.default_scope.overwrite_default_scope(
+                self.default_scope.scope_name):
+            raise_problems(
+                check_datasets(
+                    loader.get('dataset') for loader in loaders
+                    if isinstance(loader, dict)),
+                '; `check_data=False` in the config skips this check')
+        self.logger.info('checked the index files of the data in '
+                         f'{time.monotonic() - started:.1f} s')
+
+    def _bound_labels(self) -> None:
+        """Let the loaders refuse labels that the segmentation head lacks."""
+        model = self.model.module if is_model_wrapper(
+            self.model) else self.model
+        head = getattr(getattr(model, 'student', model), 'decode_head', None)
+        classes = [
+            getattr(each, 'num_classes', 0)
+            for each in (head if isinstance(head, nn.ModuleList) else [head])
+        ]
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            loader = getattr(loop, 'dataloader', None)
+            if max(classes) and loader is not None:
+                name_files(loader.dataset, max(classes))
 
     def _init_model_weights(self) -> None:
         with naming('the initial weights (`init_cfg`)'):
