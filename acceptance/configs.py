@@ -137,20 +137,26 @@ def in_method(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
                       str) and key not in ('type', 'student', 'teacher'):
             wrong = misspelt(value, rng)
             yield make('name', key, wrong, names=(wrong, ))
-    weights = [k for k in known if 'weight' in k or k.startswith('lambda')]
-    for key in weights:
-        if key in ('weights', 'head_weights', 'map_weights'):
-            continue
-        yield make('weight', key, -abs(rng.random()) - .1)
-        yield make('weight', key, math.nan)
-        yield make('weight', key, 'high')
-        yield make(
-            'schedule', key, dict(value=1., begin=1.5), names=('begin', ))
-        yield make('schedule', key, dict(value=1., decay='linaer'))
-        yield make('schedule', key, dict(value=1., warm_up=10))
-        yield make('schedule', key, dict(value=1., begin=-3))
-        yield make('schedule', key,
-                   dict(value=1., decay='linear', decay_begin=10, end=5))
+    given = {k: v for k, v in distiller.items() if k != 'type'}
+    terms = list(cls(**given).weights)
+    yield make('unknown key', 'weights', {misspelt(terms[0], rng): 1.})
+    for term in (None, *terms):
+        for kind, weight in (('weight', -abs(rng.random()) - .1), ('weight',
+                                                                   math.nan),
+                             ('weight', 'high'), ('schedule',
+                                                  dict(value=1., begin=1.5)),
+                             ('schedule', dict(value=1., decay='linaer')),
+                             ('schedule', dict(value=1., warm_up=10)),
+                             ('schedule', dict(value=1.,
+                                               begin=-3)), ('schedule',
+                                                            dict(
+                                                                value=1.,
+                                                                decay='linear',
+                                                                decay_begin=10,
+                                                                end=5))):
+            key = 'loss_weight' if term is None else 'weights'
+            value = weight if term is None else {term: weight}
+            yield make(kind, key, value)
 
 
 def in_taps(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
@@ -450,7 +456,7 @@ def bases(recipes: bool) -> Dict[str, Tuple[dict, Callable]]:
         return found
     # What depends on the networks stays that of the tiny ones.
     own = ('student', 'teacher', 'point_cloud_range', 'teacher_range', 'path',
-           'head', 'place', 'family', 'num_centres', 'num_neighbours')
+           'head', 'place', 'preset', 'num_centres', 'num_neighbours')
     seen = set()
     for path in sorted((ROOT / 'configs').glob('*/*.py')):
         if path.parent.name == '_base_':
@@ -512,11 +518,11 @@ def one_step(model: dict, batch: Callable) -> str:
 
     from mmkd.core.model import DistillationModel
     from mmkd.engine.hooks import SelfCheckHook
-    from mmkd.utils.arguments import naming
+    from mmkd.utils.arguments import error_context
     torch.manual_seed(0)
-    with naming('`model`'):  # as the runner does
+    with error_context('`model`'):  # as the runner does
         network = DistillationModel(**copy.deepcopy(model)).train()
-    with naming('the model does not run on the training data'):
+    with error_context('the model does not run on the training data'):
         SelfCheckHook(num_batches=1)._check_losses(
             copy.deepcopy(network), [batch()])
     data = network.data_preprocessor(batch(), True)

@@ -101,7 +101,7 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
     from mmkd.core.taps.tap import TapSpec
     from mmkd.methods.pointdistiller.distiller import PointDistiller
     distiller = PointDistiller(
-        family='pointpillars',
+        preset='pointpillars',
         num_centres=size['centres'],
         num_neighbours=size['neighbours'],
         knn_budget_mib=budget)

@@ -83,15 +83,15 @@ def fgd_formula(distiller: nn.Module, student: List[Tensor],
         mask_bg = torch.where(mask_fg > 0, torch.zeros_like(s_t), mask_bg)
         mask_bg /= mask_bg.sum().clamp(min=1)
         common = s_t.unsqueeze(1).sqrt(), c_t[:, :, None, None].sqrt()
-        for term, mask in (('loss_fg', mask_fg), ('loss_bg', mask_bg)):
+        for term, mask in (('fg', mask_fg), ('bg', mask_bg)):
             root = mask.unsqueeze(1).sqrt()
             made = feat_s * common[0] * common[1] * root
             goal = feat_t * common[0] * common[1] * root
             total = total + weight(term) * F.mse_loss(
                 made, goal, reduction='sum') / n
-        total = total + weight('loss_att') * ((s_s - s_t).abs().sum() +
-                                              (c_s - c_t).abs().sum()) / n
-        total = total + weight('loss_global') * F.mse_loss(
+        total = total + weight('att') * ((s_s - s_t).abs().sum() +
+                                         (c_s - c_t).abs().sum()) / n
+        total = total + weight('global_') * F.mse_loss(
             distiller.contexts_s[i](feat_s),
             distiller.contexts_t[i](feat_t),
             reduction='sum') / n

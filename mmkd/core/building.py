@@ -13,7 +13,7 @@ from mmkd.errors import ConfigError
 from mmkd.families.detection_heads import DetectionHead, check_same_code
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:

@@ -17,6 +17,7 @@ from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.teacher import Teacher
+from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.registry import MODELS
@@ -173,7 +174,7 @@ class DistillationModel(BaseModel):
             weights = step.weights.get(name)
             terms = distiller(*tensors[name], batch, weights) \
                 if weights else distiller.idle_losses(device)
-            losses.update({f'{name}.{k}': v for k, v in terms.items()})
+            losses.update(log_entries(name, terms, distiller.weights))
         return losses
 
     def run_networks(
@@ -307,7 +308,3 @@ def _check_name(name: str, what: str) -> None:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
                           'letters, digits and underscores'
                           f'{", and no taken name" if name in taken else ""}')
-    if what == 'distillers' and 'loss' in name:
-        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
-                          "would sum all that is logged under it, as it has "
-                          "'loss' in it")

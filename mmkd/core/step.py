@@ -1,7 +1,7 @@
 """One training step: who takes part in it, and at which weights."""
 from dataclasses import dataclass, replace
-from typing import (Callable, Dict, FrozenSet, Iterable, List, Mapping,
-                    Optional, Sequence, Tuple)
+from typing import (Callable, Dict, Iterable, List, Mapping, Optional,
+                    Sequence, Tuple)
 
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
@@ -34,10 +34,6 @@ class Step:
     progress: Progress
     weights: Mapping[str, Mapping[str, float]]
     teachers: Tuple[str, ...]
-
-    def terms(self, distiller: str) -> FrozenSet[str]:
-        """The active terms of a distiller, empty if it is not active."""
-        return frozenset(self.weights.get(distiller, ()))
 
 
 class TapPlan:

@@ -118,7 +118,7 @@ def _files_for(data: Any, transform: Any) -> str:
 
 
 @contextmanager
-def naming_annotations(cfg: Any) -> Iterator[None]:
+def annotation_errors(cfg: Any) -> Iterator[None]:
     """Context for building a data set; errors name the annotations.
 
     The annotations are searched for what is wrong only if building fails.

@@ -23,8 +23,8 @@ from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.utils.data import own_pipeline
-from mmkd.utils.naming import did_you_mean
 from mmkd.utils.rng import preserve_rng
+from mmkd.utils.suggestions import did_you_mean
 from mmkd.visualization.distillation import History, draw_history, draw_visuals
 from mmkd.visualization.painters import Boxes, Scene
 from mmkd.visualization.sheet import Sheet

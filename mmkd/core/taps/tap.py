@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError, TapError
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 _PATTERN = re.compile(r'(?:(?P<network>\w+):)?(?P<module>[\w.\-]+)'
                       r'(?P<index>(?:\[[^\[\]]+\])*)(?P<input>@input)?')

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmkd.data.checks.files import is_local, missing_files, read_index
 from mmkd.data.checks.problems import Problem
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 #: What mmdet reads of each kind of record.
 _FIELDS = dict(

@@ -26,7 +26,7 @@ def test_equal_networks_on_equal_points(kind, embedding):
 
 @pytest.mark.parametrize('kind', KINDS)
 def test_objects_that_the_student_does_not_see_are_left_out(kind):
-    model = model_of(kind, lambda_response=0)
+    model = model_of(kind, weights=dict(response=0))
     data = data_of(kind)
     for i, points in enumerate(data['inputs']['points']):
         boxes = data['data_samples'][i].gt_instances_3d.bboxes_3d
@@ -46,11 +46,10 @@ def test_objects_that_the_student_does_not_see_are_left_out(kind):
 def test_focal_scores():
     """Sparse2Dense's losses of the head, with weights of their own."""
     assert {
-        scores: [
-            XRay(scores=scores, **own).weights[f'loss_{x}'].value
-            for x in ('cls', 'reg')
-        ]
-        for scores, own in (('squared', {}), ('focal', dict(lambda_reg=3.)))
+        scores:
+        [XRay(scores=scores, **own).weights[x].value for x in ('cls', 'reg')]
+        for scores, own in (('squared', {}), ('focal',
+                                              dict(weights=dict(reg=3.))))
     } == dict(
         squared=[10., .2], focal=[1., 3.])
     model = model_of('center', scores='focal')
@@ -80,7 +79,8 @@ def test_a_wider_teacher_needs_a_connector():
     assert losses_of(model, data_of('center'))['xray.loss_emb'] > 0
     # Where the term is off, there is nothing to train.
     assert not list(
-        model_of('center', width=8, lambda_emb=0).distillers.parameters())
+        model_of('center', width=8,
+                 weights=dict(emb=0)).distillers.parameters())
 
 
 def test_heads_that_differ_are_refused():
