@@ -27,8 +27,7 @@ class NamingPipeline(Compose):
         labels (Labels): Which labels the pixels may have.
     """
 
-    def __init__(self,
-                 transforms: Sequence[Any],
+    def __init__(self, transforms: Sequence[Any],
                  labels: Labels = Labels()) -> None:
         self.transforms = list(transforms)
         self.labels = labels
@@ -82,8 +81,8 @@ def name_files(dataset: Any, num_classes: Optional[int] = None) -> None:
             continue
         classes = getattr(part, 'metainfo', {}).get('classes') or ()
         ignored = {255, getattr(part, 'ignore_index', 255)}
-        labels = Labels(num_classes or len(classes) or None,
-                        tuple(sorted(ignored)))
+        labels = Labels(
+            num_classes or len(classes) or None, tuple(sorted(ignored)))
         part.pipeline = NamingPipeline(pipeline.transforms, labels)
 
 
@@ -96,9 +95,8 @@ def files_of(data: Any, kind: str = '') -> str:
             .sample_files`), if there are any. Defaults to '': all.
     """
     files = sample_files(data)
-    found = [path for each, path in files if each == kind] or [
-        path for _, path in files
-    ]
+    found = [path for each, path in files if each == kind
+             ] or [path for _, path in files]
     if kind == 'scan':
         found = found[:1]  # the others are earlier scans
     names = ', '.join(found[:3]) + (', ...' if len(found) > 3 else '')

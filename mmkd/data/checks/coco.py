@@ -2,7 +2,7 @@
 import os.path as osp
 from collections import Counter
 from numbers import Real
-from typing import Any, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -18,12 +18,13 @@ _FIELDS = dict(
 _WIDTHS = '`bbox` is [x, y, width, height] in pixels'
 
 
-def coco_problems(dataset: Any, transforms: Sequence[str]) -> List[Problem]:
+def coco_problems(dataset: Any, transforms: Mapping[str,
+                                                    dict]) -> List[Problem]:
     """Check the annotation file of a ``CocoDataset``.
 
     Args:
         dataset (CocoDataset): It need not have been read.
-        transforms (Sequence[str]): Class names of its pipeline.
+        transforms (Mapping[str, dict]): Its transforms by class name.
 
     Returns:
         list[Problem]: What is wrong.
@@ -34,8 +35,8 @@ def coco_problems(dataset: Any, transforms: Sequence[str]) -> List[Problem]:
     content = read_index(dataset.ann_file)
     if dataset.test_mode and isinstance(content, dict):
         content.setdefault('annotations', [])  # images alone may be enough
-    found = _Annotations(dataset.ann_file, content).problems(
-        dataset.metainfo.get('classes'))
+    found = _Annotations(dataset.ann_file,
+                         content).problems(dataset.metainfo.get('classes'))
     if not found and 'LoadImageFromFile' in transforms:
         found = missing_files(
             _paths(dataset, content),
@@ -135,8 +136,9 @@ class _Annotations:
                     continue
                 counts = Counter(x['id'] for x in records)
             except TypeError:
-                yield Problem(self.path, '', f'has an `id` in `{kind}` that '
-                              'is neither a number nor a text')
+                yield Problem(
+                    self.path, '', f'has an `id` in `{kind}` that '
+                    'is neither a number nor a text')
                 return
             seen = set()
             for i, record in enumerate(records):
@@ -206,8 +208,8 @@ class _Annotations:
         row = {image['id']: i for i, image in enumerate(self.images)}
         sizes = sizes[[row[x['image_id']] for x in self.annotations]]
         with np.errstate(all='ignore'):
-            outside = ((boxes[:, :2] + boxes[:, 2:]) >
-                       1.02 * sizes + 2).any(1) & finite
+            outside = ((boxes[:, :2] + boxes[:, 2:])
+                       > 1.02 * sizes + 2).any(1) & finite
         # A few boxes past the edge are cut by mmdet.
         if outside.sum() > max(1, .5 * len(boxes)):
             i = int(outside.argmax())
@@ -224,8 +226,7 @@ class _Annotations:
                 f'{none.sum()} of {len(boxes)} annotations: mmdet drops them',
                 'write the area of the box or of the mask')
 
-    def _classes(self,
-                 classes: Optional[Sequence[str]]) -> Iterator[Problem]:
+    def _classes(self, classes: Optional[Sequence[str]]) -> Iterator[Problem]:
         names = [str(x['name']) for x in self.categories]
         if not classes:
             return
@@ -236,9 +237,10 @@ class _Annotations:
                 self.path, '`categories`',
                 f'has no {", ".join(map(repr, missing[:5]))}' +
                 (f' and {len(missing) - 5} more' * (len(missing) > 5)) +
-                ' of the classes of the config; it has ' + ', '.join(
-                    map(repr, names[:10])) + (', ...' if names[10:] else ''),
-                hint or 'set `metainfo=dict(classes=(...))` of the data set')
+                ' of the classes of the config; it has ' +
+                ', '.join(map(repr, names[:10])) +
+                (', ...' if names[10:] else ''), hint
+                or 'set `metainfo=dict(classes=(...))` of the data set')
             return
         order = [name for name in names if name in set(classes)]
         if order != list(classes):

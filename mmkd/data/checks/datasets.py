@@ -1,5 +1,5 @@
 """Which check is for which data set."""
-from typing import Any, Iterable, Iterator, List, Optional
+from typing import Any, Dict, Iterable, Iterator, List, Optional
 
 from mmengine.dataset import BaseDataset
 from mmengine.logging import print_log
@@ -78,28 +78,24 @@ def _unread(part: Any) -> Optional[BaseDataset]:
 
 def _split(message: str, file: str) -> tuple:
     start = f'{file}: '
-    return (file, '', message[len(start):]) if message.startswith(
-        start) else (file, '', message)
+    return (file, '',
+            message[len(start):]) if message.startswith(start) else (file, '',
+                                                                     message)
 
 
 def _problems(dataset: BaseDataset, part: Any) -> List[Problem]:
     reads = _defined_by(dataset, 'load_data_list')
     parses = _defined_by(dataset, 'parse_data_info')
-    transforms = list(_transforms(part))
-    names = [name for name, _ in transforms]
+    transforms = _transforms(part)
     if reads == 'BaseSegDataset':
-        return segmentation_problems(dataset, names)
+        return segmentation_problems(dataset, transforms)
     if not is_local(dataset.ann_file, getattr(dataset, 'backend_args', None)):
         return []
     if reads == parses == 'CocoDataset':
-        return coco_problems(dataset, names)
-    if reads == 'BaseDataset' and parses in (
-            'Det3DDataset', 'KittiDataset', 'NuScenesDataset'):
-        columns = [
-            columns for name, columns in transforms
-            if name == 'LoadPointsFromFile'
-        ]
-        return infos_problems(dataset, names, columns[0] if columns else None)
+        return coco_problems(dataset, transforms)
+    if reads == 'BaseDataset' and parses in ('Det3DDataset', 'KittiDataset',
+                                             'NuScenesDataset'):
+        return infos_problems(dataset, transforms)
     fault = file_fault(dataset.ann_file) if dataset.ann_file else None
     if fault and 'pipe' in fault:  # reading it would never end
         return [Problem(dataset.ann_file, '', fault)]
@@ -111,15 +107,15 @@ def _defined_by(dataset: Any, method: str) -> str:
     return getattr(type(dataset), method).__qualname__.split('.')[0]
 
 
-def _transforms(part: Any) -> Iterator[tuple]:
-    """Class name and ``load_dim`` of each transform."""
+def _transforms(part: Any) -> Dict[str, dict]:
+    """Arguments of the transforms, by class name; the first of a name."""
     if isinstance(part, dict):
-        for cfg in part.get('pipeline') or []:
-            kind = cfg.get('type') if isinstance(cfg, dict) else type(cfg)
-            name = getattr(kind, '__name__', kind)
-            yield str(name).split('.')[-1], cfg.get('load_dim', 6) if \
-                isinstance(cfg, dict) else None
+        given = [(cfg['type'], cfg) if isinstance(cfg, dict) else
+                 (type(cfg), vars(cfg)) for cfg in part.get('pipeline') or []]
     else:
-        for transform in getattr(part.pipeline, 'transforms', []):
-            yield type(transform).__name__, getattr(transform, 'load_dim',
-                                                    None)
+        given = [(type(transform), vars(transform))
+                 for transform in getattr(part.pipeline, 'transforms', [])]
+    return {
+        str(getattr(kind, '__name__', kind)).split('.')[-1]: options
+        for kind, options in reversed(given)
+    }

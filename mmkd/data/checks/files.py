@@ -1,4 +1,5 @@
 """Files that cannot be read, found without reading them where possible."""
+import gc
 import json
 import os
 import os.path as osp
@@ -86,8 +87,9 @@ def missing_files(paths: Iterable[Tuple[str, str, str]],
 def _files_in(folder: str) -> frozenset:
     try:
         with os.scandir(folder or '.') as entries:
-            return frozenset(entry.name for entry in entries
-                             if entry.is_file(follow_symlinks=False))
+            return frozenset(
+                entry.name for entry in entries
+                if entry.is_file(follow_symlinks=False))
     except OSError:
         return frozenset()
 
@@ -101,6 +103,8 @@ def read_index(path: str) -> Any:
     fault = file_fault(path)
     if fault:
         raise DataError(f'{path}: {fault}')
+    collects = gc.isenabled()
+    gc.disable()  # it looks for garbage among millions of new objects
     try:
         if path.endswith('.json'):
             with open(path, encoding='utf-8') as file:
@@ -111,6 +115,9 @@ def read_index(path: str) -> Any:
         reason = ' '.join(str(error).split())[:120]
         raise DataError(f'{path}: cannot be read ({type(error).__name__}: '
                         f'{reason})') from error
+    finally:
+        if collects:
+            gc.enable()
 
 
 def image_fault(path: str) -> Optional[str]:
@@ -146,9 +153,9 @@ def scan_fault(path: str, columns: Optional[int] = None) -> Optional[str]:
     if columns and size % (4 * columns):
         fits = [n for n in range(3, 9) if size % (4 * n) == 0]
         return (f'has {size} bytes, which are no rows of {columns} float32 '
-                'numbers (`load_dim`)' + (
-                    f'; rows of {" or ".join(map(str, fits))} would fit'
-                    if fits else '; it is cut'))
+                'numbers (`load_dim`)' +
+                (f'; rows of {" or ".join(map(str, fits))} would fit'
+                 if fits else '; it is cut'))
     return None
 
 

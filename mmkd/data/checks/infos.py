@@ -1,7 +1,8 @@
 """Faults in index files of mmdet3d, as ``Det3DDataset`` reads them."""
 import os
 import os.path as osp
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (Any, Dict, Iterator, List, Mapping, Optional, Sequence,
+                    Tuple)
 
 import numpy as np
 
@@ -16,14 +17,13 @@ _SIZES, _SCANS = 200, 4
 _PATHS = 'check `data_root` and `data_prefix` of the data set'
 
 
-def infos_problems(dataset: Any, transforms: Sequence[str],
-                   columns: Optional[int]) -> List[Problem]:
+def infos_problems(dataset: Any, transforms: Mapping[str,
+                                                     dict]) -> List[Problem]:
     """Check the index file of a ``Det3DDataset``, and some of its scans.
 
     Args:
         dataset (Det3DDataset): It need not have been read.
-        transforms (Sequence[str]): Class names of its pipeline.
-        columns (int, optional): ``load_dim`` of its scans.
+        transforms (Mapping[str, dict]): Its transforms by class name.
 
     Returns:
         list[Problem]: What is wrong.
@@ -45,7 +45,10 @@ def infos_problems(dataset: Any, transforms: Sequence[str],
         found += missing_files(index.sweeps(), _PATHS)
     if dataset.modality['use_camera']:
         found += missing_files(index.images(), _PATHS)
-    return found or list(_wrong_columns([x[0] for x in scans], columns))
+    return found or list(
+        _wrong_columns([x[0]
+                        for x in scans], transforms['LoadPointsFromFile'].get(
+                            'load_dim', 6) if scans else None))
 
 
 def _wrong_columns(paths: Sequence[str],
@@ -59,7 +62,7 @@ def _wrong_columns(paths: Sequence[str],
     if not columns:
         return
     for path in paths[::max(1, len(paths) // _SCANS)][:_SCANS]:
-        if not path.endswith('.bin'):
+        if not path.endswith('.bin') or scan_fault(path, columns):
             continue
         values = np.fromfile(path, np.float32, 1 << 16)
         better = likely_columns(values, columns, osp.getsize(path) // 4)
@@ -93,7 +96,9 @@ def likely_columns(values: np.ndarray, columns: int,
         return float(np.log(rows.var(0, np.float64) + 1e-6).mean())
 
     fits = {n: spread(n) for n in range(3, 9) if size % n == 0}
-    best = min(fits, key=fits.get, default=columns)
+    # Twice as many columns fit as well.
+    best = min((n for n in fits if fits[n] < min(fits.values()) + .1),
+               default=columns)
     if columns % best and best % columns and \
             spread(columns) - fits[best] > np.log(3):
         return best

@@ -21,8 +21,8 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         parts = (self.file, f'{self.entry} {self.what}'.strip())
-        return ': '.join(filter(None, parts)) + (
-            f'; {self.remedy}' if self.remedy else '')
+        return ': '.join(filter(
+            None, parts)) + (f'; {self.remedy}' if self.remedy else '')
 
 
 def raise_problems(problems: Sequence[Problem],

@@ -154,8 +154,8 @@ def _points_fault(points: Tensor) -> Optional[str]:
 
 
 def _scan_of(data: dict) -> str:
-    return next((path for kind, path in sample_files(data)
-                 if kind == 'scan'), 'a scan')
+    return next((path for kind, path in sample_files(data) if kind == 'scan'),
+                'a scan')
 
 
 def packed_fault(packed: Any) -> Optional[Tuple[str, str]]:

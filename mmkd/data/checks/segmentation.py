@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 from collections import Counter
-from typing import Any, List, Optional, Sequence
+from typing import Any, List, Mapping, Optional, Sequence
 
 import numpy as np
 from PIL import Image
@@ -20,12 +20,12 @@ _ORIENTATION = 0x0112
 
 
 def segmentation_problems(dataset: Any,
-                          transforms: Sequence[str]) -> List[Problem]:
+                          transforms: Mapping[str, dict]) -> List[Problem]:
     """Check the files of a ``BaseSegDataset``, and the headers of some.
 
     Args:
         dataset (BaseSegDataset): It need not have been read.
-        transforms (Sequence[str]): Class names of its pipeline.
+        transforms (Mapping[str, dict]): Its transforms by class name.
 
     Returns:
         list[Problem]: What is wrong.
@@ -64,7 +64,9 @@ def segmentation_problems(dataset: Any,
         return found
     step = max(1, len(records) // _SAMPLES)
     for record in records[::step][:_SAMPLES]:
-        problem = _pair_problem(record['img_path'], record['seg_map_path'])
+        problem = _pair_problem(
+            record['img_path'], record['seg_map_path'],
+            transforms['LoadImageFromFile'].get('color_type', 'color'))
         found += [problem] if problem else []
     return found
 
@@ -82,23 +84,24 @@ def _nothing_found(dataset: Any, folder: str) -> Problem:
         f'has {there or "no file"})', 'check `img_suffix` and `data_prefix`')
 
 
-def _pair_problem(image: str, mask: str) -> Optional[Problem]:
+def _pair_problem(image: str, mask: str, color_type: str) -> Optional[Problem]:
     """Compare the headers of an image and its label map."""
     try:
         with Image.open(mask) as opened:
             mask_size, mode = opened.size, opened.mode
         with Image.open(image) as opened:
             size, orientation = opened.size, _orientation(opened)
+            turns = opened.format == 'JPEG' and color_type == 'color'
     except Exception:
         return None  # of a format that Pillow does not know, or broken
     if mode not in ('L', 'P', '1'):
-        return Problem(mask, '', f'has pixels of the mode {mode}',
-                       ONE_CHANNEL)
+        return Problem(mask, '', f'has pixels of the mode {mode}', ONE_CHANNEL)
     turned = size[::-1] if orientation >= 5 else size
-    if mask_size != turned:
-        return Problem(
-            mask, '', size_fault(mask_size[::-1], turned[::-1], image),
-            size_remedy(image))
+    # Whether images of other formats are turned depends on the decoder.
+    if mask_size != turned and (turns or mask_size != size):
+        return Problem(mask, '',
+                       size_fault(mask_size[::-1], turned[::-1], image),
+                       size_remedy(image))
     return None
 
 
@@ -118,9 +121,10 @@ def size_remedy(path: str) -> str:
     """What to do if an image is of another size than is annotated."""
     orientation = exif_orientation(path)
     if orientation > 1:
-        return (f'the image is turned by its EXIF orientation {orientation}: '
-                "load it with color_type='color_ignore_orientation', or save "
-                'it without that tag')
+        return (f'the image has the EXIF orientation {orientation}, by which '
+                'LoadImageFromFile turns it unless '
+                "color_type='color_ignore_orientation'; or save it without "
+                'that tag')
     return SAME_SIZE
 
 
@@ -157,8 +161,8 @@ def label_fault(labels: np.ndarray, num_classes: int, ignored: Sequence[int],
     wrong = np.setdiff1d(labels[labels >= num_classes], ignored)
     if not len(wrong):
         return None
-    names = ', '.join(map(str, wrong[:5].tolist())) + ', ...' * bool(
-        len(wrong) > 5)
+    names = ', '.join(map(
+        str, wrong[:5].tolist())) + ', ...' * bool(len(wrong) > 5)
     text = (f'has the label{"s" * (len(wrong) > 1)} {names}' +
             ' (after `reduce_zero_label`)' * reduced +
             f', but there are {num_classes} classes, 0 to {num_classes - 1}'
