@@ -42,7 +42,7 @@ def check_dataset(dataset: Any) -> List[Problem]:
         try:
             found += _problems(built, part)
         except DataError as error:
-            found.append(Problem(*_split(str(error), built.ann_file)))
+            found.append(_as_problem(str(error), built.ann_file))
         except Exception as error:
             print_log(
                 with_reason(
@@ -76,11 +76,13 @@ def _unread(part: Any) -> Optional[BaseDataset]:
     return built if isinstance(built, BaseDataset) else None
 
 
-def _split(message: str, file: str) -> tuple:
+def _as_problem(message: str, file: str) -> Problem:
+    """The problem of an index file that cannot be read."""
     start = f'{file}: '
-    return (file, '',
-            message[len(start):]) if message.startswith(start) else (file, '',
-                                                                     message)
+    what = message[len(start):] if message.startswith(start) else message
+    return Problem(
+        file, '', what,
+        'check `ann_file` and `data_root`' * ('no such file' in what))
 
 
 def _problems(dataset: BaseDataset, part: Any) -> List[Problem]:

@@ -16,7 +16,9 @@ from mmkd.errors import DataError
 from tests.fixtures.datasets import cityscapes, coco, edit, kitti, nuscenes
 
 IMAGE = 'leftImg8bit/train/tinytown/tinytown_000001_000019_leftImg8bit.png'
-LABELS = 'gtFine/train/tinytown/tinytown_000001_000019_gtFine_labelTrainIds.png'
+LABELS = IMAGE.replace('leftImg8bit/',
+                       'gtFine/').replace('leftImg8bit.png',
+                                          'gtFine_labelTrainIds.png')
 INF, NAN = float('inf'), float('nan')
 
 
