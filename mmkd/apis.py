@@ -227,9 +227,9 @@ def list_taps(cfg: ConfigLike,
         network = build_network(reference, name)
         family = family_of(network)
         places = {
-            Tap.parse(tap).module: f'standard place {place!r}'
-            for place, (_, find) in family.places.items()
-            for tap in find(network)
+            Tap.parse(known.tap).module: f'standard place {place!r}'
+            for place in family.places
+            for known in family.taps(network, place)
         }
         student = name == 'student'
         tried = ('loss', 'tensor') if student else family.trial_modes(
@@ -342,7 +342,8 @@ def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
         print_log(
             f'{path} holds the student alone: connectors and other modules '
             'of the distillers are untrained', 'current', logging.WARNING)
-    step = (content.get('meta') or {}).get('iter')
+    meta = content.get('meta')
+    step = meta.get('iter') if isinstance(meta, dict) else None
     return step if isinstance(step, int) else order
 
 
@@ -412,8 +413,9 @@ def write_distillation_config(
     cls = DISTILLERS.module_dict[name]
     nested = Config()
     nested.merge_from_dict(options or {})
-    options = with_new_names(cls, nested.to_dict(), f'the options of {name}')
     known = argument_names(cls)
+    options = with_new_names(cls, nested.to_dict(), known,
+                             f'the options of {name}')
     for option in options:
         if option not in known:
             raise ConfigError(f'{name} has no option {option!r}. '

@@ -47,7 +47,7 @@ def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
         ConfigError: If an argument is unknown, missing, of the wrong type, or
             refused by the class; the message names it.
     """
-    given = with_new_names(cls, given, name)
+    given = with_new_names(cls, given, argument_names(cls), name)
     check_types(cls, given, name)
     try:
         return cls(**given)

@@ -1,85 +1,55 @@
 """Old names of arguments in configs, which still work for one version."""
 import logging
-from typing import Any, Dict, Mapping, Tuple, Union
+from typing import Any, Container, Dict, Mapping, Tuple, Union
 
 from mmengine.logging import print_log
 
 from mmkd.errors import ConfigError
 
+# yapf: disable
 #: New name of an argument by its class and its old name. A dot leads into a
 #: dict; several names take the same value.
 RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('ACAM', 'alpha'): ('weights.spatial', 'weights.channel'),
-    ('ACAM', 'lambda_div'):
-    'weights.div',
-    ('BPKD', 'alpha'):
-    'edge_class_weights',
-    ('BPKD', 'lambda_body'):
-    'weights.body',
-    ('BPKD', 'lambda_edge'):
-    'weights.edge',
-    ('FGD', 'family'):
-    'preset',
-    ('FGD', 'lambda_att'):
-    'weights.att',
-    ('FGD', 'lambda_bg'):
-    'weights.bg',
-    ('FGD', 'lambda_fg'):
-    'weights.fg',
-    ('FGD', 'lambda_global'):
-    'weights.global_',
-    ('MGD', 'family'):
-    'preset',
-    ('MonoTAKD', 'head_weights.loss_box'):
-    'weights.box',
-    ('MonoTAKD', 'head_weights.loss_cls'):
-    'weights.cls',
-    ('MonoTAKD', 'head_weights.loss_dir'):
-    'weights.dir',
-    ('MonoTAKD', 'weight_intra'):
-    'weights.intra',
-    ('MonoTAKD', 'weight_residual'):
-    'weights.residual',
-    ('MonoTAKDAssistant', 'head_weights.loss_box'):
-    'weights.box',
-    ('MonoTAKDAssistant', 'head_weights.loss_cls'):
-    'weights.cls',
-    ('MonoTAKDAssistant', 'head_weights.loss_dir'):
-    'weights.dir',
-    ('MonoTAKDAssistant', 'weight_feature'):
-    'weights.feature',
-    ('PointDistiller', 'family'):
-    'preset',
-    ('PointDistiller', 'source'):
-    'variant',
-    ('TransKD', 'alpha'):
-    'embedding_weights',
-    ('TransKD', 'lambda_embedding'):
-    'weights.embedding',
-    ('TransKD', 'lambda_feature'):
-    'weights.feature',
-    ('TransKD', 'lambda_logits'):
-    'weights.logits',
-    ('UniDistill', 'adapter'):
-    'connector',
-    ('UniDistill', 'weight_feature'):
-    'weights.feature',
-    ('UniDistill', 'weight_relation'):
-    'weights.relation',
+    ('ACAM', 'lambda_div'): 'weights.div',
+    ('BPKD', 'alpha'): 'edge_class_weights',
+    ('BPKD', 'lambda_body'): 'weights.body',
+    ('BPKD', 'lambda_edge'): 'weights.edge',
+    ('FGD', 'family'): 'preset',
+    ('FGD', 'lambda_att'): 'weights.att',
+    ('FGD', 'lambda_bg'): 'weights.bg',
+    ('FGD', 'lambda_fg'): 'weights.fg',
+    ('FGD', 'lambda_global'): 'weights.global_',
+    ('MGD', 'family'): 'preset',
+    ('MonoTAKD', 'head_weights.loss_box'): 'weights.box',
+    ('MonoTAKD', 'head_weights.loss_cls'): 'weights.cls',
+    ('MonoTAKD', 'head_weights.loss_dir'): 'weights.dir',
+    ('MonoTAKD', 'weight_intra'): 'weights.intra',
+    ('MonoTAKD', 'weight_residual'): 'weights.residual',
+    ('MonoTAKDAssistant', 'head_weights.loss_box'): 'weights.box',
+    ('MonoTAKDAssistant', 'head_weights.loss_cls'): 'weights.cls',
+    ('MonoTAKDAssistant', 'head_weights.loss_dir'): 'weights.dir',
+    ('MonoTAKDAssistant', 'weight_feature'): 'weights.feature',
+    ('PointDistiller', 'family'): 'preset',
+    ('PointDistiller', 'source'): 'variant',
+    ('TransKD', 'alpha'): 'embedding_weights',
+    ('TransKD', 'lambda_embedding'): 'weights.embedding',
+    ('TransKD', 'lambda_feature'): 'weights.feature',
+    ('TransKD', 'lambda_logits'): 'weights.logits',
+    ('UniDistill', 'adapter'): 'connector',
+    ('UniDistill', 'weight_feature'): 'weights.feature',
+    ('UniDistill', 'weight_relation'): 'weights.relation',
     ('UniDistill', 'weight_response'):
     ('weights.response_cls', 'weights.response_reg'),
-    ('XRay', 'lambda_cls'):
-    'weights.cls',
-    ('XRay', 'lambda_emb'):
-    'weights.emb',
-    ('XRay', 'lambda_reg'):
-    'weights.reg',
-    ('XRay', 'lambda_response'):
-    'weights.response',
+    ('XRay', 'lambda_cls'): 'weights.cls',
+    ('XRay', 'lambda_emb'): 'weights.emb',
+    ('XRay', 'lambda_reg'): 'weights.reg',
+    ('XRay', 'lambda_response'): 'weights.response',
 }
+# yapf: enable
 
 
-def with_new_names(cls: type, given: Mapping[str, Any],
+def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
                    part: str) -> Dict[str, Any]:
     """Arguments of a config under their present names; warns of old ones.
 
@@ -87,6 +57,8 @@ def with_new_names(cls: type, given: Mapping[str, Any],
         cls (type): The class that will be called. Old names of its bases
             count too.
         given (Mapping[str, Any]): The arguments that the config names.
+        known (Container[str]): Names that the class takes; none of them is
+            old.
         part (str): What to call the part in messages.
 
     Raises:
@@ -95,7 +67,8 @@ def with_new_names(cls: type, given: Mapping[str, Any],
     given = dict(given)
     owners = {base.__name__ for base in cls.__mro__}
     for (owner, old), new in RENAMED.items():
-        if owner not in owners or not _has(given, old):
+        if (owner not in owners or old.split('.')[0] in known
+                or not _has(given, old)):
             continue
         value = _take(given, old)
         names = (new, ) if isinstance(new, str) else new

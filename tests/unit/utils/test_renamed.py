@@ -80,16 +80,20 @@ def test_base_classes_count():
     class Own(DISTILLERS.get('mmkd.BPKD')):
         pass
 
-    assert with_new_names(Own, dict(lambda_edge=1., weights=dict(body=2.)),
+    assert with_new_names(Own, dict(lambda_edge=1., weights=dict(body=2.)), (),
                           'own') == dict(weights=dict(edge=1., body=2.))
+    # Unless the subclass has an argument of this name.
+    given = dict(lambda_edge=1.)
+    assert with_new_names(Own, given, ['lambda_edge'], 'own') == given
 
 
 def test_none_meant_the_default():
     cls = DISTILLERS.get('mmkd.XRay')
-    assert with_new_names(cls, dict(lambda_cls=None), 'kd') == {}
+    assert with_new_names(cls, dict(lambda_cls=None), (), 'kd') == {}
 
 
 def test_both_names_are_refused():
     cls = DISTILLERS.get('mmkd.BPKD')
     with pytest.raises(ConfigError, match='old name of `weights.edge`'):
-        with_new_names(cls, dict(lambda_edge=1., weights=dict(edge=1.)), 'kd')
+        with_new_names(cls, dict(lambda_edge=1., weights=dict(edge=1.)), (),
+                       'kd')
