@@ -9,7 +9,7 @@ from PIL import Image
 
 from mmkd.data.broken import name_files
 from mmkd.data.checks.samples import Labels, loaded_fault
-from mmkd.data.checks.segmentation import exif_orientation, label_fault
+from mmkd.data.checks.segmentation import exif_orientation
 from mmkd.engine.building import NamingRunner
 from mmkd.errors import DataError
 from tests.fixtures.datasets import cityscapes, coco, edit, kitti, nuscenes
@@ -180,18 +180,6 @@ def test_labels_of_no_class(tmp_path):
     assert len(load(dataset)) == 3
     # The head may have fewer classes than the data set.
     assert 'there are 13 classes, 0 to 12' in fault(dataset, 13)
-
-
-def test_reduced_labels():
-    labels = np.array([[1, 2, 3]], np.uint8)
-    text = label_fault(labels, 3, (255, ), False)
-    assert text.startswith('has the label 3, but there are 3 classes, 0 to 2')
-    assert 'set `reduce_zero_label=True`' in text
-    assert label_fault(labels - 1, 3, (255, ), True) is None
-    assert 'after `reduce_zero_label`' in label_fault(labels, 3, (255, ), True)
-    assert 'has the labels 1, 2, 3,' in label_fault(labels, 1, (0, ), False)
-    assert label_fault(labels, 1, (1, 2, 3), False) is None
-    assert label_fault(labels[:0], 1, (255, ), False) is None
 
 
 def test_only_what_a_transform_has_loaded():
