@@ -18,6 +18,7 @@ from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import literal, write_config
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_bytes
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
@@ -426,7 +427,9 @@ def write_distillation_config(
         return cfg if '::' in cfg else osp.abspath(cfg)
 
     if '/' in teacher_ckpt or osp.isfile(teacher_ckpt):
-        if not teacher_ckpt.startswith('http'):
+        if not teacher_ckpt.startswith(('http://', 'https://')):
+            if '://' in teacher_ckpt:
+                local_file(teacher_ckpt)  # says what addresses there are
             if not osp.isfile(teacher_ckpt):
                 raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
             teacher_ckpt = osp.abspath(teacher_ckpt)
