@@ -1,16 +1,16 @@
 """Reading checkpoints without running code from them."""
 import io
 import json
-import os
 import os.path as osp
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmkd.errors import BrokenCheckpointError, CheckpointError
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_file
 from mmkd.utils.finite import check_finite
 from mmkd.utils.index import read_indices_as_data
@@ -43,12 +43,12 @@ class Checkpoint:
         return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
-def read_file(path: str, trusted: bool = False) -> Any:
+def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
     """Read a checkpoint file as data.
 
     Args:
-        path (str): A ``.pth`` or ``.safetensors`` file, or an http(s)
-            address.
+        path (str | dict): A ``.pth`` or ``.safetensors`` file, or an address
+            as in :func:`~mmkd.utils.download.local_file`.
         trusted (bool): Whether the user vouches for this very file, so that
             it may run code. Defaults to False.
 
@@ -59,13 +59,7 @@ def read_file(path: str, trusted: bool = False) -> Any:
         BrokenCheckpointError: If it is truncated or damaged.
         CheckpointError: If it is missing, or holds more than data.
     """
-    if path.startswith(('http://', 'https://')):
-        try:
-            path = _download(path)
-        except OSError as error:
-            raise CheckpointError(
-                f'cannot download the checkpoint {path} ({error}); fetch it '
-                'by other means and give its path') from None
+    path = local_file(path)
     path = osp.expanduser(path)
     if not osp.exists(path):
         raise CheckpointError(f'there is no checkpoint {path}')
@@ -189,19 +183,14 @@ def read_as_data() -> None:
          'mmcls://'),
         load_from_zoo,
         force=True)
+    CheckpointLoader.register_scheme(
+        ('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
+        load_from_file,
+        force=True)
 
 
-def _download(url: str) -> str:
-    from torch.hub import download_url_to_file, get_dir
-    folder = osp.join(get_dir(), 'checkpoints')
-    target = osp.join(folder, osp.basename(url.split('?')[0]))
-    if not osp.exists(target):
-        os.makedirs(folder, exist_ok=True)
-        download_url_to_file(url, target, progress=True)
-    return target
-
-
-def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
+def read_checkpoint(path: Union[str, dict],
+                    trusted: bool = False) -> Checkpoint:
     """Read the weights of a checkpoint; see :func:`read_file`.
 
     Keys lose the prefix ``module.`` of a parallel wrapper. A checkpoint of a
@@ -214,6 +203,7 @@ def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
         CheckpointError: If the file holds no weights, or as in
             :func:`read_file`.
     """
+    path = local_file(path)
     content = read_file(path, trusted)
     state_dict, meta = content, {}
     if isinstance(content, dict):

@@ -9,7 +9,8 @@ from mmkd.errors import MMKDError
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; for a :class:`MMKDError`, only the message is printed.
+    """Run a tool; for a :class:`MMKDError`, only the messages are printed,
+    one line each.
 
     With ``MMKD_TRACE=1`` in the environment, the traceback is printed first.
     """
@@ -22,8 +23,9 @@ def run(main: Callable[[], Optional[int]]) -> None:
     except MMKDError as error:
         if os.environ.get('MMKD_TRACE'):
             traceback.print_exc()
-        text = ' '.join(str(error).split())
-        print(f'error: {text}', file=sys.stderr)
+        for message in getattr(error, 'lines', [str(error)]):
+            text = ' '.join(message.split())
+            print(f'error: {text}', file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):

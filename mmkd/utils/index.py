@@ -25,7 +25,8 @@ def read_index_file(path: str) -> Any:
         raise DataError(f'cannot read {shown(path, 4096)}: '
                         f'{error.strerror or error}') from None
     except Fault as error:
-        raise DataError(f'{shown(path, 4096)}: {error}') from None
+        raise DataError(
+            f'{shown(path, 4096)}: cannot be read ({error})') from None
 
 
 class IndexHandler(PickleHandler):
