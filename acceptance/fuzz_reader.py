@@ -252,7 +252,7 @@ def worker(args: argparse.Namespace) -> None:
     calls: List[str] = []
 
     def audit(event: str, found: tuple) -> None:
-        if event.split('.')[0] in ('os', 'subprocess', 'socket', 'shutil') and \
+        if event.split('.')[0] in CALLS and \
                 event not in ('os.listdir', 'os.scandir', 'os.putenv'):
             calls.append(event)
         if event == 'exec' and watched:
