@@ -12,7 +12,8 @@ from mmkd.errors import MMKDError
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; for a :class:`MMKDError`, only the message is printed.
+    """Run a tool; for a :class:`MMKDError`, only the messages are printed,
+    one line each.
 
     With ``MMKD_TRACE=1`` in the environment, the traceback is printed first.
     """
@@ -24,7 +25,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
         with _signals_interrupt():
             sys.exit(main() or 0)
     except MMKDError as error:
-        _fail(' '.join(str(error).split()))
+        _fail(*getattr(error, 'lines', [str(error)]))
     except (OSError, RuntimeError) as error:
         reason = _reason(error)
         if reason is None:
@@ -38,11 +39,12 @@ def run(main: Callable[[], Optional[int]]) -> None:
         sys.exit(128 + number)
 
 
-def _fail(message: str) -> NoReturn:
-    """End with a message, within an ``except``."""
+def _fail(*messages: str) -> NoReturn:
+    """End with messages of a line each, within an ``except``."""
     if os.environ.get('MMKD_TRACE'):
         traceback.print_exc()
-    print(f'error: {message}', file=sys.stderr)
+    for message in messages:
+        print(f'error: {" ".join(message.split())}', file=sys.stderr)
     sys.exit(2)
 
 
