@@ -40,13 +40,22 @@ def file_fault(path: str, empty: bool = False) -> Optional[str]:
         return f'cannot be read ({getattr(error, "strerror", "") or error})'
     if stat.S_ISDIR(status.st_mode):
         return 'is a folder, not a file'
-    if not stat.S_ISREG(status.st_mode):
+    if is_endless(path):
         return 'is a named pipe or a device, not a file'
     if not status.st_size and not empty:
         return 'is empty'
     if not os.access(path, os.R_OK):
         return 'cannot be read (Permission denied)'
     return None
+
+
+def is_endless(path: str) -> bool:
+    """Whether a path is a named pipe, a socket or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def is_local(path: Any, backend_args: Any = None) -> bool:
