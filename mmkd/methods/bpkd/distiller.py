@@ -133,7 +133,7 @@ class BPKD(Distiller):
     def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
         """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
         of logits; see :func:`edge_masks`."""
-        return edge_masks(batch.gt_sem_seg(), logits.size(1), logits.shape[2:],
+        return edge_masks(batch.labels, logits.size(1), logits.shape[2:],
                           self.edge_width, self.ignore_index,
                           self.ignore_as_edge, self.valid_threshold)
 

@@ -122,7 +122,7 @@ class CWD(Distiller):
             feat_s = connector(feat_s)
             feat_t = match_size(feat_t, feat_s, self.align_corners)
             valid = labelled_cells(
-                batch.gt_sem_seg(), feat_s.shape[2:],
+                batch.labels, feat_s.shape[2:],
                 self.ignore_index) if self.valid_only else None
             yield feat_s, feat_t, valid
 

@@ -278,8 +278,8 @@ def test_presets():
     expected = dict(
         arxiv_v1=((visual - assistant).square().mean(),
                   (spatial - (low - assistant).abs()).square().mean()),
-        release=((between(visual) - between(assistant)).square().mean(),
-                 (spatial - gap).square().mean()))
+        released=((between(visual) - between(assistant)).square().mean(),
+                  (spatial - gap).square().mean()))
     classes = {}
     for preset in ('default', *expected):
         terms = plain(preset=preset)(student, teacher, StepBatch())
