@@ -1,9 +1,12 @@
 """Running a command; separate from :mod:`mmkd.cli`, which imports torch."""
 import errno
 import os
+import re
+import signal
 import sys
 import traceback
-from typing import Callable, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, NoReturn, Optional
 
 from mmkd.errors import MMKDError
 
@@ -19,23 +22,75 @@ def run(main: Callable[[], Optional[int]]) -> None:
             # Names of files need not be text.
             stream.reconfigure(errors='backslashreplace')
     try:
-        sys.exit(main() or 0)
+        with _signals_interrupt():
+            sys.exit(main() or 0)
     except MMKDError as error:
-        if os.environ.get('MMKD_TRACE'):
-            traceback.print_exc()
-        for message in getattr(error, 'lines', [str(error)]):
-            text = ' '.join(message.split())
-            print(f'error: {text}', file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        _fail(*getattr(error, 'lines', [str(error)]))
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        if reason is None:
             raise
-        print(
-            f'error: {error}; make room, then continue with --resume',
-            file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _fail(reason)
+    except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',
             file=sys.stderr)
-        sys.exit(130)
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        sys.exit(128 + number)
+
+
+def _fail(*messages: str) -> NoReturn:
+    """End with messages of a line each, within an ``except``."""
+    if os.environ.get('MMKD_TRACE'):
+        traceback.print_exc()
+    for message in messages:
+        print(f'error: {" ".join(message.split())}', file=sys.stderr)
+    sys.exit(2)
+
+
+def _reason(error: Exception) -> Optional[str]:
+    """One line for an error of the system; None for any other."""
+    number, text = getattr(error, 'errno', None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f'{error}; make room, then continue with --resume'
+    # Other processes pass on errors as text.
+    if number in (errno.EMFILE, errno.ENFILE) or ('Too many open files' in text
+                                                  or 'ancdata' in text):
+        return ('too many open files; raise the limit by `ulimit -n 65536`, '
+                'or load data with fewer `num_workers`; continue with '
+                '--resume')
+    killed = re.search(
+        r'DataLoader worker.*(exited unexpectedly|is killed by '
+        r'signal: [\w ]+)', text)
+    if killed:
+        return (f'a process that loads data {killed[1]}, as when memory runs '
+                'out; use fewer `num_workers` or smaller batches, and '
+                'continue with --resume')
+    gone = (errno.ENOENT, errno.ESTALE, errno.EIO, errno.EROFS)
+    if number in gone and getattr(error, 'filename', None):
+        return (f'{error}; was it removed, or is its disk gone? --resume '
+                'continues from the last checkpoint that is there')
+    return None
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does."""
+    process, before = os.getpid(), {}
+
+    def interrupt(number: int, frame: Any) -> None:
+        if os.getpid() != process:  # a worker that inherits this
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt(number)
+
+    for name in ('SIGTERM', 'SIGHUP'):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # `nohup` ignores it.
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
