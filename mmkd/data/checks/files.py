@@ -3,7 +3,6 @@ import gc
 import json
 import os
 import os.path as osp
-import pickle
 import stat
 from collections import defaultdict
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -13,6 +12,7 @@ from PIL import Image
 
 from mmkd.data.checks.problems import Problem
 from mmkd.errors import DataError
+from mmkd.utils.index import read_index_file
 
 #: A folder is listed, instead of asking for each file, if so many are needed.
 _MANY = 200
@@ -118,8 +118,9 @@ def read_index(path: str) -> Any:
         if path.endswith('.json'):
             with open(path, encoding='utf-8') as file:
                 return json.load(file)
-        with open(path, 'rb') as file:
-            return pickle.load(file)
+        return read_index_file(path)
+    except DataError:
+        raise
     except Exception as error:
         reason = ' '.join(str(error).split())[:120]
         raise DataError(f'{path}: cannot be read ({type(error).__name__}: '
