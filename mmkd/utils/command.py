@@ -24,13 +24,15 @@ def run(main: Callable[[], Optional[int]]) -> None:
     try:
         with _signals_interrupt():
             sys.exit(main() or 0)
-    except MMKDError as error:
-        _fail(*getattr(error, 'lines', [str(error)]))
-    except (OSError, RuntimeError) as error:
+    except (MMKDError, OSError, RuntimeError) as error:
+        # First, as a killed worker may be noticed while a file is read, and
+        # the error then names that file.
         reason = _reason(error)
-        if reason is None:
+        if reason is not None:
+            _fail(reason)
+        if not isinstance(error, MMKDError):
             raise
-        _fail(reason)
+        _fail(*getattr(error, 'lines', [str(error)]))
     except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',

@@ -66,6 +66,8 @@ def test_a_full_disk_ends_a_command(capsys):
     (RuntimeError('received 0 items of ancdata'), 'ulimit -n'),
     (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '),
      'is killed by signal: Killed, as when memory runs out'),
+    (DataError('a.png: LoadAnnotations: RuntimeError: DataLoader worker '
+               '(pid 7) is killed by signal: Killed.'), 'num_workers'),
     (RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
      'exited unexpectedly'),
     (FileNotFoundError(errno.ENOENT, 'No such file',
