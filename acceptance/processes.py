@@ -472,23 +472,7 @@ def embedded(folder: str, match: str = '') -> List[dict]:
     return cases
 
 
-#: One recipe of a paper a method.
-PAPERS = {
-    'acam': 'acam_retinanet-r101_retinanet-r50_2x_coco',
-    'bpkd': 'bpkd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
-    'cwd': 'cwd-logits_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
-    'fgd': 'fgd_retinanet-r101_retinanet-r50_2x_coco',
-    'logits_kd': 'logits-kd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes',
-    'mgd': 'mgd_retinanet-r101_retinanet-r50_2x_coco',
-    'monotakd': 'monotakd_bev-lidar_bev-residual_10e_kitti',
-    'pointdistiller': 'pointdistiller_pointpillars_pointpillars-4x_160e_kitti',
-    'transkd': 'transkd-gl_segformer-mit-b2_segformer-mit-b0_160k_cityscapes',
-    'unidistill': 'unidistill_bev-lidar_bev-camera_20e_nuscenes',
-    'xray': 'xray_pointpillars_pointpillars_160e_kitti',
-}
-
-
-def _paper(rank: int, name: str) -> dict:
+def _paper(rank: int, recipe: str) -> dict:
     """A step of the networks of a paper on small inputs."""
     import torch
     from mmengine.config import Config
@@ -503,14 +487,14 @@ def _paper(rank: int, name: str) -> dict:
     from mmkd.utils.config import read_config
     torch.distributed.init_process_group('gloo')
     torch.manual_seed(0)
-    cfg = Config.fromfile(ROOT / f'configs/{name}/{PAPERS[name]}.py')
+    cfg = Config.fromfile(ROOT / 'configs' / recipe)
     model = cfg.model
     if cfg.get('data_preprocessor'):
         model.setdefault('data_preprocessor', cfg.data_preprocessor)
     size = (128, 128)
     model.dry_run_size = size
-    lidar = name in ('pointdistiller', 'xray')
-    bev = name in ('monotakd', 'unidistill')
+    bev = model.student.type == 'mmkd.BEVDetector'
+    lidar = not bev and re.search('kitti|nuscenes', recipe)
     for teacher in model.teachers.values():
         teacher.ckpt = 'random'
         if lidar or bev:
@@ -523,7 +507,7 @@ def _paper(rank: int, name: str) -> dict:
         model.dry_run_size = (32, 64)
         data = in_sight(
             bev_batch(1, num_classes=10,
-                      seed=rank)) if name == 'unidistill' else kitti_bev_batch(
+                      seed=rank)) if 'nuscenes' in recipe else kitti_bev_batch(
                           num_samples=1, seed=rank)
     elif lidar:
         on_a_small_region(model.student)
@@ -534,7 +518,7 @@ def _paper(rank: int, name: str) -> dict:
             on_a_small_region(teacher.cfg.model)
             for source in (teacher.get('input_map') or {}).values():
                 inputs[source.split('.')[-1]] = inputs['points']
-    elif 'cityscapes' in PAPERS[name]:
+    elif 'cityscapes' in recipe:
         for part in (model.get('data_preprocessor'),
                      model.student.get('data_preprocessor')):
             if part:
@@ -559,13 +543,15 @@ def _paper(rank: int, name: str) -> dict:
 
 def papers(match: str = '') -> List[dict]:
     """A recipe of a paper a method, on small inputs."""
+    from mmkd.methods import METHODS
+    from mmkd.testing.methods import recipe_of
     cases = []
-    for name in PAPERS:
-        if not re.search(match, PAPERS[name]):
+    for recipe in map(recipe_of, METHODS):
+        if not re.search(match, recipe):
             continue
-        case = dict(case=f'paper: {PAPERS[name]}', passed=False)
+        case = dict(case=f'paper: {Path(recipe).stem}', passed=False)
         try:
-            first, second = two(_paper, name)
+            first, second = two(_paper, recipe)
             case['passed'] = first == second and first['finite']
         except RuntimeError as error:
             case['message'] = str(error)[:600]

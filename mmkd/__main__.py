@@ -1,4 +1,4 @@
-"""``python -m mmkd train CONFIG ...``: the tools without their folder."""
+"""``python -m mmkd train CONFIG ...``: the tools of an installed mmkd."""
 import sys
 
 from mmkd import cli

@@ -1,4 +1,4 @@
-"""What the tools do, for use from Python as well."""
+"""The Python interface behind the command-line tools."""
 import logging
 import os
 import os.path as osp
@@ -51,7 +51,7 @@ def build_runner(cfg: Config) -> Runner:
 
 
 def train(cfg: Config) -> Runner:
-    """Train by a config and return the runner.
+    """Train with a config and return the runner.
 
     Raises:
         MMKDError: If a part of the config is wrong, before training starts.
@@ -79,7 +79,7 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
 
 
 def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
-    """What a detector of mmdet3d finds in the frames of its test data.
+    """Run a detector of mmdet3d on the frames of its test data.
 
     Args:
         cfg (Config): Its distillation config, or a plain config.
@@ -105,7 +105,7 @@ def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
 
 
 def _tester(cfg: Config, ckpt: str) -> Runner:
-    """A runner of the student alone, with its weights."""
+    """Build a runner that holds only the student, with its weights."""
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
     work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
     cfg = student_only(cfg, keep_metrics=True)
@@ -134,12 +134,13 @@ def export_student(cfg: ConfigLike,
         cfg (str | dict | Config): The distillation config.
         ckpt (str): A checkpoint of the run.
         out_dir (str): Folder for both files.
-        raw (bool): Whether to take the trained weights where the checkpoint
-            holds an average of them (EMA) as well; the average is taken
-            otherwise. Defaults to False.
-        safetensors (bool): Whether to write safetensors in place of a
+        raw (bool): Whether to export the trained weights instead of their
+            moving average (EMA), if the checkpoint holds both. Defaults to
+            False.
+        safetensors (bool): Whether to write a safetensors file instead of a
             ``.pth``. Defaults to False.
-        name (str): Of both files, without suffix. Defaults to ``'student'``.
+        name (str): Name of both files, without suffix. Defaults to
+            ``'student'``.
 
     Returns:
         tuple[str, str]: Paths of the weights and of the config.
@@ -161,7 +162,7 @@ def export_student(cfg: ConfigLike,
         check_output(path, ckpt, cfg if isinstance(cfg, str) else '')
     checkpoint = read_checkpoint(ckpt)
     if raw:
-        # mmengine keeps the average where plain weights are looked for, and
+        # mmengine stores the average under the key of plain weights, and
         # the trained weights in its place.
         content = read_file(ckpt)
         ema = content.get('ema_state_dict')
@@ -195,19 +196,19 @@ def export_student(cfg: ConfigLike,
 def list_taps(cfg: ConfigLike,
               size: Tuple[int, int] = (128, 128),
               depth: Optional[int] = None) -> Dict[str, List[List[str]]]:
-    """What can be tapped in the networks of a config.
+    """List the tensors that can be tapped in the networks of a config.
 
     Args:
         cfg (str | dict | Config): A plain or a distillation config; no
             weights are loaded.
-        size (tuple[int, int]): Height and width in pixels of the made-up
-            image. Defaults to (128, 128).
-        depth (int, optional): Deepest modules to list, 1 for ``backbone``.
-            Defaults to None: all of them.
+        size (tuple[int, int]): Height and width of the synthetic image in
+            pixels. Defaults to (128, 128).
+        depth (int, optional): Maximum depth of the listed modules, 1 for
+            ``backbone``. Defaults to None, which lists all.
 
     Returns:
         dict[str, list[list[str]]]: For each network by name, the rows
-        (tap, module, calls, what it gives, standard place).
+        (tap, module, calls, output, standard place).
     """
     from mmkd.core.network import build_network
     from mmkd.core.taps.dry_run import trace
@@ -248,29 +249,29 @@ def browse_distillation(cfg: Config,
                         out_dir: str = 'work_dirs/browse_distillation',
                         predictions: bool = True,
                         score_thr: float = 0.3) -> List[str]:
-    """Draw what the distillers of a config look at, without training.
+    """Draw the visuals of a config's distillers, without training.
 
     Args:
         cfg (Config): A distillation config.
         checkpoints (Sequence[str]): Checkpoints of its run, which hold the
-            student and the distillers' modules; several make a strip over
-            the training. Without one, the networks are as at its start.
-            Defaults to ().
+            student and the distillers' modules. Several checkpoints also
+            produce a strip over the training; without one, the networks
+            are those at the start of training. Defaults to ().
         images (int | Sequence[int | str]): As in
             :class:`mmkd.visualization.Observer`. Defaults to 2.
-        split (str): ``'train'``, ``'val'`` or ``'test'``: the data loader
-            whose data set has the images. Defaults to ``'val'``.
+        split (str): Data loader whose data set provides the images:
+            ``'train'``, ``'val'`` or ``'test'``. Defaults to ``'val'``.
         out_dir (str): Folder for the pictures. Defaults to
             ``'work_dirs/browse_distillation'``.
-        predictions (bool): Whether to show predictions too. Defaults to
+        predictions (bool): Whether to show predictions as well. Defaults to
             True.
-        score_thr (float): Lowest score of a predicted box. Defaults to 0.3.
+        score_thr (float): Minimum score of predicted boxes. Defaults to 0.3.
 
     Returns:
-        list[str]: The pictures.
+        list[str]: Paths of the figures.
 
     Raises:
-        ConfigError: If the config distils nothing, or lacks the data.
+        ConfigError: If it is not a distillation config, or lacks the data.
         CheckpointError: If a checkpoint cannot be read or does not fit.
     """
     from mmengine.device import get_device
@@ -289,7 +290,7 @@ def browse_distillation(cfg: Config,
     seed = (cfg.get('randomness') or {}).get('seed') or 0
     with preserve_rng(), DefaultScope.overwrite_default_scope(
             cfg.get('default_scope')):
-        # As a run that starts from this config.
+        # As in a run that starts from this config.
         set_random_seed(seed)
         observer = Observer(
             DATASETS.build(loader['dataset']), images, predictions, score_thr)
@@ -310,7 +311,7 @@ def browse_distillation(cfg: Config,
 
 
 def _initialise(model: torch.nn.Module) -> None:
-    """Initialise the weights, without a line of log for each of them."""
+    """Initialise the weights without logging each of them."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -345,10 +346,10 @@ def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
 
 
 def find_method(method: str) -> str:
-    """Registered name of a method, whatever its spelling.
+    """Find the registered name of a method; case and separators are ignored.
 
     Raises:
-        ConfigError: If there is none; names the nearest ones.
+        ConfigError: If there is no such method; suggests similar names.
     """
     from mmkd.registry import DISTILLERS
     with DefaultScope.overwrite_default_scope('mmkd'):
@@ -374,22 +375,22 @@ def write_distillation_config(
     path: str,
     options: Optional[dict] = None,
     imports: Sequence[str] = ()) -> Config:
-    """Write the short config of one method over two configs.
+    """Write a short config that applies one method to two configs.
 
     Args:
         student (str): ``'pkg::path'`` or a file.
         teacher (str): The same for the teacher.
-        teacher_ckpt (str): Its weights, as ``ckpt`` of :class:`Teacher`.
-        method (str): Name of the method, in any spelling.
+        teacher_ckpt (str): Its weights; see ``ckpt`` of :class:`Teacher`.
+        method (str): Name of the method; case is ignored.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
         options (dict, optional): Arguments of the method. Defaults to None.
-        imports (Sequence[str]): Files or modules that are imported first, for
-            a method of one's own; see
+        imports (Sequence[str]): Files or modules to import first, for a user's
+            own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
 
     Returns:
-        Config: What was written, read back.
+        Config: The written config.
 
     Raises:
         ConfigError: If a config, the method or an option is not known, or if

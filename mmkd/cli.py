@@ -1,5 +1,4 @@
-"""The command line: arguments in, a call of :mod:`mmkd.apis`, clear errors.
-"""
+"""The command line: parses arguments and calls :mod:`mmkd.apis`."""
 import argparse
 import os
 import os.path as osp
@@ -25,19 +24,19 @@ Argv = Optional[Sequence[str]]
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--work-dir',
-        help='folder of logs and checkpoints; by default '
+        help='folder for logs and checkpoints; default: '
         'work_dirs/<name of the config>')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='settings that replace those of the config, as key=value; nested '
-        'keys are written a.b.c=1, lists "[1,2]"')
+        help='override settings of the config with key=value; write nested '
+        'keys as a.b.c=1, lists as "[1,2]"')
     parser.add_argument(
         '--launcher',
         choices=LAUNCHERS,
         default='none',
-        help='how the processes were started')
+        help='launcher that started the processes')
     # torchrun sets LOCAL_RANK; older launchers pass it.
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
 
@@ -48,18 +47,18 @@ def _add_train_options(parser: argparse.ArgumentParser) -> None:
         '--resume',
         nargs='?',
         const='auto',
-        help='go on from a checkpoint; without a file, from the last one of '
+        help='resume from a checkpoint; without a file, from the last one in '
         'the work folder')
     parser.add_argument(
-        '--amp', action='store_true', help='train in mixed precision')
+        '--amp', action='store_true', help='train with mixed precision')
     parser.add_argument(
         '--pictures',
         nargs='?',
         const=500,
         type=int,
         metavar='INTERVAL',
-        help='draw what the methods look at every so many iterations, 500 '
-        'without a number')
+        help='draw the visuals of the methods every INTERVAL '
+        'iterations, 500 by default')
 
 
 def _run_config(args: argparse.Namespace, cfg: Config, name: str) -> Config:
@@ -111,8 +110,8 @@ def train(argv: Argv = None) -> None:
 def test(argv: Argv = None) -> None:
     """``tools/test.py``."""
     parser = argparse.ArgumentParser(
-        description='Evaluate a student; teachers are not needed')
-    parser.add_argument('config', help='the config that it was trained by')
+        description='Evaluate a student; needs no teachers')
+    parser.add_argument('config', help='the config of its training')
     parser.add_argument('checkpoint', help='checkpoint or exported student')
     _add_run_options(parser)
     parser.add_argument('--out', help='write the metrics to this JSON file')
@@ -145,15 +144,15 @@ def export_student(argv: Argv = None) -> None:
         '--out-dir', help="by default the checkpoint's folder, export/")
     where.add_argument(
         '--out',
-        help='file of the weights, .pth or .safetensors; the config lies '
+        help='file for the weights, .pth or .safetensors; the config is '
         'beside it')
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         '--ema',
         action='store_true',
-        help='take the averaged weights (the default where there are some)')
+        help='export the averaged weights (the default if there are any)')
     which.add_argument(
-        '--raw', action='store_true', help='take the trained weights')
+        '--raw', action='store_true', help='export the trained weights')
     parser.add_argument(
         '--safetensors', action='store_true', help='write safetensors')
     args = parser.parse_args(argv)
@@ -185,7 +184,8 @@ def _content(checkpoint: str) -> dict:
 def list_taps(argv: Argv = None) -> None:
     """``tools/list_taps.py``."""
     parser = argparse.ArgumentParser(
-        description='List what can be tapped in the networks of a config')
+        description='List the tensors that can be tapped in the networks of '
+        'a config')
     parser.add_argument('config', help='a plain or a distillation config')
     parser.add_argument(
         '--size',
@@ -193,10 +193,11 @@ def list_taps(argv: Argv = None) -> None:
         nargs=2,
         default=(128, 128),
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the made-up image, in pixels')
+        help='size of the synthetic image in pixels')
     parser.add_argument(
-        '--depth', type=int, help='list modules down to this depth only')
-    parser.add_argument('--match', help='list taps that hold this text only')
+        '--depth', type=int, help='maximum depth of the listed modules')
+    parser.add_argument(
+        '--match', help='list only taps that contain this text')
     args = parser.parse_args(argv)
     listed = apis.list_taps(args.config, tuple(args.size), args.depth)
     for name, rows in listed.items():
@@ -210,18 +211,18 @@ def replay_step(argv: Argv = None) -> None:
     """``tools/replay_step.py``."""
     from mmkd.engine.replay import replay_step
     parser = argparse.ArgumentParser(
-        description='Run the forward of an iteration again whose loss was '
-        'not finite, and say where that began')
+        description='Repeat the forward pass of an iteration with a '
+        'non-finite loss, and find the module where it started')
     parser.add_argument('config', help='the config of the run')
     parser.add_argument(
         'file',
-        help='from non_finite/ of the work folder, of a run of your own: the '
-        'file may run code')
+        help='from non_finite/ in the work folder of one of your own runs; '
+        'the file may run code')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='settings that replace those of the config, as key=value')
+        help='override settings of the config with key=value')
     args = parser.parse_args(argv)
     cfg = read_config(args.config)
     if args.cfg_options:
@@ -231,53 +232,54 @@ def replay_step(argv: Argv = None) -> None:
             for name, value in replay.terms.items()]
     print(f'iteration {replay.iter}')
     print(format_table(['term', 'here', 'in the run'], rows))
-    print('the first module that makes values not finite: '
+    print('the first module with a non-finite output: '
           f'{replay.module or "none; a loss does"}')
 
 
 def browse_distillation(argv: Argv = None) -> None:
     """``tools/browse_distillation.py``."""
     parser = argparse.ArgumentParser(
-        description='Draw what the methods of a distillation look at: masks, '
-        'attention, distances of student and teacher')
+        description="Draw the visuals of a config's methods: masks, "
+        'attention, distances between student and teacher')
     parser.add_argument('config', help='the distillation config')
     parser.add_argument(
         'checkpoints',
         nargs='*',
         metavar='checkpoint',
-        help='of its run; several make a strip over the training, none shows '
+        help='checkpoints of its run; several also give a strip, none shows '
         'its start')
     parser.add_argument(
         '--images',
         nargs='+',
         metavar='IMAGE',
-        help='numbers in the data set, ends of paths in it, or other files, '
-        'which have no truth')
+        help='indices into the data set, ends of paths in it, or other files, '
+        'which have no ground truth')
     parser.add_argument(
         '--count',
         type=int,
         default=4,
-        help='how many, evenly over the data set, without --images')
+        help='number of images, spread evenly over the data set, if there is '
+        'no --images')
     parser.add_argument(
         '--split',
         choices=['train', 'val', 'test'],
         default='val',
-        help='which data set of the config')
+        help='data set of the config')
     parser.add_argument('--out', help='by default work_dirs/<name>/pictures')
     parser.add_argument(
         '--no-predictions',
         action='store_true',
-        help='leave out what student and teacher predict')
+        help='do not show the predictions of student and teacher')
     parser.add_argument(
         '--score-thr',
         type=float,
         default=0.3,
-        help='lowest score of a predicted box')
+        help='minimum score of predicted boxes')
     parser.add_argument(
         '--cfg-options',
         nargs='+',
         action=DictAction,
-        help='settings that replace those of the config, as key=value')
+        help='override settings of the config with key=value')
     args = parser.parse_args(argv)
     cfg = read_config(args.config)
     if args.cfg_options:
@@ -302,7 +304,8 @@ def distill(argv: Argv = None) -> None:
     parser.add_argument(
         '--teacher-ckpt',
         required=True,
-        help="its weights: a file, or 'official' for those of its library")
+        help="its weights: a file, or 'official' for those its library "
+        "publishes")
     parser.add_argument('--method', default='bpkd')
     parser.add_argument(
         '--import',
@@ -321,7 +324,7 @@ def distill(argv: Argv = None) -> None:
     parser.add_argument(
         '--config-only',
         action='store_true',
-        help='write the config, build everything once, and stop')
+        help='write the config and build the model, but do not train')
     _add_train_options(parser)
     args = parser.parse_args(argv)
     name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'

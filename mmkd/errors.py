@@ -1,16 +1,16 @@
 """Errors that a user can act on.
 
-The command-line tools print them as one or two lines without a trace; code
-may catch :class:`MMKDError` for all of them.
+The command-line tools print them as one or two lines without a traceback.
+Catch :class:`MMKDError` to handle all of them.
 """
 
 
 class MMKDError(Exception):
-    """Base of all errors that name their cause and the way out."""
+    """Base class of errors that name their cause and a remedy."""
 
 
 class ConfigError(MMKDError, ValueError):
-    """A config asks for something that cannot be built or trained."""
+    """A config cannot be built or trained."""
 
 
 class TapError(MMKDError, RuntimeError):
@@ -18,20 +18,21 @@ class TapError(MMKDError, RuntimeError):
 
 
 class CheckpointError(MMKDError, RuntimeError):
-    """A checkpoint is missing, broken, unsafe, or of another network."""
+    """A checkpoint is missing, broken, unsafe, or belongs to another
+    network."""
 
 
 class NonFiniteLossError(MMKDError, FloatingPointError):
-    """A loss became NaN or infinite while training."""
+    """A loss became NaN or infinite during training."""
 
 
 class BrokenCheckpointError(CheckpointError):
-    """A checkpoint is truncated or damaged, or no checkpoint at all."""
+    """A file is a truncated or damaged checkpoint, or not a checkpoint."""
 
 
 class DataError(MMKDError, RuntimeError):
-    """A file of the data is broken, or holds what cannot be used."""
+    """A data file is broken or has unusable content."""
 
     def __init__(self, message: str) -> None:
-        # From a worker of a data loader comes the whole trace as text.
+        # A data loader worker passes on the whole traceback as text.
         super().__init__(message.rpartition('DataError: ')[2].strip())

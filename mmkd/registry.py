@@ -1,6 +1,6 @@
 """Registries of mmkd: children of mmengine's, and ``DISTILLERS``.
 
-A class is imported when its name is first asked for (``locations``), so
+A class is imported when its name is first looked up (``locations``), so
 nothing has to be imported up front.
 """
 from importlib import import_module
@@ -17,13 +17,13 @@ from mmengine.registry import Registry
 
 
 class LazyRegistry(Registry):
-    """A registry with some classes whose module is costly to import.
+    """A registry that imports some modules only for specific classes.
 
     Args:
-        *args: As of mmengine's class.
-        lazy (dict[str, str]): Module of each such class, by its name. It is
-            imported when this name is asked for, and with no other.
-        **kwargs: As of mmengine's class.
+        *args: Arguments of mmengine's class.
+        lazy (dict[str, str]): Modules by class name. A module is imported
+            only when this name is looked up.
+        **kwargs: Arguments of mmengine's class.
     """
 
     def __init__(self, *args: Any, lazy: Dict[str, str],
@@ -32,7 +32,7 @@ class LazyRegistry(Registry):
         self._lazy = lazy
 
     def get(self, key: str) -> Optional[Type]:
-        """The class of a name, or None; see mmengine's class."""
+        """Return the class of a name, or None; see mmengine's class."""
         scope, name = self.split_scope_key(key)
         if scope in (None, self.scope) and name in self._lazy:
             import_module(self._lazy[name])

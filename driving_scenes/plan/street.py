@@ -26,7 +26,8 @@ TRACK = 1.55
 CONDITIONS = ('clear', 'overcast', 'clear', 'golden', 'rain', 'clear',
               'overcast', 'night', 'clear', 'fog', 'overcast')
 
-#: What a scene shows for certain, in turns, so that no split lacks a class.
+#: What a scene shows for certain, in turns: a split of twelve scenes lacks no
+#: class.
 FEATURES = ('bus', 'train', 'motorcycle', 'truck', 'rider', 'bus', 'wall',
             'train', 'motorcycle', 'truck', 'fence', 'construction')
 

@@ -1,6 +1,6 @@
 """Camera to bird's-eye view: geometry, lifts, and detectors on the map.
 
-:class:`BEVDetector` needs mmdet3d and is imported when it is asked for.
+:class:`BEVDetector` needs mmdet3d and is imported on first access.
 """
 from typing import Any
 

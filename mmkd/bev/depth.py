@@ -1,4 +1,4 @@
-"""Bins of depth, and depth maps from the points of a LiDAR."""
+"""Depth bins, and depth maps from LiDAR points."""
 import math
 from typing import List
 
@@ -13,7 +13,7 @@ from mmkd.ops.precision import full_precision
 
 
 class DepthBins:
-    """Intervals that a depth is sorted into.
+    """Intervals of depth.
 
     Args:
         low (float): Nearest depth, metres.
@@ -26,7 +26,7 @@ class DepthBins:
             ``'UD'``.
 
     Raises:
-        ConfigError: If there is no such mode, or no interval.
+        ConfigError: If the mode is unknown or the interval is empty.
     """
 
     def __init__(self,
@@ -46,8 +46,8 @@ class DepthBins:
                 f'{self.mode})')
 
     def position(self, depth: Tensor) -> Tensor:
-        """Continuous index of depths (...) in metres: a bin's own at its near
-        edge; NaN where the mode has none.
+        """Continuous bin index of depths (...) in metres; an integer at the
+        near edge of each bin, NaN where the mode is undefined.
         """
         if self.mode == 'UD':
             return (depth - self.low) * (self.num / (self.high - self.low))
@@ -59,8 +59,7 @@ class DepthBins:
             self.num / (math.log1p(self.high) - begin))
 
     def edges(self) -> Tensor:
-        """Where the bins begin, and where the last one ends: (D + 1, ) in
-        metres, float64."""
+        """Edges of the bins, (D + 1, ) in metres, float64."""
         i = torch.arange(self.num + 1, dtype=torch.float64)
         if self.mode == 'UD':
             return self.low + i * ((self.high - self.low) / self.num)
@@ -72,16 +71,16 @@ class DepthBins:
                            ((math.log1p(self.high) - begin) / self.num))
 
     def index(self, depth: Tensor) -> Tensor:
-        """The bin of each depth, (...); D where it lies in none: nearer, at
+        """Bin of each depth, (...); D if it lies in no bin: too near, at
         ``high`` or beyond, 0 (unknown) or NaN."""
-        # The interval decides, as the formula may be NaN or round.
+        # Compare with the edges, since the formula may be NaN or round.
         valid = (depth >= self.low) & (depth < self.high)
         place = self.position(depth.where(valid, depth.new_tensor(self.low)))
         place = place.floor().long().clamp(0, self.num - 1)
         return place.where(valid, place.new_tensor(self.num))
 
     def one_hot(self, depth: Tensor) -> Tensor:
-        """Depth maps (M, h, w) in metres as certain distributions.
+        """Convert depth maps (M, h, w) in metres to one-hot distributions.
 
         Returns:
             Tensor: (M, D, h, w), float32; all 0 where a depth lies in no bin.
@@ -92,7 +91,7 @@ class DepthBins:
 
 @torch.no_grad()
 def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
-    """Depth maps of points: the nearest one of each pixel.
+    """Render depth maps from points: the nearest point of each pixel.
 
     Args:
         points (list[Tensor]): (n, >=3) of each sample, x, y, z in the
@@ -100,7 +99,7 @@ def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
         geometry (CameraGeometry): The cameras.
 
     Returns:
-        Tensor: (B, N, H, W) in metres; 0 where no point fell.
+        Tensor: (B, N, H, W) in metres; 0 in pixels without a point.
     """
     height, width = geometry.image_size
     maps = []
@@ -127,15 +126,15 @@ def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
 def complete_depth(depth: Tensor, size: int = 5) -> Tensor:
     """Fill unknown pixels with the nearest depth around them.
 
-    The first step of IP-Basic (Ku et al., CRV 2018), which made the depth
-    maps of CaDDN: a dilation, here by a square; known pixels stay.
+    This is the first step of IP-Basic (Ku et al., CRV 2018), used for CaDDN's
+    depth maps: a dilation, here with a square; known pixels do not change.
 
     Args:
         depth (Tensor): (..., H, W) in metres, 0 where unknown.
         size (int): Side of the square in pixels, odd. Defaults to 5.
 
     Returns:
-        Tensor: Of the same shape; 0 where all of a square is unknown.
+        Tensor: Of the same shape; 0 where the whole square is unknown.
 
     Raises:
         ValueError: If the size is not odd.
@@ -151,16 +150,16 @@ def complete_depth(depth: Tensor, size: int = 5) -> Tensor:
 
 @torch.no_grad()
 def pool_depth(depth: Tensor, stride: int, mode: str = 'min') -> Tensor:
-    """One depth for each block of a depth map, of its known pixels.
+    """Reduce each block of a depth map to one depth, using its known pixels.
 
     Args:
         depth (Tensor): (..., H, W) in metres, 0 where unknown.
         stride (int): Side of a block in pixels.
-        mode (str): ``'min'``, the nearest, or ``'mean'``, as CMKD and
-            MonoTAKD do. Defaults to ``'min'``.
+        mode (str): ``'min'``, or ``'mean'`` as in CMKD and MonoTAKD.
+            Defaults to ``'min'``.
 
     Returns:
-        Tensor: (..., ceil(H / stride), ceil(W / stride)), 0 where all of a
+        Tensor: (..., ceil(H / stride), ceil(W / stride)), 0 where the whole
         block is unknown.
     """
     if mode not in ('min', 'mean'):
@@ -182,18 +181,18 @@ def pool_depth(depth: Tensor, stride: int, mode: str = 'min') -> Tensor:
 @full_precision
 def depth_cross_entropy(logits: Tensor, depth: Tensor,
                         bins: DepthBins) -> Tensor:
-    """Cross entropy of depth logits against depths from LiDAR.
+    """Cross entropy between depth logits and LiDAR depths.
 
     Args:
         logits (Tensor): (M, D, h, w), or (M, D + 1, h, w) with a last class
-            for what lies in no bin, which is not supervised.
+            for depths outside all bins, which is not supervised.
         depth (Tensor): (M, h, w) in metres; pixels whose depth lies in no
-            bin are left out.
+            bin are ignored.
         bins (DepthBins): The D bins.
 
     Returns:
-        Tensor: Mean over the pixels with a depth; an exact 0 on the graph
-        if there is none.
+        Tensor: Mean over the pixels with a depth; an exact 0 attached to the
+        graph if there are none.
     """
     target = bins.index(depth)
     known = target < bins.num

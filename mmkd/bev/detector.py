@@ -1,4 +1,4 @@
-"""Detectors on a map in bird's-eye view: of cameras, LiDAR, or both."""
+"""Detectors in bird's-eye view for cameras, LiDAR or both."""
 from typing import Dict, List, Optional, Tuple
 
 from mmdet3d.models.detectors import Base3DDetector
@@ -17,56 +17,54 @@ from mmkd.registry import MODELS
 class BEVDetector(Base3DDetector):
     """Sensors -> low-level BEV map -> BEV encoder -> high-level map -> head.
 
-    Which sensors it has follows from the parts that it is given:
+    Its parts determine which sensors it uses:
 
     - camera: ``img_backbone``, ``img_neck`` and ``view_transform``;
-    - LiDAR: ``pts_voxel_encoder``, ``pts_middle_encoder`` and perhaps
-      ``pts_backbone``, whose last map is taken;
-    - both of them, with ``fusion_layer``.
+    - LiDAR: ``pts_voxel_encoder``, ``pts_middle_encoder`` and optionally
+      ``pts_backbone``, whose last map is used;
+    - both: all of these, and ``fusion_layer``.
 
     BEV encoder (``bev_backbone``, ``bev_neck``) and head are the same in all
-    three, so that their maps correspond: the low-level map is what
-    ``bev_backbone`` gets, the high-level maps what ``bev_neck`` gives.
+    three cases, so their maps correspond: the low-level map is the input of
+    ``bev_backbone``, the high-level maps are the outputs of ``bev_neck``.
 
-    A sensor that the network does not have may be in the batch and is not
-    read; a camera detector needs no points but for its depth loss, and
-    predicts without any. With ``depth_source='points'`` it lifts with the
-    depth of the points in place of its own guess, as the assistant of
-    MonoTAKD does, and cannot do without them.
+    Inputs of other sensors in the batch are ignored. A camera detector needs
+    points only for its depth loss, and none to predict. With
+    ``depth_source='points'`` it uses the depth of the points instead of its
+    prediction, like the assistant of MonoTAKD, and always needs points.
 
     Args:
         bev_backbone (dict): Config of the BEV encoder, such as ``SECOND``.
         bev_neck (dict): Config of its neck, such as ``SECONDFPN``.
         bbox_head (dict): Config of the head, such as ``CenterHead`` or
             ``Anchor3DHead``.
-        img_backbone (dict, optional): Config of the images' backbone.
+        img_backbone (dict, optional): Config of the image backbone.
         img_neck (dict, optional): Config of its neck; its first map is
             lifted. Without it, the last map of the backbone is.
         view_transform (dict, optional): Config of a
             :class:`~mmkd.bev.ViewTransform`.
-        img_bev_encoder (dict, optional): Config of what the lifted map goes
-            through before the encoder or the fusion, such as
-            ``HeightCollapse`` or ``ResidualBranches``.
-        depth_source (str): ``'predicted'``, or ``'points'``: the depth of
-            the nearest point, or the mean depth, in each pixel of the
-            feature map; pixels without a point add nothing. Defaults to
-            ``'predicted'``.
+        img_bev_encoder (dict, optional): Config of a module for the lifted
+            map before the encoder or the fusion, such as ``HeightCollapse``
+            or ``ResidualBranches``.
+        depth_source (str): ``'predicted'``, or ``'points'``: the minimum or
+            mean depth of the points in each pixel of the feature map; pixels
+            without points contribute nothing. Defaults to ``'predicted'``.
         depth_pooling (str): ``'min'`` or ``'mean'``, for ``'points'``; see
             :func:`~mmkd.bev.pool_depth`. Defaults to ``'min'``.
         depth_completion (str, optional): ``'dilate'`` fills pixels between
             the points, for ``'points'``; see
-            :func:`~mmkd.bev.complete_depth`. Defaults to None: they stay
-            unknown.
+            :func:`~mmkd.bev.complete_depth`. Defaults to None, which leaves
+            them unknown.
         pts_voxel_encoder (dict, optional): Config of the voxel encoder.
-        pts_middle_encoder (dict, optional): Config of what scatters voxels
-            into a map.
-        pts_backbone (dict, optional): Config of what follows, for example a
-            ``SECOND`` of one stage that halves a map of pillars.
-        fusion_layer (dict, optional): Config of what makes one map of the
-            two, :class:`~mmkd.bev.ConvFuser`; it gets the camera's map
+        pts_middle_encoder (dict, optional): Config of the module that
+            scatters voxels into a map.
+        pts_backbone (dict, optional): Config of a backbone for this map, for
+            example a ``SECOND`` with one stage that halves a map of pillars.
+        fusion_layer (dict, optional): Config of the fusion of both maps,
+            such as :class:`~mmkd.bev.ConvFuser`; the camera's map comes
             first.
-        depth_loss_weight (float): Weight of the cross entropy of predicted
-            depth against the points. Defaults to 0: no such loss.
+        depth_loss_weight (float): Weight of the cross entropy between the
+            predicted depth and the points. Defaults to 0: no such loss.
         train_cfg (dict, optional): The head's training config.
         test_cfg (dict, optional): The head's test config.
         data_preprocessor (dict, optional): Config of the preprocessor,
@@ -138,9 +136,9 @@ class BEVDetector(Base3DDetector):
         """Lift the images of a batch.
 
         Args:
-            inputs (dict): With ``imgs`` (B, N, 3, H, W), and with ``points``
-                if these give the depth.
-            metas (list[dict]): With the matrices; see
+            inputs (dict): ``imgs`` (B, N, 3, H, W), and ``points`` if they
+                provide the depth.
+            metas (list[dict]): Meta information with the matrices; see
                 :meth:`CameraGeometry.from_metas`.
 
         Returns:
@@ -180,7 +178,8 @@ class BEVDetector(Base3DDetector):
                     pooling: str,
                     what: str,
                     completion: Optional[str] = None) -> Tensor:
-        """Depth of the points in feature maps of a width, (B * N, h, w)."""
+        """Depth of the points at the resolution of the feature maps, (B * N,
+        h, w)."""
         if 'points' not in inputs:
             raise ConfigError(f"{what} needs 'points' in the batch; without a "
                               "LiDAR set depth_source='predicted' and "
@@ -195,7 +194,7 @@ class BEVDetector(Base3DDetector):
         """Encode the points of a batch.
 
         Args:
-            inputs (dict): With ``points`` and ``voxels``.
+            inputs (dict): ``points`` and ``voxels``.
 
         Returns:
             Tensor: The map (B, C, ny, nx).
@@ -208,7 +207,7 @@ class BEVDetector(Base3DDetector):
                 'voxel=True')
         feats = self.pts_voxel_encoder(voxels['voxels'], voxels['num_points'],
                                        voxels['coors'])
-        # Not read off the last voxel: the last samples may have no points.
+        # Not derived from the last voxel: the last samples may have no points.
         bev = self.pts_middle_encoder(feats, voxels['coors'],
                                       len(inputs['points']))
         if self.pts_backbone is not None:
@@ -221,9 +220,9 @@ class BEVDetector(Base3DDetector):
         """The maps of a batch.
 
         Args:
-            inputs (dict): What the data preprocessor gives: ``imgs`` (B, N,
-                3, H, W), ``points`` and ``voxels``, as far as the network
-                has these sensors.
+            inputs (dict): Output of the data preprocessor: ``imgs`` (B, N, 3,
+                H, W), ``points`` and ``voxels``, for the sensors of the
+                network.
             metas (list[dict]): Meta information of each sample.
 
         Returns:
@@ -259,7 +258,7 @@ class BEVDetector(Base3DDetector):
     def loss(self, batch_inputs_dict: dict,
              batch_data_samples: List[Det3DDataSample],
              **kwargs) -> Dict[str, Tensor]:
-        """Losses of the head, and ``loss_depth`` if it has a weight."""
+        """Losses of the head, and ``loss_depth`` if its weight is not 0."""
         found = self.extract_bev(batch_inputs_dict, _metas(batch_data_samples))
         losses = self.bbox_head.loss(found['high'], batch_data_samples,
                                      **kwargs)
@@ -286,7 +285,7 @@ class BEVDetector(Base3DDetector):
                  batch_inputs_dict: dict,
                  batch_data_samples: Optional[List[Det3DDataSample]] = None,
                  **kwargs) -> tuple:
-        """What the head gives before losses and boxes."""
+        """Raw outputs of the head."""
         return self.bbox_head(
             self.extract_feat(batch_inputs_dict, batch_data_samples))
 
@@ -298,10 +297,10 @@ def _metas(data_samples: Optional[List[Det3DDataSample]]) -> List[dict]:
 def _sensors(camera: Dict[str, Optional[dict]], lidar: Dict[str,
                                                             Optional[dict]],
              fused: bool) -> Tuple[bool, bool]:
-    """Whether the parts make a camera and a LiDAR detector.
+    """Whether the parts include a camera branch and a LiDAR branch.
 
     Raises:
-        ConfigError: If the parts make no detector.
+        ConfigError: If the parts do not form a detector.
     """
     for sensor in (camera, lidar):
         missing = [name for name, part in sensor.items() if not part]
@@ -321,10 +320,10 @@ def _sensors(camera: Dict[str, Optional[dict]], lidar: Dict[str,
 
 
 def _check_depth(source: str, pooling: str, completion: Optional[str]) -> None:
-    """Refuse options of the depth that are unknown or do not go together.
+    """Check the depth options.
 
     Raises:
-        ConfigError: If one is.
+        ConfigError: If one is unknown, or if they contradict each other.
     """
     if source not in ('predicted', 'points'):
         raise ConfigError("depth_source is 'predicted' or 'points', not "

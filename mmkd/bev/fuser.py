@@ -1,4 +1,4 @@
-"""One map in bird's-eye view out of those of several sensors."""
+"""Fusion of bird's-eye-view maps from several sensors."""
 from typing import Optional, Sequence
 
 import torch

@@ -1,4 +1,4 @@
-"""Where the pixels of cameras lie in the frame of the LiDAR, and back."""
+"""Projection between camera pixels and the LiDAR frame."""
 from dataclasses import dataclass
 from functools import cached_property
 from typing import List, Optional, Sequence, Tuple
@@ -26,14 +26,14 @@ def _apply(matrix: Tensor, vectors: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class CameraGeometry:
-    """The cameras of a batch and what augmentation did to it.
+    """The cameras of a batch, including the augmentations.
 
-    Frames: the *network pixel* (u', v') counts columns and rows of the image
-    that the network gets, with (0, 0) in the middle of the first pixel; the
+    Frames: the *network pixel* (u', v') counts columns and rows of the
+    network's input image, with (0, 0) at the centre of the first pixel; the
     camera frame is x right, y down, z forward; the LiDAR frame is x front, y
-    left, z up, after the bird's-eye-view augmentation. Lengths in metres. A
-    depth d is the third coordinate of ``cam2img @ X``, which is z of the
-    camera frame but for millimetres in KITTI.
+    left, z up, after the bird's-eye-view augmentation. Lengths are in metres.
+    A depth d is the third coordinate of ``cam2img @ X``, which equals z in
+    the camera frame up to a few millimetres in KITTI.
 
     Args:
         cam2img (Tensor): Intrinsics K, (B, N, 4, 4) in float64: N cameras,
@@ -58,19 +58,19 @@ class CameraGeometry:
                    metas: Sequence[dict],
                    image_size: Tuple[int, int],
                    device: Optional[torch.device] = None) -> 'CameraGeometry':
-        """Read it off the meta information of a batch.
+        """Build it from the meta information of a batch.
 
         Args:
-            metas (Sequence[dict]): One a sample, with ``cam2img`` and
-                ``lidar2cam``, (N, 4, 4) each, and perhaps
+            metas (Sequence[dict]): One per sample, with ``cam2img`` and
+                ``lidar2cam``, (N, 4, 4) each, and optionally
                 ``img_aug_matrix``, (N, 4, 4), and ``lidar_aug_matrix``,
-                (4, 4); without them nothing was augmented.
+                (4, 4), which default to the identity.
             image_size (tuple[int, int]): Height and width of the network's
                 images.
-            device (torch.device, optional): Where the matrices shall lie.
+            device (torch.device, optional): Device of the matrices.
 
         Raises:
-            ConfigError: If a matrix is missing or of another shape.
+            ConfigError: If a matrix is missing or has the wrong shape.
         """
         stacks = []
         for key in ('cam2img', 'lidar2cam', 'img_aug_matrix',
@@ -101,35 +101,35 @@ class CameraGeometry:
 
     @property
     def num_cameras(self) -> int:
-        """Cameras of a sample."""
+        """Number of cameras per sample."""
         return self.cam2img.size(1)
 
     @cached_property
     def lidar2pixel(self) -> Tensor:
-        """Takes (x, y, z, 1) to (u'*d, v'*d, d, 1), (B, N, 4, 4)."""
+        """Matrices from (x, y, z, 1) to (u'*d, v'*d, d, 1), (B, N, 4, 4)."""
         return _on_homogeneous(
             self.img_aug) @ self.cam2img @ self.lidar2cam @ torch.linalg.inv(
                 self.lidar_aug)[:, None]
 
     @cached_property
     def pixel2lidar(self) -> Tensor:
-        """Takes (u'*d, v'*d, d, 1) to (x, y, z, 1), (B, N, 4, 4)."""
-        # One after the other: the product is ill conditioned.
+        """Matrices from (u'*d, v'*d, d, 1) to (x, y, z, 1), (B, N, 4, 4)."""
+        # Inverted one by one, since their product is ill-conditioned.
         inverse = torch.linalg.inv
         return self.lidar_aug[:, None] @ inverse(self.lidar2cam) @ inverse(
             self.cam2img) @ inverse(_on_homogeneous(self.img_aug))
 
     def project(self, points: Tensor) -> Tensor:
-        """Where points lie in each camera.
+        """Project points into each camera.
 
         Args:
             points (Tensor): (B, P, 3), or (P, 3) for the same points in each
                 sample; x, y, z in the augmented LiDAR frame, metres.
 
         Returns:
-            Tensor: (B, N, P, 3): u', v' in pixels of the network's image, of
-            any value, and d in metres. What has no d > 0 is behind the
-            camera; its pixel says nothing.
+            Tensor: (B, N, P, 3): u', v' in pixels of the network's image,
+            unbounded, and d in metres. Points without d > 0 are behind the
+            camera; their pixels are meaningless.
         """
         points = points.expand(self.cam2img.size(0), *points.shape[-2:])
         points = torch.cat([points, torch.ones_like(points[..., :1])], -1)
@@ -140,7 +140,7 @@ class CameraGeometry:
         return torch.stack([u / safe, v / safe, d], -1)
 
     def unproject(self, pixels: Tensor) -> Tensor:
-        """Where points of the images lie.
+        """Transform pixels with depths into the LiDAR frame.
 
         Args:
             pixels (Tensor): (P, 3), the same for each camera, or (B, N, P,
@@ -155,7 +155,7 @@ class CameraGeometry:
         return _apply(self.pixel2lidar.to(pixels), vectors)[..., :3]
 
     def same_as(self, other: Optional['CameraGeometry']) -> bool:
-        """Whether another batch has the very same matrices."""
+        """Whether another batch has exactly the same matrices."""
         return other is not None and self.image_size == other.image_size and \
             all(torch.equal(mine, theirs) for mine, theirs in (
                 (self.lidar2cam, other.lidar2cam),

@@ -8,10 +8,10 @@ from mmkd.errors import ConfigError
 
 
 class BEVGrid:
-    """Cells of a range around the LiDAR.
+    """Grid of cells around the LiDAR.
 
     Maps are (B, C, H=y, W=x): row 0 at the lowest y, column 0 at the lowest
-    x. A cell covers its lower bounds and not its upper ones.
+    x. A cell includes its lower bounds but not its upper bounds.
 
     Args:
         point_cloud_range (Sequence[float]): Lower x, y, z, then upper ones,
@@ -19,7 +19,7 @@ class BEVGrid:
         voxel_size (Sequence[float]): Size of a cell in x, y, z, metres.
 
     Raises:
-        ConfigError: If the range is no whole number of cells.
+        ConfigError: If the range is not a whole number of cells.
     """
 
     def __init__(self, point_cloud_range: Sequence[float],
@@ -40,7 +40,7 @@ class BEVGrid:
                     f'the range from {low} to {high} m is no whole number of '
                     f'cells of {cell} m')
             sizes.append(round(count))
-        #: Cells in z, y and x.
+        #: Number of cells in z, y and x.
         self.shape: Tuple[int, int, int] = tuple(sizes[::-1])
 
     def __repr__(self) -> str:
@@ -50,18 +50,18 @@ class BEVGrid:
 
     @property
     def num_cells(self) -> int:
-        """Cells of a sample."""
+        """Number of cells per sample."""
         nz, ny, nx = self.shape
         return nz * ny * nx
 
     def index(self, points: Tensor, rounding: str = 'floor') -> Tensor:
-        """The cell of each point, or -1 outside of the range.
+        """The cell of each point, or -1 outside the range.
 
         Args:
             points (Tensor): (..., 3), x, y, z in metres.
             rounding (str): ``'floor'``, or ``'trunc'`` as in the released
-                code of LSS: towards zero, which admits points up to a cell
-                below each lower bound. Defaults to ``'floor'``.
+                code of LSS: towards zero, which accepts points up to one
+                cell below each lower bound. Defaults to ``'floor'``.
 
         Returns:
             Tensor: (...), integers ``(iz * ny + iy) * nx + ix``.
@@ -79,7 +79,7 @@ class BEVGrid:
     def centres(self,
                 device: torch.device = None,
                 dtype: torch.dtype = torch.float32) -> Tensor:
-        """Middle of each cell, (nz, ny, nx, 3), x, y, z in metres."""
+        """Centre of each cell, (nz, ny, nx, 3), x, y, z in metres."""
         axes = [
             torch.arange(n, device=device, dtype=dtype).add(.5) * cell + low
             for n, cell, low in zip(self.shape[::-1], self.voxel_size,

@@ -1,14 +1,15 @@
-"""Sums of weighted pixels in the cells of a map, without the lifted tensor.
+"""Weighted sums of pixels in the cells of a map, without the lifted tensor.
 
-Lift-splat sends the context of each pixel, times the probability of each
-depth, into the cell where that depth lies; backward sampling reads the same
-product at the middle of each cell. Both are one sum over *entries* e,
+Lift-splat adds the context of each pixel, times the probability of each
+depth, to the cell that contains this depth; backward sampling reads the same
+product at the centre of each cell. Both are a sum over *entries* e,
 
     out[cell(e)] += scale(e) * depth[e] * context[pixel(e)],
 
-a sparse matrix, whose places follow from the geometry alone and whose values
-are the depths, times a dense table of pixels. So the tensor of all products,
-(B, N, D, h, w, C), is never made, and with a fixed geometry nothing is sorted.
+that is, a sparse matrix times a dense table of pixels. The positions in the
+matrix depend only on the geometry; its values are the depths. The tensor of
+all products, (B, N, D, h, w, C), is never created, and with a fixed geometry
+nothing has to be sorted.
 """
 from functools import cached_property
 from typing import Optional, Tuple
@@ -24,21 +25,22 @@ METHODS = ('fused', 'index_add')
 
 
 class LiftIndex:
-    """Which pixel and depth go to which cell; see the module.
+    """The cell, pixel and depth of each entry; see the module.
 
-    It depends on the geometry alone, so that it can be kept as long as the
-    cameras and augmentations stay. What the fused sum needs sorted is sorted
-    once, when it is first used.
+    It depends only on the geometry, so it can be reused while the cameras and
+    augmentations do not change. The sorted orders for the fused sum are
+    computed once, on first use.
 
     Args:
         cell (Tensor): Cell of each entry, (E, ), integers below
             ``num_cells``.
-        pixel (Tensor): Its row in the table of pixels, (E, ).
-        depth (Tensor): Its place in the flattened depth maps, (E, ).
-        num_cells (int): Cells of the whole batch.
-        num_pixels (int): Pixels of the whole batch.
+        pixel (Tensor): Row of each entry in the table of pixels, (E, ).
+        depth (Tensor): Index of each entry in the flattened depth maps,
+            (E, ).
+        num_cells (int): Number of cells in the batch.
+        num_pixels (int): Number of pixels in the batch.
         scale (Tensor, optional): Constant factor of each entry, (E, ); None
-            stands for 1. Defaults to None.
+            means 1. Defaults to None.
     """
 
     def __init__(self,
@@ -54,8 +56,8 @@ class LiftIndex:
 
     @cached_property
     def by_cell(self) -> Tuple[Tensor, Tensor]:
-        """Entries sorted by cell, (E, ); where each cell begins among them
-        and where the last one ends, (num_cells + 1, )."""
+        """Entries sorted by cell, (E, ), and the offset of each cell,
+        (num_cells + 1, )."""
         return _sorted(self.cell, self.num_cells)
 
     @cached_property
@@ -65,15 +67,15 @@ class LiftIndex:
 
     @cached_property
     def in_cells(self) -> Tuple[Tensor, Tensor, Tensor]:
-        """Pixel and depth of the entries sorted by cell, and the cells'
-        beginnings."""
+        """Pixel and depth of the entries sorted by cell, and the offsets of
+        the cells."""
         order, begin = self.by_cell
         return self.pixel[order], self.depth[order], begin
 
     @cached_property
     def in_pixels(self) -> Tuple[Tensor, Tensor, Tensor]:
-        """Cell of the entries sorted by pixel, their place among those
-        sorted by cell, and the pixels' beginnings."""
+        """Cell of the entries sorted by pixel, their position in the order by
+        cell, and the offsets of the pixels."""
         order, begin = self.by_pixel
         place = torch.empty_like(order)
         place[self.by_cell[0]] = torch.arange(
@@ -95,7 +97,7 @@ def _sorted(key: Tensor, num: int) -> Tuple[Tensor, Tensor]:
 
 def _bags(table: Tensor, rows: Tensor, begin: Tensor,
           weights: Tensor) -> Tensor:
-    """Weighted sums of rows of a table, a bag each."""
+    """Weighted sums of rows of a table, one per bag."""
     return F.embedding_bag(
         rows,
         table,
@@ -106,15 +108,16 @@ def _bags(table: Tensor, rows: Tensor, begin: Tensor,
 
 
 class _TableGradient(torch.autograd.Function):
-    """Gradient of the table of pixels: the same sum, the other way round.
+    """Gradient of the table of pixels, computed as a sum over sorted entries.
 
-    That of ``embedding_bag`` sorts the entries in each step.
+    The backward pass of ``embedding_bag`` would sort the entries in each
+    step.
     """
 
     @staticmethod
     def forward(ctx, pooled: Tensor, table: Tensor, weights: Tensor,
                 index: LiftIndex) -> Tensor:
-        """Return the sums as they are."""
+        """Return the sums unchanged."""
         ctx.save_for_backward(weights)
         ctx.index = index
         return pooled.view_as(pooled)
@@ -122,7 +125,7 @@ class _TableGradient(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> Tuple[Optional[Tensor], ...]:
-        """Hand the gradient on, and sum it over the cells of each pixel."""
+        """Pass on the gradient, and sum it over the cells of each pixel."""
         weights, = ctx.saved_tensors
         grad_table = None
         if ctx.needs_input_grad[1]:
@@ -141,11 +144,11 @@ def lift_pool(depth: Tensor,
     Args:
         depth (Tensor): Weight of each depth of each pixel, (M, D, h, w).
         context (Tensor): Features of each pixel, (M, C, h, w).
-        index (LiftIndex): Where they go.
-        method (str): ``'fused'`` makes no tensor of all entries and needs
-            them sorted, once for an index; ``'index_add'`` makes it, (E, C),
-            and sorts nothing. Both give the same to rounding, and only the
-            first the same bits each time on a GPU. Defaults to ``'fused'``.
+        index (LiftIndex): Their cells.
+        method (str): ``'fused'`` creates no tensor of all entries, but sorts
+            them once per index; ``'index_add'`` creates it, (E, C), and does
+            not sort. Both agree up to rounding; on a GPU, only ``'fused'`` is
+            bitwise reproducible. Defaults to ``'fused'``.
 
     Returns:
         Tensor: (num_cells, C), float32 or better; a cell without an entry is

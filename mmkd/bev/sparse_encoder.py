@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mmkd.registry import MODELS
 
-# Rows of the input and of the output that each cell of a kernel joins.
+# Pairs of input and output rows for each cell of a kernel.
 Pairs = List[Tuple[Tensor, Tensor]]
 
 
@@ -25,7 +25,7 @@ class _Sparse:
         shape (list[int]): Cells of the grid along z, y and x.
         batch_size (int): Number of samples.
         pairs (dict): Pairs of submanifold convolutions on these cells, by
-            kernel: found once, used by all layers of a stage.
+            kernel; computed once for all layers of a stage.
     """
     features: Tensor
     coors: Tensor
@@ -40,7 +40,7 @@ class _Sparse:
         return ((batch * depth + z) * height + y) * width + x
 
     def dense(self) -> Tensor:
-        """(B, C, D, H, W), with 0 in the cells that are not active."""
+        """Dense features (B, C, D, H, W), 0 in inactive cells."""
         channels = self.features.size(1)
         cells = self.shape[0] * self.shape[1] * self.shape[2]
         grid = self.features.new_zeros((self.batch_size * cells, channels))
@@ -53,11 +53,11 @@ class _Sparse:
 class SparseEncoder(_SparseEncoder):
     """mmdet3d's sparse encoder, which runs and trains on a CPU as well.
 
-    With it SECOND and the CenterPoint of voxels need no CUDA and no package
-    of sparse convolutions: ``middle_encoder=dict(type='mmkd.SparseEncoder',
-    ...)``. Arguments, weights and results are those of mmdet3d's class, to
-    which tensors on another device are left. On a CPU each cell of a kernel
-    is one gather, one matrix product and one scatter in plain PyTorch.
+    With it, SECOND and voxel-based CenterPoint need neither CUDA nor a sparse
+    convolution package: ``middle_encoder=dict(type='mmkd.SparseEncoder',
+    ...)``. Arguments, weights and results are those of mmdet3d's class, which
+    processes tensors on other devices. On a CPU, each cell of a kernel is one
+    gather, one matrix product and one scatter in plain PyTorch.
     """
 
     def forward(
@@ -92,7 +92,7 @@ class SparseEncoder(_SparseEncoder):
 
 
 def _run(module: nn.Module, x: _Sparse) -> _Sparse:
-    """What mmdet3d's sparse modules compute."""
+    """Apply mmdet3d's sparse modules."""
     if hasattr(module, 'subm'):
         return _convolve(module, x)
     if isinstance(module, SparseBasicBlock):
@@ -109,7 +109,7 @@ def _run(module: nn.Module, x: _Sparse) -> _Sparse:
 
 
 def _with(x: _Sparse, features: Tensor) -> _Sparse:
-    """Other features in the same cells."""
+    """A copy with other features in the same cells."""
     return _Sparse(features, x.coors, x.shape, x.batch_size, x.pairs)
 
 
@@ -118,7 +118,7 @@ def _on_features(module: nn.Module, x: _Sparse) -> _Sparse:
 
 
 def _convolve(conv: Any, x: _Sparse) -> _Sparse:
-    """A sparse convolution; the sum runs over the active cells alone."""
+    """A sparse convolution; the sum runs only over active cells."""
     weight = conv.weight
     if IS_SPCONV2_AVAILABLE:  # (C', kz, ky, kx, C)
         weight = weight.permute(1, 2, 3, 4, 0)
@@ -149,7 +149,7 @@ def _convolve(conv: Any, x: _Sparse) -> _Sparse:
 
 def _output_cells(x: _Sparse, kernel: Sequence[int], stride: Sequence[int],
                   padding: Sequence[int], dilation: Sequence[int]) -> _Sparse:
-    """The cells that an active cell reaches; without features."""
+    """The output cells of a strided convolution, without features."""
     shape = [
         (n + 2 * p - d * (k - 1) - 1) // s + 1
         for n, k, s, p, d in zip(x.shape, kernel, stride, padding, dilation)

@@ -15,10 +15,10 @@ from mmkd.registry import MODELS
 
 
 class ViewTransform(BaseModule):
-    """What both lifts share: depth, context, and the sum over cells.
+    """Base class of both lifts: depth, context, and the sum over cells.
 
-    One 1x1 convolution gives D depth logits and C channels of context for
-    each pixel; what a subclass adds is where the product of both goes.
+    A 1x1 convolution predicts D depth logits and C context channels for each
+    pixel. Subclasses define the cells to which their product is added.
 
     Args:
         in_channels (int): Channels of the feature maps.
@@ -26,18 +26,17 @@ class ViewTransform(BaseModule):
             height the map has ``nz * C``, channel ``iz * C + c``.
         point_cloud_range (Sequence[float]): Range of the grid; see
             :class:`BEVGrid`.
-        voxel_size (Sequence[float]): Its cells.
+        voxel_size (Sequence[float]): Size of its cells.
         depth (dict): Arguments of :class:`DepthBins`: ``low``, ``high``,
-            ``num`` and perhaps ``mode``.
-        ignore_bin (bool): Whether a further class stands for what lies in no
-            bin; it takes its part of the probability and is dropped, as in
-            CaDDN. Defaults to False.
+            ``num`` and optionally ``mode``.
+        ignore_bin (bool): Whether to add a class for depths outside all
+            bins, whose probability is dropped, as in CaDDN. Defaults to
+            False.
         pooling (str): ``'fused'`` or ``'index_add'``; see
             :func:`~mmkd.bev.pooling.lift_pool`. Defaults to ``'fused'``.
-        reuse_index (bool): Whether to keep the index of the last batch, and
-            to take it while all matrices stay the same: for cameras that do
-            not move and no augmentation, as in deployment. Defaults to
-            False.
+        reuse_index (bool): Whether to reuse the index of the last batch while
+            all matrices stay the same: for fixed cameras without
+            augmentation, as in deployment. Defaults to False.
         init_cfg (dict, optional): Initialisation. Defaults to None.
 
     Raises:
@@ -71,7 +70,7 @@ class ViewTransform(BaseModule):
     @abstractmethod
     def make_index(self, geometry: CameraGeometry,
                    size: Tuple[int, int]) -> LiftIndex:
-        """Which pixel and depth go to which cell.
+        """Compute which pixel and depth belong to which cell.
 
         Args:
             geometry (CameraGeometry): The cameras of the batch.
@@ -84,7 +83,7 @@ class ViewTransform(BaseModule):
 
     def index(self, geometry: CameraGeometry, size: Tuple[int,
                                                           int]) -> LiftIndex:
-        """As :meth:`make_index`, or the one that was kept."""
+        """The cached index, or a new one from :meth:`make_index`."""
         if not self.reuse_index:
             return self.make_index(geometry, size)
         key = (tuple(size), geometry.cam2img.device)
@@ -134,20 +133,19 @@ class ViewTransform(BaseModule):
 
 @MODELS.register_module()
 class LSSViewTransform(ViewTransform):
-    """Lift-splat: each depth of each pixel falls into the cell it lies in.
+    """Lift-splat: adds each depth of each pixel to the cell that contains it.
 
-    Philion, Fidler, ECCV 2020 (arXiv 2008.05711). A cell is the sum, not the
-    mean, of what falls in it; one that nothing falls in is exactly 0.
+    Philion, Fidler, ECCV 2020 (arXiv 2008.05711). A cell holds the sum, not
+    the mean, of its entries; a cell without entries is exactly 0.
 
     Args:
-        *args: As of :class:`ViewTransform`.
-        pixels (str): Which place of the image a feature stands for:
-            ``'linspace'``, spread from the first pixel to the last one as in
-            the released code; or ``'centre'``, the middle of the pixels it
-            covers. Defaults to ``'linspace'``.
-        depths (str): Which depth a bin stands for: ``'edge'``, its near edge
-            as in the released code; or ``'centre'``, its middle. Defaults to
-            ``'edge'``.
+        *args: Arguments of :class:`ViewTransform`.
+        pixels (str): Image position of a feature: ``'linspace'``, spread
+            from the first pixel to the last one as in the released code; or
+            ``'centre'``, the centre of the pixels that it covers. Defaults to
+            ``'linspace'``.
+        depths (str): Depth of a bin: ``'edge'``, its near edge as in the
+            released code; or ``'centre'``. Defaults to ``'edge'``.
         rounding (str): ``'floor'``, or ``'trunc'`` as in the released code;
             see :meth:`BEVGrid.index`. Defaults to ``'floor'``.
         **kwargs: As of :class:`ViewTransform`.
@@ -170,7 +168,7 @@ class LSSViewTransform(ViewTransform):
 
     def frustum(self, image_size: Tuple[int, int], size: Tuple[int,
                                                                int]) -> Tensor:
-        """What the features and bins of a camera stand for.
+        """Positions of the features and bins of a camera.
 
         Args:
             image_size (tuple[int, int]): Height and width of the image.
@@ -220,12 +218,12 @@ class LSSViewTransform(ViewTransform):
 
 @MODELS.register_module()
 class SamplingViewTransform(ViewTransform):
-    """Backward lift: each cell reads the frustum where its middle is seen.
+    """Backward lift: each cell samples the frustum at its projected centre.
 
-    Of CaDDN (Reading et al., CVPR 2021, arXiv 2103.01100) and MonoTAKD: the
-    middle of a voxel is projected; the product of depth and context is
-    interpolated there, over columns, rows and bins; outside of the image or
-    of the bins it is 0. Several cameras add up. The interpolation is that of
+    As in CaDDN (Reading et al., CVPR 2021, arXiv 2103.01100) and MonoTAKD,
+    the centre of a voxel is projected, and the product of depth and context
+    is interpolated there over columns, rows and bins; it is 0 outside the
+    image and the bins. Several cameras add up. The interpolation is that of
     ``grid_sample(align_corners=False)`` at ``2 u / (W - 1) - 1``, ``2 v / (H
     - 1) - 1`` and ``2 b / (D - 1) - 1``, as in the released code.
 
@@ -254,7 +252,7 @@ class SamplingViewTransform(ViewTransform):
         last = torch.tensor(
             [geometry.image_size[1] - 1, geometry.image_size[0] - 1, num - 1],
             device=device)
-        # Columns, rows and bins, each counted from the middle of the first.
+        # Columns, rows and bins, each counted from the centre of the first.
         place = torch.stack([u, v, self.bins.position(d)], -1)
         place = place / last * bounds - .5
         seen = (d > 0) & (place > -1).all(-1) & (place < bounds).all(-1)

@@ -1,1 +1,1 @@
-"""Reading and checking data, where it is not one method's own."""
+"""Reading and checking data, independent of a method."""

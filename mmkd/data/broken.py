@@ -1,4 +1,4 @@
-"""Saying which file of a data set is broken."""
+"""Error messages that name broken files of a data set."""
 import json
 import os.path as osp
 import pickle
@@ -13,14 +13,14 @@ from mmkd.utils.arguments import with_reason
 
 
 class NamingPipeline(Compose):
-    """A pipeline that names the files of a sample that it cannot load.
+    """A pipeline whose errors name the files of the sample.
 
-    A scan without points, points and boxes that are not finite, and 3D boxes
-    without size are errors as well: they would end in the middle of a
-    network, or in losses that are infinite.
+    Scans without points, non-finite points and boxes, and 3D boxes of zero
+    size are errors as well: they would cause failures deep inside a network,
+    or infinite losses.
 
     Args:
-        transforms (Sequence): The transforms, which are built already.
+        transforms (Sequence): The transforms, already built.
     """
 
     def __init__(self, transforms: Sequence[Any]) -> None:
@@ -30,7 +30,7 @@ class NamingPipeline(Compose):
         """Transform a sample; see the base class.
 
         Raises:
-            DataError: If that is impossible.
+            DataError: If the sample cannot be loaded or used.
         """
         results = data
         for transform in self.transforms:
@@ -52,10 +52,10 @@ class NamingPipeline(Compose):
 
 
 def name_files(dataset: Any) -> None:
-    """Let a data set, or those within a wrapper of it, name their files.
+    """Make the errors of a data set, or of those that it wraps, name files.
 
     Args:
-        dataset (Dataset): Of mmengine's kind; is changed.
+        dataset (Dataset): A data set of mmengine; changed in place.
     """
     pipeline = getattr(dataset, 'pipeline', None)
     if type(pipeline).__name__ == 'Compose':
@@ -69,7 +69,7 @@ def name_files(dataset: Any) -> None:
 
 
 def files_of(data: Any) -> str:
-    """The files of a sample as its data set describes it, in words."""
+    """Text that lists the files of a sample."""
     found: List[str] = []
 
     def look(value: Any) -> None:
@@ -92,7 +92,7 @@ def files_of(data: Any) -> str:
 
 
 def _problem(packed: Any) -> Optional[str]:
-    """What of a packed sample cannot be trained on."""
+    """The problem that makes a packed sample unusable, or None."""
     inputs = packed.get('inputs') if isinstance(packed, dict) else None
     for name, value in (inputs.items() if isinstance(inputs, dict) else ()):
         if isinstance(value, Tensor) and value.dim() == 2:  # a scan
@@ -120,17 +120,17 @@ def _problem(packed: Any) -> Optional[str]:
 
 @contextmanager
 def naming_annotations(cfg: Any) -> Iterator[None]:
-    """Context in which a data set is built; errors name its annotations.
+    """Context for building a data set; errors name the annotations.
 
-    Only where that fails, the annotations are looked through for the first
-    record that lacks something.
+    Only if building fails, the annotations are searched for the first
+    incomplete record.
 
     Args:
-        cfg (dict): Its config, perhaps with others inside.
+        cfg (dict): Config of the data set, possibly with nested ones.
 
     Raises:
-        ConfigError: If a setting is to blame.
-        DataError: If a file is.
+        ConfigError: If a setting is wrong.
+        DataError: If a file is broken.
     """
     try:
         yield
@@ -145,7 +145,7 @@ def naming_annotations(cfg: Any) -> Iterator[None]:
 
 
 def _configs(cfg: Any) -> Iterator[dict]:
-    """A config of a data set and those within."""
+    """Config of a data set and its nested configs."""
     if not isinstance(cfg, dict):
         return
     yield cfg
@@ -172,7 +172,7 @@ def _annotation_files(cfg: Any) -> Iterator[str]:
 
 
 def _first_problem(path: str) -> Optional[str]:
-    """The first thing that annotations lack; None if nothing is found."""
+    """The first problem in an annotation file, or None."""
     if not osp.isfile(path):
         return 'there is no such file'
     try:
@@ -196,7 +196,7 @@ _COCO_FIELDS = dict(
 
 def _coco_problem(content: Any) -> Optional[str]:
     if not isinstance(content, dict):
-        return 'is no dict, as annotations of COCO are'
+        return 'is not a dict, unlike annotations of COCO'
     for kind, fields in _COCO_FIELDS.items():
         records = content.get(kind)
         if not isinstance(records, list):
@@ -209,7 +209,7 @@ def _coco_problem(content: Any) -> Optional[str]:
     names = {image['id'] for image in content['images']}
     for i, record in enumerate(content['annotations']):
         if record['image_id'] not in names:
-            return (f'annotations[{i}] is of the image '
+            return (f'annotations[{i}] belongs to image '
                     f'{record["image_id"]!r}, which is not in `images`')
         box = record['bbox']
         if not isinstance(box, list) or len(box) != 4 or not all(
@@ -220,7 +220,7 @@ def _coco_problem(content: Any) -> Optional[str]:
 
 
 def _where(record: Any, images: List[dict]) -> str:
-    """The picture that a record is of, in brackets."""
+    """The image of a record, in brackets."""
     if not isinstance(record, dict):
         return ''
     for image in images:
@@ -232,7 +232,7 @@ def _where(record: Any, images: List[dict]) -> str:
 
 
 def _infos_problem(content: Any) -> Optional[str]:
-    """Index files of mmdet3d."""
+    """The first problem in an index file of mmdet3d."""
     if not isinstance(content, dict) or not isinstance(
             content.get('data_list'), list):
         return 'has no list `data_list`, as index files of mmdet3d have'
@@ -240,7 +240,7 @@ def _infos_problem(content: Any) -> Optional[str]:
         return 'has no `metainfo`'
     for i, info in enumerate(content['data_list']):
         if not isinstance(info, dict):
-            return f'data_list[{i}] is no dict'
+            return f'data_list[{i}] is not a dict'
         name = f'data_list[{i}] (sample {info.get("sample_idx")})'
         sensors: Dict[str, str] = dict(
             lidar_points='lidar_path', images='img_path')
@@ -250,12 +250,12 @@ def _infos_problem(content: Any) -> Optional[str]:
         if points is not None and 'lidar_path' not in points:
             return f'{name} has no `lidar_points.lidar_path`'
         for camera, image in (info.get('images') or {}).items():
-            # KITTI keeps matrices of the rig beside its cameras.
+            # KITTI also stores matrices of the rig here.
             if isinstance(image, dict) and 'img_path' not in image:
                 return f'{name} has no `images.{camera}.img_path`'
         instances = info.get('instances') or []
         for j, instance in enumerate(instances):
-            # mmdet3d reads the fields that the first one has from all.
+            # mmdet3d reads the fields of the first instance from all of them.
             for field in ('bbox_label_3d', 'bbox_3d', *instances[0]):
                 if field not in instance:
                     return f'{name}: instances[{j}] has no `{field}`'

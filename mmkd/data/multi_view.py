@@ -1,4 +1,4 @@
-"""Several cameras and one augmentation for all sensors, for mmdet3d."""
+"""Transforms for several cameras, and augmentation of all sensors."""
 from typing import List, Optional, Sequence, Tuple
 
 import cv2
@@ -12,12 +12,12 @@ from mmdet3d.datasets.transforms import (LoadMultiViewImageFromFiles,
 from mmkd.errors import ConfigError
 from mmkd.registry import TRANSFORMS
 
-#: What :class:`mmkd.bev.CameraGeometry` reads.
+#: Meta information that :class:`mmkd.bev.CameraGeometry` reads.
 MATRICES = ('cam2img', 'lidar2cam', 'img_aug_matrix', 'lidar_aug_matrix')
 
 
 def _padded(matrix: Sequence[Sequence[float]]) -> np.ndarray:
-    """A matrix of at most 4 x 4 in the corner of an identity, float64."""
+    """Pad a matrix to 4 x 4 with the identity, float64."""
     matrix = np.asarray(matrix, np.float64)
     padded = np.eye(4)
     padded[:matrix.shape[0], :matrix.shape[1]] = matrix
@@ -28,20 +28,20 @@ def _padded(matrix: Sequence[Sequence[float]]) -> np.ndarray:
 class LoadMultiViewImages(LoadMultiViewImageFromFiles):
     """Load the images of several cameras, or of one, with their matrices.
 
-    mmdet3d's transform, but for which cameras are taken and for matrices of
-    one shape. It needs no points: a folder without LiDAR files will do, with
-    ``modality=dict(use_camera=True, use_lidar=False)`` of the data set.
+    It extends mmdet3d's transform by a choice of cameras and matrices of equal
+    shape. It needs no LiDAR files if the data set has
+    ``modality=dict(use_camera=True, use_lidar=False)``.
 
-    Required keys: ``images``, as mmdet3d's data sets give it. Added, besides
+    Required keys: ``images``, as in mmdet3d's data sets. Added keys, besides
     those of mmdet3d's transform: ``cam2img``, ``lidar2cam`` and
     ``img_aug_matrix``, each (N, 4, 4) in float64.
 
     Args:
-        cameras (Sequence[str], optional): Names of the cameras in the order
-            wanted, such as ``['CAM_FRONT']``, or ``['CAM2']`` for KITTI.
-            None takes all that have a file. Defaults to None.
-        **kwargs: As of mmdet3d's transform: ``to_float32``, ``color_type``,
-            ``backend_args``.
+        cameras (Sequence[str], optional): Names of the cameras in order, such
+            as ``['CAM_FRONT']``, or ``['CAM2']`` for KITTI. Defaults to None:
+            all cameras that have a file.
+        **kwargs: Arguments of mmdet3d's transform: ``to_float32``,
+            ``color_type``, ``backend_args``.
 
     Raises:
         ConfigError: If a sample lacks a camera.
@@ -76,28 +76,29 @@ class LoadMultiViewImages(LoadMultiViewImageFromFiles):
 
 @TRANSFORMS.register_module()
 class ImageAug3D(BaseTransform):
-    """Resize, crop, flip and rotate each camera's image; note the matrix.
+    """Resize, crop, flip and rotate each camera's image; record the matrix.
 
-    The matrix A = rotation * flip * crop * resize takes (u, v) of the image
-    as it came to that of the result, (0, 0) being the middle of the first
+    The matrix A = rotation * flip * crop * resize maps (u, v) of the input
+    image to (u, v) of the result, where (0, 0) is the centre of the first
     pixel: resizing by r is ``r * u + (r - 1) / 2``, the flip ``W - 1 - u``,
-    and the rotation is about the middle of the image. What falls outside of
-    the image is 0. No 3D quantity changes; ``cam2img`` stays that of the
-    original.
+    and the rotation is about the centre of the image. Pixels from outside the
+    image are 0. No 3D quantity changes, including ``cam2img``.
 
     Required keys: ``img``, a list of images (H, W, 3); ``img_aug_matrix``
-    (N, 4, 4), which A is multiplied to. Modified: both, and ``img_shape``
-    and ``pad_shape``.
+    (N, 4, 4), which is multiplied by A. Modified keys: both, and
+    ``img_shape`` and ``pad_shape``.
 
     Args:
         size (tuple[int, int]): Height and width of the result in pixels.
-        resize (tuple[float, float]): Range of the factor, on top of the one
-            by which the image just covers ``size``. Defaults to (1., 1.).
+        resize (tuple[float, float]): Range of the scale factor, relative to
+            the scale at which the image just covers ``size``. Defaults to
+            (1., 1.).
         flip_ratio (float): Probability of a flip. Defaults to 0.
-        rotation (float): Largest angle to either side, degrees. Defaults to
+        rotation (float): Maximum angle to either side, degrees. Defaults to
             0.
-        random_crop (bool): Whether the crop lies anywhere across; it is
-            central otherwise, and always at the bottom. Defaults to False.
+        random_crop (bool): Whether the horizontal position of the crop is
+            random instead of central; the crop is always at the bottom.
+            Defaults to False.
     """
 
     def __init__(self,
@@ -115,7 +116,7 @@ class ImageAug3D(BaseTransform):
         self.rotation, self.random_crop = rotation, random_crop
 
     def transform(self, results: dict) -> dict:
-        """Augment the images, each by its own draw."""
+        """Augment the images, each with its own random parameters."""
         images: List[np.ndarray] = []
         matrices = []
         for image in results['img']:
@@ -177,16 +178,16 @@ class ImageAug3D(BaseTransform):
 
 @TRANSFORMS.register_module()
 class BEVAug3D(BaseTransform):
-    """Rotate, scale, move and flip the scene for all sensors at once.
+    """Rotate, scale, translate and flip the scene for all sensors.
 
     The matrix M = flip * translation * scaling * rotation is applied to
-    boxes and points, as far as there are any, and noted for the images:
-    :class:`mmkd.bev.CameraGeometry` puts their features where the boxes went.
-    mmdet3d's ``GlobalRotScaleTrans`` and ``RandomFlip3D`` do not note it and
-    need points.
+    boxes and points, if there are any, and recorded for the images:
+    :class:`mmkd.bev.CameraGeometry` moves their features accordingly.
+    mmdet3d's ``GlobalRotScaleTrans`` and ``RandomFlip3D`` do not record it
+    and need points.
 
-    Modified keys: ``gt_bboxes_3d`` and ``points``, if there; and
-    ``lidar_aug_matrix`` (4, 4), which M is multiplied to.
+    Modified keys: ``gt_bboxes_3d`` and ``points``, if present; and
+    ``lidar_aug_matrix`` (4, 4), which is multiplied by M.
 
     Args:
         rotation (tuple[float, float]): Range of the angle about z, radians.
@@ -195,8 +196,8 @@ class BEVAug3D(BaseTransform):
             1.1).
         translation_std (float | Sequence[float]): Standard deviation of the
             shift, for all axes or for each, metres. Defaults to 0.
-        flip_x (float): Probability that x changes its sign. Defaults to 0.5.
-        flip_y (float): The same for y. Defaults to 0.5.
+        flip_x (float): Probability of negating x. Defaults to 0.5.
+        flip_y (float): Probability of negating y. Defaults to 0.5.
     """
 
     def __init__(self,
@@ -249,12 +250,12 @@ class BEVAug3D(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackBEVInputs(Pack3DDetInputs):
-    """mmdet3d's packing, with the matrices among the meta information.
+    """mmdet3d's packing, with the matrices in the meta information.
 
     Args:
-        keys (Sequence[str]): What to pack: ``img``, ``points``,
+        keys (Sequence[str]): Keys to pack: ``img``, ``points``,
             ``gt_bboxes_3d``, ``gt_labels_3d``.
-        meta_keys (Sequence[str]): More keys of meta information than
+        meta_keys (Sequence[str]): Keys of meta information in addition to
             mmdet3d's and the matrices. Defaults to ().
     """
 

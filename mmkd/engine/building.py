@@ -1,4 +1,4 @@
-"""A runner whose errors name the part of the config that they are in."""
+"""A runner whose errors name the part of the config at fault."""
 import logging
 from typing import Any
 
@@ -13,8 +13,7 @@ from mmkd.utils.arguments import naming
 
 
 class NamingRunner(Runner):
-    """mmengine's runner; what it cannot build is a
-    :class:`~mmkd.errors.ConfigError` that names the part of the config.
+    """mmengine's runner; errors name the part of the config at fault.
 
     mmengine builds most parts when training begins, deep inside of other
     calls.
@@ -50,8 +49,8 @@ class NamingRunner(Runner):
     @staticmethod
     def build_dataloader(dataloader: Any, *args: Any,
                          **kwargs: Any) -> DataLoader:
-        """See the base class; what cannot be loaded later on is named by
-        file (:class:`~mmkd.data.broken.NamingPipeline`)."""
+        """See the base class; later loading errors name the file
+        (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
         with naming_annotations(dataloader.get('dataset')):
@@ -108,7 +107,7 @@ class NamingRunner(Runner):
             super().register_custom_hooks(*args, **kwargs)
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """See the base class; hooks set themselves up before the run."""
+        """See the base class; hooks initialise in ``before_run``."""
         if fn_name != 'before_run':
             super().call_hook(fn_name, **kwargs)
             return
@@ -121,7 +120,7 @@ class NamingRunner(Runner):
 
 
 def _check_metric(metric: Any) -> None:
-    """mmseg asks for the names of metrics when the first validation ends."""
+    """Check the metric's names, which mmseg does only after validation."""
     known = ('mIoU', 'mDice', 'mFscore')
     if type(metric).__name__ == 'IoUMetric' and not set(
             metric.metrics) <= set(known):

@@ -10,7 +10,8 @@ from mmkd.utils.checkpoint import read_file
 
 
 def last_checkpoint(folder: str) -> Optional[str]:
-    """The checkpoint to resume from, even if the note of it is damaged.
+    """Find the checkpoint to resume from, even if ``last_checkpoint`` is
+    damaged.
 
     Args:
         folder (str): Work folder of a run.
@@ -22,11 +23,11 @@ def last_checkpoint(folder: str) -> Optional[str]:
 
 
 def checkpoints(folder: str) -> List[str]:
-    """The checkpoints of a run, the last one first.
+    """List the checkpoints of a run, the last one first.
 
-    The note ``last_checkpoint`` names the last one, unless a file has been
-    written since. Files with higher numbers that are older than the note
-    belong to another run in the same folder, and come last.
+    The file ``last_checkpoint`` names the last one, unless a checkpoint has
+    been written since. Checkpoints with higher numbers that are older than
+    this file belong to another run in the same folder and come last.
 
     Args:
         folder (str): Work folder of the run.
@@ -60,7 +61,7 @@ def read_last_checkpoint(folder: str,
 
     Args:
         folder (str): Work folder of the run.
-        logger (Logger): Takes a warning for each broken checkpoint.
+        logger (Logger): Logs a warning for each broken checkpoint.
 
     Returns:
         tuple[str, dict] | None: Its path and content; None if there are no
@@ -89,8 +90,8 @@ def read_last_checkpoint(folder: str,
 
 
 def _noted_checkpoint(folder: str) -> Tuple[Optional[str], int]:
-    """The file that ``last_checkpoint`` names, if it exists, and when the
-    note was written, in nanoseconds."""
+    """The checkpoint that ``last_checkpoint`` names, if it exists, and when
+    this file was written, in nanoseconds."""
     note = osp.join(folder, 'last_checkpoint')
     if osp.isfile(note):
         with open(note, 'rb') as file:

@@ -1,4 +1,4 @@
-"""A run's config: completed for training, and reduced to its student."""
+"""Completing a config for training, and reducing it to its student."""
 import re
 from typing import Any, List
 
@@ -20,23 +20,21 @@ def is_distillation(cfg: Config) -> bool:
 
 
 def prepare_training(cfg: Config) -> Config:
-    """Add to a config what every distillation run has.
+    """Complete the config of a distillation run.
 
-    The self-check; a stop where a loss is not finite; the average of the
-    student alone in place of one over the whole model; an optimiser
-    constructor that shows the student's own constructor the student alone;
-    two checkpoints at least, so that one is whole when a run is killed while
-    it replaces the other.
+    Adds the self-check and the hook that stops at non-finite losses; averages
+    only the student instead of the whole model; passes only the student to
+    its own optimiser constructor; keeps at least two checkpoints, so that one
+    is complete if the run is killed while it replaces the other.
 
     Args:
-        cfg (Config): Config of a run; a plain one comes back with the safe
-            runner only.
+        cfg (Config): Config of a run; a plain one only gets the safe runner.
 
     Returns:
         Config: The config, changed in place.
 
     Raises:
-        ConfigError: If weights are to be split over processes (FSDP,
+        ConfigError: If the config shards weights over processes (FSDP,
             DeepSpeed).
     """
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
@@ -71,7 +69,7 @@ def prepare_training(cfg: Config) -> Config:
 
 
 def use_amp(cfg: Config) -> None:
-    """Switch mixed precision on: fp16 with loss scaling on CUDA, bf16 on a
+    """Enable mixed precision: fp16 with loss scaling on CUDA, bf16 on a
     CPU."""
     wrapper = cfg.get('optim_wrapper')
     if not wrapper:
@@ -88,11 +86,11 @@ def use_amp(cfg: Config) -> None:
 
 
 def prepare_devices(cfg: Config) -> None:
-    """Let several processes train on CPUs where there is no GPU.
+    """Set up training in several processes on CPUs if there is no GPU.
 
     Raises:
-        ConfigError: If the processes were started otherwise than the config
-            says.
+        ConfigError: If the launcher in the config did not start the
+            processes.
     """
     from mmkd.engine.processes import join_on_cpus, launcher_of
     launcher = launcher_of(cfg)
@@ -105,15 +103,16 @@ def prepare_devices(cfg: Config) -> None:
 
 
 def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
-    """A distillation config as a plain config of the student's library.
+    """Turn a distillation config into a plain config of the student's library.
 
-    One whose student, data or metrics are of mmkd imports its registry.
+    The result imports mmkd's registry if the student, its data or its metrics
+    come from mmkd.
 
     Args:
-        cfg (str | dict | Config): A distillation config; a plain one comes
-            back as it is.
-        keep_metrics (bool): Whether metrics of mmkd stay beside those of the
-            library. Defaults to False.
+        cfg (str | dict | Config): A distillation config; a plain one is
+            returned unchanged.
+        keep_metrics (bool): Whether to keep mmkd's metrics in addition to
+            those of the library. Defaults to False.
 
     Returns:
         Config: A copy without teachers, distillers and hooks of mmkd.
@@ -196,8 +195,8 @@ def _data_and_metrics(cfg: Config) -> List[Any]:
 
 
 def _has_own_parts(value: Any) -> bool:
-    """Whether a config builds something of mmkd, such as a detector in
-    bird's-eye view or a transform."""
+    """Whether a config uses classes of mmkd, such as a detector in bird's-eye
+    view or a transform."""
     if isinstance(value, dict):
         return str(value.get('type')).startswith(_OWN) or _has_own_parts(
             list(value.values()))

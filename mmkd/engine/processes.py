@@ -1,4 +1,4 @@
-"""Several processes: joining them on CPUs, and what they cannot do."""
+"""Training in several processes: set-up on CPUs, and unsupported settings."""
 import os
 import subprocess
 from typing import Any, Dict, Optional
@@ -10,7 +10,7 @@ from torch import nn
 from mmkd.errors import ConfigError
 
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
-# What says of each launcher who a process is.
+# Environment variables with the rank of a process, by launcher.
 _VARIABLES: Dict[str, Dict[str, str]] = dict(
     pytorch=dict(
         RANK='RANK', WORLD_SIZE='WORLD_SIZE', LOCAL_RANK='LOCAL_RANK'),
@@ -35,16 +35,16 @@ def is_first(launcher: str) -> bool:
 
 
 def join_on_cpus(launcher: str) -> None:
-    """Join a group of processes that talk by gloo.
+    """Initialise a process group with the gloo backend.
 
-    mmengine sets a CUDA device whatever the backend is, so this has to be
-    done before it builds a runner.
+    mmengine sets a CUDA device for every backend, so call this before it
+    builds a runner.
 
     Args:
-        launcher (str): What started the processes.
+        launcher (str): Launcher of the processes.
 
     Raises:
-        ConfigError: If it did not.
+        ConfigError: If this launcher did not start the process.
     """
     if torch.distributed.is_initialized():
         return
@@ -66,13 +66,13 @@ def join_on_cpus(launcher: str) -> None:
 
 
 def check_strategy(cfg: Config) -> None:
-    """Refuse what splits the student over processes.
+    """Refuse strategies that shard the student over processes.
 
     Args:
         cfg (Config): Config of a distillation run.
 
     Raises:
-        ConfigError: If it asks for FSDP, DeepSpeed or ColossalAI.
+        ConfigError: If it uses FSDP, DeepSpeed or ColossalAI.
     """
     parts = dict(
         strategy=cfg.get('strategy'),
@@ -91,15 +91,16 @@ def check_strategy(cfg: Config) -> None:
 
 
 def check_sync_bn(model: nn.Module, converted: Optional[str] = None) -> None:
-    """Refuse synchronised batch normalisation where it cannot work.
+    """Refuse synchronised batch normalisation on CPUs.
 
     Args:
         model (nn.Module): The model of several processes.
-        converted (str, optional): ``sync_bn`` of the config, which makes
-            every batch normalisation one. Defaults to None.
+        converted (str, optional): ``sync_bn`` of the config, which converts
+            every batch normalisation. Defaults to None.
 
     Raises:
-        ConfigError: If it has some, or is to have, and is on CPUs.
+        ConfigError: If the model is on CPUs and has synchronised batch
+            normalisation, or would be converted to it.
     """
     if torch.cuda.is_available():
         return
@@ -115,10 +116,10 @@ def check_sync_bn(model: nn.Module, converted: Optional[str] = None) -> None:
 
 
 def launcher_of(cfg: Config) -> Any:
-    """How the processes of a config were started.
+    """The launcher of a config's processes.
 
     Raises:
-        ConfigError: If there is no such way.
+        ConfigError: If there is no such launcher.
     """
     launcher = cfg.get('launcher', 'none')
     if launcher not in LAUNCHERS:

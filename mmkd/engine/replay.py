@@ -1,4 +1,4 @@
-"""Seeing again how a loss became NaN or infinite."""
+"""Reproducing an iteration whose loss was NaN or infinite."""
 import contextlib
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
@@ -19,12 +19,12 @@ from mmkd.utils.rng import preserve_rng, set_random_state
 
 @dataclass
 class Replay:
-    """What the forward of a saved iteration showed.
+    """Result of repeating the forward pass of a saved iteration.
 
     Attributes:
-        iter (int): The iteration, as the log counts them.
-        terms (dict[str, float]): Each loss by its name.
-        saved (dict[str, float]): The same as the run had it.
+        iter (int): The iteration, numbered as in the log.
+        terms (dict[str, float]): The losses by name.
+        saved (dict[str, float]): The losses of the original run.
         module (str, optional): Path of the first module whose output was not
             finite while its inputs were.
     """
@@ -35,19 +35,21 @@ class Replay:
 
 
 def replay_step(cfg: ConfigLike, path: str) -> Replay:
-    """Run the forward of an iteration again, as it was.
+    """Repeat the forward pass of an iteration exactly.
 
     Args:
         cfg (str | dict | Config): The config of the run.
-        path (str): What :class:`~mmkd.engine.hooks.FiniteLossHook` saved. It
-            holds the batch as python objects, which no reader can tell from
-            code: take files of your own runs only.
+        path (str): File saved by
+            :class:`~mmkd.engine.hooks.FiniteLossHook`. It holds the batch as
+            Python objects, which could contain code: only use files of your
+            own runs.
 
     Returns:
-        Replay: The losses, and where they ceased to be finite.
+        Replay: The losses, and the first module with a non-finite output.
 
     Raises:
-        CheckpointError: If the file cannot be read or is another.
+        CheckpointError: If the file cannot be read or is not a saved
+            iteration.
     """
     content = read_file(path, trusted=True)
     wanted = {'iter', 'batch', 'random_state', 'state_dict'}
@@ -60,7 +62,7 @@ def replay_step(cfg: ConfigLike, path: str) -> Replay:
     hub.update_info('max_iters', content['max_iters'])
     with preserve_rng(), DefaultScope.overwrite_default_scope(
             cfg.get('default_scope')):
-        # As a run that starts from this config.
+        # As in a run that starts from this config.
         set_random_seed((cfg.get('randomness') or {}).get('seed') or 0)
         settings = dict(cfg.model)
         if cfg.get('data_preprocessor'):
@@ -85,7 +87,7 @@ def replay_step(cfg: ConfigLike, path: str) -> Replay:
 
 
 class _FirstBroken:
-    """Context that finds the first module that makes values not finite."""
+    """Context that finds the first module with a non-finite output."""
 
     def __init__(self, model: nn.Module) -> None:
         self.path: Optional[str] = None

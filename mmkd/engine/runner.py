@@ -143,7 +143,7 @@ class DistillationRunner(NamingRunner):
             state = own_state(content.get(STATE_KEY), self.logger)
         if state is not None:
             loader.load_state_dict(state['loader'], state['random'])
-        # The config stays where others read the batch size.
+        # The config remains, since others read the batch size there.
         self._train_dataloader = loader
         try:
             loop = super().build_train_loop(loop)
@@ -252,7 +252,7 @@ class DistillationRunner(NamingRunner):
                 super().save_checkpoint(out_dir, filename, *given, **kwargs)
                 return
             if is_main_process():
-                discard(f'{target}.part')  # a link there would be followed
+                discard(f'{target}.part')  # a link would be followed
             super().save_checkpoint(out_dir, f'{filename}.part', *given,
                                     **kwargs)
             if is_main_process():

@@ -1,6 +1,6 @@
 """Metrics that the libraries lack.
 
-``KittiMetric`` needs mmdet3d and is imported when it is asked for.
+``KittiMetric`` needs mmdet3d and is imported on first access.
 """
 from typing import Any
 

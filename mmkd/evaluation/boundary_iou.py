@@ -14,15 +14,15 @@ from mmkd.utils.table import format_table
 
 def boundaries(labels: Tensor, classes: Tensor, width: int,
                valid: Tensor) -> Tensor:
-    """Cells of each class within some distance of the end of its region.
+    """Pixels of each class within some distance of the border of its region.
 
-    A region ends at the frame of the image too, as in the authors' code.
+    The edge of the image counts as a border, as in the authors' code.
 
     Args:
         labels (Tensor): Label map, (H, W), integer.
-        classes (Tensor): The classes to look at, (C,).
+        classes (Tensor): The classes to process, (C,).
         width (int): Distance in pixels, in the chessboard metric.
-        valid (Tensor): Cells that count, (H, W), bool.
+        valid (Tensor): Pixels to include, (H, W), bool.
 
     Returns:
         Tensor: (C, H, W), bool; False wherever not valid.
@@ -40,11 +40,11 @@ class BoundaryIoUMetric(BaseMetric):
     Cheng et al., Boundary IoU: Improving Object-Centric Image Segmentation
     Evaluation, CVPR 2021, eq. 2. Intersection and union are summed over the
     data set before they are divided, as mmseg's ``IoUMetric`` does. Ignored
-    pixels count nowhere.
+    pixels are excluded.
 
     Args:
-        width (int, optional): Width of the boundary band in pixels. None
-            takes ``ratio`` of the image's diagonal. Defaults to None.
+        width (int, optional): Width of the boundary band in pixels. Defaults
+            to None: ``ratio`` times the image's diagonal.
         ratio (float): Defaults to 0.02, the authors' choice for COCO.
         ignore_index (int): Label of ignored pixels. Defaults to 255.
         collect_device (str): As in mmengine. Defaults to ``'cpu'``.
@@ -71,7 +71,8 @@ class BoundaryIoUMetric(BaseMetric):
         return max(1, round(self.ratio * float(np.hypot(*size))))
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Add predictions (``pred_sem_seg``) and truth (``gt_sem_seg``)."""
+        """Add predictions (``pred_sem_seg``) and ground truth
+        (``gt_sem_seg``)."""
         count = len(self.dataset_meta['classes'])
         for sample in data_samples:
             predicted = sample['pred_sem_seg']['data'].squeeze(0)

@@ -1,25 +1,25 @@
-"""Average precision of objects with few points and of those with many."""
+"""Average precision by the number of points of an object."""
 from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-#: Distances of centres, seen from above, that count as found; metres.
+#: Thresholds on the distance between centres in bird's-eye view, metres.
 THRESHOLDS = (0.5, 1., 2., 4.)
-#: Least number of points of each group.
+#: Minimum number of points of each group.
 EDGES = (1, 6, 21, 101)
 
 
 class Detections(NamedTuple):
-    """Found and true objects of a frame.
+    """Detected and ground-truth objects of a frame.
 
     Attributes:
-        centers (np.ndarray): (P, 2), metres, of what was found.
+        centers (np.ndarray): (P, 2), metres, of the detections.
         scores (np.ndarray): (P, ).
         labels (np.ndarray): (P, ).
         true_centers (np.ndarray): (G, 2).
         true_labels (np.ndarray): (G, ).
-        values (np.ndarray): (G, ), what the groups go by, such as the number
-            of points, or how far an object is hidden.
+        values (np.ndarray): (G, ), numbers to group by, such as the number of
+            points or the occlusion of an object.
     """
     centers: np.ndarray
     scores: np.ndarray
@@ -30,25 +30,25 @@ class Detections(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Objects by a number, such as that of their points.
+    """A range of values, such as numbers of points.
 
     Attributes:
         name (str): Such as ``'6-20'`` or ``'101+'``.
-        low (float): Least value.
-        high (float): Where the next group begins.
+        low (float): Minimum value.
+        high (float): Minimum value of the next group.
     """
     name: str
     low: float
     high: float
 
     def has(self, values: np.ndarray) -> np.ndarray:
-        """Which values are of the group; NaN is of none."""
+        """Which values belong to the group; NaN belongs to none."""
         return (values >= self.low) & (values < self.high)
 
 
 def groups_of(edges: Sequence[float]) -> List[Group]:
-    """The groups that begin at some values, which increase; the last one
-    has no end."""
+    """Groups with the given increasing minimum values; the last one is
+    unbounded."""
     limits = [*edges, np.inf]
     return [
         Group(f'{low:g}-{high - 1:g}' if np.isfinite(high) else f'{low:g}+',
@@ -58,8 +58,8 @@ def groups_of(edges: Sequence[float]) -> List[Group]:
 
 def _match(frames: List[Detections], label: int,
            threshold: float) -> Tuple[np.ndarray, np.ndarray]:
-    """Scores of a class, best first, and the value of the true object that
-    each found, NaN for none."""
+    """Scores of a class in descending order, and the value of the matched
+    ground-truth object for each, NaN for none."""
     scores, values = [], []
     for frame in frames:
         mine = np.flatnonzero(frame.labels == label)
@@ -86,13 +86,13 @@ def _match(frames: List[Detections], label: int,
 def average_precision(hits: np.ndarray, count: int) -> float:
     """Average precision as in nuScenes' evaluation.
 
-    Of 101 levels of recall, those above 10 % count, with what precision
-    exceeds 10 %, scaled to 0 to 1.
+    It averages the precision above 10 % over those of 101 recall levels that
+    are above 10 %, scaled to 0 to 1.
 
     Args:
-        hits (np.ndarray): (P, ), bool, whether each detection found a true
-            object, best scores first.
-        count (int): True objects, at least one.
+        hits (np.ndarray): (P, ), bool, whether each detection matches an
+            object, in descending order of scores.
+        count (int): Number of ground-truth objects, at least one.
     """
     if not len(hits):
         return 0.
@@ -107,17 +107,18 @@ def precision_by_group(
         frames: List[Detections],
         edges: Sequence[float] = EDGES,
         thresholds: Sequence[float] = THRESHOLDS) -> Dict[str, dict]:
-    """Average precision in groups of true objects.
+    """Average precision for groups of ground-truth objects.
 
-    What finds an object of another group counts for neither side, as in
-    COCO's evaluation by size; what finds nothing is wrong in every group.
+    Detections that match an object of another group are ignored, as in COCO's
+    evaluation by size; those without a match are false positives in every
+    group.
 
     Args:
         frames (list[Detections]): All frames.
-        edges (Sequence[float]): Least value of each group, increasing; a
-            group ends below the next one. True objects below the first are
-            of no group.
-        thresholds (Sequence[float]): Distances that count as found.
+        edges (Sequence[float]): Minimum value of each group, increasing; a
+            group ends below the next one. Objects below the first value
+            belong to no group.
+        thresholds (Sequence[float]): Maximum distances of a match.
 
     Returns:
         dict[str, dict]: By group, such as ``'6-20'``: ``ap``, the mean over

@@ -3,8 +3,8 @@
 Geiger, Lenz, Urtasun, Are we ready for Autonomous Driving? The KITTI Vision
 Benchmark Suite, CVPR 2012, with the 40 recall points of Simonelli et al.,
 Disentangling Monocular 3D Object Detection, ICCV 2019, section 5. The rules
-are those of the benchmark's own program as mmdet3d 1.4 follows them, and so
-are the numbers; the frames are matched together, as arrays.
+and results are those of the benchmark's own program, as implemented in mmdet3d
+1.4; all frames are matched together, as arrays.
 """
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -20,16 +20,16 @@ from mmkd.evaluation.kitti_precision import precision_of
 from mmkd.utils.table import format_table
 
 DIFFICULTIES = ('easy', 'moderate', 'hard')
-#: IoU above which a box is found: in the image, and in bird's-eye view and
-#: 3D for the strict and the loose results.
+#: Minimum IoU of a match: in the image, and in bird's-eye view and 3D for the
+#: strict and the loose results.
 IMAGE_IOU = dict(Car=0.7, Pedestrian=0.5, Cyclist=0.5)
 SPACE_IOU = dict(
     strict=dict(Car=0.7, Pedestrian=0.5, Cyclist=0.5),
     loose=dict(Car=0.5, Pedestrian=0.25, Cyclist=0.25))
-#: Everything that an object of KITTI's label files can be.
+#: All classes of KITTI's label files.
 KITTI_NAMES = ('Car', 'Van', 'Truck', 'Pedestrian', 'Person_sitting',
                'Cyclist', 'Tram', 'Misc', 'DontCare')
-#: Evaluated boxes by the names that configs and results use.
+#: Evaluated boxes, by their names in configs and results.
 EVAL_TYPES = {'bbox': '2D', 'aos': 'AOS', 'bev': 'BEV', '3d': '3D'}
 NO_ALPHA = -10
 
@@ -62,15 +62,16 @@ def check_classes(classes: Sequence[str]) -> None:
 def _check_arguments(gt_annos: Sequence[dict], dt_annos: Sequence[dict],
                      classes: Sequence[str],
                      eval_types: Sequence[str]) -> None:
-    """Raise what :func:`kitti_eval` raises."""
+    """Raise the errors of :func:`kitti_eval`."""
     check_classes(classes)
     wrong = [x for x in eval_types if x not in ('bbox', 'bev', '3d', 'aos')]
     if wrong or not eval_types:
         raise ConfigError('eval_types are of bbox, bev and 3d; got '
                           f'{list(eval_types)}')
     if len(gt_annos) != len(dt_annos):
-        raise ConfigError(f'there is truth of {len(gt_annos)} frames, but '
-                          f'there are predictions for {len(dt_annos)}')
+        raise ConfigError(
+            f'there is ground truth for {len(gt_annos)} frames, but '
+            f'predictions for {len(dt_annos)}')
 
 
 def kitti_eval(
@@ -79,33 +80,33 @@ def kitti_eval(
     current_classes: Sequence[str],
     eval_types: Sequence[str] = ('bbox', 'bev', '3d')
 ) -> Tuple[str, Dict[str, float]]:
-    """Evaluate as KITTI does; takes the place of mmdet3d's function.
+    """Evaluate as KITTI does; replaces mmdet3d's function.
 
     Annotations are those of KITTI's label files as arrays by name: ``name``,
-    ``bbox`` (N, 4) in pixels, ``alpha``, ``location`` (N, 3) of the middle
-    of the underside in the rectified camera frame (x right, y down, z
-    front), ``dimensions`` (N, 3) as length, height, width in metres,
-    ``rotation_y``; the truth has ``occluded`` and ``truncated`` too, the
-    predictions ``score``.
+    ``bbox`` (N, 4) in pixels, ``alpha``, ``location`` (N, 3), the centre of
+    the bottom face in the rectified camera frame (x right, y down, z front),
+    ``dimensions`` (N, 3) as length, height, width in metres, ``rotation_y``;
+    the ground truth also has ``occluded`` and ``truncated``, the predictions
+    ``score``.
 
-    Two differences from mmdet3d: frames without any object are allowed to
-    come first, and a precision of 0 / 0 (a true box lost its detection to
-    an ignored one) is 0 and not nan.
+    There are two differences from mmdet3d: the first frame may be empty, and
+    a precision of 0 / 0 (if an ignored box took the detection of a
+    ground-truth box) is 0 instead of NaN.
 
     Args:
-        gt_annos (Sequence[dict]): Truth, one a frame.
-        dt_annos (Sequence[dict]): Predictions, one a frame.
-        current_classes (Sequence[str]): Of ``Car``, ``Pedestrian`` and
+        gt_annos (Sequence[dict]): Ground truth, one per frame.
+        dt_annos (Sequence[dict]): Predictions, one per frame.
+        current_classes (Sequence[str]): Some of ``Car``, ``Pedestrian`` and
             ``Cyclist``.
-        eval_types (Sequence[str]): Of ``bbox``, ``bev`` and ``3d``. Defaults
-            to all three; orientation goes with ``bbox`` where both sides
+        eval_types (Sequence[str]): Some of ``bbox``, ``bev`` and ``3d``.
+            Defaults to all three. ``bbox`` includes orientation if both sides
             have observation angles.
 
     Returns:
         tuple[str, dict[str, float]]: Tables as text; AP in percent by
         mmdet3d's names, such as ``KITTI/Car_3D_AP40_moderate_strict`` and
         ``KITTI/Overall_BEV_AP11_easy``, and the same with ``AOS``, which
-        mmdet3d only prints. A class without truth has AP 0.
+        mmdet3d only prints. A class without ground truth has AP 0.
 
     Raises:
         ConfigError: If a class or type is unknown, or if the numbers of
@@ -122,7 +123,7 @@ def kitti_eval(
         pairs['bbox'] = image_pairs(predicted, truth)
     if len(gt_annos) and ('bev' in types or '3d' in types):
         pairs['bev'], pairs['3d'] = space_pairs(predicted, truth)
-    # mmdet3d looks at the first object of each frame.
+    # mmdet3d checks the first object of each frame.
     first = truth.start[:-1][np.diff(truth.start) > 0]
     with_angles = bool((predicted.alpha != NO_ALPHA).any()
                        and (truth.alpha[first] != NO_ALPHA).any())
@@ -156,26 +157,26 @@ def kitti_eval_groups(gt_annos: Sequence[dict],
                       values: Sequence[np.ndarray],
                       groups: Sequence[Group],
                       difficulty: str = 'hard') -> Dict[str, dict]:
-    """AP of groups of true objects, by a number that each has.
+    """AP for groups of ground-truth objects.
 
-    The rules are KITTI's: an object of another group is ignored as one that
-    is too difficult is, and so is what finds it; what finds nothing is wrong
-    in every group.
+    KITTI's rules apply: objects of other groups are ignored like those that
+    are too difficult, and so are detections that match them; detections
+    without a match are false positives in every group.
 
     Args:
-        gt_annos (Sequence[dict]): As of :func:`kitti_eval`.
-        dt_annos (Sequence[dict]): As of :func:`kitti_eval`.
-        current_classes (Sequence[str]): As of :func:`kitti_eval`.
-        values (Sequence[np.ndarray]): (N, ) of the true objects of each
-            frame, such as their numbers of points.
+        gt_annos (Sequence[dict]): See :func:`kitti_eval`.
+        dt_annos (Sequence[dict]): See :func:`kitti_eval`.
+        current_classes (Sequence[str]): See :func:`kitti_eval`.
+        values (Sequence[np.ndarray]): (N, ), a number for each ground-truth
+            object of each frame, such as its number of points.
         groups (Sequence[Group]): See :func:`~.by_points.groups_of`.
         difficulty (str): One of :data:`DIFFICULTIES`. Defaults to
             ``'hard'``.
 
     Returns:
-        dict[str, dict]: By name of the group, ``objects``, the number of
-        those that count, and ``bev`` and ``3d``: AP40 in percent with the
-        strict IoU, the mean over the classes with objects in the group, NaN
+        dict[str, dict]: By name of the group: ``objects``, the number of
+        objects that count, and ``bev`` and ``3d``: AP40 in percent at the
+        strict IoU, averaged over the classes with objects in the group, NaN
         for an empty group.
     """
     check_classes(current_classes)

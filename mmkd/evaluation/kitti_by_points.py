@@ -1,4 +1,4 @@
-"""KITTI's average precision, and the same by number of points."""
+"""KITTI's average precision, in total and by number of points."""
 from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
@@ -14,27 +14,27 @@ from .kitti_metric import KittiMetric
 
 @METRICS.register_module()
 class KittiByPoints(KittiMetric):
-    """``KittiMetric``, and how well sparse objects are found.
+    """``KittiMetric`` with additional results by number of points.
 
     Adds ``KITTI/points_<group>_<3D or BEV>_AP40`` for each group of objects
-    by their number of points, in percent, the mean over the classes with
+    by their number of points, in percent, averaged over the classes with
     objects in the group (:func:`~mmkd.evaluation.kitti.kitti_eval_groups`);
-    NaN for a group without any. As everywhere in KITTI, AP can reach 100 only
-    where a class has 41 objects or more in a group; the table in the log
-    says how many there are.
+    NaN for an empty group. As always in KITTI, AP can reach 100 only if a
+    class has at least 41 objects in a group; the table in the log shows the
+    numbers of objects.
 
     Args:
-        ann_file (str): As of :class:`KittiMetric`; its instances have
+        ann_file (str): See :class:`KittiMetric`; its instances need
             ``num_lidar_pts``.
-        edges (Sequence[int]): Least number of points of each group. Defaults
-            to (1, 6, 21, 101).
-        difficulty (str): ``'easy'``, ``'moderate'`` or ``'hard'``: objects
-            that are more difficult count on neither side. Defaults to
-            ``'hard'``, the most of them.
+        edges (Sequence[int]): Minimum number of points of each group.
+            Defaults to (1, 6, 21, 101).
+        difficulty (str): ``'easy'``, ``'moderate'`` or ``'hard'``; more
+            difficult objects are ignored. Defaults to ``'hard'``, which
+            includes the most.
         kwargs: Arguments of :class:`KittiMetric`.
 
     Raises:
-        ConfigError: If an argument makes no sense, or a number of points is
+        ConfigError: If an argument is invalid, or a number of points is
             missing.
     """
 

@@ -1,6 +1,6 @@
-"""Which predicted box finds which true one, by the rules of KITTI.
+"""Matching of predicted and ground-truth boxes by KITTI's rules.
 
-Boxes of all frames lie in one array, and the frames are matched together.
+The boxes of all frames are stored in one array and matched together.
 """
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -9,23 +9,23 @@ import numpy as np
 
 from mmkd.evaluation.overlaps import image_overlap, rectangle_intersection
 
-#: By difficulty: an object counts if its box is higher (pixels), and if it
-#: is hidden and cut off no further.
+#: By difficulty: minimum height of a box in pixels, maximum occlusion and
+#: maximum truncation of an object that counts.
 MIN_HEIGHT = (40, 25, 25)
 MAX_OCCLUSION = (0, 1, 2)
 MAX_TRUNCATION = (0.15, 0.3, 0.5)
-#: Classes that are evaluated; of each, the class that is so like it that
-#: finding it is neither right nor wrong.
+#: Evaluated classes, each with a similar class whose detection is neither a
+#: true nor a false positive.
 NEIGHBOURS: Dict[str, Optional[str]] = dict(
     Car='Van', Pedestrian='Person_sitting', Cyclist=None)
 
 
 @dataclass
 class Boxes:
-    """The boxes of all frames one after another.
+    """The concatenated boxes of all frames.
 
-    ``start`` (F + 1, ) says where the boxes of a frame begin; the other
-    fields are those of KITTI's annotations, (N, ...) each.
+    ``start`` (F + 1, ) holds the offset of each frame; the other fields are
+    those of KITTI's annotations, (N, ...) each.
     """
     start: np.ndarray
     name: np.ndarray
@@ -68,7 +68,7 @@ class Boxes:
         return len(self.name)
 
     def ground(self) -> np.ndarray:
-        """Their rectangles seen from above, (N, 5)."""
+        """Rectangles in bird's-eye view, (N, 5)."""
         return np.concatenate([
             self.location[:, ::2], self.dimensions[:, ::2],
             self.rotation_y[:, None]
@@ -77,7 +77,8 @@ class Boxes:
 
 @dataclass
 class Pairs:
-    """Boxes of the same frame that overlap: predicted, true, IoU, (P, )."""
+    """Overlapping boxes of the same frame: predicted, ground truth, IoU, (P,
+    )."""
     predicted: np.ndarray
     truth: np.ndarray
     overlap: np.ndarray
@@ -89,7 +90,8 @@ class Pairs:
 
 
 def image_pairs(predicted: Boxes, truth: Boxes) -> Pairs:
-    """Pairs that overlap in the image, by true and then predicted box."""
+    """Pairs that overlap in the image, sorted by ground truth, then
+    prediction."""
     found: List[Tuple[np.ndarray, ...]] = []
     for p0, p1, t0, t1 in zip(predicted.start, predicted.start[1:],
                               truth.start, truth.start[1:]):
@@ -100,11 +102,11 @@ def image_pairs(predicted: Boxes, truth: Boxes) -> Pairs:
 
 
 def space_pairs(predicted: Boxes, truth: Boxes) -> Tuple[Pairs, Pairs]:
-    """Pairs that overlap from above, and those that do in 3D."""
+    """Pairs that overlap in bird's-eye view, and pairs that overlap in 3D."""
     boxes_p, boxes_t = predicted.ground(), truth.ground()
     reach_p = np.hypot(boxes_p[:, 2], boxes_p[:, 3]) / 2
     reach_t = np.hypot(boxes_t[:, 2], boxes_t[:, 3]) / 2
-    # Regions, and detections in the image alone, have no size in space.
+    # Regions and image-only detections have no 3D size.
     solid_p = (predicted.dimensions > 0).all(1)
     solid_t = (truth.dimensions > 0).all(1)
     found: List[Tuple[np.ndarray, ...]] = []
@@ -125,7 +127,7 @@ def space_pairs(predicted: Boxes, truth: Boxes) -> Tuple[Pairs, Pairs]:
             whole_t: np.ndarray) -> np.ndarray:
         return shared / (whole_p[p] + whole_t[t] - shared)
 
-    # In the camera's frame y points down and is that of the underside.
+    # In the camera frame, y points down and refers to the bottom face.
     under_p, under_t = predicted.location[p, 1], truth.location[t, 1]
     height = np.minimum(under_p, under_t) - np.maximum(
         under_p - predicted.dimensions[p, 1], under_t - truth.dimensions[t, 1])
@@ -138,12 +140,13 @@ def space_pairs(predicted: Boxes, truth: Boxes) -> Tuple[Pairs, Pairs]:
     return above, solid
 
 
-# States of a box for a class and a difficulty.
+# States of a box, given a class and a difficulty.
 OTHER, COUNTS, IGNORED = -1, 0, 1
 
 
 def truth_states(truth: Boxes, name: str, difficulty: int) -> np.ndarray:
-    """States (N, ): ignored are neighbours and what is too difficult."""
+    """States (N, ) of ground truth: similar classes and objects that are too
+    difficult are ignored."""
     names = np.char.lower(truth.name)
     of_class = names == name.lower()
     height = truth.bbox[:, 3] - truth.bbox[:, 1]
@@ -159,7 +162,7 @@ def truth_states(truth: Boxes, name: str, difficulty: int) -> np.ndarray:
 
 def predicted_states(predicted: Boxes, name: str,
                      difficulty: int) -> np.ndarray:
-    """States (N, ): small boxes of all classes are ignored."""
+    """States (N, ) of predictions: small boxes of all classes are ignored."""
     states = np.where(
         np.char.lower(predicted.name) == name.lower(), COUNTS, OTHER)
     height = np.abs(predicted.bbox[:, 3] - predicted.bbox[:, 1])
@@ -168,18 +171,18 @@ def predicted_states(predicted: Boxes, name: str,
 
 
 class Matching:
-    """True boxes take predicted ones, in the order of the label file.
+    """Greedy matching of ground truth to predictions, in label-file order.
 
-    Each true box that counts or is ignored takes one of the free predicted
-    boxes that overlap it enough. All frames and score thresholds are handled
-    at once: the first true boxes of the frames, then the second ones.
+    Each ground-truth box that counts or is ignored takes one of the free
+    predicted boxes with sufficient overlap. All frames and score thresholds
+    are processed at once: the first boxes of all frames, then the second.
 
     Args:
-        pairs (Pairs): Sorted by true, then by predicted box.
-        truth (Boxes): True boxes.
-        states_t (np.ndarray): Their states.
+        pairs (Pairs): Sorted by ground truth, then by prediction.
+        truth (Boxes): Ground-truth boxes.
+        states_t (np.ndarray): States of the ground-truth boxes.
         states_p (np.ndarray): States of the predicted boxes.
-        min_overlap (float): IoU above which boxes match.
+        min_overlap (float): Minimum IoU of a match.
     """
 
     def __init__(self, pairs: Pairs, truth: Boxes, states_t: np.ndarray,
@@ -188,7 +191,7 @@ class Matching:
                             & (states_t[pairs.truth] != OTHER)
                             & (states_p[pairs.predicted] != OTHER))
         self.states_t, self.states_p = states_t, states_p
-        # Only predicted boxes with a partner take part: their rows.
+        # Rows of the predicted boxes that overlap any ground truth.
         self.predicted, row = np.unique(pairs.predicted, return_inverse=True)
         self._rounds = []
         taking, first, count = np.unique(
@@ -208,8 +211,8 @@ class Matching:
                 (taking[now], row[where], valid, pairs.overlap[where]))
 
     def scores(self, score: np.ndarray) -> np.ndarray:
-        """Scores of the right detections if each true box takes the free
-        one of the highest score.
+        """Scores of the true positives if each ground-truth box takes the free
+        prediction with the highest score.
 
         Args:
             score (np.ndarray): (N, ), of all predicted boxes.
@@ -232,19 +235,21 @@ class Matching:
     def count(self, score: np.ndarray, thresholds: np.ndarray,
               excused: np.ndarray, alpha_p: np.ndarray,
               alpha_t: np.ndarray) -> Tuple[np.ndarray, ...]:
-        """Right and wrong detections from each score on, where a true box
-        takes the free one of the largest overlap.
+        """True and false positives at each score threshold, if each
+        ground-truth box takes the free prediction with the largest overlap.
 
         Args:
             score (np.ndarray): (N, ), of all predicted boxes.
-            thresholds (np.ndarray): (T, ), least scores.
-            excused (np.ndarray): (N, ), bool: not wrong if nothing takes it.
-            alpha_p (np.ndarray): (N, ), predicted observation angles.
-            alpha_t (np.ndarray): (M, ), true ones, radians.
+            thresholds (np.ndarray): (T, ), minimum scores.
+            excused (np.ndarray): (N, ), bool: not a false positive if
+                unmatched.
+            alpha_p (np.ndarray): (N, ), predicted observation angles,
+                radians.
+            alpha_t (np.ndarray): (M, ), true observation angles, radians.
 
         Returns:
-            tuple[np.ndarray]: (T, ) each: right ones, wrong ones, and the
-            sum of the orientation similarity of the right ones.
+            tuple[np.ndarray]: (T, ) each: true positives, false positives,
+            and the sum of the orientation similarity of the true positives.
         """
         may_be_wrong = (self.states_p == COUNTS) & ~excused
         ordered = np.sort(score[may_be_wrong])
@@ -257,7 +262,7 @@ class Matching:
         for taking, rows, valid, overlap in self._rounds:
             eligible = valid[..., None] & free[rows]
             counts = (state[rows] == COUNTS)[..., None]
-            # Ignored boxes come after all others, the first of them first.
+            # Ignored boxes come after all others, in their order.
             value = np.where(counts, overlap[..., None], 0.)
             value = np.where(eligible, value, -1.)
             best = value.argmax(1)
@@ -276,7 +281,7 @@ class Matching:
 
 
 def excuses(predicted: Boxes, truth: Boxes) -> np.ndarray:
-    """Largest share of each predicted box in a ``DontCare`` region, (N, )."""
+    """Maximum fraction of each prediction in a ``DontCare`` region, (N, )."""
     share = np.zeros(len(predicted))
     region = truth.name == 'DontCare'
     for p0, p1, t0, t1 in zip(predicted.start, predicted.start[1:],

@@ -1,4 +1,4 @@
-"""KITTI's average precision as a metric of mmengine."""
+"""KITTI's average precision as an mmengine metric."""
 import os.path as osp
 from typing import Any, Dict, List, Optional
 
@@ -14,24 +14,24 @@ from mmkd.registry import METRICS
 class KittiMetric(MMDet3DKittiMetric):
     """mmdet3d's ``KittiMetric`` for machines without CUDA.
 
-    Takes the same arguments, gives the same keys and the same numbers (and
-    ``AOS`` beside them), and needs no GPU: write ``type='mmkd.KittiMetric'``
-    in the place of ``type='KittiMetric'``. Wrong arguments are refused when
-    the metric is built. A network that finds nothing, in the first frame or
-    in all of them, scores 0 instead of giving no result.
+    It has the same arguments and returns the same keys and numbers, plus
+    ``AOS``, without a GPU: use ``type='mmkd.KittiMetric'`` instead of
+    ``type='KittiMetric'``. Invalid arguments raise an error when the metric
+    is built. A network without detections, in the first frame or in all
+    frames, scores 0; mmdet3d returns no result.
 
     Args:
         ann_file (str): Info file of the split, made by mmdet3d's
             ``create_data.py kitti``.
-        **kwargs: As of mmdet3d's class: ``metric``, ``pcd_limit_range``,
-            ``prefix``, ``pklfile_prefix``, ``default_cam_key``,
-            ``format_only``, ``submission_prefix``, ``collect_device``,
-            ``backend_args``.
+        **kwargs: Arguments of mmdet3d's class: ``metric``,
+            ``pcd_limit_range``, ``prefix``, ``pklfile_prefix``,
+            ``default_cam_key``, ``format_only``, ``submission_prefix``,
+            ``collect_device``, ``backend_args``.
 
     Raises:
-        ConfigError: If the info file is missing, the metric is unknown, the
-            classes of the data set are not among KITTI's evaluated ones, or
-            ``format_only`` has no place to write to.
+        ConfigError: If the info file is missing, the metric is unknown, KITTI
+            does not evaluate the classes of the data set, or ``format_only``
+            is set without ``submission_prefix``.
     """
 
     def __init__(self, ann_file: str, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class KittiMetric(MMDet3DKittiMetric):
                                   f'got {name!r}')
         if kwargs.get('format_only') and not kwargs.get('submission_prefix'):
             raise ConfigError('KittiMetric: format_only writes files; '
-                              'submission_prefix says where to')
+                              'set submission_prefix to say where')
         super().__init__(ann_file, **kwargs)
 
     @property
@@ -71,14 +71,14 @@ class KittiMetric(MMDet3DKittiMetric):
         """AP of each kind of prediction.
 
         Args:
-            results_dict (dict): Annotations of the predictions, one a frame,
-                by kind (``pred_instances_3d``, ``pred_instances``).
-            gt_annos (list[dict]): True annotations of the same frames.
-            metric (str, optional): ``img_bbox`` leaves out what is in space.
+            results_dict (dict): Annotations of the predictions, one per
+                frame, by kind (``pred_instances_3d``, ``pred_instances``).
+            gt_annos (list[dict]): Ground-truth annotations of the frames.
+            metric (str, optional): ``img_bbox`` evaluates only in the image.
                 Defaults to None.
             classes (list[str], optional): Classes to evaluate. Defaults to
                 None.
-            logger (MMLogger, optional): Where the tables go. Defaults to
+            logger (MMLogger, optional): Logger for the tables. Defaults to
                 None.
 
         Returns:

@@ -12,11 +12,11 @@ def recall_thresholds(scores: np.ndarray, num_truth: int) -> np.ndarray:
     """Scores at which recall comes closest to 0, 1/40, ..., 1.
 
     Args:
-        scores (np.ndarray): (N, ), scores of the right detections.
-        num_truth (int): Number of true boxes that count.
+        scores (np.ndarray): (N, ), scores of the true positives.
+        num_truth (int): Number of ground-truth boxes that count.
 
     Returns:
-        np.ndarray: (T, ), falling, T at most 41.
+        np.ndarray: (T, ), decreasing, T at most 41.
     """
     found = []
     recall = 0.
@@ -32,7 +32,7 @@ def recall_thresholds(scores: np.ndarray, num_truth: int) -> np.ndarray:
 
 
 def _curve(value: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """``value / total`` at 41 recalls, made to fall; 0 past the last one."""
+    """``value / total`` at 41 recalls, made monotonic; 0 past the last one."""
     ratio = value / np.maximum(total, 1)
     curve = np.zeros(RECALL_POINTS)
     curve[:len(ratio)] = np.maximum.accumulate(ratio[::-1])[::-1]

@@ -10,17 +10,18 @@ from .by_points import EDGES, Detections, precision_by_group
 
 @METRICS.register_module()
 class NuScenesByPoints(NuScenesMetric):
-    """mmdet3d's ``NuScenesMetric``, and how well sparse objects are found.
+    """mmdet3d's ``NuScenesMetric`` with additional results by number of
+    points.
 
     Adds ``AP_points_<group>`` for each group of objects by their number of
     points (:func:`~mmkd.evaluation.by_points.precision_by_group`), 0 to 1.
-    Objects without points are of no group.
+    Objects without points belong to no group.
 
     Args:
-        edges (Sequence[int]): Least number of points of each group. Defaults
-            to (1, 6, 21, 101).
-        max_range (float, optional): Objects further away than that along x
-            or y count on neither side, metres. Defaults to None.
+        edges (Sequence[int]): Minimum number of points of each group.
+            Defaults to (1, 6, 21, 101).
+        max_range (float, optional): Objects and detections beyond this
+            distance along x or y are excluded, metres. Defaults to None.
         kwargs: Arguments of ``NuScenesMetric``.
     """
 
@@ -34,8 +35,8 @@ class NuScenesByPoints(NuScenesMetric):
         self.max_range = max_range
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
-        """All metrics."""
-        # The one of mmdet3d moves boxes while it writes them down.
+        """Compute all metrics."""
+        # mmdet3d's metric modifies the boxes when it writes them.
         found = [self._found(result) for result in results]
         metrics = super().compute_metrics(results)
         groups = precision_by_group([self._frame(*x) for x in found],

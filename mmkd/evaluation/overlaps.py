@@ -1,20 +1,20 @@
-"""How far boxes overlap, in an image and seen from above."""
+"""Overlap of boxes in the image and in bird's-eye view."""
 import numpy as np
 
 
 def rectangle_intersection(boxes_a: np.ndarray,
                            boxes_b: np.ndarray) -> np.ndarray:
-    """Area that two turned rectangles share, for pairs of them.
+    """Intersection area of pairs of rotated rectangles.
 
-    In the frame of the first one, the part of the second one below each of
-    its edges is integrated over x, with y held inside the first. There are
-    no special cases: rectangles that are equal, or almost, lose nothing (on
-    those mmcv's ``box_iou_rotated`` is wrong at times).
+    In the frame of the first rectangle, the area below each edge of the
+    second is integrated over x, with y clamped to the first. There are no
+    special cases: the result is also exact for equal or almost equal
+    rectangles, for which mmcv's ``box_iou_rotated`` is sometimes wrong.
 
     Args:
         boxes_a (np.ndarray): (N, 5): centre x, z, length, width in metres,
-            and the angle in radians by which x turns towards -z, as KITTI's
-            ``rotation_y`` does.
+            and the angle in radians from x towards -z, like KITTI's
+            ``rotation_y``.
         boxes_b (np.ndarray): (N, 5), likewise.
 
     Returns:
@@ -27,7 +27,7 @@ def rectangle_intersection(boxes_a: np.ndarray,
     centre = np.stack([cos * dx - sin * dz, sin * dx + cos * dz])
     turn = b[:, 4] - a[:, 4]
     cos, sin = np.cos(turn), np.sin(turn)
-    # Corners (4, N) against the clock.
+    # Corners (4, N), counter-clockwise.
     u = np.array([-.5, .5, .5, -.5])[:, None] * b[:, 2]
     v = np.array([-.5, -.5, .5, .5])[:, None] * b[:, 3]
     x = centre[0] + cos * u + sin * v

@@ -1,1 +1,1 @@
-"""What several methods share: divergences, distances, masks, connectors."""
+"""Operations of several methods: divergences, distances, masks, connectors."""

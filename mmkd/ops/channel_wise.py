@@ -18,17 +18,16 @@ def spatial_log_softmax(logits: Tensor,
     Args:
         logits (Tensor): Activations (N, C, H, W).
         tau (float): Temperature.
-        valid (Tensor, optional): Bool map (N, 1, H, W) of the cells that
-            carry mass. Defaults to None, which means all.
+        valid (Tensor, optional): Bool map (N, 1, H, W) of the cells with
+            probability mass. Defaults to None, which means all.
 
     Returns:
-        Tensor: Log probabilities (N, C, H * W). Cells that are not valid hold
-        -inf; an image without a valid cell is uniform, so that nothing
-        turns into NaN.
+        Tensor: Log probabilities (N, C, H * W), -inf in invalid cells. An
+        image without a valid cell is uniform, which avoids NaN.
     """
     logits = logits / tau
     if valid is not None:
-        # Uniform where no cell is valid, else no mass on invalid cells.
+        # Uniform if no cell is valid, otherwise no mass on invalid cells.
         some = valid.flatten(1).any(dim=1).view(-1, 1, 1, 1)
         fill = torch.zeros_like(some, dtype=logits.dtype)
         fill = fill.masked_fill(some, float('-inf'))
@@ -45,7 +44,7 @@ def channel_wise_divergence(logits_s: Tensor,
 
     `Channel-wise Knowledge Distillation for Dense Prediction
     <https://arxiv.org/abs/2011.13256>`_ (ICCV 2021). Each channel c of image
-    b, be it a class or a feature, is a distribution over the cells i:
+    b, a class or a feature, is a distribution over the cells i:
 
     .. math::
         L = \frac{\tau^2}{B C} \sum_b \sum_c \sum_i P_{bci}
@@ -60,9 +59,8 @@ def channel_wise_divergence(logits_s: Tensor,
         logits_s (Tensor): Student's logits or features (N, C, H, W).
         logits_t (Tensor): Teacher's, of the same shape; no gradient.
         tau (float): Temperature. Defaults to 1.0.
-        valid (Tensor, optional): Cells that carry mass, (N, 1, H, W) or
-            (N, H, W). The paper knows none, so its form is the default.
-            Defaults to None, which means all.
+        valid (Tensor, optional): Cells with probability mass, (N, 1, H, W) or
+            (N, H, W). Defaults to None, which means all, as in the paper.
 
     Returns:
         Tensor: Scalar loss.

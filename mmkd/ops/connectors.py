@@ -1,4 +1,4 @@
-"""From the student's space to the teacher's."""
+"""Connectors: maps from the student's features to the teacher's."""
 from typing import Optional, Union
 
 import torch.nn.functional as F
@@ -17,8 +17,8 @@ class ConvConnector(ConvModule):
     Args:
         in_channels (int): Channels of the student's map.
         out_channels (int): Channels of the teacher's map.
-        kernel_size (int): Odd side of the kernel; the size of the map
-            stays. Defaults to 1.
+        kernel_size (int): Odd size of the kernel; the padding keeps the size
+            of the map. Defaults to 1.
         norm_cfg (dict, optional): Normalisation after it. Defaults to None.
         act_cfg (dict, optional): Activation after it. Defaults to None.
     """
@@ -43,9 +43,9 @@ def build_connector(cfg: Union[str, dict, None], in_channels: int,
     """Build a connector between two maps whose channels are known.
 
     Args:
-        cfg (str | dict | None): ``'auto'`` for nothing where the channels
-            are equal and a 1x1 convolution where not; None for nothing at
-            all; or a config of a registered module that takes
+        cfg (str | dict | None): ``'auto'`` is the identity if the channels
+            are equal, otherwise a 1x1 convolution; None is always the
+            identity; or the config of a registered module that takes
             ``in_channels`` and ``out_channels``.
         in_channels (int): Channels of the student's map.
         out_channels (int): Channels of the teacher's map.
@@ -54,7 +54,7 @@ def build_connector(cfg: Union[str, dict, None], in_channels: int,
         nn.Module: Maps (N, in_channels, ...) to (N, out_channels, ...).
 
     Raises:
-        ConfigError: If the channels differ and there is to be no connector.
+        ConfigError: If the channels differ and ``cfg`` is None.
     """
     if cfg is None or (cfg == 'auto' and in_channels == out_channels):
         if in_channels != out_channels:

@@ -1,4 +1,4 @@
-"""Plain distances of feature maps."""
+"""Distances between feature maps."""
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from mmkd.ops.precision import full_precision
 
 
 def check_features(feat_s: Tensor, feat_t: Tensor) -> None:
-    """Raise unless two maps have one shape (N, C, H, W).
+    """Raise an error unless two maps have the same shape (N, C, H, W).
 
     Args:
         feat_s (Tensor): Student's features.
@@ -22,12 +22,12 @@ def check_features(feat_s: Tensor, feat_t: Tensor) -> None:
 def squared_distance(feat_s: Tensor,
                      feat_t: Tensor,
                      reduction: str = 'sum_per_image') -> Tensor:
-    """Squared distance of two feature maps.
+    """Squared distance between two feature maps.
 
     Args:
         feat_s (Tensor): Student's features (N, C, H, W).
-        feat_t (Tensor): Teacher's, of the same shape. Both sides take a
-            gradient where they carry one.
+        feat_t (Tensor): Teacher's, of the same shape. Gradients flow to
+            both inputs.
         reduction (str): ``'sum_per_image'`` sums over channels and cells and
             averages over the images; ``'mean'`` averages over everything.
             Defaults to ``'sum_per_image'``.

@@ -9,7 +9,7 @@ from mmkd.ops.precision import full_precision
 
 
 def check_logits(logits_s: Tensor, logits_t: Tensor, tau: float) -> None:
-    """Raise unless two logit maps fit together and tau is positive.
+    """Raise an error unless two logit maps match and tau is positive.
 
     Args:
         logits_s (Tensor): Student's logits (N, C, H, W).
@@ -49,8 +49,8 @@ def kl_divergence(logits_s: Tensor,
     r"""Pixel-wise knowledge distillation of logits.
 
     `Distilling the Knowledge in a Neural Network
-    <https://arxiv.org/abs/1503.02531>`_, applied at every cell i of a logit
-    map on its own:
+    <https://arxiv.org/abs/1503.02531>`_, applied to every cell i of a logit
+    map:
 
     .. math::
         L = \tau^2 \, \mathrm{mean}_i \sum_c p^T_{ic}
@@ -64,7 +64,7 @@ def kl_divergence(logits_s: Tensor,
         logits_s (Tensor): Student's logits (N, C, H, W).
         logits_t (Tensor): Teacher's logits (N, C, H, W); no gradient.
         tau (float): Temperature. Defaults to 1.0.
-        valid (Tensor, optional): Cells that take part, (N, 1, H, W) or
+        valid (Tensor, optional): Cells to include, (N, 1, H, W) or
             (N, H, W). Defaults to None, which means all.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Cells that take part in a loss, and exact zeros where none does."""
+"""Masks of valid cells, and exact zeros if there are none."""
 from typing import Optional, Tuple
 
 import torch
@@ -9,12 +9,12 @@ from mmkd.ops.precision import upcast
 
 
 def zero_like_graph(*tensors: Tensor) -> Tensor:
-    """Return an exact zero that hangs on the graph of the given tensors.
+    """Return an exact zero that is attached to the graph of the tensors.
 
     DDP waits for the gradient of every parameter, so a loss without any
     object or pixel must still reach the parameters behind its inputs. The
-    sum over an empty slice does that and is 0 whatever the tensor holds,
-    while ``0 * tensor.sum()`` is NaN as soon as one value is infinite.
+    sum over an empty slice does this and is 0 for any values, whereas ``0 *
+    tensor.sum()`` is NaN if a value is infinite.
 
     Args:
         tensors (Tensor): Tensors of any shape, at least one.
@@ -27,7 +27,7 @@ def zero_like_graph(*tensors: Tensor) -> Tensor:
 
 
 def label_maps(labels: Tensor) -> Tensor:
-    """Bring label maps to the shape (N, Hg, Wg) and to 32-bit integers.
+    """Convert label maps to the shape (N, Hg, Wg) and 32-bit integers.
 
     Args:
         labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
@@ -44,17 +44,17 @@ def label_maps(labels: Tensor) -> Tensor:
 
 
 def share_of_cells(maps: Tensor, size: Tuple[int, int]) -> Tensor:
-    """Share of true pixels in each cell of a grid.
+    """Fraction of true pixels in each cell of a grid.
 
     Args:
         maps (Tensor): Bool maps (N, Hg, Wg).
         size (Tuple[int, int]): Height and width (H, W) of the grid. Cells
-            overlap by a pixel where it does not divide the map.
+            overlap by a pixel if it does not divide the map.
 
     Returns:
         Tensor: Means in float32, (N, H, W).
     """
-    # Integers of one byte turn into floats much faster than booleans do.
+    # uint8 is converted to float much faster than bool.
     return F.adaptive_avg_pool2d(maps.view(torch.uint8).float(), size)
 
 
@@ -63,13 +63,14 @@ def labelled_cells(labels: Tensor,
                    size: Tuple[int, int],
                    ignore_index: int = 255,
                    threshold: float = 0.5) -> Tensor:
-    """Cells of a grid where enough pixels carry a label.
+    """Cells of a grid in which enough pixels are labelled.
 
     Args:
         labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
         size (Tuple[int, int]): Height and width (H, W) of the grid.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
-        threshold (float): Least share of labelled pixels. Defaults to 0.5.
+        threshold (float): Minimum fraction of labelled pixels. Defaults to
+            0.5.
 
     Returns:
         Tensor: Bool map (N, 1, H, W).
@@ -79,11 +80,11 @@ def labelled_cells(labels: Tensor,
 
 
 def valid_cells(valid: Optional[Tensor], logits: Tensor) -> Optional[Tensor]:
-    """Bring a map of valid cells to the shape (N, 1, H, W) and to bool.
+    """Convert a map of valid cells to the shape (N, 1, H, W) and bool.
 
     Args:
-        valid (Tensor, optional): Map of cells that take part, (N, H, W) or
-            (N, 1, H, W). None stands for all cells.
+        valid (Tensor, optional): Map of cells to include, (N, H, W) or
+            (N, 1, H, W). None means all cells.
         logits (Tensor): The logits that it belongs to, (N, C, H, W).
 
     Returns:
@@ -105,7 +106,7 @@ def mean_over_valid(values: Tensor, valid: Optional[Tensor]) -> Tensor:
 
     Args:
         values (Tensor): One number per cell, (N, 1, H, W).
-        valid (Tensor, optional): Bool map (N, 1, H, W); None stands for all.
+        valid (Tensor, optional): Bool map (N, 1, H, W); None means all.
 
     Returns:
         Tensor: Scalar. An image without a valid cell counts as 0.

@@ -1,4 +1,4 @@
-"""Loss functions compute in full precision, whatever autocast does."""
+"""Losses in full precision, regardless of autocast."""
 import functools
 from typing import Any, Callable, Iterator
 
@@ -9,7 +9,7 @@ _HALF = (torch.float16, torch.bfloat16)
 
 
 def upcast(value: Any) -> Any:
-    """Return half-precision tensors in float32, anything else as it is."""
+    """Convert half-precision tensors to float32; return others unchanged."""
     if isinstance(value, Tensor) and value.dtype in _HALF:
         return value.float()
     if isinstance(value, (list, tuple)) and any(
@@ -30,10 +30,10 @@ def _devices(values: Any) -> Iterator[str]:
 def full_precision(loss: Callable) -> Callable:
     """Make a loss compute in float32 with autocast off.
 
-    Tensors in float16 or bfloat16, also those in lists and tuples, are cast
-    to float32 before the call; the gradient flows back in the tensor's own
-    type. Without this, sums of exponentials overflow under mixed precision.
-    Tensors in float64 stay as they are, for numerical gradient checks.
+    Tensors in float16 or bfloat16, also in lists and tuples, are cast to
+    float32 before the call; gradients flow back in the original type. Without
+    this, sums of exponentials overflow under mixed precision. Tensors in
+    float64 are not cast, for numerical gradient checks.
 
     Args:
         loss (Callable): A function of tensors.

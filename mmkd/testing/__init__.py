@@ -1,4 +1,4 @@
-"""Tiny networks, batches, data and runs, for our tests and for yours."""
+"""Tiny networks, batches, data and runs for tests."""
 from mmkd.testing.batches import detection_batch, segmentation_batch
 from mmkd.testing.bev import BEV_RANGE, BEV_TASKS, bev_batch, bev_detector
 from mmkd.testing.checkpoints import differences

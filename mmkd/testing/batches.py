@@ -26,8 +26,8 @@ def segmentation_batch(num_images: int = 2,
         num_classes (int): Labels are below it; some pixels are ignored
             (255). Defaults to 19.
         seed (int): Of the random numbers. Defaults to 0.
-        sizes (list[tuple[int, int]], optional): A size for each image in
-            place of ``num_images`` and ``size``. Defaults to None.
+        sizes (list[tuple[int, int]], optional): Size of each image, instead
+            of ``num_images`` and ``size``. Defaults to None.
 
     Returns:
         dict: ``inputs``, a list of uint8 images (3, H, W), and
@@ -66,7 +66,7 @@ def detection_batch(num_images: int = 2,
             (64, 64).
         num_classes (int): Labels are below it. Defaults to 3.
         seed (int): Of the random numbers. Defaults to 0.
-        boxes (int): Boxes an image; 0 for images without objects. Defaults
+        boxes (int): Boxes per image; 0 for images without objects. Defaults
             to 2.
 
     Returns:

@@ -55,7 +55,7 @@ def bev_detector(camera: bool = True,
         kwargs: More arguments of ``BEVDetector``.
 
     Returns:
-        dict: A whole config, with ``default_scope`` and ``model``.
+        dict: A config with ``default_scope`` and ``model``.
     """
     preprocessor = dict(type='Det3DDataPreprocessor')
     parts = {}
@@ -104,7 +104,8 @@ def bev_detector(camera: bool = True,
 
 
 def _camera_parts(width: int) -> dict:
-    """From two images' ResNet stages to a map of a width."""
+    """Camera branch: from two ResNet stages to a map with ``width``
+    channels."""
     return dict(
         img_backbone=dict(
             type='mmdet.ResNet',
@@ -128,7 +129,8 @@ def _camera_parts(width: int) -> dict:
 
 
 def _lidar_parts(width: int) -> dict:
-    """From points in pillars of half a cell to a map of a width."""
+    """LiDAR branch: from pillars of half a cell to a map with ``width``
+    channels."""
     return dict(
         pts_voxel_encoder=dict(
             type='PillarFeatureNet',
@@ -180,7 +182,7 @@ def _head(width: int, tasks: Sequence[Sequence[str]]) -> dict:
 
 
 def _ring(cameras: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Intrinsics and LiDAR-to-camera matrices of level cameras around."""
+    """Intrinsics and LiDAR-to-camera matrices of a ring of level cameras."""
     height, width = _IMAGE
     cam2img = np.tile(np.eye(4), (cameras, 1, 1))
     cam2img[:, [0, 1], [0, 1]] = width / 2
@@ -266,13 +268,13 @@ def bev_batch(num_samples: int = 2,
 
 
 def bev_on_a_small_region(model: ConfigDict) -> ConfigDict:
-    """Make a ``BEVDetector``'s config one for a CPU: a map of 16 x 16 cells
+    """Shrink the config of a ``BEVDetector`` for CPUs: a map of 16 x 16 cells
     around the sensors, 128 x 128 voxels, and sparse convolutions in plain
     torch.
 
     Args:
-        model (ConfigDict): With eight voxels of the LiDAR to a cell, and
-            heads of centres or of anchors; is changed.
+        model (ConfigDict): A model with eight LiDAR voxels per cell, and
+            centre or anchor heads; changed in place.
 
     Returns:
         ConfigDict: The same.
@@ -305,11 +307,11 @@ def bev_on_a_small_region(model: ConfigDict) -> ConfigDict:
 
 
 def kitti_bev_batch(**kwargs) -> dict:
-    """``bev_batch`` of one camera, without velocities, with points of four
-    numbers, which the camera sees in the small region.
+    """``bev_batch`` with one camera, boxes without velocities, and points with
+    four columns that are visible to the camera in the small region.
 
     Args:
-        kwargs: Of ``bev_batch``.
+        kwargs: Arguments of ``bev_batch``.
 
     Returns:
         dict: ``inputs`` and ``data_samples``.
@@ -324,11 +326,11 @@ def kitti_bev_batch(**kwargs) -> dict:
 
 
 def in_sight(batch: dict) -> dict:
-    """Move the points of a batch to where cameras see them and
-    :func:`bev_on_a_small_region` leaves the middle of a cell.
+    """Move the points of a batch into view of the cameras, to the centre of a
+    cell of :func:`bev_on_a_small_region`.
 
     Args:
-        batch (dict): Of ``bev_batch``; is changed.
+        batch (dict): Result of ``bev_batch``; changed in place.
 
     Returns:
         dict: The same.

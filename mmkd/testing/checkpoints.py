@@ -3,7 +3,8 @@ from typing import Any, Iterator
 
 import torch
 
-#: What a checkpoint holds beside what training made: times, paths, versions.
+#: Entries of a checkpoint that differ between equal runs: times, paths, #:
+#: versions.
 APART = ('meta.time', 'meta.cfg', 'meta.experiment_name',
          'meta.mmengine_version', 'message_hub.runtime_info.mmengine_version',
          'message_hub.log_scalars.train/time',
@@ -18,14 +19,14 @@ APART = ('meta.time', 'meta.cfg', 'meta.experiment_name',
 
 
 def differences(first: Any, second: Any, path: str = '') -> Iterator[str]:
-    """Where what two runs saved differs, bit for bit.
+    """Find bitwise differences between two checkpoints.
 
-    Times, paths and versions are left out.
+    Times, paths and versions are ignored.
 
     Args:
-        first (Any): What one checkpoint holds.
-        second (Any): What the other one holds.
-        path (str): Where in the checkpoints these are. Defaults to ``''``.
+        first (Any): Content of one checkpoint.
+        second (Any): Content of the other checkpoint.
+        path (str): Path of both within the checkpoints. Defaults to ``''``.
 
     Yields:
         str: Path of a value.

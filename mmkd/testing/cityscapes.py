@@ -1,4 +1,4 @@
-"""A handful of pictures in the format of Cityscapes."""
+"""A few images in the format of Cityscapes."""
 import os
 import os.path as osp
 from typing import Tuple
@@ -11,10 +11,10 @@ def write_cityscapes(root: str,
                      num_val: int = 2,
                      size: Tuple[int, int] = (32, 64),
                      seed: int = 0) -> str:
-    """Write images whose classes can be learnt: each has its own colour.
+    """Write images with learnable classes, each with its own colour.
 
-    A picture is a few rectangles of road, building, vegetation, sky and car
-    under noise. mmseg's ``CityscapesDataset`` reads it as it is.
+    An image consists of a few rectangles of road, building, vegetation, sky
+    and car with noise. mmseg's ``CityscapesDataset`` can read it.
 
     Args:
         root (str): Folder to write into.
@@ -29,7 +29,7 @@ def write_cityscapes(root: str,
     """
     import cv2
     random = np.random.RandomState(seed)
-    # Train id of a class -> its colour, blue first as OpenCV wants it.
+    # Train id of a class -> its colour in BGR, as in OpenCV.
     colours = {
         0: (128, 64, 128),
         2: (60, 70, 90),

@@ -1,4 +1,4 @@
-"""What the ``examples.py`` of a method is made of."""
+"""Building blocks for the ``examples.py`` of a method."""
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from mmkd.testing.batches import detection_batch, segmentation_batch
@@ -6,15 +6,15 @@ from mmkd.testing.networks import detector, segmentor
 
 
 class MethodExample(NamedTuple):
-    """A method on networks that take a step in milliseconds.
+    """A method with networks whose training step takes milliseconds.
 
     Attributes:
         model (dict): Arguments of :class:`~mmkd.core.DistillationModel`.
         batch (Callable): Makes a raw batch, from a number of samples and the
             ``seed`` of the random numbers.
-        depends_on_batch (str): Why the losses of a batch are not the means of
-            its samples' losses, so that two processes train unlike one.
-            Empty where they are.
+        depends_on_batch (str): The reason why the losses of a batch are not
+            the means of its samples' losses, so that training differs
+            between one process and two. Empty if there is none.
         not_zero (dict[str, str]): Why a term is above zero for a teacher
             equal to the student; all others are exact zeros.
         zero_without_objects (Sequence[str]): Terms that are exact zeros for a

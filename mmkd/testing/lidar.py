@@ -5,7 +5,7 @@ import torch
 from mmengine.config import ConfigDict
 from mmengine.structures import InstanceData
 
-#: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR.
+#: ``(x1, y1, z1, x2, y2, z2)`` in metres in the LiDAR frame.
 RANGE = (0., -8., -3., 16., 8., 1.)
 
 
@@ -88,13 +88,14 @@ def pointpillars(width: int = 4,
 
     Args:
         width (int): Channels of a pillar. Defaults to 4.
-        cap (int): Most pillars of a scan in training; twice as many in
-            evaluation. Defaults to 500.
-        voxel_size (tuple[float]): Of a pillar in metres. Defaults to
-            (0.5, 0.5, 4), a map of 32x32.
-        max_num_points (int): Most points of a pillar. Defaults to 8.
-        legacy (bool): As of ``PillarFeatureNet``, which then writes into its
-            input. Defaults to True, as in mmdet3d.
+        cap (int): Maximum number of pillars per scan in training; twice as
+            many in evaluation. Defaults to 500.
+        voxel_size (tuple[float]): Size of a pillar in metres. Defaults to
+            (0.5, 0.5, 4), which gives a map of 32x32.
+        max_num_points (int): Maximum number of points per pillar. Defaults to
+            8.
+        legacy (bool): Argument of ``PillarFeatureNet``, which then modifies
+            its input. Defaults to True, as in mmdet3d.
 
     Returns:
         dict: A whole config, with ``default_scope`` and ``model``.
@@ -243,13 +244,13 @@ def lidar_batch(num_scans: int = 2,
     Args:
         num_scans (int): Number of scans. Defaults to 2.
         num_points (int): Points of each. Defaults to 300.
-        channels (int): Numbers a point: x, y, z in metres and more from 0 to
-            1. Defaults to 4.
+        channels (int): Columns of the points: x, y, z in metres, and further
+            ones from 0 to 1. Defaults to 4.
         box_size (int): 7 for ``(x, y, z, dx, dy, dz, yaw)``, 9 with
             velocities. Defaults to 7.
-        boxes (int): Boxes a scan, of class 0. Defaults to 2.
+        boxes (int): Boxes per scan, of class 0. Defaults to 2.
         seed (int): Of the random numbers. Defaults to 0.
-        counts (Sequence[int], optional): Points of each scan in place of
+        counts (Sequence[int], optional): Points of each scan, instead of
             ``num_scans`` and ``num_points``. Defaults to None.
 
     Returns:
@@ -263,7 +264,7 @@ def lidar_batch(num_scans: int = 2,
     points, samples = [], []
     for i, count in enumerate(counts or [num_points] * num_scans):
         scan = torch.rand((count, channels), generator=generator)
-        # More of them near the sensor, so that pillars differ in number.
+        # Denser near the sensor, so that point counts differ between pillars.
         scan[:, :2] = scan[:, :2] * scan[:, 3:4]
         scan[:, :3] = low + scan[:, :3] * (high - low)
         points.append(scan)
@@ -283,12 +284,12 @@ def lidar_batch(num_scans: int = 2,
 
 
 def on_a_small_region(model: ConfigDict) -> ConfigDict:
-    """Make a voxel detector's config one for a CPU: a region of 128 x 128
+    """Shrink the config of a voxel detector for CPUs: a region of 128 x 128
     pillars or 256 x 256 voxels, and sparse convolutions in plain torch.
 
     Args:
-        model (ConfigDict): Of a ``VoxelNet``, ``CenterPoint`` or
-            ``MVXFasterRCNN``; is changed.
+        model (ConfigDict): A ``VoxelNet``, ``CenterPoint`` or
+            ``MVXFasterRCNN``; changed in place.
 
     Returns:
         ConfigDict: The same.

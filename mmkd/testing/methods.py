@@ -7,11 +7,16 @@ from mmkd.testing.examples import MethodExample
 
 
 def examples_of(method: str) -> Dict[str, Callable[[], MethodExample]]:
-    """What makes an example of a method, for each network that it serves."""
+    """Factories of a method's examples, one per kind of network."""
     return import_module(f'mmkd.methods.{method}.examples').EXAMPLES
 
 
-#: The examples of every method. A name is that of the method, or begins so.
+def recipe_of(method: str) -> str:
+    """The recipe of its paper that stands for a method, in ``configs/``."""
+    return import_module(f'mmkd.methods.{method}.examples').RECIPE
+
+
+#: The examples of all methods. Each name starts with the method's name.
 METHOD_EXAMPLES: Dict[str, Callable[[], MethodExample]] = {
     name: make
     for method in METHODS

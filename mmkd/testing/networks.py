@@ -90,7 +90,7 @@ def transformer_segmentor(width: int = 4,
         num_classes (int): Number of classes. Defaults to 19.
         size (tuple[int, int], optional): Height and width in pixels that
             training images are padded to. Defaults to (32, 64).
-        layers (int): Encoder layers a stage. Defaults to 1.
+        layers (int): Encoder layers per stage. Defaults to 1.
         kind (str): ``'mit'`` for SegFormer, or ``'pvt'`` for mmdet's PVTv2
             under a semantic FPN. Defaults to ``'mit'``.
 

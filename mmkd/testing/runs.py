@@ -1,4 +1,4 @@
-"""Configs of runs that take a second."""
+"""Configs of very short runs."""
 from typing import Any, Dict, Optional
 
 from mmengine.config import Config, ConfigDict
@@ -12,10 +12,10 @@ def segmentation_config(data_root: str,
                         max_iters: int = 4,
                         seed: int = 0,
                         **options: Any) -> Config:
-    """A plain run of mmseg on the pictures of :func:`write_cityscapes`.
+    """A plain run of mmseg on the images of :func:`write_cityscapes`.
 
     Args:
-        data_root (str): Folder of the pictures.
+        data_root (str): Folder of the images.
         work_dir (str): Folder of the run.
         model (dict, optional): The segmentor; None takes
             :func:`~mmkd.testing.segmentor`. Defaults to None.
@@ -103,13 +103,13 @@ def distillation_config(cfg: Config,
                         distillers: Dict[str, dict],
                         teachers: Optional[Dict[str, dict]] = None,
                         **model: Any) -> Config:
-    """Put the model of a plain run under a teacher.
+    """Turn the config of a plain run into a distillation config.
 
     Args:
-        cfg (Config): Config of the plain run, which stays as it is.
+        cfg (Config): Config of the plain run; not changed.
         distillers (dict[str, dict]): The methods.
-        teachers (dict[str, dict], optional): The teachers; None takes an
-            untrained one of twice the width. Defaults to None.
+        teachers (dict[str, dict], optional): The teachers. Defaults to None:
+            an untrained one of twice the width.
         model: More arguments of
             :class:`~mmkd.core.DistillationModel`.
 

@@ -1,4 +1,4 @@
-"""Small LiDAR sequences with tracks, made up in a moment."""
+"""Small synthetic LiDAR sequences with tracks."""
 import os
 import os.path as osp
 from typing import Any, Dict, List, NamedTuple, Tuple
@@ -21,12 +21,13 @@ class Sequence(NamedTuple):
     """Frames of a scene.
 
     Attributes:
-        infos (list[dict]): Frames of an index file of mmdet3d, with what
-            :func:`~mmkd.methods.xray.data.infos.add_identities` adds.
-        clouds (list[np.ndarray]): (N, 5), float32, points of each.
-        sources (list[np.ndarray]): (N, ), object of each point by number, -1
-            for the background.
-        surfaces (list[np.ndarray]): (S, 3), of each object, in its frame.
+        infos (list[dict]): Frames of an index file of mmdet3d, with the
+            entries of :func:`~mmkd.methods.xray.data.infos.add_identities`.
+        clouds (list[np.ndarray]): (N, 5), float32, points of each frame.
+        sources (list[np.ndarray]): (N, ), index of the object of each point,
+            -1 for the background.
+        surfaces (list[np.ndarray]): (S, 3), surface points of each object in
+            its own frame.
     """
     infos: List[dict]
     clouds: List[np.ndarray]
@@ -54,7 +55,7 @@ def _surface(rng: np.random.Generator, size: np.ndarray,
 
 def _seen(rng: np.random.Generator, points: np.ndarray, normals: np.ndarray,
           pose: np.ndarray) -> np.ndarray:
-    """Points of a surface that the sensor sees, in its frame."""
+    """Points of a surface that are visible to the sensor, in its frame."""
     placed = transform(points, pose)
     facing = (placed * (normals @ pose[:3, :3].T)).sum(1) < 0
     distance = np.linalg.norm(pose[:3, 3])
@@ -64,7 +65,7 @@ def _seen(rng: np.random.Generator, points: np.ndarray, normals: np.ndarray,
 
 def _instance(number: int, name: str, size: np.ndarray, pose: np.ndarray,
               speed: float, count: int) -> Dict[str, Any]:
-    """An object of an index file, of which ``count`` points are seen."""
+    """An object of an index file with ``count`` visible points."""
     return dict(
         bbox_label=CLASSES.index(name),
         bbox_label_3d=CLASSES.index(name),
@@ -88,21 +89,21 @@ def make_sequence(scene: str = 'scene',
                   moving: bool = True,
                   offset: float = 0.,
                   seed: int = 0) -> Sequence:
-    """Make a scene: a sensor that drives past boxes that drive and turn.
+    """Make a scene: a sensor drives past boxes that drive and turn.
 
-    A point of a surface is seen if its face looks at the sensor, the more
-    seldom the further away.
+    A surface point can be visible if its face is turned towards the sensor;
+    the probability decreases with the distance.
 
     Args:
-        scene (str): Its name. Defaults to ``'scene'``.
-        frames (int): At 2 Hz. Defaults to 6.
-        objects (int): Boxes. Defaults to 6.
-        background (int): Points on the ground. Defaults to 1500.
-        density (float): Of the points on objects. Defaults to 1.
+        scene (str): Name of the scene. Defaults to ``'scene'``.
+        frames (int): Number of frames, at 2 Hz. Defaults to 6.
+        objects (int): Number of boxes. Defaults to 6.
+        background (int): Number of points on the ground. Defaults to 1500.
+        density (float): Density of the points on objects. Defaults to 1.
         moving (bool): Whether the objects move. Defaults to True.
-        offset (float): Place of the scene in the world, metres from its
-            origin along both axes. Defaults to 0.
-        seed (int): Of everything. Defaults to 0.
+        offset (float): Position of the scene in the world along both axes,
+            metres. Defaults to 0.
+        seed (int): Seed of all random numbers. Defaults to 0.
     """
     rng = np.random.default_rng(seed)
     kinds = [i % len(OBJECTS) for i in range(objects)]
@@ -168,7 +169,7 @@ def write_sequences(root: str, sequences: Dict[str,
         sequences (dict[str, Sequence]): Scenes by name.
 
     Returns:
-        dict: An index file as ``NuScenesDataset`` reads it.
+        dict: The content of an index file for ``NuScenesDataset``.
     """
     os.makedirs(osp.join(root, 'points'), exist_ok=True)
     frames = []

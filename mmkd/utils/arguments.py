@@ -1,4 +1,4 @@
-"""Saying which argument of a config is wrong."""
+"""Checking arguments from configs, with errors that name them."""
 import collections.abc
 import dataclasses
 import inspect
@@ -15,8 +15,8 @@ Options = TypeVar('Options')
 
 
 def argument_names(cls: type) -> List[str]:
-    """Names that a class takes, with those of its dataclass ``Options`` and,
-    behind ``**kwargs``, those of its bases."""
+    """Argument names of a class, including those of its dataclass ``Options``
+    and, if it has ``**kwargs``, those of its bases."""
     names: List[str] = []
     for base in cls.__mro__:
         init = base.__dict__.get('__init__')
@@ -35,16 +35,16 @@ def argument_names(cls: type) -> List[str]:
 
 
 def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
-    """Call a class with the arguments that a config names.
+    """Call a class with the arguments from a config.
 
     Args:
         cls (type): The class.
         given (Mapping[str, Any]): Its arguments.
-        name (str): What to call the part in messages.
+        name (str): Name of the part in messages.
 
     Raises:
-        ConfigError: If an argument is unknown, missing, of another type, or
-            refused by the class; names it.
+        ConfigError: If an argument is unknown, missing, of the wrong type, or
+            refused by the class; the message names it.
     """
     check_types(cls, given, name)
     try:
@@ -71,14 +71,13 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
     """Check values of a config against the type hints of a constructor.
 
     Args:
-        cls (type): The class that will be called. Its dataclass ``Options``
-            and its bases take what is behind ``**kwargs``.
-        given (Mapping[str, Any]): The arguments that the config names.
-        name (str): What to call the part in the message.
+        cls (type): The class to call. Its dataclass ``Options`` and its bases
+            accept the arguments in ``**kwargs``.
+        given (Mapping[str, Any]): The arguments from the config.
+        name (str): Name of the part in the message.
 
     Raises:
-        ConfigError: If a value is of another type, or a number that is not
-            finite.
+        ConfigError: If a value has the wrong type, or a number is not finite.
     """
     hints: dict = {}
     for base in reversed(cls.__mro__):
@@ -86,7 +85,7 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
             init = vars(owner).get('__init__') if owner else None
             try:
                 hints.update(get_type_hints(init) if init else {})
-            except Exception:  # of another library, which cannot be resolved
+            except Exception:  # unresolvable hints of a library
                 continue
     for key, value in given.items():
         if key in hints and not _fits(value, hints[key]):
@@ -129,7 +128,7 @@ def check_choices(method: str, options: Any) -> None:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of a type; True where that is not known."""
+    """Whether a plain value matches a type; True if that cannot be decided."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Union:
         return any(_fits(value, arg) for arg in args)
@@ -153,7 +152,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 
 def _in_words(hint: Any) -> str:
-    """A type as a user would say it."""
+    """Describe a type in words."""
     words = {
         float: 'a number',
         int: 'an integer',
@@ -180,14 +179,14 @@ def _in_words(hint: Any) -> str:
 
 @contextmanager
 def naming(part: str) -> Iterator[None]:
-    """Context in which a part of a config is built, which errors then name.
+    """Context for building a part of a config; errors name the part.
 
     Args:
-        part (str): What the part is called, such as ``'`optim_wrapper`'``.
+        part (str): Name of the part, such as ``'`optim_wrapper`'``.
 
     Raises:
-        ConfigError: In place of any error that is not of mmkd; the error is
-            its cause.
+        ConfigError: Instead of any error that is not an ``MMKDError``, which
+            becomes its cause.
     """
     try:
         yield
@@ -198,10 +197,10 @@ def naming(part: str) -> Iterator[None]:
 
 
 def with_reason(part: str, error: Exception) -> str:
-    """A part of a config, and the first line of an error in it."""
+    """Message with the name of a part and the first line of an error."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next(filter(None, lines), '')
-    if not reason and error.__traceback__:  # an assertion without words
+    if not reason and error.__traceback__:  # an assertion without a message
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = f'{frame.line} (in {frame.name})'
     return f'{part}: {type(error).__name__}: {reason[:400]}'

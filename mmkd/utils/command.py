@@ -1,4 +1,4 @@
-"""How a command ends; apart from :mod:`mmkd.cli`, which imports torch."""
+"""Running a command; separate from :mod:`mmkd.cli`, which imports torch."""
 import errno
 import os
 import sys
@@ -9,9 +9,9 @@ from mmkd.errors import MMKDError
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; a :class:`MMKDError` ends it with its message alone.
+    """Run a tool; for a :class:`MMKDError`, only the message is printed.
 
-    With ``MMKD_TRACE=1`` in the environment the trace comes before it.
+    With ``MMKD_TRACE=1`` in the environment, the traceback is printed first.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
@@ -29,11 +29,11 @@ def run(main: Callable[[], Optional[int]]) -> None:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(
-            f'error: {error}; make room, and go on with --resume',
+            f'error: {error}; make room, then continue with --resume',
             file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(
-            'interrupted; --resume goes on from the last checkpoint',
+            'interrupted; --resume continues from the last checkpoint',
             file=sys.stderr)
         sys.exit(130)

@@ -1,4 +1,4 @@
-"""Version checks, all in one place."""
+"""Version checks."""
 from importlib import metadata
 from typing import Dict, Tuple
 
@@ -16,13 +16,13 @@ REQUIRED = ('torch', 'mmengine', 'mmcv')
 
 
 def check_versions() -> None:
-    """Check that the installed packages are of versions that work together.
+    """Check that the versions of the installed packages are compatible.
 
-    Reads package metadata only; nothing is imported.
+    Reads only package metadata; nothing is imported.
 
     Raises:
-        ImportError: If a package is missing that mmkd cannot do without, or
-            if one has a version outside of its range.
+        ImportError: If a required package is missing, or if a version is
+            outside its range.
     """
     from mmengine.utils import digit_version
 

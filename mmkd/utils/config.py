@@ -1,4 +1,4 @@
-"""Configs of the libraries: finding, reading, naming what is wrong."""
+"""Finding and reading configs of the libraries."""
 import difflib
 import os
 import os.path as osp
@@ -19,11 +19,11 @@ def read_config(cfg: ConfigLike) -> Config:
     """Read a config given as ``pkg::path``, as a file or as a dict.
 
     Args:
-        cfg (str | dict | Config): ``'mmseg::pspnet/...py'``, a file of the
-            user's, or the content of one.
+        cfg (str | dict | Config): ``'mmseg::pspnet/...py'``, a file, or the
+            content of one.
 
     Returns:
-        Config: A copy of its own; a bare model dict becomes its ``model``.
+        Config: A copy; a bare model dict becomes its ``model``.
         The ``custom_imports`` of a file are imported.
 
     Raises:
@@ -50,10 +50,10 @@ def read_config(cfg: ConfigLike) -> Config:
 
 
 def parts_of(path: str, *names: str) -> Dict[str, Any]:
-    """Parts of the model of another config file.
+    """Read parts of the model of another config file.
 
-    In a config whose ``_base_`` is one file already, as mmengine joins no
-    two of them that both have a ``model``::
+    For a config that already has a ``_base_``, since mmengine cannot merge
+    two base files that both have a ``model``::
 
         _base_ = 'camera.py'
         from mmkd.utils.config import parts_of
@@ -68,7 +68,7 @@ def parts_of(path: str, *names: str) -> Dict[str, Any]:
         dict: These keys with their values.
 
     Raises:
-        ConfigError: If there is no such file, or no such part.
+        ConfigError: If the file or a part does not exist.
     """
     model = read_config(path).model.to_dict()
     missing = [name for name in names if name not in model]
@@ -79,13 +79,13 @@ def parts_of(path: str, *names: str) -> Dict[str, Any]:
 
 
 def official_weights(cfg: str) -> str:
-    """Address of the weights that a library publishes for a config of its.
+    """URL of the weights that a library publishes for one of its configs.
 
     Args:
         cfg (str): ``'pkg::path'``.
 
     Raises:
-        ConfigError: If the library's model index names none.
+        ConfigError: If the library's model index lists none.
     """
     if not isinstance(cfg, str) or '::' not in cfg:
         found = repr(cfg) if isinstance(cfg, str) else type(cfg).__name__
@@ -102,7 +102,7 @@ def official_weights(cfg: str) -> str:
 
 
 def _packaged_file(cfg: str) -> Tuple[str, str]:
-    """Folder of a library's configs and index, and the file within."""
+    """Folder of a library's configs and index, and the file in it."""
     package, path = cfg.split('::', 1)
     path = path if path.endswith('.py') else f'{path}.py'
     spec = find_spec(package) if package.isidentifier() else None

@@ -1,14 +1,14 @@
-"""Reading a data set beside the training that it serves."""
+"""Reading a data set independently of the training loader."""
 import copy
 from typing import Any
 
 
 def own_pipeline(dataset: Any) -> Any:
-    """The same data behind transforms of its own, which may keep caches.
+    """Copy a data set with its own transforms, since these may have caches.
 
     Args:
-        dataset (Dataset): A data set of mmengine's kind, or a wrapper of one
-            or several.
+        dataset (Dataset): A data set of mmengine, or a wrapper of one or
+            several.
 
     Returns:
         Dataset: A shallow copy; records and files are shared.

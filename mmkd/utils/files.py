@@ -1,4 +1,4 @@
-"""Writing files that are whole or absent, in folders of one writer."""
+"""Atomic writing of files, and locking of work folders."""
 import errno
 import json
 import os
@@ -18,20 +18,20 @@ except ImportError:  # Windows
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
-    """Write a file, which appears under its name when it is complete.
+    """Write a file atomically: it appears under its name once complete.
 
-    It stays so where the machine loses its power after that. Where writing
-    fails, what was there before is there still, and nothing else.
+    The complete file survives a power failure. If writing fails, the previous
+    file stays, and no partial file remains.
 
     Args:
         path (str): The file.
-        write (Callable): Is called with a file that is open for bytes.
+        write (Callable): Function that writes to a binary file object.
 
     Raises:
-        OSError: If it cannot be written: the disk is full, for instance.
+        OSError: If writing fails, for example on a full disk.
     """
     part = f'{path}.part'
-    discard(part)  # a link there would be followed
+    discard(part)  # a link would be followed
     try:
         with open(part, 'xb') as file:
             write(file)
@@ -42,13 +42,13 @@ def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file and the folders above it, see :func:`write_file`."""
+    """Write a file and create its folder; see :func:`write_file`."""
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     write_file(path, lambda file: file.write(content))
 
 
 def write_json(path: str, content: Any) -> None:
-    """Write JSON with sorted keys, see :func:`write_bytes`."""
+    """Write JSON with sorted keys; see :func:`write_bytes`."""
     text = json.dumps(content, sort_keys=True, separators=(',', ':'))
     write_bytes(path, text.encode())
 
@@ -60,14 +60,14 @@ def read_json(path: str) -> Any:
 
 
 def publish(part: str, path: str) -> None:
-    """Give a file that has been written its name, for good.
+    """Rename a complete file to its final name, durably.
 
     Args:
         part (str): The file, in the same folder.
-        path (str): Its name; a file of that name is replaced.
+        path (str): Its final name; an existing file is replaced.
 
     Raises:
-        OSError: If its content cannot be brought to the disk.
+        OSError: If its content cannot be synced to the disk.
     """
     _sync(part)
     os.replace(part, path)
@@ -82,18 +82,17 @@ def discard(path: str) -> None:
 
 @contextmanager
 def only_trainer(work_dir: str) -> Iterator[None]:
-    """Keep other processes from training into a folder.
+    """Prevent other processes from training into a folder.
 
-    The lock ends with the process, however that ends. Where the system has
-    none (Windows, some network drives), nothing is kept from anybody.
+    The lock is released when the process ends, for whatever reason. On
+    systems without locks (Windows, some network drives), it has no effect.
 
     Args:
         work_dir (str): Folder of a run.
 
     Raises:
-        MMKDError: If a process, here or on a machine that shares the folder,
-            trains into it, or if there is no such folder and none can be
-            made.
+        MMKDError: If another process, possibly on another machine, trains
+            into the folder, or if the folder cannot be created.
     """
     path = osp.join(work_dir, '.training')
     try:
@@ -105,8 +104,8 @@ def only_trainer(work_dir: str) -> Iterator[None]:
     with file:
         try:
             if fcntl is not None:
-                # Of this process alone: a lock by `flock` would stay with
-                # the workers of a data loader that outlive a killed run.
+                # Owned by this process only: data loader workers that outlive
+                # # a killed run would keep a lock by `flock`.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):
@@ -126,8 +125,7 @@ def only_trainer(work_dir: str) -> Iterator[None]:
 
 
 def _open_lock(path: str) -> IO[str]:
-    """Open a lock file for reading and appending, without following a link
-    to a file of somebody else's.
+    """Open a lock file for reading and appending, without following links.
 
     Raises:
         OSError: If that is not possible.
@@ -146,7 +144,7 @@ def _open_lock(path: str) -> IO[str]:
 
 
 def _sync(path: str) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Sync a file, or the entries of a folder, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,18 +1,18 @@
-"""Helping the reader of an error message to the right name."""
+"""Suggesting names in error messages."""
 import difflib
 from typing import Iterable
 
 
 def did_you_mean(name: str, known: Iterable[str], limit: int = 4) -> str:
-    """Sentence that offers the known names nearest to a wrong one.
+    """Suggest the known names most similar to an unknown one.
 
     Args:
-        name (str): The name that was not found.
+        name (str): The unknown name.
         known (Iterable[str]): The names that exist.
-        limit (int): How many to offer. Defaults to 4.
+        limit (int): Maximum number of suggestions. Defaults to 4.
 
     Returns:
-        str: ``'Did you mean a, b?'``, or ``''`` when nothing is near.
+        str: ``'Did you mean a, b?'``, or ``''`` if no name is similar.
     """
     known = list(dict.fromkeys(known))
     near = difflib.get_close_matches(name, known, n=limit, cutoff=0.5)

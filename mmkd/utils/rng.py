@@ -1,4 +1,4 @@
-"""Keeping the random state of the student's run as it is."""
+"""Saving and restoring RNG states."""
 import random
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator
@@ -9,11 +9,11 @@ import torch
 
 @contextmanager
 def preserve_rng() -> Iterator[None]:
-    """Restore the random state of python, numpy and torch on exit.
+    """Context that saves and restores the RNG state of Python, NumPy and
+    torch.
 
-    Building teachers and connectors draws random numbers. Doing so in this
-    context leaves the student with the very numbers that plain training
-    gives it.
+    Building teachers and connectors draws random numbers. In this context,
+    the student still gets the same random numbers as in plain training.
     """
     python_state, numpy_state = random.getstate(), np.random.get_state()
     try:
@@ -25,11 +25,11 @@ def preserve_rng() -> Iterator[None]:
 
 
 def random_state(devices: bool = True) -> Dict[str, Any]:
-    """The random state of python, numpy, torch and its devices.
+    """Get the RNG state of Python, NumPy, torch and its devices.
 
     Args:
-        devices (bool): Whether to ask the GPU, which processes that were
-            forked to load data must not. Defaults to True.
+        devices (bool): Whether to include the GPU, which forked data loader
+            workers must not access. Defaults to True.
     """
     cuda = devices and torch.cuda.is_available()
     return dict(
@@ -40,7 +40,7 @@ def random_state(devices: bool = True) -> Dict[str, Any]:
 
 
 def set_random_state(state: Dict[str, Any]) -> None:
-    """Go back to what :func:`random_state` gave."""
+    """Restore a state from :func:`random_state`."""
     random.setstate(state['python'])
     np.random.set_state(state['numpy'])
     torch.set_rng_state(state['torch'])

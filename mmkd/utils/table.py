@@ -4,14 +4,14 @@ from typing import Sequence
 
 def format_table(header: Sequence[str],
                  rows: Sequence[Sequence[object]]) -> str:
-    """Align columns; numbers to the right.
+    """Format a table with aligned columns; numbers are right-aligned.
 
     Args:
         header (Sequence[str]): Names of the columns.
         rows (Sequence[Sequence]): The cells; None shows as '-'.
 
     Returns:
-        str: The table, a line a row, without a final line break.
+        str: The table, one line per row, without a final line break.
     """
     cells = [['-' if cell is None else str(cell) for cell in row]
              for row in rows]

@@ -1,4 +1,4 @@
-"""Pictures of what a run gives."""
+"""Figures of distillers, predictions and data."""
 from mmkd.visualization.distillation import History, draw_history, draw_visuals
 from mmkd.visualization.observation import (Gallery, Observation, Observer,
                                             frozen_copy)

@@ -1,8 +1,7 @@
-"""Frames of a data set with their truth: pictures, labels, boxes, points.
+"""Figures of frames with ground truth: images, labels, boxes, points.
 
-The folders are read in the public formats, so that real data can be looked
-at as well: nuScenes, KITTI object and Cityscapes (with COCO annotations where
-they are).
+The folders are read in public formats, so real data can be drawn as well:
+nuScenes, KITTI object and Cityscapes (with COCO annotations if present).
 """
 import json
 import os
@@ -15,10 +14,10 @@ import numpy as np
 
 from mmkd.errors import ConfigError
 
-#: Corners of the edges of a box: bottom, top, and upright.
+#: Corner pairs of a box's edges: bottom, top, and vertical.
 _EDGES = ((0, 1), (1, 2), (2, 3), (3, 0), (4, 5), (5, 6), (6, 7), (7, 4),
           (0, 4), (1, 5), (2, 6), (3, 7))
-#: A box is drawn where all of its corners are this far in front, metres.
+#: A box is drawn if all corners are at least this far in front, metres.
 _NEAR = 0.2
 
 _COLORS = {
@@ -41,7 +40,7 @@ _COLORS = {
 
 
 def class_color(name: str) -> str:
-    """Colour of a class, by the part of its name that is known."""
+    """Colour of a class, by a known part of its name."""
     lower = name.lower()
     return next((color for key, color in _COLORS.items() if key in lower),
                 '#76ff03')
@@ -49,16 +48,16 @@ def class_color(name: str) -> str:
 
 def box_corners(center: Sequence[float], size: Sequence[float],
                 yaw: float) -> np.ndarray:
-    """Corners of a box that stands upright, z up.
+    """Corners of an upright box, z up.
 
     Args:
-        center (Sequence[float]): Middle (x, y, z), metres.
+        center (Sequence[float]): Centre (x, y, z), metres.
         size (Sequence[float]): (length, width, height), metres.
-        yaw (float): Heading of the length about z, radians.
+        yaw (float): Heading about z, radians.
 
     Returns:
-        np.ndarray: (8, 3); the four of the bottom first, then those above
-        them; the first two of each are at the front.
+        np.ndarray: (8, 3); first the four corners at the bottom, then those
+        at the top; the first two of each are at the front.
     """
     length, width, height = size
     x = np.array([1, 1, -1, -1] * 2) * length / 2
@@ -69,7 +68,7 @@ def box_corners(center: Sequence[float], size: Sequence[float],
 
 
 def project(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """Pixels of points in the frame of a camera (z to the front).
+    """Project points in a camera frame (z forward) to pixels.
 
     Args:
         points (np.ndarray): (N, 3), metres.
@@ -109,7 +108,7 @@ def _show(axes, picture: np.ndarray, title: str = '') -> None:
 
 
 def _draw_box(axes, pixels: np.ndarray, color: str) -> None:
-    """A projected box (8, 3), unless a corner lies behind the camera."""
+    """Draw a projected box (8, 3), unless a corner is behind the camera."""
     if (pixels[:, 2] < _NEAR).any():
         return
     for a, b in _EDGES:
@@ -119,15 +118,15 @@ def _draw_box(axes, pixels: np.ndarray, color: str) -> None:
 
 def _draw_birds_eye(axes, points: np.ndarray, boxes: List[Dict[str, Any]],
                     reach: float) -> None:
-    """Points and boxes from above, x to the top.
+    """Draw points and boxes in bird's-eye view, x upwards.
 
     Args:
-        axes: Where to draw.
+        axes: Axes of matplotlib.
         points (np.ndarray): (N, 3+), ego frame, metres.
-        boxes (list[dict]): ``corners`` (8, 3), ``name``, and where they are
-            known ``velocity`` (2, ) in m/s, ``track`` (T, 2) in metres and
+        boxes (list[dict]): ``corners`` (8, 3), ``name``, and optionally
+            ``velocity`` (2, ) in m/s, ``track`` (T, 2) in metres and
             ``label``.
-        reach (float): Half the side of the picture, metres.
+        reach (float): Half the side of the view, metres.
     """
     order = np.argsort(points[:, 2])
     points = points[order]
@@ -160,7 +159,7 @@ def _draw_birds_eye(axes, points: np.ndarray, boxes: List[Dict[str, Any]],
             axes.text(
                 middle[1], middle[0], box['label'], fontsize=4, color='black')
     axes.plot(0, 0, marker='^', color='red', markersize=5)
-    # To the left is +y.
+    # +y points to the left.
     axes.set(xlim=(reach, -reach), ylim=(-reach, reach), aspect='equal')
     axes.tick_params(labelsize=6)
     axes.set_title('from above, metres', fontsize=8, pad=2)
@@ -345,7 +344,7 @@ class KittiFrames:
             if kind == 'DontCare':
                 continue
             height, width, length = numbers[7:10]
-            # Camera axes: x right, y down, z front; the bottom's middle.
+            # Camera axes: x right, y down, z front; centre of the bottom face.
             corners = box_corners((0, 0, height / 2), (length, width, height),
                                   0.)
             c, s = np.cos(numbers[13]), np.sin(numbers[13])
@@ -362,7 +361,7 @@ class KittiFrames:
 
 
 class CityscapesFrames:
-    """Pictures of Cityscapes with labels, and boxes where COCO's are.
+    """Images of Cityscapes with labels, and boxes if COCO's exist.
 
     Args:
         root (str): Folder with ``leftImg8bit`` and ``gtFine``.
@@ -440,15 +439,15 @@ class CityscapesFrames:
 
 
 def open_frames(root: str, colors: np.ndarray, part: Optional[str] = None):
-    """Frames of a folder, by what lies in it.
+    """Open the frames of a folder; the format is detected from its content.
 
     Args:
         root (str): Folder of a data set in one of the formats.
         colors (np.ndarray): uint8, (256, 3), RGB colours of Cityscapes'
             label ids.
         part (str, optional): Version of nuScenes, ``training`` or
-            ``testing`` of KITTI, split of Cityscapes. Defaults to None: the
-            usual one.
+            ``testing`` of KITTI, or split of Cityscapes. Defaults to None:
+            the default of each format.
 
     Returns:
         NuScenesFrames | KittiFrames | CityscapesFrames: The frames.

@@ -1,4 +1,4 @@
-"""Pictures of what distillers look at."""
+"""Figures of the visuals of distillers."""
 from typing import Any, Dict, List, Sequence
 
 import numpy as np
@@ -10,11 +10,11 @@ from mmkd.visualization.sheet import Sheet
 
 def _norms(visuals: Sequence[Visual],
            values: Sequence[Sequence[np.ndarray]]) -> List[Any]:
-    """What turns the values of each visual into colours.
+    """Colour normalisation of each visual.
 
     Args:
-        visuals (Sequence[Visual]): What is painted.
-        values (Sequence[Sequence[np.ndarray]]): All that is painted of each.
+        visuals (Sequence[Visual]): The visuals.
+        values (Sequence[Sequence[np.ndarray]]): All painted values of each.
     """
     from matplotlib.colors import LogNorm, Normalize
     scales: Dict[Any, list] = {}
@@ -40,7 +40,7 @@ def _norms(visuals: Sequence[Visual],
 
 
 def _aspect(visuals: Sequence[Visual], scene: Scene) -> float:
-    """Height of a panel over its width."""
+    """Ratio of a panel's height to its width."""
     for visual in visuals:
         extent = getattr(visual, 'extent', None)
         if extent is not None:
@@ -66,14 +66,14 @@ def draw_visuals(visuals: Sequence[Visual],
                  scene: Scene,
                  title: str = '',
                  columns: int = 7) -> Sheet:
-    """One sheet of an image: truth and predictions, then the visuals.
+    """Draw a sheet for an image: ground truth, predictions and visuals.
 
     Args:
-        visuals (Sequence[Visual]): Of a batch of one image. Each group
-            begins a row.
+        visuals (Sequence[Visual]): Visuals of a batch of one image. Each
+            group starts a new row.
         scene (Scene): The image.
-        title (str): Of the sheet. Defaults to ''.
-        columns (int): Most panels in a row. Defaults to 7.
+        title (str): Title of the sheet. Defaults to ''.
+        columns (int): Maximum number of panels in a row. Defaults to 7.
     """
     arrays = [array_of(visual) for visual in visuals]
     norms = _norms(visuals, [[array] for array in arrays])
@@ -113,11 +113,11 @@ def _key(visual: Visual) -> str:
 
 
 class History:
-    """Values of changing visuals at some iterations of a training.
+    """Values of changing visuals at some iterations of a training run.
 
     Args:
-        most (int): How many iterations to keep, the first and the last among
-            them; those between are thinned out evenly. Defaults to 6.
+        most (int): Maximum number of iterations to keep, including the first
+            and the last; those between are thinned evenly. Defaults to 6.
     """
 
     def __init__(self, most: int = 6) -> None:
@@ -125,7 +125,7 @@ class History:
         self.frames: Dict[int, Dict[str, np.ndarray]] = {}
 
     def add(self, step: int, visuals: Sequence[Visual]) -> None:
-        """Keep what changes, as it is at an iteration."""
+        """Store the current values of changing visuals."""
         self.frames[step] = {
             _key(visual): array_of(visual)
             for visual in visuals if visual.changes
@@ -136,7 +136,7 @@ class History:
             self.frames.pop(steps.pop(1 + gaps.index(min(gaps))))
 
     def save(self, path: str) -> None:
-        """Write it to a file, for a run that goes on later."""
+        """Save it to a file, for a resumed run."""
         np.savez_compressed(
             path, **{
                 f'{step}|{key}': array
@@ -145,7 +145,7 @@ class History:
             })
 
     def load(self, path: str, until: int) -> None:
-        """Take up what was kept up to an iteration."""
+        """Load the values up to an iteration."""
         with np.load(path, allow_pickle=False) as file:
             for name in file.files:
                 step, key = name.split('|', 1)
@@ -157,24 +157,24 @@ def draw_history(history: History,
                  visuals: Sequence[Visual],
                  scene: Scene,
                  title: str = '') -> Dict[str, Sheet]:
-    """Strips of pictures over the iterations, one sheet for each group.
+    """Draw strips over the iterations, one sheet per group.
 
-    All pictures of a row, and rows of one scale, share their colours.
+    All panels of a row, and rows with a common scale, share their colours.
 
     Args:
-        history (History): What was kept.
-        visuals (Sequence[Visual]): The same visuals as they are now.
+        history (History): The stored values.
+        visuals (Sequence[Visual]): The same visuals with current values.
         scene (Scene): The image.
-        title (str): Of the sheets. Defaults to ''.
+        title (str): Title of the sheets. Defaults to ''.
 
     Returns:
-        dict[str, Sheet]: By group; empty where there are fewer than two
-        iterations, or nothing changes.
+        dict[str, Sheet]: Sheets by group; empty if there are fewer than two
+        iterations or no changing visuals.
     """
     steps = sorted(history.frames)
     sheets: Dict[str, Sheet] = {}
     for group, places in _groups(visuals).items():
-        # One that is new since a restart has no past.
+        # A visual that is new since a restart has no history.
         shown = [
             visuals[i] for i in places if all(
                 _key(visuals[i]) in history.frames[step] for step in steps)
@@ -195,7 +195,7 @@ def draw_history(history: History,
                     panel.label(visual.name)
                 array = arrays[row][column]
                 explained = paint(visual, panel, array, scene, norms[row])
-                # What the common colours may not show.
+                # The common colours may hide the range of a single panel.
                 finite = array[np.isfinite(array)]
                 if finite.size:
                     panel.note(f'{finite.min():.3g} to {finite.max():.3g}')

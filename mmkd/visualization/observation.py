@@ -1,4 +1,4 @@
-"""Looking at images as distillers do, and keeping the pictures of it."""
+"""Computing the visuals of distillers for images, and storing figures."""
 import copy
 import logging
 import os
@@ -29,20 +29,21 @@ from mmkd.visualization.distillation import History, draw_history, draw_visuals
 from mmkd.visualization.painters import Boxes, Scene
 from mmkd.visualization.sheet import Sheet
 
-#: How many images, evenly over the data; or which: numbers and paths.
+#: Number of images, spread evenly over the data; or indices and paths.
 Images = Union[int, Sequence[Union[int, str]]]
-#: Layers that draw random numbers, or learn from the batch, in training.
+#: Layers that draw random numbers or use batch statistics in training.
 _RANDOM = (_BatchNorm, _InstanceNorm, _DropoutNd, DropPath)
 
 
 def frozen_copy(model: DistillationModel) -> DistillationModel:
-    """A copy that does what the model does in training, without chance.
+    """Copy a model for deterministic forward passes in training mode.
 
-    Normalisation layers use their running statistics, dropout and random
-    batch augmentation are off. The teachers are shared, which never change.
+    Normalisation layers use their running statistics; dropout and random
+    batch augmentation are off. The teachers are shared, since they never
+    change.
 
     Args:
-        model (DistillationModel): Stays as it is.
+        model (DistillationModel): The model; not changed.
     """
     model = copy.deepcopy(model)
     preprocessor = getattr(model.student, 'data_preprocessor', None)
@@ -61,30 +62,30 @@ def _as_in_training(model: DistillationModel) -> None:
 
 
 class Observation(NamedTuple):
-    """One image as the distillers see it.
+    """An image with the visuals of all distillers.
 
     Attributes:
-        scene (Scene): The image, its truth, and predictions.
-        visuals (dict[str, list[Visual]]): What each distiller looks at.
+        scene (Scene): The image, its ground truth, and predictions.
+        visuals (dict[str, list[Visual]]): Visuals by distiller.
     """
     scene: Scene
     visuals: Dict[str, List[Visual]]
 
 
 class Observer:
-    """Shows images of a data set to a model, and asks what it looks at.
+    """Runs a model on images of a data set and collects its visuals.
 
-    The truth is loaded before the transforms, wherever the pipeline loads
-    it, so that it is moved and scaled with the image.
+    Ground truth is loaded before the transforms, regardless of its position
+    in the pipeline, so it is transformed together with the image.
 
     Args:
-        dataset (Dataset): Where the images are.
-        images (int | Sequence[int | str]): How many, evenly over the data
-            set; or which: numbers in the data set, ends of paths in it, or
-            files that it lacks, which have no truth. Defaults to 2.
-        predictions (bool): Whether student and teachers predict as well, for
-            models of mmseg and mmdet. Defaults to True.
-        score_thr (float): Lowest score of a predicted box. Defaults to 0.3.
+        dataset (Dataset): The data set.
+        images (int | Sequence[int | str]): Number of images, spread evenly
+            over the data set; or indices, ends of paths in it, or other
+            files, which have no ground truth. Defaults to 2.
+        predictions (bool): Whether to compute predictions of student and
+            teachers as well, for models of mmseg and mmdet. Defaults to True.
+        score_thr (float): Minimum score of predicted boxes. Defaults to 0.3.
 
     Raises:
         ConfigError: If there is no such image.
@@ -102,10 +103,10 @@ class Observer:
         self.score_thr = score_thr
 
     def look(self, model: DistillationModel) -> Iterator[Observation]:
-        """Look at each image with a model as it is now.
+        """Yield an observation of each image with the current model.
 
-        The model does not change, nor, when all images are looked at, the
-        random state of the process.
+        The model does not change. The RNG state of the process is restored
+        after the last image.
 
         Args:
             model (DistillationModel): The model in training.
@@ -113,8 +114,7 @@ class Observer:
         with preserve_rng():
             model = frozen_copy(model)
             for image in self.images:
-                # What is random, an augmentation or a mask, is the same at
-                # every look.
+                # Random augmentations and masks are the same each time.
                 for seed in (torch.manual_seed, np.random.seed, random.seed):
                     seed(0)
                 yield self._look_at(model, image)
@@ -128,7 +128,7 @@ class Observer:
         scene = Scene(self._name(image, data))
         if isinstance(pixels, Tensor) and pixels.dim() == 3 and (pixels.size(0)
                                                                  == 3):
-            # mmcv loads blue first.
+            # mmcv loads BGR.
             scene.image = pixels.flip(0).permute(1, 2, 0).round().clamp(
                 0, 255).byte().cpu().numpy()
         meta = getattr(self.dataset, 'metainfo', None) or {}
@@ -153,7 +153,7 @@ class Observer:
         if isinstance(image, int):
             data = self.dataset[image]
             if data is None:
-                raise ConfigError(f'the data set gives nothing for {image}')
+                raise ConfigError(f'the data set returns nothing for {image}')
             return data
         transforms = [
             transform for transform in self.dataset.pipeline.transforms
@@ -171,7 +171,7 @@ class Observer:
 
     def _add_panels(self, scene: Scene, model: DistillationModel,
                     batch: dict) -> None:
-        """Add truth and predictions, where they can be had."""
+        """Add ground truth and predictions if available."""
         sample = batch['data_samples'][0]
         if 'gt_sem_seg' in sample:
             height, width = scene.image.shape[:2]
@@ -188,7 +188,7 @@ class Observer:
             teacher = model.teachers[name]
             if model.data_preprocessor.how(name) == 'own' or (
                     teacher.classes or scene.classes) != scene.classes:
-                continue  # of another geometry, or of other classes
+                continue  # different geometry or classes
             with teacher._autocast():
                 self._add_prediction(scene, name, teacher.network, own)
 
@@ -199,7 +199,7 @@ class Observer:
         samples = copy.deepcopy(batch['data_samples'])
         size = scene.image.shape[:2]
         for sample in samples:
-            # The libraries turn predictions back to the file's geometry.
+            # The libraries map predictions back to the file's geometry.
             sample.set_metainfo(
                 dict(
                     ori_shape=size,
@@ -225,8 +225,8 @@ class Observer:
 
 
 def _load_first(dataset: Any) -> None:
-    """Bring what loads to the front of the pipeline; test pipelines of mmdet
-    and mmseg load the truth after the image is resized."""
+    """Move loading transforms to the front of the pipeline; test pipelines of
+    mmdet and mmseg load the ground truth after resizing the image."""
     parts = getattr(dataset, 'datasets',
                     None) or [getattr(dataset, 'dataset', None)]
     for part in parts:
@@ -239,7 +239,7 @@ def _load_first(dataset: Any) -> None:
 
 
 def _choose(dataset: Any, images: Images) -> List[Union[int, str]]:
-    """Numbers of images in the data set, or files that it lacks."""
+    """Indices of images in the data set, or paths of other files."""
     total = len(dataset)
     if isinstance(images, int):
         count = min(images, total)
@@ -274,17 +274,17 @@ def _path(dataset: Any, index: int) -> str:
 
 
 class Gallery:
-    """Pictures of a run, and strips of what changes in it.
+    """Writes the figures of a run, and strips of values that change.
 
-    A folder for each distiller and image holds ``iter_<iteration>.png``,
-    ``strip_<group>.png``, and ``history.npz``, from which a run that is
-    resumed goes on with its strips.
+    The folder of each distiller and image holds ``iter_<iteration>.png``,
+    ``strip_<group>.png``, and ``history.npz``, from which a resumed run
+    continues its strips.
 
     Args:
-        folder (str): Where to write.
-        strip_length (int): Iterations in a strip. Defaults to 6.
-        resume_at (int): Iteration that the run goes on from; what an earlier
-            run left is forgotten at 0. Defaults to 0.
+        folder (str): Folder for the figures.
+        strip_length (int): Number of iterations in a strip. Defaults to 6.
+        resume_at (int): Iteration at which the run resumes; at 0, the history
+            of an earlier run is discarded. Defaults to 0.
     """
 
     def __init__(self,
@@ -302,10 +302,10 @@ class Gallery:
 
         Args:
             step (int): The iteration.
-            observation (Observation): The image, and what is looked at.
+            observation (Observation): The image and its visuals.
 
         Returns:
-            dict[str, tuple[str, bytes]]: File and PNG of each picture by
+            dict[str, tuple[str, bytes]]: File and PNG of each figure by
             name.
         """
         scene = observation.scene
@@ -348,5 +348,5 @@ class Gallery:
 
 
 def _plain(name: str) -> str:
-    """A name that files can have."""
+    """A name that is valid for files."""
     return re.sub(r'[^\w.-]+', '_', name)

@@ -1,4 +1,4 @@
-"""What is painted into a panel: visuals, images, label maps and boxes."""
+"""Painting visuals, images, label maps and boxes into panels."""
 from dataclasses import dataclass, field
 from functools import singledispatch
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
@@ -18,7 +18,7 @@ class Boxes(NamedTuple):
         boxes (np.ndarray): (n, 4), ``(x1, y1, x2, y2)`` in pixels of the
             prepared image.
         labels (np.ndarray): Class of each, (n, ).
-        scores (np.ndarray | None): Of predictions, (n, ).
+        scores (np.ndarray | None): Scores of predictions, (n, ).
     """
     boxes: np.ndarray
     labels: np.ndarray
@@ -27,16 +27,16 @@ class Boxes(NamedTuple):
 
 @dataclass
 class Scene:
-    """What visuals are drawn over, and beside.
+    """An image with its ground truth and predictions.
 
     Attributes:
-        name (str): Of the image.
-        image (np.ndarray, optional): (H, W, 3) in RGB, uint8, as the student
-            gets it, without padding. None for an input of another kind.
+        name (str): Name of the image.
+        image (np.ndarray, optional): The student's input without padding,
+            (H, W, 3) in RGB, uint8. None for other kinds of input.
         size (tuple[int, int], optional): Height and width in pixels of the
             prepared image, padding included.
-        panels (dict[str, np.ndarray | Boxes]): Truth and predictions by
-            title: label maps (H, W) of classes, or objects.
+        panels (dict[str, np.ndarray | Boxes]): Ground truth and predictions
+            by title: label maps (H, W) of classes, or objects.
         classes (Sequence[str]): Names of the classes.
         palette (Sequence[tuple]): Their colours in RGB, 0 to 255.
     """
@@ -48,7 +48,7 @@ class Scene:
     palette: Sequence[Tuple[int, int, int]] = ()
 
     def color(self, label: int) -> Tuple[float, ...]:
-        """Colour of a class, 0 to 1; black for what is no class."""
+        """Colour of a class, 0 to 1; black for labels outside the classes."""
         from matplotlib import colormaps
         if self.classes and not 0 <= label < len(self.classes):
             return (0., 0., 0.)
@@ -68,28 +68,27 @@ def paint(visual: Visual, panel: Panel, values: np.ndarray, scene: Scene,
         def paint_boxes(visual: Boxes3D, panel, values, scene, norm): ...
 
     Args:
-        visual (Visual): What to paint; decides on the function.
-        panel (Panel): Where.
+        visual (Visual): The visual; its type selects the function.
+        panel (Panel): The panel to paint into.
         values (np.ndarray): Its values for this image.
-        scene (Scene): What they lie over.
-        norm (matplotlib.colors.Normalize): Turns values into shares of the
-            range of colours.
+        scene (Scene): The image under the values.
+        norm (matplotlib.colors.Normalize): Maps values to 0 to 1.
 
     Returns:
-        bool: Whether a colour bar explains it.
+        bool: Whether the panel needs a colour bar.
     """
-    raise TypeError(f'nothing is known of how to paint {type(visual)}')
+    raise TypeError(f'no painter is registered for {type(visual)}')
 
 
 @paint.register
 def paint_heatmap(visual: Heatmap, panel: Panel, values: np.ndarray,
                   scene: Scene, norm: Any) -> bool:
-    """Paint a map over the image, or by itself in metres."""
+    """Paint a map over the image, or on its own in metres."""
     over = scene.image is not None and visual.extent is None
     if over:
         height, width = scene.image.shape[:2]
         image = stretch(scene.image, panel.size) / 255
-        # The map covers the padding as well.
+        # The map also covers the padding.
         padded = scene.size or (height, width)
         values = stretch(values, panel.size,
                          (height / padded[0], width / padded[1]))
@@ -108,7 +107,7 @@ def paint_heatmap(visual: Heatmap, panel: Panel, values: np.ndarray,
     colors = colors_of(shares)
     if over:
         grey = 0.15 + 0.7 * image.mean(axis=2, keepdims=True)
-        # What is low shows more of the image.
+        # Low values are more transparent.
         opacity = 0.4 + 0.5 * shares.filled(0.5).clip(0, 1)[..., None]
         colors = opacity * colors + (1 - opacity) * grey
     panel.show(colors)
@@ -120,7 +119,7 @@ def paint_points(visual: Points, panel: Panel, values: np.ndarray,
                  scene: Scene, norm: Any) -> bool:
     """Paint points over a cloud, with lines between some of them.
 
-    Of a visual's scans the first is painted, since pictures are of one.
+    Only the first scan is painted, since figures show a single sample.
     """
 
     def first(parts: Sequence[Any]) -> Optional[np.ndarray]:
@@ -144,7 +143,7 @@ def paint_points(visual: Points, panel: Panel, values: np.ndarray,
         axes.add_collection(
             LineCollection(
                 places[edges], colors=colors[edges[:, 0]], linewidths=0.6))
-    # What is high lies above.
+    # Higher values are drawn on top.
     order = np.argsort(np.where(shown, values, -np.inf))[(~shown).sum():]
     axes.scatter(*places[order].T, s=5, c=colors[order], linewidths=0)
     return True
@@ -152,7 +151,7 @@ def paint_points(visual: Points, panel: Panel, values: np.ndarray,
 
 def paint_panel(panel: Panel, shown: Union[np.ndarray, Boxes],
                 scene: Scene) -> None:
-    """Paint the image, truth or predictions."""
+    """Paint the image, ground truth or predictions."""
     if isinstance(shown, Boxes):
         panel.show(stretch(scene.image, panel.size) / 255)
         _paint_boxes(panel.axes(), shown, scene)

@@ -11,15 +11,15 @@ from mmkd.utils.checkpoint import load_weights, read_checkpoint
 
 def predict(config: str, checkpoint: str,
             images: Sequence[str]) -> List[np.ndarray]:
-    """Label maps that a segmentor gives for image files.
+    """Predict label maps for image files.
 
     Args:
-        config (str): Config of the run, distilled or plain.
-        checkpoint (str): Weights of it.
+        config (str): Distillation or plain config.
+        checkpoint (str): Checkpoint of the run.
         images (Sequence[str]): Paths of images.
 
     Returns:
-        list[np.ndarray]: One (H, W) map of train ids for each image.
+        list[np.ndarray]: (H, W) maps of train ids, one per image.
     """
     import mmcv
     network = build_network(Config.fromfile(config), 'the student').eval()
@@ -46,7 +46,7 @@ def draw_comparison(images: Sequence[str], truths: Sequence[str],
                     curves: Dict[str,
                                  Tuple[Sequence[int],
                                        Sequence[float]]], path: str) -> None:
-    """One figure: image, truth and predictions a row; curves below.
+    """Draw a row of image, ground truth and predictions each; curves below.
 
     Args:
         images (Sequence[str]): Paths of images.
@@ -89,10 +89,10 @@ def draw_comparison(images: Sequence[str], truths: Sequence[str],
 def draw_curves(
         axes, curves: Dict[str, Tuple[Sequence[int],
                                       Sequence[float]]]) -> None:
-    """Task loss over iterations, smoothed over up to five logged values.
+    """Draw task losses, smoothed over up to five logged values.
 
     Args:
-        axes (matplotlib.axes.Axes): Where to draw.
+        axes (matplotlib.axes.Axes): The axes.
         curves (dict[str, tuple]): Iterations and task losses by name.
     """
     for name, (iters, losses) in curves.items():

@@ -6,15 +6,15 @@ from typing import Any, Tuple
 
 import numpy as np
 
-#: Longer side of a panel, room at its right, above it, and at the left and
-#: at the top of a sheet, in pixels.
+#: In pixels: longer side of a panel, space to its right and above it, margins
+#: at the left and the top of a sheet.
 _PANEL, _RIGHT, _ABOVE, _LEFT, _TOP = 320, 58, 26, 38, 24
 _DPI = 100
 _CMAP = 'viridis'
 
 
 class Panel:
-    """A place for one picture on a sheet.
+    """A panel of a sheet.
 
     Args:
         sheet (Sheet): The sheet.
@@ -32,16 +32,16 @@ class Panel:
         return self.box[3], self.box[2]
 
     def show(self, picture: np.ndarray) -> None:
-        """Show a picture (H, W, 3) of the panel's size, values 0 to 1.
+        """Show an image (H, W, 3) of the panel's size, values 0 to 1.
 
-        Much faster than axes of matplotlib, of which a sheet can hold
-        hundreds.
+        This is much faster than axes of matplotlib; a sheet can have hundreds
+        of panels.
         """
         left, top, width, height = self.box
         self.sheet.canvas[top:top + height, left:left + width] = picture
 
     def axes(self) -> Any:
-        """Axes of matplotlib in this place, for what is no picture."""
+        """Axes of matplotlib in the panel, for content other than images."""
         left, top, width, height = self.box
         rows, columns = self.sheet.canvas.shape[:2]
         axes = self.sheet.figure.add_axes(
@@ -51,13 +51,13 @@ class Panel:
         return axes
 
     def title(self, text: str) -> None:
-        """Write above it."""
+        """Write a title above the panel."""
         left, top, width, _ = self.box
         self.sheet.write(
             left + width / 2, top - 4, text, ha='center', va='bottom')
 
     def label(self, text: str) -> None:
-        """Write at its left, upwards, in several lines if need be."""
+        """Write a vertical label to the left, in several lines if needed."""
         left, top, _, height = self.box
         text = '\n'.join(
             textwrap.fill(line, max(height // 7, 8))
@@ -72,7 +72,7 @@ class Panel:
             weight='bold')
 
     def note(self, text: str) -> None:
-        """Write into its lower right corner."""
+        """Write into the lower right corner."""
         left, top, width, height = self.box
         self.sheet.write(
             left + width - 3,
@@ -85,14 +85,14 @@ class Panel:
             bbox=dict(facecolor='black', edgecolor='none', alpha=0.5, pad=1))
 
     def color_bar(self, norm: Any) -> None:
-        """Explain the colours at its right."""
+        """Draw a colour bar to the right."""
         left, top, width, height = self.box
         left += width + 5
         shares = np.linspace(1, 0, height)
         colors = np.repeat(colors_of(shares)[:, None], 9, axis=1)
         self.sheet.canvas[top:top + height, left:left + 9] = colors
         marks = [float(norm.inverse(share)) for share in (0., 0.5, 1.)]
-        # As many digits as tell them apart.
+        # As many digits as needed to distinguish them.
         span = math.floor(math.log10(marks[2] - marks[0]))
         kind = '.1e' if not -4 < span < 5 else f'.{max(0, 1 - span)}f'
         if marks[1] - marks[0] < 0.4 * (marks[2] - marks[0]):
@@ -107,13 +107,13 @@ class Panel:
 
 
 class Sheet:
-    """A figure of panels of one size, in rows and columns.
+    """A figure with panels of equal size in rows and columns.
 
     Args:
-        rows (int): Rows of panels.
-        columns (int): Columns of panels.
-        aspect (float): Height of a panel over its width.
-        title (str): What stands above them. Defaults to ''.
+        rows (int): Number of rows.
+        columns (int): Number of columns.
+        aspect (float): Ratio of a panel's height to its width.
+        title (str): Title of the figure. Defaults to ''.
     """
 
     def __init__(self,
@@ -143,7 +143,7 @@ class Sheet:
         return Panel(self, (left, top, self.width, self.height))
 
     def write(self, x: float, y: float, text: str, **kwargs: Any) -> None:
-        """Write at a place, given in pixels from the left and the top."""
+        """Write text at a position in pixels from the left and the top."""
         rows, columns = self.canvas.shape[:2]
         self.figure.text(x / columns, 1 - y / rows, text, **{
             'fontsize': 9,
@@ -163,10 +163,10 @@ class Sheet:
 
 
 def colors_of(shares: np.ndarray) -> np.ndarray:
-    """Colours (..., 3) of shares from 0 to 1; grey where masked."""
+    """Colours (..., 3) for values from 0 to 1; grey where masked."""
     from matplotlib import colormaps
 
-    # Grey: where the method does not look.
+    # Grey: cells that the method does not use.
     cmap = colormaps[_CMAP].with_extremes(bad='0.5')
     return cmap(np.clip(shares, 0, 1))[..., :3]
 
@@ -175,12 +175,12 @@ def stretch(
     picture: np.ndarray,
     size: Tuple[int, int],
     part: Tuple[float, float] = (1., 1.)) -> np.ndarray:
-    """A picture, or its upper left part, in another size; cells stay sharp.
+    """Resize an image or its upper left part without interpolation.
 
     Args:
         picture (np.ndarray): (H, W, ...).
         size (tuple[int, int]): Height and width in pixels.
-        part (tuple[float, float]): Share of height and width to show.
+        part (tuple[float, float]): Fractions of height and width to show.
             Defaults to all.
     """
     rows, columns = (((np.arange(new) + 0.5) / new * share * old).astype(int)

@@ -4,6 +4,9 @@ A change that must not alter what training computes leaves them equal. One
 that alters it on purpose records them anew::
 
     python tests/integration/test_golden_runs.py --record FILE
+
+With ``--only NAME ...``, FILE holds new records of these examples and the
+committed ones of all others, for a method that is added or changed.
 """
 import argparse
 import json
@@ -12,7 +15,7 @@ import platform
 import re
 from importlib.metadata import version
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, Iterable, List
 
 import pytest
 import torch
@@ -129,16 +132,21 @@ def test_distillation_loss_changes_in_every_recorded_run():
             if term.startswith('kd.loss')), name
 
 
-def record(path: str) -> None:
-    """Write a record of this machine; no file is overwritten."""
+def record(path: str, names: Iterable[str], kept: dict) -> None:
+    """Write a record of this machine; no file is overwritten.
+
+    Args:
+        path (str): The new file.
+        names (Iterable[str]): Examples that are trained.
+        kept (dict): Records of others, by example.
+    """
     MMLogger.get_instance('golden', log_level='WARNING')
-    runs = {
-        name: {
+    runs = dict(kept)
+    for name in names:
+        runs[name] = {
             term: ' '.join(value.hex() for value in values)
             for term, values in train(name).items()
         }
-        for name in METHOD_EXAMPLES
-    }
     golden = dict(machine=machine(), runs=runs)
     with open(path, 'x', encoding='utf-8') as file:
         file.write(json.dumps(golden, indent=1) + '\n')
@@ -148,7 +156,24 @@ if __name__ == '__main__':
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         '--record', metavar='FILE', required=True, help='a new file')
-    target = parser.parse_args().record
-    if os.path.lexists(target):
-        parser.error(f'{target} is there already')
-    record(target)
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        choices=list(METHOD_EXAMPLES),
+        metavar='NAME',
+        help='examples to record; all others stay as they are')
+    args = parser.parse_args()
+    if os.path.lexists(args.record):
+        parser.error(f'{args.record} is there already')
+    others = {}
+    if args.only:
+        committed = json.loads(GOLDEN.read_text())
+        if committed['machine'] != machine():
+            parser.error(f'{GOLDEN.name} is of another machine or of other '
+                         'versions of the libraries; record without --only')
+        others = {
+            name: terms
+            for name, terms in committed['runs'].items()
+            if name in METHOD_EXAMPLES
+        }
+    record(args.record, args.only or METHOD_EXAMPLES, others)

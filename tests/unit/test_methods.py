@@ -6,7 +6,7 @@ import pytest
 
 from mmkd.methods import METHODS
 from mmkd.registry import DISTILLERS
-from mmkd.testing.methods import METHOD_EXAMPLES, examples_of
+from mmkd.testing.methods import METHOD_EXAMPLES, examples_of, recipe_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,7 +23,12 @@ def test_a_method_is_complete(method):
             f'mmkd.methods.{method}.losses' in test.read_text()
             for test in tests.glob('test_*.py'))
     assert (ROOT / f'docs/methods/{method}.md').is_file()
-    assert list((ROOT / 'configs' / method).glob('*.py'))
+    recipe = recipe_of(method)
+    assert recipe.startswith(f'{method}/{method.replace("_", "-")}')
+    assert (ROOT / 'configs' / recipe).is_file()
+    # On the embedded data: a recipe and a benchmark.
+    assert list((ROOT / 'configs/demo').glob(f'{method}*.py'))
+    assert list((ROOT / 'benchmarks/entries').glob(f'{method}*.py'))
 
 
 @pytest.mark.parametrize('method', METHODS)

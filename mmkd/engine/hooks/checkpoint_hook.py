@@ -1,4 +1,4 @@
-"""Saving checkpoints so that none is lost on the way."""
+"""Saving checkpoints without losing earlier ones."""
 import glob
 import inspect
 import os
@@ -19,13 +19,13 @@ from mmkd.utils.naming import did_you_mean
 
 @HOOKS.register_module()
 class SafeCheckpointHook(CheckpointHook):
-    """mmengine's, which removes a file once what replaces it is on disk.
+    """mmengine's hook; removes a file only once its replacement is on disk.
 
-    :class:`~mmkd.engine.runner.DistillationRunner` takes it in place of
+    :class:`~mmkd.engine.runner.DistillationRunner` uses it instead of
     mmengine's, with the same arguments.
 
     Raises:
-        ConfigError: If an argument is unknown, which mmengine would say at
+        ConfigError: If an argument is unknown; mmengine would only fail at
             the first checkpoint.
     """
 
@@ -40,13 +40,13 @@ class SafeCheckpointHook(CheckpointHook):
                               f'{", ".join(known)}.')
 
     def before_train(self, runner) -> None:
-        """Take up the run's own files, and remove what was being written when
-        it was killed.
+        """Restore the list of the run's files, and remove incomplete files
+        that a killed run left.
 
-        mmengine would remove, or publish beside, whatever file the checkpoint
-        names as the best one so far. Only names of this hook are taken from a
-        checkpoint, and only if that lies in the folder of this run: another
-        one's numbers would remove files of a third run.
+        mmengine would remove or publish whatever file the checkpoint names as
+        the best one so far. This hook only accepts names that it writes
+        itself, and only from a checkpoint in the folder of this run;
+        otherwise, files of a different run could be removed.
         """
         hub = runner.message_hub
         noted = {
@@ -74,13 +74,13 @@ class SafeCheckpointHook(CheckpointHook):
         return osp.realpath(folder) == osp.realpath(own)
 
     def _is_own(self, name: str, best: bool = False) -> bool:
-        """Whether the hook gives such a name to checkpoints."""
+        """Whether the hook writes checkpoints with such a name."""
         step = re.sub(r'\\{.*?\\}', r'\\d+', re.escape(self.filename_tmpl))
         start = 'best_.+_' if best else '(best_.+_)?'
         return re.fullmatch(start + step, name) is not None
 
     def _take_up(self, runner, noted: Dict[str, Any]) -> None:
-        """Continue with the files that a checkpoint of this run notes."""
+        """Restore the files that a checkpoint of this run lists."""
         if self.max_keep_ckpts > 0:
             steps = list(noted.get('keep_ckpt_ids', ()))
             self.keep_ckpt_ids.extend(steps)

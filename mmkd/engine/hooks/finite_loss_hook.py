@@ -1,4 +1,4 @@
-"""What happens when a loss is not a number any more."""
+"""Handling of losses that are NaN or infinite."""
 import logging
 import math
 import os
@@ -23,31 +23,32 @@ ACTIONS = ('stop', 'skip')
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Take no step on a loss that is NaN or infinite, and say which it was.
+    """Skip the optimiser step if a loss is NaN or infinite, and name the loss.
 
-    Every run of :func:`mmkd.apis.prepare_training` has this hook. The losses
-    of an iteration are looked at together, on their device; the answer is
-    read where the optimiser is about to step, when the backward pass is on
-    its way. If a loss is not finite, weights, buffers and the optimiser stay
-    as they were before the iteration, the terms are named, and what it takes
-    to see it again is saved: batch, random state and weights
-    (:func:`mmkd.engine.replay.replay_step`). Then the run stops, or goes on
-    with the next batch. Gradients that were accumulated up to there are lost.
+    :func:`mmkd.apis.prepare_training` adds this hook to every run. The losses
+    of an iteration are checked together, on their device; the result is read
+    just before the optimiser steps, so that it does not delay the backward
+    pass. If a loss is not finite, weights, buffers and the optimiser keep
+    their values from before the iteration, the hook names the terms, and it
+    saves what is needed to reproduce them: batch, RNG state and weights
+    (:func:`mmkd.engine.replay.replay_step`). Then the run stops or continues
+    with the next batch. Gradients accumulated so far are lost.
 
-    With several processes one of them is enough: all decide the same and
-    name the same terms; those that saw the loss save their batches.
+    With several processes, a non-finite loss in one of them is enough: all
+    processes take the same decision and name the same terms. The processes
+    with the non-finite loss save their batches.
 
     Args:
         action (str): ``'stop'`` or ``'skip'``. Defaults to ``'stop'``.
-        max_skips (int): Iterations in a row that may be skipped before the
-            run stops nevertheless. It stops at once where the weights
+        max_skips (int): Maximum number of consecutive iterations to skip
+            before the run stops. It stops immediately if the weights
             themselves are not finite. Defaults to 10.
-        max_files (int): Most files that a process saves in a run; each is as
-            large as the student and a batch. Defaults to 3.
+        max_files (int): Maximum number of files that a process saves in a
+            run; each is as large as the student and a batch. Defaults to 3.
 
     Raises:
-        ConfigError: If an argument makes no sense.
-        NonFiniteLossError: While training, when the run is to stop.
+        ConfigError: If an argument is invalid.
+        NonFiniteLossError: During training, when the run stops.
     """
     # Before hooks that average or save weights.
     priority = 'HIGH'
@@ -68,7 +69,7 @@ class FiniteLossHook(Hook):
         self.action = action
         self.max_skips = max_skips
         self.max_files = max_files
-        #: Iterations that were skipped, as the log counts them.
+        #: Skipped iterations, numbered as in the log.
         self.skipped: List[int] = []
         self._in_a_row = 0
         self._files = 0
@@ -80,11 +81,11 @@ class FiniteLossHook(Hook):
         self._autocast: Optional[torch.dtype] = None
 
     def __deepcopy__(self, memo: dict) -> 'FiniteLossHook':
-        # A copy of the model, made to look at, is none of its business.
+        # Copies of the model, made for visualization, are not checked.
         return self
 
     def before_train(self, runner) -> None:
-        """Listen to the model's losses and to the optimisers' steps."""
+        """Attach to the model's losses and the optimisers' steps."""
         self._handles = [runner.model.register_forward_hook(self._on_losses)]
         self._handles += [
             optimizer.register_step_pre_hook(self._before_step)
@@ -94,7 +95,7 @@ class FiniteLossHook(Hook):
         self._kept = [torch.empty_like(buffer) for buffer in self._buffers]
 
     def after_train(self, runner) -> None:
-        """Listen no more."""
+        """Detach from the model and the optimisers."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -103,7 +104,7 @@ class FiniteLossHook(Hook):
                           runner,
                           batch_idx: int,
                           data_batch: Any = None) -> None:
-        """Note what this iteration may change."""
+        """Save the state that this iteration may change."""
         self._random = random_state()
         if self._buffers:
             torch._foreach_copy_(self._kept, self._buffers)
@@ -111,7 +112,7 @@ class FiniteLossHook(Hook):
         self._listening = True
 
     def _on_losses(self, model: nn.Module, args: tuple, output: Any) -> None:
-        """Look at the losses, without waiting for them."""
+        """Check the losses without waiting for the device."""
         if not self._listening or not isinstance(output, dict):
             return
         losses = [
@@ -130,7 +131,7 @@ class FiniteLossHook(Hook):
                 self._flag, torch.distributed.ReduceOp.MIN, async_op=True)
 
     def _all_finite(self) -> bool:
-        """The answer, which all processes share; waits for it, once."""
+        """The result, shared by all processes; waits for the device once."""
         if self._finite is None:
             if self._work is not None:
                 self._work.wait()
@@ -138,7 +139,7 @@ class FiniteLossHook(Hook):
         return self._finite
 
     def _before_step(self, optimizer, args: tuple, kwargs: dict) -> None:
-        """Leave the optimiser nothing to do where a loss is not finite."""
+        """Remove the gradients if a loss is not finite."""
         if self._listening and not self._all_finite():
             optimizer.zero_grad(set_to_none=True)
 
@@ -147,7 +148,7 @@ class FiniteLossHook(Hook):
                          batch_idx: int,
                          data_batch: Any = None,
                          outputs: Optional[Dict[str, Any]] = None) -> None:
-        """Stop, or make as if the iteration had not been."""
+        """Stop, or undo the iteration."""
         self._listening = False
         if self._all_finite():
             self._in_a_row = 0
@@ -171,10 +172,10 @@ class FiniteLossHook(Hook):
                                  broken)
         if stop:
             if self.action == 'skip' and not broken:
-                message += (f' This was so for {self._in_a_row} iterations '
+                message += (f' This happened in {self._in_a_row} iterations '
                             'in a row.')
             elif not broken:
-                message += (" To leave such batches out: custom_hooks=[dict("
+                message += (" To skip such batches: custom_hooks=[dict("
                             "type='mmkd.FiniteLossHook', action='skip')].")
             print_log(message, 'current', logging.ERROR)
             raise NonFiniteLossError(message)
@@ -184,7 +185,8 @@ class FiniteLossHook(Hook):
 
     def _describe(self, runner, model: nn.Module, data_batch: Any,
                   outputs: Dict[str, Any], broken: List[str]) -> str:
-        """Say what was not finite, and save it where it was seen."""
+        """Describe what was not finite, and save it in the processes
+        concerned."""
         terms = {
             name: float(value.detach())
             for name, value in outputs.items()
@@ -199,7 +201,7 @@ class FiniteLossHook(Hook):
             inputs = data_batch.get('inputs') if isinstance(
                 data_batch, dict) else data_batch
             if not all(x.isfinite().all() for x in tensors_in(inputs)):
-                bad.append('so are values of the input itself')
+                bad.append('the input itself also has such values')
             found = (get_rank(), bad, _files_of(data_batch),
                      self._save(runner, model, data_batch, terms))
         parts = []
@@ -219,7 +221,7 @@ class FiniteLossHook(Hook):
 
     def _save(self, runner, model: nn.Module, data_batch: Any,
               terms: Dict[str, float]) -> str:
-        """Write what reproduces the losses; where it is, in words."""
+        """Save what reproduces the losses; returns a text that says where."""
         if self._files >= self.max_files:
             return 'not saved, as `max_files` were'
         path = osp.join(runner.work_dir, 'non_finite',
@@ -249,7 +251,7 @@ def _optimizers(runner) -> list:
 
 
 def _method(model: nn.Module, term: str) -> str:
-    """The class of the distiller that a term is of, in brackets."""
+    """The class of the distiller that a term belongs to, in brackets."""
     distillers = getattr(model, 'distillers', {})
     name = term.split('.')[0]
     return f' ({type(distillers[name]).__name__})' if name in distillers \
@@ -257,7 +259,7 @@ def _method(model: nn.Module, term: str) -> str:
 
 
 def _files_of(data_batch: Any) -> str:
-    """Names of the first files of a batch, where its samples tell."""
+    """Names of the first files of a batch, if its samples have them."""
     samples = data_batch.get('data_samples') if isinstance(data_batch,
                                                            dict) else None
     names = []

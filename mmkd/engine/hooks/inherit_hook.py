@@ -1,4 +1,4 @@
-"""Starting the student with parts of its teacher."""
+"""Initialising parts of the student from its teacher."""
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from mmengine.hooks import Hook
@@ -13,22 +13,22 @@ from mmkd.registry import HOOKS
 
 @HOOKS.register_module()
 class InheritTeacherHook(Hook):
-    """Copy the teacher's neck and heads into the student, once.
+    """Initialise the student's neck and heads from the teacher.
 
-    The inheriting strategy that FGD, MGD and ACAM-KD report: where networks
-    differ in the backbone alone, the student's neck and heads begin with
-    what the teacher has learnt.
+    This is the inheriting strategy of FGD, MGD and ACAM-KD: if the networks
+    differ only in their backbones, the student's neck and heads start with
+    the teacher's weights.
 
-    It runs after the student's own initialisation, and does nothing where a
-    checkpoint was loaded (``load_from``, ``resume``). Tensors of other names
-    or shapes are skipped; the log says how many were copied.
+    The hook runs after the student's own initialisation and does nothing if a
+    checkpoint was loaded (``load_from``, ``resume``). Tensors with different
+    names or shapes are skipped; the log reports how many were copied.
 
     Args:
         modules (list[str], optional): Submodules to fill, such as
             ``['neck', 'bbox_head']``. Defaults to None: every direct child
-            of the student whose name ends with ``neck`` or ``head``, and
-            nothing where the networks are of different classes (Cascade
-            R-CNN and Faster R-CNN), whose parts play other roles.
+            of the student whose name ends with ``neck`` or ``head``, or
+            nothing if the classes of the networks differ (such as Cascade
+            R-CNN and Faster R-CNN), since their parts have different roles.
         teacher (str, optional): The teacher to copy from. Defaults to None,
             the only one, or the one called ``teacher``.
 
@@ -47,12 +47,11 @@ class InheritTeacherHook(Hook):
             modules = [modules]
         self.modules = None if modules is None else list(modules)
         self.teacher = teacher
-        #: Copied and all tensors of each module, for those who want more
-        #: than the log.
+        #: Number of copied tensors and of all tensors, by module.
         self.report: Dict[str, Tuple[int, int]] = {}
 
     def before_train(self, runner) -> None:
-        """Copy and log."""
+        """Copy the weights and log the result."""
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -120,7 +119,8 @@ def _submodule(network: nn.Module, path: str, name: str) -> nn.Module:
 
 
 def _copy(source: nn.Module, target: nn.Module) -> Tuple[int, int]:
-    """Copy tensors of equal names and shapes; how many, and of how many."""
+    """Copy tensors with equal names and shapes; returns the number of copied
+    tensors and of all tensors."""
     given, own = source.state_dict(), target.state_dict()
     matching = {
         key: given[key]

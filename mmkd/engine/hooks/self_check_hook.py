@@ -1,4 +1,4 @@
-"""Looking at teachers and losses before training starts."""
+"""Checking teachers and losses before training starts."""
 import copy
 import logging
 import math
@@ -24,25 +24,24 @@ class SelfCheckHook(Hook):
     """Check teachers and losses on a few training batches, before training.
 
     - Was each teacher trained on the classes of this data set?
-    - Does each teacher do its job? Its task loss on real images must be
-      clearly below that on blank ones. A wrong checkpoint or normalisation
-      is the usual reason why distillation brings nothing. A blank image has
-      its mean colour everywhere; a blank scan has all of its points in their
-      mean, with their mean columns: as many as before, and no shape.
-    - How large is each distillation loss, and its gradient at the student's
-      taps, beside the task loss?
+    - Does each teacher work? Its task loss on real images must be clearly
+      below that on blank ones. A wrong checkpoint or normalisation is the
+      most common reason why distillation does not help. A blank image has
+      the mean colour everywhere; a blank scan has as many points as before,
+      all at their mean.
+    - How large are each distillation loss and its gradient at the student's
+      taps, compared with the task loss?
 
-    Nothing of the run changes: neither weights, buffers, random state nor
-    the order of the data. A resumed run is not checked again.
+    The check does not affect the run: weights, buffers, RNG state and the
+    order of the data stay the same. A resumed run is not checked again.
 
     Args:
-        num_batches (int): Training batches to look at. Defaults to 2.
-        teacher_margin (float): Highest share of its loss on blank images or
-            scans that a teacher's loss may have on real ones. Defaults to
-            0.8.
-        gradient_band (tuple[float, float]): Sane range of the gradient of a
-            method at its taps, as a multiple of the task loss's. Defaults to
-            (1e-3, 1e2).
+        num_batches (int): Number of training batches to use. Defaults to 2.
+        teacher_margin (float): Maximum ratio of a teacher's loss on real
+            images or scans to its loss on blank ones. Defaults to 0.8.
+        gradient_band (tuple[float, float]): Expected range of the gradient of
+            a method at its taps, as a multiple of the task loss's. Defaults
+            to (1e-3, 1e2).
     """
     priority = 'LOW'
 
@@ -58,16 +57,16 @@ class SelfCheckHook(Hook):
         self.num_batches = num_batches
         self.teacher_margin = teacher_margin
         self.gradient_band = gradient_band
-        #: What was found, for those who want more than the log.
+        #: The results, in more detail than in the log.
         self.report: Dict[str, dict] = {}
 
     def before_train(self, runner) -> None:
         """Run the checks and log them.
 
         Raises:
-            ConfigError: If a teacher knows other classes than the data set
-                and a method compares class scores, or if the networks do not
-                run on the data, or if a loss is not finite there.
+            ConfigError: If the classes of a teacher differ from those of the
+                data set and a method compares class scores, if the networks
+                do not run on the data, or if a loss is not finite.
             DataError: If a file cannot be loaded.
         """
         model = runner.model
@@ -77,7 +76,7 @@ class SelfCheckHook(Hook):
             return
         self._check_classes(runner, model)
         with preserve_rng():
-            # A copy, whose statistics, counters and caches nobody will see.
+            # A copy, so that statistics, counters and caches stay unchanged.
             model = copy.deepcopy(model)
             with naming('the training data cannot be loaded'):
                 batches = self._batches(runner)
@@ -104,11 +103,11 @@ class SelfCheckHook(Hook):
                    for tap in roles.get('logits', [])):
                 raise ConfigError(
                     f'{message}. Class scores cannot be compared; distil '
-                    'features, or take a teacher of these classes')
+                    'features, or use a teacher with these classes')
             print_log(f'self-check: {message}', 'current', logging.WARNING)
 
     def _batches(self, runner) -> List[dict]:
-        """A few training batches, without touching the loader's order."""
+        """A few training batches, without changing the order of the loader."""
         loader = runner.train_dataloader
         dataset = own_pipeline(loader.dataset)
         size = getattr(loader.batch_sampler, 'batch_size', None) or 1
@@ -221,7 +220,7 @@ class SelfCheckHook(Hook):
         return found
 
 
-#: What is wrong where a teacher that has been trained does not do its job.
+#: Likely causes if a trained teacher does not work.
 _INPUT_SETTINGS = {
     'images':
     'normalisation (mean, std, channel order)',
@@ -234,7 +233,7 @@ _INPUT_SETTINGS = {
 
 
 def _teacher_batch(model: DistillationModel, name: str, data: dict) -> dict:
-    """A batch for a teacher, which may change the copied data samples."""
+    """A batch for a teacher, with copied data samples that it may change."""
     samples = copy.deepcopy(data.get('data_samples'))
     return dict(
         model.prepare_batch(dict(data, data_samples=samples),
@@ -242,7 +241,7 @@ def _teacher_batch(model: DistillationModel, name: str, data: dict) -> dict:
 
 
 def _sensors(inputs: Any) -> str:
-    """What of the inputs can be blank, in words."""
+    """Name the inputs that can be blank: images, scans or both."""
     if isinstance(inputs, Tensor):
         return 'images'
     if not isinstance(inputs, dict):
@@ -253,7 +252,7 @@ def _sensors(inputs: Any) -> str:
 
 
 def _blank_images(inputs: Any) -> Any:
-    """Prepared inputs with images of zeros, their mean."""
+    """Prepared inputs with images of zeros, which is their mean."""
     if isinstance(inputs, Tensor):
         return torch.zeros_like(inputs)
     if isinstance(inputs.get('imgs'), Tensor):
@@ -262,10 +261,10 @@ def _blank_images(inputs: Any) -> Any:
 
 
 def _blank_scans(data: dict) -> dict:
-    """A batch of the loader with the points of each scan in their mean.
+    """A batch of the loader with the points of each scan at their mean.
 
-    Before the preprocessor, which makes the voxels. The mean lies in every
-    range that all points lie in.
+    This happens before the preprocessor, which voxelises them. The mean lies
+    in every range that contains all points.
     """
     inputs = data['inputs']
     if not isinstance(inputs, dict):
@@ -293,7 +292,7 @@ def _total(losses: dict) -> Tensor:
 
 
 def _task_loss(network: nn.Module, batch: dict) -> Dict[str, float]:
-    """Task loss of a frozen network, and the accuracies it reports."""
+    """Task loss of a frozen network, and its accuracies."""
     with torch.no_grad():
         losses = network(batch['inputs'], batch['data_samples'], mode='loss')
     accuracies = {

@@ -10,7 +10,7 @@ from mmkd.registry import HOOKS
 
 @HOOKS.register_module()
 class StudentEMAHook(EMAHook):
-    """mmengine's EMA, of the student alone.
+    """mmengine's EMA of only the student.
 
     Neither teachers nor connectors are averaged or copied. A checkpoint
     holds the averaged student under the student's key names, as
@@ -29,7 +29,7 @@ class StudentEMAHook(EMAHook):
             self.ema_cfg, default_args=dict(model=self.src_model))
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Take the average up again, or begin it at the loaded weights."""
+        """Restore the average, or start it from the loaded weights."""
         if 'ema_state_dict' not in checkpoint or not runner._resume:
             checkpoint = dict(
                 checkpoint,

@@ -1,4 +1,4 @@
-"""Pictures of what the distillers look at, while a run trains."""
+"""Drawing the visuals of distillers during training."""
 import os.path as osp
 from typing import Optional
 
@@ -18,41 +18,41 @@ from mmkd.visualization.sheet import pixels
 
 @HOOKS.register_module()
 class DistillationVisualizationHook(Hook):
-    """Draw what each distiller looks at in some images, every so often.
+    """Draw the visuals of each distiller for some images at regular intervals.
 
-    Before training, every ``interval`` iterations and at the last one, each
-    method says what it looks at (:meth:`mmkd.core.Distiller.visuals`):
-    masks, attention, distances of student and teacher. The pictures lie in
-    the run's work folder, ``pictures/<distiller>/<image>/``:
-    ``iter_<iteration>.png``, with truth and predictions, and
-    ``strip_<group>.png``, which shows how the changing ones change. The
-    visualizer's backends, such as TensorBoard, get them as well, but for the
-    one that writes files.
+    Before training, every ``interval`` iterations and at the last one, the
+    hook draws what each method reports in
+    :meth:`mmkd.core.Distiller.visuals`: masks, attention, distances between
+    student and teacher. The figures are written to
+    ``pictures/<distiller>/<image>/`` in the work folder:
+    ``iter_<iteration>.png``, with ground truth and predictions, and
+    ``strip_<group>.png``, which shows how values change over the training.
+    The visualizer's other backends, such as TensorBoard, get them as well.
 
-    The main process alone draws, on a copy of the model with the weights in
-    training (not their moving average). Training is bit for bit that without
-    the hook; an iteration at which nothing is drawn costs nothing.
+    Only the main process draws, on a copy of the model with the current
+    weights (not their moving average). Training is bit for bit the same as
+    without the hook, and iterations without figures have no extra cost.
 
     Args:
-        interval (int): Iterations between two pictures. Defaults to 500.
-        images (int | list[int | str]): How many, evenly over the data set;
-            or which, by number or by the end of their path. Files that are
-            not in the data set have no truth, and are left out by methods
-            that need one. Defaults to 2.
-        split (str): ``'val'`` or ``'train'``: whose data loader has the
-            images. Those of training are shown as they are augmented, each
-            time in the same way. Defaults to ``'val'``.
-        predictions (bool): Whether to show predictions too, one more forward
-            of each network. Defaults to True.
-        score_thr (float): Lowest score of a predicted box. Defaults to 0.3.
-        strip_length (int): Iterations in a strip, the first and the last
-            among them. Defaults to 6.
+        interval (int): Iterations between two figures. Defaults to 500.
+        images (int | list[int | str]): Number of images, spread evenly over
+            the data set; or indices or ends of paths. Files that are not in
+            the data set have no ground truth, and methods that need it skip
+            them. Defaults to 2.
+        split (str): Data loader that provides the images, ``'val'`` or
+            ``'train'``. Training images are augmented, each time in the same
+            way. Defaults to ``'val'``.
+        predictions (bool): Whether to show predictions as well, which takes
+            another forward pass of each network. Defaults to True.
+        score_thr (float): Minimum score of predicted boxes. Defaults to 0.3.
+        strip_length (int): Number of iterations in a strip, including the
+            first and the last. Defaults to 6.
         out_dir (str, optional): Folder for the pictures. Defaults to None:
             ``pictures`` in the work folder.
 
     Raises:
-        ConfigError: If an argument makes no sense; when the run starts, if
-            there is no such data loader or image.
+        ConfigError: If an argument is invalid; when the run starts, if there
+            is no such data loader or image.
     """
     # After hooks that change the weights before training.
     priority = 'VERY_LOW'
@@ -86,7 +86,7 @@ class DistillationVisualizationHook(Hook):
 
     @master_only
     def before_train(self, runner) -> None:
-        """Find the images, and draw them as the networks are."""
+        """Find the images and draw them with the initial networks."""
         if not isinstance(_unwrapped(runner.model), DistillationModel):
             return
         loop = runner.train_loop if self.split == 'train' else runner.val_loop
@@ -101,10 +101,10 @@ class DistillationVisualizationHook(Hook):
         folder = self.out_dir or osp.join(runner.work_dir, 'pictures')
         self._gallery = Gallery(folder, self.strip_length, runner.iter)
         self._draw(runner, runner.iter)
-        print_log(f'pictures of what is distilled: {folder}', 'current')
+        print_log(f'visualizations of the distillers: {folder}', 'current')
 
     def after_train_iter(self, runner, *args, **kwargs) -> None:
-        """Draw, when it is time."""
+        """Draw if it is due."""
         if self._observer is not None and (self.every_n_train_iters(
                 runner, self.interval) or runner.iter + 1 == runner.max_iters):
             self._draw(runner, runner.iter + 1)

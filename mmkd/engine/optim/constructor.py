@@ -1,4 +1,4 @@
-"""An optimiser for the student as in its own recipe, and for connectors."""
+"""Optimisers for the student, as in its own recipe, and for connectors."""
 from typing import Optional
 
 from mmengine.model import is_model_wrapper
@@ -13,16 +13,16 @@ from mmkd.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class DistillationOptimWrapperConstructor:
-    """Let the student's own constructor see the student alone.
+    """Pass only the student to its own optimiser constructor.
 
-    Constructors with layer-wise rates read parameter names, which must then
-    be those of plain training. The distillers' parameters follow as one more
+    Constructors with layer-wise rates read parameter names, which must be
+    those of plain training. The distillers' parameters are added as another
     group with the optimiser's default learning rate and weight decay.
 
     Args:
         optim_wrapper_cfg (dict): As in mmengine; ``student_constructor``
             names the constructor of the student's recipe.
-        paramwise_cfg (dict, optional): Handed to that constructor. Defaults
+        paramwise_cfg (dict, optional): Passed to that constructor. Defaults
             to None.
     """
 
@@ -42,7 +42,7 @@ class DistillationOptimWrapperConstructor:
 
         Raises:
             ConfigError: If the student has several optimisers and the
-                distillers have parameters of their own.
+                distillers have parameters.
         """
         if is_model_wrapper(model):
             model = model.module

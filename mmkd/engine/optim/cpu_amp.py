@@ -11,15 +11,15 @@ from mmkd.registry import OPTIM_WRAPPERS
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Run the forward in bfloat16 on a CPU.
+    """Run the forward pass in bfloat16 on a CPU.
 
-    mmengine's ``AmpOptimWrapper`` asks for a GPU. bfloat16 has the range of
-    float32, so there is no loss scaling.
+    mmengine's ``AmpOptimWrapper`` requires a GPU. bfloat16 has the range of
+    float32, so no loss scaling is needed.
     """
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Context of the forward."""
+        """Context of the forward pass."""
         with super().optim_context(model), torch.autocast(
                 'cpu', dtype=torch.bfloat16):
             yield

@@ -34,12 +34,12 @@ OVERWRITTEN = {
 class MemoryWatch:
     """Finds transforms that change from batch to batch.
 
-    What a transform makes of a sample depends on the sample, the random
-    generators and the transform itself. One that does not change cannot
-    remember anything. One that changes may, unless the change is in an
-    attribute that it overwrites before it reads it (:data:`OVERWRITTEN`).
-    Comparing outputs instead would not do: a cache may be filled for many
-    batches before it is used.
+    The output of a transform depends on the sample, the random generators
+    and the transform itself. A transform that does not change cannot remember
+    anything. One that changes may, unless the change is in an attribute that
+    it overwrites before it reads it (:data:`OVERWRITTEN`). Comparing outputs
+    would not suffice: a cache may be filled for many batches before it is
+    used.
 
     The first batch is ignored, as it opens files and the like. A transform
     that cannot be pickled counts as changing.

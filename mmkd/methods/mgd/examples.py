@@ -5,6 +5,7 @@ _MASKS = 'its masks are random, and drawn by each process'
 
 _NOT_ZERO = dict(loss='the generator has to restore what is masked')
 
+RECIPE = 'mgd/mgd_retinanet-r101_retinanet-r50_2x_coco.py'
 EXAMPLES = dict(
     mgd=lambda: detectors(
         dict(type='MGD'), depends_on_batch=_MASKS, not_zero=_NOT_ZERO),

@@ -41,4 +41,5 @@ def _second_stage() -> MethodExample:
             loss_residual='of equal maps there is no residual'))
 
 
+RECIPE = 'monotakd/monotakd_bev-lidar_bev-residual_10e_kitti.py'
 EXAMPLES = dict(monotakd=_second_stage, monotakd_assistant=_first_stage)

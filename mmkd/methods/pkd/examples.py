@@ -1,6 +1,7 @@
 """PKD on tiny networks, for the tests."""
 from mmkd.testing.examples import detectors
 
+RECIPE = 'pkd/pkd_faster-rcnn-r101_faster-rcnn-r50_2x_coco.py'
 EXAMPLES = dict(pkd=lambda: detectors(
     dict(type='PKD'),
     channels=8,

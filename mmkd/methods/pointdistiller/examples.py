@@ -2,6 +2,8 @@
 from mmkd.testing.examples import example
 from mmkd.testing.lidar import lidar_batch, pointpillars
 
+RECIPE = ('pointdistiller/'
+          'pointdistiller_pointpillars_pointpillars-4x_160e_kitti.py')
 EXAMPLES = dict(pointdistiller=lambda: example(
     pointpillars(4),
     pointpillars(8),

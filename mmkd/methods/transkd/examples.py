@@ -7,6 +7,8 @@ _NOT_ZERO = dict(
     loss_feature='the fusion maps the features of the student alone',
     loss_embedding='the assistant maps the embeddings of the student alone')
 
+RECIPE = ('transkd/'
+          'transkd-gl_segformer-mit-b2_segformer-mit-b0_160k_cityscapes.py')
 EXAMPLES = dict(transkd=lambda: example(
     transformer_segmentor(4),
     transformer_segmentor(8),

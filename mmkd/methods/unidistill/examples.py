@@ -19,6 +19,7 @@ def _across(path: str) -> MethodExample:
                               'loss_response_cls', 'loss_response_reg'))
 
 
+RECIPE = 'unidistill/unidistill_bev-lidar_bev-camera_20e_nuscenes.py'
 EXAMPLES = dict(
     unidistill_lidar2camera=lambda: _across('lidar2camera'),
     unidistill_fusion2lidar=lambda: _across('fusion2lidar'))

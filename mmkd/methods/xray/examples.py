@@ -43,6 +43,7 @@ def _detectors(make: Callable[..., dict], channels: int, box_size: int,
         input_map={'inputs.points': 'inputs.points_teacher'})
 
 
+RECIPE = 'xray/xray_pointpillars_pointpillars_160e_kitti.py'
 EXAMPLES = dict(
     xray=lambda: _detectors(
         centerpoint, 5, 9,

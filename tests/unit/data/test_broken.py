@@ -238,7 +238,8 @@ CASES = [
      'train.json: has no list `categories`'),
     (coco, 'train.json', without('images'),
      'train.json: has no list `images`'),
-    (coco, 'train.json', lambda content: [content], 'train.json: is no dict'),
+    (coco, 'train.json', lambda content: [content],
+     'train.json: is not a dict'),
 ]
 for layout in (kitti, nuscenes):
     CASES += [

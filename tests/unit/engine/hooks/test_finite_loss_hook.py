@@ -122,7 +122,7 @@ def test_seen_again(cityscapes, tmp_path, capsys):
     cfg.dump(f'{tmp_path}/cfg.py')
     cli.replay_step([f'{tmp_path}/cfg.py', file])
     text = capsys.readouterr().out
-    assert 'iteration 2' in text and 'finite: distillers.breaking' in text
+    assert 'iteration 2' in text and 'output: distillers.breaking' in text
     torch.save(dict(state_dict={}), file)
     with pytest.raises(CheckpointError, match='no saved iteration'):
         replay_step(cfg, file)

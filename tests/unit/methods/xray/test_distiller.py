@@ -1,55 +1,15 @@
 """X-Ray distillation, with centre heads and with anchor heads."""
-from copy import deepcopy
 
 import pytest
 import torch
 from mmengine.structures import InstanceData
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead
 from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
                                          visible_objects)
-from mmkd.methods.xray.losses import code_loss
-from mmkd.testing.lidar import RANGE, centerpoint, lidar_batch, pointpillars
-
-KINDS = dict(center=(centerpoint, 5, 9), anchor=(pointpillars, 4, 7))
-
-
-def model_of(kind, width=4, **options):
-    make = KINDS[kind][0]
-    torch.manual_seed(0)
-    return DistillationModel(
-        student=make(),
-        teachers=dict(
-            teacher=dict(
-                cfg=make(width),
-                ckpt='random',
-                input_map={'inputs.points': 'inputs.points_teacher'})),
-        distillers=dict(xray=dict(type='XRay', **options))).train()
-
-
-def data_of(kind, same=False, **options):
-    """A batch whose boxes hold points, more of them for the teacher."""
-    _, channels, box_size = KINDS[kind]
-    data = lidar_batch(channels=channels, box_size=box_size, **options)
-    generator = torch.Generator().manual_seed(1)
-    student, teacher = [], []
-    for points, sample in zip(data['inputs']['points'], data['data_samples']):
-        boxes = sample.gt_instances_3d.bboxes_3d
-        added = torch.rand((len(boxes), 40, channels), generator=generator)
-        added[..., :3] = boxes.gravity_center[:, None] + added[..., :3] - .5
-        own = torch.cat([points, added[:, :10].flatten(0, 1)])
-        student.append(own)
-        teacher.append(
-            own if same else torch.cat([own, added[:, 10:].flatten(0, 1)]))
-    data['inputs'] = dict(points=student, points_teacher=teacher)
-    return data
-
-
-def losses_of(model, data):
-    return model(**model.data_preprocessor(deepcopy(data), True), mode='loss')
+from mmkd.testing.lidar import RANGE, centerpoint, pointpillars
+from tests.fixtures.scans import KINDS, data_of, losses_of, model_of
 
 
 @pytest.mark.parametrize('kind', KINDS)
@@ -112,23 +72,6 @@ def test_focal_scores():
         model_of('anchor', scores='focal')
 
 
-def test_peaks_are_the_cells_of_centres():
-    head = DetectionHead.of(build_network(centerpoint(), 'x'))
-    objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
-    objects[1].labels_3d[:] = 2  # the second class of the second task
-    outputs = head.head([torch.randn(2, 8, 16, 16)])
-    tensors = [
-        task[0][name] for task in outputs
-        for name in ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-    ]
-    first, second = head.targets(objects, tensors)
-    assert first.peaks.nonzero()[:, :2].tolist() == [[0, 0]] * 2
-    assert second.peaks.nonzero()[:, :2].tolist() == [[1, 1]] * 2
-    for target in (first, second):
-        rows = target.peaks.any(1).flatten().nonzero().squeeze(1)
-        assert rows.equal(target.positives.sort()[0])
-
-
 def test_a_wider_teacher_needs_a_connector():
     model = model_of('center', width=8)
     assert [
@@ -166,79 +109,6 @@ def test_options_that_make_no_sense():
                   dict(response='on'), dict(scores='huber')):
         with pytest.raises((ConfigError, TypeError)):
             XRay(**wrong)
-
-
-def test_centre_maps_against_a_loop():
-    """Regression at the cells of centres, as the head itself has them."""
-    network = build_network(centerpoint(), 'x')
-    head = DetectionHead.of(network)
-    maps = torch.randn(2, 8, 16, 16)
-    outputs = network.pts_bbox_head([maps])
-    names = ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-    tensors = [task[0][name] for task in outputs for name in names]
-    other = [x + torch.randn_like(x) for x in tensors]
-    objects = [x.gt_instances_3d for x in data_of('center')['data_samples']]
-    found = 0.
-    for k, (map_s, map_t, target) in enumerate(
-            zip(
-                head.maps(tensors), head.maps(other),
-                head.targets(objects, tensors))):
-        found += code_loss(map_s.reg[target.positives],
-                           map_t.reg[target.positives], head.code_weights)
-    expected, count = 0., 0
-    for b, frame in enumerate(objects):
-        for box in frame.bboxes_3d.tensor:  # all are cars, of the first task
-            x = int((box[0] - RANGE[0]) / 1.)
-            y = int((box[1] - RANGE[1]) / 1.)
-            difference = [
-                (tensors[i][b, :, y, x] - other[i][b, :, y, x]).abs().sum() *
-                (.2 if name == 'vel' else 1) for i, name in enumerate(names)
-                if i
-            ]
-            expected += sum(difference)
-            count += 1
-    assert found.item() == pytest.approx((expected / count).item(), rel=1e-5)
-
-
-@pytest.mark.parametrize('kind', KINDS)
-def test_the_head_s_own_loss(kind):
-    """The same number as the head gives in training."""
-    make, channels, box_size = KINDS[kind]
-    network = build_network(make(), 'x').train()
-    data = network.data_preprocessor(
-        lidar_batch(channels=channels, box_size=box_size), True)
-    head = DetectionHead.of(network)
-    feats = network.extract_feat(data['inputs'], [
-        x.metainfo for x in data['data_samples']
-    ])[1] if kind == 'center' else network.extract_feat(data['inputs'])
-    samples = data['data_samples']
-    outputs = head.head(feats)
-    if kind == 'center':
-        names = ('heatmap', 'reg', 'height', 'dim', 'rot', 'vel')
-        tensors = [task[0][name] for task in outputs for name in names]
-    else:
-        tensors = [x for level in outputs for x in level]
-    objects = [
-        InstanceData(
-            bboxes_3d=x.gt_instances_3d.bboxes_3d,
-            labels_3d=x.gt_instances_3d.labels_3d) for x in samples
-    ]
-    kept = [x.clone() for x in tensors]
-    found = head.loss(tensors, objects, [x.metainfo for x in samples])
-    assert all(torch.equal(a, b) for a, b in zip(kept, tensors))
-    expected = head.head.loss(feats, samples)
-    total = sum(
-        sum(x) if isinstance(x, list) else x for x in expected.values())
-    assert found.item() == pytest.approx(total.item(), rel=1e-5)
-    # Boxes of a higher score are those that evaluation would give.
-    metas = [x.metainfo for x in samples]
-    everything = head.predict(tensors, metas, 0.)
-    threshold = float(everything[0].scores_3d.median())
-    fewer = head.predict(tensors, metas, threshold)
-    kept = everything[0].scores_3d > threshold
-    assert torch.equal(
-        fewer[0].bboxes_3d.tensor[fewer[0].scores_3d > threshold],
-        everything[0].bboxes_3d.tensor[kept])
 
 
 def test_detections_come_in_front_of_the_truth():
