@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""What do the losses on features cost, beside their plain formulas?
+"""The cost of feature losses, compared with their plain formulas.
 
     benchmarks/loss_time.py --rounds 10
 
-For FGD and MGD, on the levels P3 to P7 of one image: mmkd's losses against
-the formulas written down as they read, box by box where there are boxes, with
-the same weights and random draws. Forward and backward, in one process and
-thread, in turns. Values and gradients are compared too.
+For FGD and MGD, on levels P3 to P7 of one image: compares mmkd's losses with
+literal implementations of the formulas, box by box, with the same weights and
+random draws. Both run forward and backward in turn, in one process and thread.
+Values and gradients are compared as well.
 """
 import argparse
 import os
@@ -83,15 +83,15 @@ def fgd_formula(distiller: nn.Module, student: List[Tensor],
         mask_bg = torch.where(mask_fg > 0, torch.zeros_like(s_t), mask_bg)
         mask_bg /= mask_bg.sum().clamp(min=1)
         common = s_t.unsqueeze(1).sqrt(), c_t[:, :, None, None].sqrt()
-        for term, mask in (('loss_fg', mask_fg), ('loss_bg', mask_bg)):
+        for term, mask in (('fg', mask_fg), ('bg', mask_bg)):
             root = mask.unsqueeze(1).sqrt()
             made = feat_s * common[0] * common[1] * root
             goal = feat_t * common[0] * common[1] * root
             total = total + weight(term) * F.mse_loss(
                 made, goal, reduction='sum') / n
-        total = total + weight('loss_att') * ((s_s - s_t).abs().sum() +
-                                              (c_s - c_t).abs().sum()) / n
-        total = total + weight('loss_global') * F.mse_loss(
+        total = total + weight('att') * ((s_s - s_t).abs().sum() +
+                                         (c_s - c_t).abs().sum()) / n
+        total = total + weight('global_') * F.mse_loss(
             distiller.contexts_s[i](feat_s),
             distiller.contexts_t[i](feat_t),
             reduction='sum') / n
@@ -116,7 +116,7 @@ FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
 
 
 def benchmark(method: str, args: argparse.Namespace) -> dict:
-    """Time both ways of a method, in turns."""
+    """Time both implementations of a method in turn."""
     from mmengine.structures import BaseDataElement, InstanceData
 
     from benchmarks.step_time import ratio_of

@@ -15,12 +15,13 @@ from mmkd.engine.configs import (is_distillation, prepare_devices,
                                  prepare_training, student_only, use_amp)
 from mmkd.engine.records import check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import argument_names, naming
+from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import literal, write_config
 from mmkd.utils.files import write_bytes
 from mmkd.utils.imports import import_method, imported_modules
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.renamed import with_new_names
+from mmkd.utils.suggestions import did_you_mean
 
 __all__ = [
     'browse_distillation', 'build_runner', 'export_student', 'find_method',
@@ -45,7 +46,7 @@ def build_runner(cfg: Config) -> Runner:
         if RUNNERS.get(cfg.runner_type) is None:
             raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '
                               '`runner_type` out')
-        with naming('the config'):
+        with error_context('the config'):
             return RUNNERS.build(cfg)
     return NamingRunner.from_cfg(cfg)
 
@@ -226,9 +227,9 @@ def list_taps(cfg: ConfigLike,
         network = build_network(reference, name)
         family = family_of(network)
         places = {
-            Tap.parse(tap).module: f'standard place {place!r}'
-            for place, (_, find) in family.places.items()
-            for tap in find(network)
+            Tap.parse(known.tap).module: f'standard place {place!r}'
+            for place in family.places
+            for known in family.taps(network, place)
         }
         student = name == 'student'
         tried = ('loss', 'tensor') if student else family.trial_modes(
@@ -384,7 +385,8 @@ def write_distillation_config(
         method (str): Name of the method; case is ignored.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
-        options (dict, optional): Arguments of the method. Defaults to None.
+        options (dict, optional): Arguments of the method; a dot leads into a
+            dict, as in ``'weights.edge'``. Defaults to None.
         imports (Sequence[str]): Files or modules to import first, for a user's
             own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
@@ -407,8 +409,13 @@ def write_distillation_config(
     folder = osp.dirname(osp.abspath(path))
     modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
-    known = argument_names(DISTILLERS.module_dict[name])
-    for option in options or {}:
+    cls = DISTILLERS.module_dict[name]
+    nested = Config()
+    nested.merge_from_dict(options or {})
+    known = argument_names(cls)
+    options = with_new_names(cls, nested.to_dict(), known,
+                             f'the options of {name}')
+    for option in options:
         if option not in known:
             raise ConfigError(f'{name} has no option {option!r}. '
                               f'{did_you_mean(option, known)} It takes '
@@ -423,7 +430,7 @@ def write_distillation_config(
                 raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
             teacher_ckpt = osp.abspath(teacher_ckpt)
     teachers = dict(teacher=dict(cfg=reference(teacher), ckpt=teacher_ckpt))
-    distillers = {name.lower(): dict(type=name, **(options or {}))}
+    distillers = {name.lower(): dict(type=name, **options)}
     imported = ''
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Draw what the methods of a distillation look at, without training."""
+"""Draw the visuals of a config's methods, without training."""
 import sys
 from pathlib import Path
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Draw frames of a data set with their truth, and save them as PNG.
+"""Draw frames of a data set with their ground truth, and save them as PNG.
 
     tools/browse_scenes.py data/scenes/small/nuscenes --frames 0 20 40
     tools/browse_scenes.py data/scenes/small/kitti --count 6
     tools/browse_scenes.py data/scenes/small --part train
 
-nuScenes: six cameras with projected boxes; from above the points, boxes,
-tracks (dotted) and velocities (arrows, as far as a second takes it). KITTI:
-the camera with boxes in 2D and 3D, and the view from above. Cityscapes: label
-map and, where COCO's annotations are, boxes (dotted: crowds).
+nuScenes: six cameras with projected boxes; in bird's-eye view, the points,
+boxes, tracks (dotted) and velocities (arrows, the distance of one second).
+KITTI: the camera with boxes in 2D and 3D, and the bird's-eye view. Cityscapes:
+label map and, if COCO's annotations exist, boxes (dotted: crowds).
 """
 import argparse
 import os.path as osp
@@ -33,9 +33,13 @@ def main(argv=None) -> None:
         help='version of nuScenes, training or testing of KITTI, split of '
         'Cityscapes')
     parser.add_argument(
-        '--frames', type=int, nargs='+', help='numbers; default: see --count')
+        '--frames', type=int, nargs='+', help='indices; default: see --count')
     parser.add_argument(
-        '--count', type=int, default=4, help='frames, evenly over the data')
+        '--count',
+        type=int,
+        default=4,
+        help='number of frames, evenly '
+        'spread over the data')
     parser.add_argument('--out', default='work_dirs/browse')
     args = parser.parse_args(argv)
     frames = open_frames(args.root.rstrip('/'), color_table(), args.part)

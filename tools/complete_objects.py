@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Make object-complete frames: each object as its whole scene sees it.
+"""Make object-complete frames: each object with the points of all frames.
 
     tools/complete_objects.py nuscenes --data-root data/nuscenes \\
         --infos nuscenes_infos_train.pkl nuscenes_infos_val.pkl --workers 8
     tools/complete_objects.py kitti --data-root data/scenes/small/kitti \\
         --infos kitti_infos_train.pkl
 
-Writes, below the folder of the data, complete_objects/TAG/scenes/*.npz (the
-points of each object in its own frame, with the view that each is of) and,
-beside each index file, one of the same name with _TAG in it, which says where
-each object lies. Frames are put together while training, by the transform
-LoadCompleteObjects, or written as whole clouds with --frames. What was
-interrupted goes on; scenes that failed are named, and the exit code is 1 then.
+Writes complete_objects/TAG/scenes/*.npz in the data folder (the points of each
+object in its own frame, with the view of each point) and, next to each index
+file, one with _TAG in its name that locates each object. The transform
+LoadCompleteObjects assembles the frames during training; --frames writes whole
+clouds. An interrupted run resumes. If scenes fail, they are named and the exit
+code is 1.
 """
 import argparse
 import os.path as osp
@@ -30,9 +30,9 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         'layout',
         choices=['nuscenes', 'kitti', 'waymo', 'infos'],
-        help='where tracks are: in the tables of nuScenes, in\n'
-        'sequences/*.json of KITTI, in infos of Waymo with track ids, or in\n'
-        'infos that tools/pseudo_label.py made')
+        help='source of the tracks: the tables of nuScenes,\n'
+        'sequences/*.json of KITTI, infos of Waymo with track ids, or infos\n'
+        'from tools/pseudo_label.py')
     parser.add_argument('--data-root', required=True)
     parser.add_argument(
         '--infos',
@@ -41,13 +41,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         help="mmdet3d's index files, in that folder")
     parser.add_argument('--points', help='folder of the points in it')
     parser.add_argument(
-        '--tables', help='folder of the tables of nuScenes, if another')
-    parser.add_argument(
-        '--tag', default='complete', help='name of what is made')
+        '--tables', help='folder of the tables of nuScenes, if different')
+    parser.add_argument('--tag', default='complete', help='name of the result')
     parser.add_argument(
         '--preset',
         choices=['published'],
-        help='as the published tool: nothing thinned, capped or left out')
+        help='as in the published tool: no thinning, no limit, all objects')
     parser.add_argument(
         '--strategy',
         choices=['concat', 'icp'],
@@ -55,12 +54,13 @@ def parse_args(argv=None) -> argparse.Namespace:
     numbers = (('extract-margin', float,
                 'enlargement of boxes on each side, metres'),
                ('voxel', float,
-                'keep a point in each cube of this edge, metres'),
-               ('max-points', int, 'most points of an object; 0 is no limit'),
-               ('min-points', int, 'fewest points of an object'),
-               ('min-views', int, 'fewest frames that see an object'),
-               ('frame-step', int, 'every how many frames give views'),
-               ('seed', int, 'of the choice where there are too many points'))
+                'keep one point per cube of this size, metres'),
+               ('max-points', int,
+                'maximum points per object; 0 means no limit'),
+               ('min-points', int, 'minimum points of an object'),
+               ('min-views', int, 'minimum frames with an object'),
+               ('frame-step', int, 'use every N-th frame as a view'),
+               ('seed', int, 'seed for sampling if there are too many points'))
     for name, kind, text in numbers:
         parser.add_argument(f'--{name}', type=kind, help=text)
     parser.add_argument(
@@ -72,19 +72,19 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--every-class',
         action='store_true',
         default=None,
-        help='complete objects of classes that are not detected too')
+        help='also complete objects outside the detection classes')
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument(
-        '--overwrite', action='store_true', help='make everything anew')
+        '--overwrite', action='store_true', help='overwrite existing results')
     parser.add_argument(
         '--database',
-        help="mmdet3d's *_dbinfos_train.pkl: make one that knows the "
+        help="mmdet3d's *_dbinfos_train.pkl: also make one with the "
         'complete\nobjects, for CompleteDataBaseSampler')
     parser.add_argument(
         '--label-hidden',
         action='store_true',
-        help='count completed points as seen, for a teacher in whose frames\n'
-        'hidden objects are filled in (min_visible_points=0)')
+        help='count completed points as visible, for a teacher whose frames\n'
+        'also contain hidden objects (min_visible_points=0)')
     add_frame_arguments(parser)
     return parser.parse_args(argv)
 
@@ -94,14 +94,14 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--frames',
         action='store_true',
-        help='write whole clouds too, and an index file _TAG_frames of them,\n'
-        'for pipelines that know nothing of mmkd')
+        help='also write whole clouds, and an index file _TAG_frames,\n'
+        'for pipelines without mmkd')
     placement = (('mode', str, 'add, or replace the points in the boxes'),
                  ('keep-margin', float,
-                  'leave out points so far outside of a box, metres'),
+                  'drop points further than this outside a box, metres'),
                  ('min-visible-points', int,
-                  'fewest points of an object in the frame'),
-                 ('window', int, 'only views of so many frames around'))
+                  'minimum points of an object in the frame'),
+                 ('window', int, 'only views within this many frames'))
     for name, kind, text in placement:
         parser.add_argument(
             f'--{name}', type=kind, help=f'of --frames: {text}')
@@ -110,7 +110,7 @@ def add_frame_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar='N',
-        help='draw N frames, complete beside ordinary, and their objects')
+        help='draw N complete and ordinary frames, and their objects')
 
 
 def main(argv=None) -> int:
@@ -122,7 +122,7 @@ def main(argv=None) -> int:
     from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
 
     def given_of(kind: type) -> dict:
-        """Options of a kind that the command line has."""
+        """The options of a kind that were given."""
         return {
             name: getattr(args, name)
             for name in kind.__dataclass_fields__
@@ -139,8 +139,8 @@ def main(argv=None) -> int:
     given = given_of(Placement)
     if given and not args.frames:
         names = ', '.join(f'--{name.replace("_", "-")}' for name in given)
-        raise ConfigError(f'{names} says how whole clouds are written; give '
-                          '--frames too, or the option to '
+        raise ConfigError(f'{names} is for whole clouds; add '
+                          '--frames, or pass the option to '
                           'LoadCompleteObjects')
     placement = Placement(**{
         **(PUBLISHED_PLACEMENT if args.preset else {}),
@@ -193,6 +193,6 @@ def main(argv=None) -> int:
 
 
 if __name__ == '__main__':
-    # Not above: the processes that are started read this file as well.
+    # Not at the top: the started processes import this file as well.
     from mmkd import cli
     cli.run(main)

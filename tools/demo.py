@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Teacher, student alone and distilled students on the driving scenes.
 
-Every step is done once: an interrupted demo goes on where it stopped.
+An interrupted demo resumes without repeating finished steps.
 """
 import argparse
 import glob
@@ -32,22 +32,25 @@ def parse_args() -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--quick', action='store_true', help='a short one, to see it run')
+        '--quick',
+        action='store_true',
+        help='a short version, too short to '
+        'learn much')
     parser.add_argument('--work-dir', help='default: work_dirs/demo[_quick]')
-    parser.add_argument('--data-root', help='scenes that are there already')
+    parser.add_argument('--data-root', help='existing scenes')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training')
-    parser.add_argument('--preset', help='scenes to make, such as tiny')
+    parser.add_argument('--preset', help='preset of the scenes, such as tiny')
     return parser.parse_args()
 
 
 def step(title: str) -> None:
-    """Say what comes now."""
+    """Announce the next step."""
     print(f'\n== {title}', flush=True)
 
 
 def make_scenes(preset: str, root: str) -> None:
-    """Make the driving scenes unless they are there."""
+    """Generate the driving scenes unless they exist."""
     subprocess.run([
         sys.executable, 'tools/make_scenes.py', '--preset', preset, '--out',
         root, '--formats', 'cityscapes'
@@ -64,7 +67,7 @@ def complexity(config: str) -> tuple:
 
     from mmkd.core.network import build_network
     network = build_network(config, 'the network').eval()
-    # It warns of every operator that costs next to nothing.
+    # It warns about every operator of negligible cost.
     logging.disable(logging.WARNING)
     found = get_model_complexity_info(
         network,
@@ -77,7 +80,7 @@ def complexity(config: str) -> tuple:
 
 
 def table(runs: dict, metrics: dict, out: str) -> str:
-    """The results as text; written to a file as well."""
+    """Format the results as text, and write them to a file."""
     from mmkd.utils.table import format_table
     rows = []
     for name, run in runs.items():
@@ -97,7 +100,7 @@ def table(runs: dict, metrics: dict, out: str) -> str:
 
 
 def figure(runs: dict, root: str, out: str) -> None:
-    """Pictures of the test street and learning curves."""
+    """Draw images of the test street and learning curves."""
     from mmkd.visualization import draw_comparison, predict
     images = sorted(glob.glob(f'{root}/leftImg8bit/test/*/*_leftImg8bit.png'))
     images = images[::max(1, len(images) // 5)][:5]
@@ -146,7 +149,7 @@ def main() -> None:
     """Run the demo."""
     args = parse_args()
     os.chdir(ROOT)
-    # Those of the libraries about themselves.
+    # Warnings of the libraries about themselves.
     warnings.simplefilter('ignore')
     plan = dict(QUICK if args.quick else FULL)
     if args.iters:
@@ -185,8 +188,8 @@ def main() -> None:
     if not osp.isfile(ckpt):
         export_student(TEACHER, runs['teacher'].checkpoint, osp.dirname(ckpt))
     step('3/5 the student: alone, with CWD, with BPKD')
-    # Networks this small gain little from a second thread; two of them side
-    # by side, with one each, take half the time.
+    # Networks this small hardly benefit from a second thread; two in
+    # parallel, with one thread each, take half the time.
     students = [add('student alone', STUDENT, plan['student'], threads=1)]
     students += [
         add(name,
@@ -200,7 +203,7 @@ def main() -> None:
         found = pool.map(lambda run: run.train().test(), students)
         metrics.update(zip((run.name for run in students), found))
 
-    step('4/5 the results, on streets that no network has seen')
+    step('4/5 the results, on unseen streets')
     print(table(runs, metrics, f'{work}/results.txt'))
     figure(runs, root, f'{work}/comparison.png')
     step('5/5 the student without mmkd')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""List what can be tapped in the networks of a config."""
+"""List the tensors that can be tapped in the networks of a config."""
 import sys
 from pathlib import Path
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Make the driving scenes that the demo and the benchmarks learn from."""
+"""Generate the driving scenes for the demo and the benchmarks."""
 import argparse
 import sys
 import time
@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
 def main() -> int:
-    """Make a data set, or the rest of one that was interrupted."""
+    """Generate a data set, or complete an interrupted one."""
     from driving_scenes.errors import ScenesError
     from mmkd.errors import MMKDError
     try:
@@ -19,7 +19,7 @@ def main() -> int:
 
 
 def make() -> int:
-    """Do what the arguments ask for."""
+    """Execute the command."""
     from driving_scenes.generate import class_shares, generate, problems
     from driving_scenes.groups import FORMATS
     from driving_scenes.presets import PRESETS, SPLITS
@@ -33,7 +33,7 @@ def make() -> int:
         type=int,
         nargs=2,
         metavar=('HEIGHT', 'WIDTH'),
-        help='of the pictures of Cityscapes and COCO, in pixels')
+        help='size of the images of Cityscapes and COCO in pixels')
     parser.add_argument(
         '--formats', nargs='+', default=list(FORMATS), choices=list(FORMATS))
     parser.add_argument('--workers', type=int, default=2)
@@ -42,7 +42,7 @@ def make() -> int:
     parser.add_argument(
         '--verify',
         action='store_true',
-        help='make nothing; name files that are missing, changed or foreign')
+        help='only verify: name missing, modified and unexpected files')
     parser.add_argument(
         '--statistics',
         action='store_true',
@@ -50,12 +50,12 @@ def make() -> int:
     parser.add_argument(
         '--infos',
         action='store_true',
-        help="make mmdet3d's index files of nuScenes too")
+        help="also write mmdet3d's index files for nuScenes")
     args = parser.parse_args()
     out = args.out or f'data/scenes/{args.preset}'
     if args.verify:
         found = problems(out)
-        print('\n'.join(found) or f'{out} is as it was made')
+        print('\n'.join(found) or f'{out} is complete and unchanged')
         return int(bool(found))
     began = time.time()
     sheet = generate(args.preset, out, args.seed, args.size

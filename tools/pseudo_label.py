@@ -1,22 +1,22 @@
 #!/usr/bin/env python
 """Label frames with a detector: for sequences without annotations.
 
-    # 1. A detector of labelled frames labels and tracks the sequences.
+    # 1. A detector trained on labelled frames labels and tracks sequences.
     tools/pseudo_label.py CONFIG CKPT --layout nuscenes \\
         --data-root data/nuscenes --infos nuscenes_infos_unlabelled.pkl \\
         --out nuscenes_infos_tracked.pkl --track
-    # 2. Their objects are completed, registered since boxes jitter.
+    # 2. Their objects are completed; icp compensates for jittering boxes.
     tools/complete_objects.py infos --data-root data/nuscenes \\
         --points samples/LIDAR_TOP --infos nuscenes_infos_tracked.pkl \\
         --strategy icp --tag pseudo
-    # 3. A teacher of object-complete frames labels them again.
+    # 3. A teacher trained on object-complete frames labels them again.
     tools/pseudo_label.py TEACHER_CONFIG TEACHER_CKPT --layout infos \\
         --points samples/LIDAR_TOP --data-root data/nuscenes --complete \\
         --infos nuscenes_infos_tracked_pseudo.pkl \\
         --out nuscenes_infos_unlabelled_pseudo.pkl
 
-The result is an index file of mmdet3d whose boxes are predictions, each with
-its score; any detector trains on it. Annotations are not looked at.
+The result is an index file of mmdet3d whose boxes are predictions with scores;
+any detector can be trained with it. Existing annotations are ignored.
 """
 import argparse
 import os.path as osp
@@ -40,17 +40,17 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--layout',
         required=True,
         choices=['nuscenes', 'kitti', 'waymo', 'infos'],
-        help='as of tools/complete_objects.py')
+        help='see tools/complete_objects.py')
     parser.add_argument('--data-root', required=True)
     parser.add_argument('--infos', required=True, help='in that folder')
     parser.add_argument('--out', required=True, help='in that folder')
     parser.add_argument('--points', help='folder of the points in it')
     parser.add_argument(
-        '--tables', help='folder of the tables of nuScenes, if another')
+        '--tables', help='folder of the tables of nuScenes, if different')
     parser.add_argument(
         '--complete',
         action='store_true',
-        help='the detector is a teacher that sees complete objects')
+        help='the detector is a teacher for complete objects')
     parser.add_argument(
         '--min-score', type=float, default=.3, help='of a label')
     parser.add_argument(

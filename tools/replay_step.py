@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run an iteration again whose loss was not finite."""
+"""Repeat an iteration whose loss was not finite."""
 import sys
 from pathlib import Path
 

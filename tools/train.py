@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train by a config: a distillation, or a plain model."""
+"""Train with a distillation or plain config."""
 import sys
 from pathlib import Path
 

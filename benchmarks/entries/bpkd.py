@@ -7,8 +7,8 @@ distilled = dict(
     # term at the logits are 1160 and 16 times that of the task, as the
     # self-check shows for this pair. With these they are about as large.
     options={
-        'model.distillers.bpkd.lambda_edge': 0.05,
-        'model.distillers.bpkd.lambda_body': 2.0
+        'model.distillers.bpkd.weights.edge': 0.05,
+        'model.distillers.bpkd.weights.body': 2.0
     })
 # With the learning rate that was best for the student alone.
 distilled_grid = {'model.distillers.bpkd.loss_weight': [1.0, 3.0]}

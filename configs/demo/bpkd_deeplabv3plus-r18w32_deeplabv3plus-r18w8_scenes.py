@@ -9,4 +9,4 @@ model = dict(
             ckpt='work_dirs/demo/teacher/export/student.pth')),
     # The paper's 50 and 20 outweigh the task by far in so short a training;
     # with these, the gradients at the logits are about as large as the task's.
-    distillers=dict(bpkd=dict(type='BPKD', lambda_edge=0.05, lambda_body=2.0)))
+    distillers=dict(bpkd=dict(type='BPKD', weights=dict(edge=0.05, body=2.0))))

@@ -10,4 +10,4 @@ model = dict(
             ckpt='work_dirs/bev-lidar_scenes-kitti/export/student.pth')),
     distillers=dict(
         # The 32 of the history of the release slows so short a training.
-        monotakd=dict(type='MonoTAKDAssistant', weight_feature=1.)))
+        monotakd=dict(type='MonoTAKDAssistant', weights=dict(feature=1.))))

@@ -11,4 +11,5 @@ model = dict(
     distillers=dict(
         # The 32 of the history of the release slows so short a training.
         monotakd=dict(
-            type='MonoTAKDAssistant', head='center', weight_feature=1.)))
+            type='MonoTAKDAssistant', head='center', weights=dict(
+                feature=1.))))

@@ -11,6 +11,6 @@ model = dict(
     distillers=dict(
         pointdistiller=dict(
             type='PointDistiller',
-            family='centerpoint_pillar',
+            preset='centerpoint_pillar',
             num_centres=1500,
             num_neighbours=32)))

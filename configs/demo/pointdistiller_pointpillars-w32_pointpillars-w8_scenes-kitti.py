@@ -11,6 +11,6 @@ model = dict(
     distillers=dict(
         pointdistiller=dict(
             type='PointDistiller',
-            family='pointpillars',
+            preset='pointpillars',
             num_centres=1500,
             num_neighbours=32)))

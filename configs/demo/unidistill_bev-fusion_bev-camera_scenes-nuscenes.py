@@ -17,5 +17,5 @@ model = dict(
             path='fusion2camera',
             point_cloud_range={{_base_.grid_range}},
             # The fused map is the output of a ReLU, the camera's is not.
-            adapter=dict(type='ConvConnector'),
+            connector=dict(type='ConvConnector'),
             min_radius=1)))

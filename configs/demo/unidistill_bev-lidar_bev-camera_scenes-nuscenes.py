@@ -17,8 +17,7 @@ model = dict(
             path='lidar2camera',
             point_cloud_range={{_base_.grid_range}},
             # The published 100, 40 and 10 slow so short a training down.
-            weight_feature=10.,
-            weight_relation=5.,
+            weights=dict(feature=10., relation=5.),
             # The LiDAR's map is the output of a ReLU, the camera's is not.
-            adapter=dict(type='ConvConnector'),
+            connector=dict(type='ConvConnector'),
             min_radius=1)))

@@ -10,5 +10,5 @@ model = dict(
             cfg='mmdet::dcn/'
             'cascade-mask-rcnn_x101-32x4d-dconv-c3-c5_fpn_1x_coco.py',
             ckpt='official')),
-    distillers=dict(fgd=dict(type='FGD', family='two_stage')))
+    distillers=dict(fgd=dict(type='FGD', preset='two_stage')))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))

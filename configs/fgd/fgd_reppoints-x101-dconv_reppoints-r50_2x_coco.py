@@ -13,6 +13,6 @@ model = dict(
             'reppoints-moment_x101-dconv-c3-c5_fpn-gn_head-gn_2x_coco.py',
             ckpt='official')),
     distillers=dict(
-        fgd=dict(type='FGD', family='reppoints', student=taps, teacher=taps)))
+        fgd=dict(type='FGD', preset='reppoints', student=taps, teacher=taps)))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
 custom_hooks = [dict(type='mmkd.InheritTeacherHook')]

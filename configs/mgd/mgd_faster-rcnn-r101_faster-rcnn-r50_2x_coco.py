@@ -9,6 +9,6 @@ model = dict(
         teacher=dict(
             cfg='mmdet::faster_rcnn/faster-rcnn_r101_fpn_2x_coco.py',
             ckpt='official')),
-    distillers=dict(mgd=dict(type='MGD', family='two_stage')))
+    distillers=dict(mgd=dict(type='MGD', preset='two_stage')))
 optim_wrapper = dict(clip_grad=dict(max_norm=35, norm_type=2))
 custom_hooks = [dict(type='mmkd.InheritTeacherHook')]

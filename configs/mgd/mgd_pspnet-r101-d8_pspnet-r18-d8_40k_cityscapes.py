@@ -12,7 +12,7 @@ model = dict(
     distillers=dict(
         mgd=dict(
             type='MGD',
-            family='segmentation',
+            preset='segmentation',
             student='backbone[3]',
             teacher='backbone[3]'),
         cwd=dict(type='CWD', tau=4.0, loss_weight=3.0)))

@@ -11,4 +11,4 @@ model = dict(
             ckpt='official')),
     distillers=dict(
         pointdistiller=dict(
-            type='PointDistiller', family='centerpoint_pillar')))
+            type='PointDistiller', preset='centerpoint_pillar')))

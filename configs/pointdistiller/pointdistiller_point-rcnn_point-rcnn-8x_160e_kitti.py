@@ -11,4 +11,4 @@ model = dict(
             'point-rcnn_8xb2_kitti-3d-3class.py',
             ckpt='official')),
     distillers=dict(
-        pointdistiller=dict(type='PointDistiller', family='point_rcnn')))
+        pointdistiller=dict(type='PointDistiller', preset='point_rcnn')))

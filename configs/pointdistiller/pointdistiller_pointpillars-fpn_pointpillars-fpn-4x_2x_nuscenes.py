@@ -11,4 +11,4 @@ model = dict(
             'pointpillars_hv_fpn_sbn-all_8xb4-2x_nus-3d.py',
             ckpt='official')),
     distillers=dict(
-        pointdistiller=dict(type='PointDistiller', family='pointpillars_fpn')))
+        pointdistiller=dict(type='PointDistiller', preset='pointpillars_fpn')))

@@ -11,4 +11,4 @@ model = dict(
             'pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py',
             ckpt='official')),
     distillers=dict(
-        pointdistiller=dict(type='PointDistiller', family='pointpillars_16x')))
+        pointdistiller=dict(type='PointDistiller', preset='pointpillars_16x')))

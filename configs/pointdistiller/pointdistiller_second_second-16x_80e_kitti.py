@@ -11,4 +11,4 @@ model = dict(
             'second_hv_secfpn_8xb6-80e_kitti-3d-3class.py',
             ckpt='official')),
     distillers=dict(
-        pointdistiller=dict(type='PointDistiller', family='second_16x')))
+        pointdistiller=dict(type='PointDistiller', preset='second_16x')))

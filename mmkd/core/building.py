@@ -10,10 +10,10 @@ from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead, check_same_code
+from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
@@ -90,7 +90,8 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
     names = list(distillers)
 
     def prepared(network: nn.Module, data: Optional[dict]) -> Optional[dict]:
-        return None if data is None else network.data_preprocessor(data, True)
+        preprocessor = family_of(network).preprocessor(network)
+        return None if data is None else preprocessor(data, True)
 
     # A copy, since a network may count what it has seen.
     student = copy.deepcopy(student)
@@ -100,15 +101,15 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
             student,
             plan.student_taps(names),
             'the student', ('loss', 'tensor'),
-            tuple(size),
+            size,
             prepared(student, raw),
             training=True)
     }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
         runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
-                             f'teacher {name!r}', teacher.trial_modes,
-                             tuple(size), prepared(teacher.network, data))
+                             f'teacher {name!r}', teacher.trial_modes, size,
+                             prepared(teacher.network, data))
     return plan.after(runs.values()), runs
 
 
@@ -132,8 +133,10 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
                  teachers: Mapping[str, Teacher]) -> None:
     """Check that the outputs of both networks' heads mean the same."""
-    own = DetectionHead.of(student, 'the student')
+    own = family_of(student).detection_head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
-    for name in sorted({tap.network for tap in taps}):
-        theirs = DetectionHead.of(teachers[name].network, f'teacher {name!r}')
-        check_same_code(own, theirs, name)
+    for name in sorted({tap.network for tap in taps if tap.network}):
+        network = teachers[name].network
+        own.check_same_code(
+            family_of(network).detection_head(network, f'teacher {name!r}'),
+            name)

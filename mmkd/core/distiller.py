@@ -13,6 +13,7 @@ from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
+from mmkd.utils.renamed import warn_of_old_name
 
 TapsLike = Union[TapLike, Sequence[TapLike],
                  Mapping[str, Union[TapLike, Sequence[TapLike]]], None]
@@ -75,7 +76,7 @@ class StepBatch:
             Tensor | dict: The student's where the teacher has none of its
             own.
         """
-        return self.teacher_inputs.get(teacher, self.inputs)
+        return self.teacher_inputs.get(teacher or '', self.inputs)
 
     @property
     def head(self) -> Any:
@@ -125,7 +126,8 @@ class StepBatch:
 
     def _read_instances(self) -> List[Instances]:
         found = []
-        for sample in self.data_samples or []:
+        samples = self.data_samples or []
+        for sample in samples:
             objects = sample.get('gt_instances')
             if objects is None or 'bboxes' not in objects:
                 break
@@ -134,7 +136,7 @@ class StepBatch:
             if boxes.dim() != 2 or boxes.size(1) != 4:
                 break
             found.append(Instances(boxes.float(), objects.labels))
-        if not found or len(found) < len(self.data_samples):
+        if not found or len(found) < len(samples):
             raise ConfigError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
@@ -152,7 +154,8 @@ class StepBatch:
         if not isinstance(images, Tensor) or images.dim() != 4:
             raise ConfigError('this method needs a batch of images '
                               '(N, C, H, W) as input of the student')
-        return tuple(images.shape[-2:])
+        height, width = images.shape[-2:]
+        return height, width
 
     @property
     def image_sizes(self) -> List[Tuple[int, int]]:
@@ -184,10 +187,10 @@ class Distiller(BaseModule):
         teacher (str | dict | list, optional): The same for the teacher. A
             tap may name its network, ``'assistant:neck'``, when there are
             several teachers. Defaults to None.
-        weights (dict[str, float | dict], optional): Weight of each term that
-            :meth:`losses` returns; a number or the arguments of
-            :class:`WeightSchedule`. Defaults to None: the single term
-            ``loss`` with weight 1.
+        weights (dict[str, float | dict], optional): Weight of some or all
+            terms, a number or the arguments of :class:`WeightSchedule`.
+            Terms that are left out have their :attr:`default_weights`.
+            Defaults to None.
         loss_weight (float | dict): Weight of the whole method, on top of
             those of the terms. Defaults to 1.0.
         init_cfg (dict, optional): Initialisation of the own modules.
@@ -204,6 +207,11 @@ class Distiller(BaseModule):
     #: Whether it asks the student's 3D detection head (``batch.head``), so
     #: that the heads of both networks must mean the same.
     needs_head: ClassVar[bool] = False
+    #: All terms that :meth:`losses` may return, each with its weight where
+    #: the config gives none.
+    default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
+    #: Figures for the log that :meth:`losses` may return beside the terms.
+    figures: Tuple[str, ...] = ()
     #: Terms that train the own modules, and give the student no gradient.
     own_terms: Tuple[str, ...] = ()
 
@@ -214,19 +222,31 @@ class Distiller(BaseModule):
                  loss_weight: WeightLike = 1.0,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        weights = dict(loss=1.0) if weights is None else weights
-        for term in weights:
-            if not term.startswith('loss'):
-                raise ValueError(f'{type(self).__name__}: the term {term!r} '
-                                 "must begin with 'loss' to be summed")
         self.weights: Dict[str, WeightSchedule] = {
             term: self._read_weight(f'the weight of {term}', weight)
-            for term, weight in weights.items()
+            for term, weight in self._all_weights(weights or {}).items()
         }
         self.loss_weight = self._read_weight('loss_weight', loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
+
+    def _all_weights(
+            self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:
+        """The weights of all terms, with the given ones in place."""
+        unknown = [term for term in given if term not in self.default_weights]
+        if not unknown:
+            return {**self.default_weights, **given}
+        if self.default_weights is Distiller.default_weights and all(
+                term.startswith('loss') for term in given):
+            warn_of_old_name(
+                f'{type(self).__name__} declares its terms by `weights`; from '
+                'the next version on it must do so by the class attribute '
+                '`default_weights`')
+            return given
+        raise ConfigError(f'{type(self).__name__} has no term {unknown[0]!r}; '
+                          '`weights` takes the keys '
+                          f'{", ".join(self.default_weights)}')
 
     def _read_weight(self, name: str, weight: WeightLike) -> WeightSchedule:
         try:
@@ -238,22 +258,25 @@ class Distiller(BaseModule):
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
         """Read the taps of a config; None marks the standard place."""
+        given: Mapping[str, Any]
         if taps is None:
-            taps = {}
-        elif not isinstance(taps, Mapping) or 'module' in taps:
+            given = {}
+        elif isinstance(taps, Mapping) and 'module' not in taps:
+            given = taps
+        else:
             if len(roles) != 1:
                 raise ConfigError(
                     f'{type(self).__name__} reads several places; give '
                     f'`{side}` as a dict with the keys {", ".join(roles)}')
-            taps = {roles[0]: taps}
-        unknown = [role for role in taps if role not in roles]
+            given = {roles[0]: taps}
+        unknown = [role for role in given if role not in roles]
         if unknown:
             raise ConfigError(
                 f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
                 f'takes the keys {", ".join(roles)}')
         by_role: Dict[str, Optional[List[Tap]]] = {}
         for role in roles:
-            value = taps.get(role)
+            value: Any = given.get(role)
             if value is None:
                 by_role[role] = None
             elif isinstance(value, (list, tuple)):
@@ -305,9 +328,9 @@ class Distiller(BaseModule):
             batch (StepBatch): Ground truth, progress and active terms.
 
         Returns:
-            dict[str, Tensor]: One scalar a term; every active term is there.
-            An entry without ``loss`` in its name is a figure for the log,
-            which no loss contains.
+            dict[str, Tensor]: One scalar for each term, at least for the
+            active ones, and for any of the :attr:`figures`. Figures are
+            logged and are part of no loss.
         """
 
     def visuals(self, student: Dict[str, List[Tensor]],
@@ -371,24 +394,25 @@ class Distiller(BaseModule):
             weights = self.term_weights(batch.progress)
         terms = self.losses(student, teacher,
                             batch.for_terms(frozenset(weights)))
-        # mmengine sums what has 'loss' in its name, and logs the rest.
-        figures = {
-            name: value.detach()
-            for name, value in terms.items() if 'loss' not in name
-        }
-        missing = [term for term in weights if term not in terms]
-        undeclared = [
-            term for term in terms
-            if term not in self.weights and term not in figures
-        ]
-        if missing or undeclared:
-            raise RuntimeError(
-                f'{type(self).__name__}.losses must return the terms '
-                f'{", ".join(self.weights)}, but returned {", ".join(terms)}')
+        name = type(self).__name__
+        for term in weights:
+            if term not in terms:
+                raise RuntimeError(f'{name}.losses did not return the active '
+                                   f'term {term!r}')
+        for key in terms:
+            if key not in self.weights and key not in self.figures:
+                raise RuntimeError(
+                    f'{name}.losses returned {key!r}, which is neither one of '
+                    f'its terms ({", ".join(self.weights)}) nor of its '
+                    'figures; declare it in `default_weights` or `figures`')
         weighted = {term: terms[term] * weights[term] for term in weights}
         if len(weights) < len(self.weights):
             device = next(iter(weighted.values())).device
             weighted = {**self.idle_losses(device), **weighted}
+        figures = {
+            key: value.detach()
+            for key, value in terms.items() if key not in self.weights
+        }
         return {**weighted, **figures}
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:

@@ -1,5 +1,5 @@
 """What the methods on feature maps share: checks, connectors and sizes."""
-from typing import Optional, Sequence, Union
+from typing import Sequence, Union
 
 from torch import Tensor, nn
 
@@ -82,29 +82,3 @@ def match_student(method: str, feat_s: Tensor, feat_t: Tensor,
             f'{tuple(feat_t.shape[2:])}; give both networks the same padding '
             '(`pad_size_divisor`), or set resize=True')
     return match_size(feat_s, feat_t)
-
-
-def pick_family(method: str, families: dict, family: str,
-                **values: Optional[object]) -> dict:
-    """Fill what a config leaves out with the values of a model family.
-
-    Args:
-        method (str): Name of the method, for messages.
-        families (dict[str, dict]): Values of each family by argument.
-        family (str): One of them.
-        values: What the config gives, by argument; None where it gives
-            nothing.
-
-    Returns:
-        dict: A value for each argument.
-
-    Raises:
-        ConfigError: If there is no such family.
-    """
-    if family not in families:
-        raise ConfigError(f'{method}: family is one of '
-                          f'{", ".join(families)}, not {family!r}')
-    return {
-        name: families[family][name] if value is None else value
-        for name, value in values.items()
-    }

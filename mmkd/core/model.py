@@ -17,8 +17,9 @@ from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.teacher import Teacher
+from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead
+from mmkd.families import family_of
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
 
@@ -85,30 +86,29 @@ class DistillationModel(BaseModel):
         network = build_network(student, 'the student')
         with preserve_rng():
             super().__init__()
-            self.student = network
+            self.student: BaseModel = network
             self.teachers: Dict[str, Teacher] = {
                 name: build_teacher(name, teacher)
                 for name, teacher in teachers.items()
             }
-            self.distillers = nn.ModuleDict({
-                name:
-                build_distiller(name, distiller)
+            methods = {
+                name: build_distiller(name, distiller)
                 for name, distiller in distillers.items()
-            })
-            self.taps, runs = plan_taps(self.distillers, self.student,
-                                        self.teachers, dry_run_size,
+            }
+            self.distillers: Any = nn.ModuleDict(methods)
+            self.taps, runs = plan_taps(methods, self.student, self.teachers,
+                                        (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(self.distillers, self.taps, self.student,
-                              self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers)
         self.planner = StepPlanner(
-            self.distillers, {
+            methods, {
                 teacher: [
-                    name for name in self.distillers
+                    name for name in methods
                     if self.taps.teacher_taps(teacher, [name])
                 ]
                 for teacher in self.teachers
             })
-        self.data_preprocessor = DistillationDataPreprocessor(
+        self.data_preprocessor: Any = DistillationDataPreprocessor(
             self.student, self.teachers, self.planner, {
                 name: run.writes_input
                 for name, run in runs.items()
@@ -173,7 +173,7 @@ class DistillationModel(BaseModel):
             weights = step.weights.get(name)
             terms = distiller(*tensors[name], batch, weights) \
                 if weights else distiller.idle_losses(device)
-            losses.update({f'{name}.{k}': v for k, v in terms.items()})
+            losses.update(log_entries(name, terms, distiller.weights))
         return losses
 
     def run_networks(
@@ -221,8 +221,9 @@ class DistillationModel(BaseModel):
                 name: theirs['inputs']
                 for name, theirs in batches.items()
             },
-            make_head=functools.partial(DetectionHead.of, self.student,
-                                        'the student'))
+            make_head=functools.partial(
+                family_of(self.student).detection_head, self.student,
+                'the student'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 
@@ -307,7 +308,3 @@ def _check_name(name: str, what: str) -> None:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '
                           'letters, digits and underscores'
                           f'{", and no taken name" if name in taken else ""}')
-    if what == 'distillers' and 'loss' in name:
-        raise ConfigError(f"{name!r} cannot be a name in `{what}`: mmengine "
-                          "would sum all that is logged under it, as it has "
-                          "'loss' in it")

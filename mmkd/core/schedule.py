@@ -104,14 +104,16 @@ class WeightSchedule:
 
     def __call__(self, progress: Progress) -> float:
         """The weight at ``progress``."""
-        if self.needs_length() and not progress.max_iters:
+        length = progress.max_iters
+        if self.needs_length() and not length:
             raise ConfigError(
                 'a weight schedule in shares of the run needs the length of '
                 'the run, which is not known here; give iterations instead')
 
         def in_iters(time: Union[int, float]) -> float:
-            return time * progress.max_iters if isinstance(
-                time, float) and time > 0 else time
+            if length and isinstance(time, float) and time > 0:
+                return time * length
+            return time
 
         now, begin = progress.iter, in_iters(self.begin)
         if now < begin:

@@ -41,8 +41,8 @@ def prefix_student(student: nn.Module, state_dict: dict, prefix: str) -> None:
         for new, value in [(renamed[name], state_dict.pop(prefix + name))
                            for name in given]
     })
-    metadata = getattr(state_dict, '_metadata', None)
-    for key, value in list((metadata or {}).items()):
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    for key, value in list(metadata.items()):
         if key.startswith(prefix) and key != prefix[:-1]:
             new = rename(f'{key[len(prefix):]}.')[:-1]
             metadata.setdefault(prefix + new, value)

@@ -1,7 +1,7 @@
 """One training step: who takes part in it, and at which weights."""
 from dataclasses import dataclass, replace
-from typing import (Callable, Dict, FrozenSet, Iterable, List, Mapping,
-                    Optional, Sequence, Tuple)
+from typing import (Callable, Dict, Iterable, List, Mapping, Optional,
+                    Sequence, Tuple)
 
 from mmengine.logging import MessageHub
 from torch import Tensor, nn
@@ -34,10 +34,6 @@ class Step:
     progress: Progress
     weights: Mapping[str, Mapping[str, float]]
     teachers: Tuple[str, ...]
-
-    def terms(self, distiller: str) -> FrozenSet[str]:
-        """The active terms of a distiller, empty if it is not active."""
-        return frozenset(self.weights.get(distiller, ()))
 
 
 class TapPlan:
@@ -226,7 +222,7 @@ def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
     resolved: List[Tap] = []
     for tap in taps or [Tap('', network=only)]:
         network = tap.network or only
-        if network not in teachers:
+        if network is None or network not in teachers:
             known = ', '.join(teachers) or 'none'
             raise ConfigError(
                 f'distiller {distiller!r} wants a teacher {network!r} for '
@@ -235,10 +231,10 @@ def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
                 f'distiller {distiller!r}: which teacher is meant for '
                 f"{role!r}? Write taps as '<teacher>:<module>' with one of "
                 f'{known}')
-        places = [tap] if tap.module else map(
-            Tap.parse,
-            standard_taps(teachers[network].network, role,
-                          f'teacher {network!r}'))
+        places = [tap] if tap.module else [
+            Tap.parse(place) for place in standard_taps(
+                teachers[network].network, role, f'teacher {network!r}')
+        ]
         resolved += [replace(place, network=network) for place in places]
     return resolved
 

@@ -108,9 +108,9 @@ class Teacher:
         return self
 
     @property
-    def preprocessor(self) -> Optional[nn.Module]:
-        """The network's own data preprocessor."""
-        return getattr(self.network, 'data_preprocessor', None)
+    def preprocessor(self) -> Any:
+        """The network's own data preprocessor, None if it has none."""
+        return family_of(self.network).preprocessor(self.network)
 
     def own_data(self, data: dict) -> dict:
         """The batch of the data loader as this teacher is to see it."""

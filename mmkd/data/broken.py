@@ -119,7 +119,7 @@ def _problem(packed: Any) -> Optional[str]:
 
 
 @contextmanager
-def naming_annotations(cfg: Any) -> Iterator[None]:
+def annotation_errors(cfg: Any) -> Iterator[None]:
     """Context for building a data set; errors name the annotations.
 
     Only if building fails, the annotations are searched for the first

@@ -6,10 +6,10 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-from mmkd.data.broken import name_files, naming_annotations
+from mmkd.data.broken import annotation_errors, name_files
 from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import ConfigError
-from mmkd.utils.arguments import naming
+from mmkd.utils.arguments import error_context
 
 
 class NamingRunner(Runner):
@@ -36,14 +36,14 @@ class NamingRunner(Runner):
 
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`model`'):
+        with error_context('`model`'):
             return super().build_model(*args, **kwargs)
 
     def wrap_model(self, model_wrapper_cfg: Any, model: Any) -> Any:
         """See the base class."""
         if self.distributed:
             check_sync_bn(model, self.cfg.get('sync_bn'))
-        with naming('`model_wrapper_cfg` or `sync_bn`'):
+        with error_context('`model_wrapper_cfg` or `sync_bn`'):
             return super().wrap_model(model_wrapper_cfg, model)
 
     @staticmethod
@@ -53,29 +53,29 @@ class NamingRunner(Runner):
         (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
-        with naming_annotations(dataloader.get('dataset')):
+        with annotation_errors(dataloader.get('dataset')):
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         name_files(loader.dataset)
         return loader
 
     def build_train_loop(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`train_cfg`'):
+        with error_context('`train_cfg`'):
             return super().build_train_loop(*args, **kwargs)
 
     def build_val_loop(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`val_cfg`'):
+        with error_context('`val_cfg`'):
             return super().build_val_loop(*args, **kwargs)
 
     def build_test_loop(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`test_cfg`'):
+        with error_context('`test_cfg`'):
             return super().build_test_loop(*args, **kwargs)
 
     def build_evaluator(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`val_evaluator` or `test_evaluator`'):
+        with error_context('`val_evaluator` or `test_evaluator`'):
             evaluator = super().build_evaluator(*args, **kwargs)
             for metric in evaluator.metrics:
                 _check_metric(metric)
@@ -83,27 +83,27 @@ class NamingRunner(Runner):
 
     def build_optim_wrapper(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`optim_wrapper`'):
+        with error_context('`optim_wrapper`'):
             return super().build_optim_wrapper(*args, **kwargs)
 
     def build_param_scheduler(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
-        with naming('`param_scheduler`'):
+        with error_context('`param_scheduler`'):
             return super().build_param_scheduler(*args, **kwargs)
 
     def scale_lr(self, *args: Any, **kwargs: Any) -> None:
         """See the base class."""
-        with naming('`auto_scale_lr`'):
+        with error_context('`auto_scale_lr`'):
             super().scale_lr(*args, **kwargs)
 
     def register_default_hooks(self, *args: Any, **kwargs: Any) -> None:
         """See the base class."""
-        with naming('`default_hooks`'):
+        with error_context('`default_hooks`'):
             super().register_default_hooks(*args, **kwargs)
 
     def register_custom_hooks(self, *args: Any, **kwargs: Any) -> None:
         """See the base class."""
-        with naming('`custom_hooks`'):
+        with error_context('`custom_hooks`'):
             super().register_custom_hooks(*args, **kwargs)
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
@@ -111,11 +111,11 @@ class NamingRunner(Runner):
         if fn_name != 'before_run':
             super().call_hook(fn_name, **kwargs)
             return
-        with naming('`custom_hooks`, `default_hooks` or `visualizer`'):
+        with error_context('`custom_hooks`, `default_hooks` or `visualizer`'):
             super().call_hook(fn_name, **kwargs)
 
     def _init_model_weights(self) -> None:
-        with naming('the initial weights (`init_cfg`)'):
+        with error_context('the initial weights (`init_cfg`)'):
             super()._init_model_weights()
 
 

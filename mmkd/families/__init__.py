@@ -1,14 +1,15 @@
 """What mmkd knows about families of networks; see docs/add_a_family.md."""
 from torch import nn
 
-from mmkd.families.base import FAMILIES, Family, Place, register_family
+from mmkd.families.base import FAMILIES, Family, register_family
 from mmkd.families.mmdet import MMDetFamily
 from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.families.mmseg import MMSegFamily
+from mmkd.families.taps import KnownTap, Place
 
 __all__ = [
-    'FAMILIES', 'Family', 'MMDet3DFamily', 'MMDetFamily', 'MMSegFamily',
-    'Place', 'family_of', 'register_family'
+    'FAMILIES', 'Family', 'KnownTap', 'MMDet3DFamily', 'MMDetFamily',
+    'MMSegFamily', 'Place', 'family_of', 'register_family'
 ]
 
 # The last one is asked first: mmdet3d's detectors derive from mmdet's.
@@ -16,11 +17,10 @@ for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily):
     register_family(_family)
 
 
-class _UnknownFamily(Family):
+class _UnknownFamily(MMDet3DFamily):
     """Networks of no known library, in which any place may be found."""
-
-    def __init__(self) -> None:
-        self.places = MMDet3DFamily().places
+    name = ''
+    example_batch = Family.example_batch
 
 
 _UNKNOWN = _UnknownFamily()

@@ -1,13 +1,15 @@
 """Detectors of mmdet3d, and those of mmkd's own that derive from them."""
-from typing import Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
 from torch import nn
 
 from mmkd.errors import ConfigError
-from mmkd.families.base import Batch, Family, Place
-from mmkd.families.detection_heads import head_taps
+from mmkd.families.base import Batch, Family
+from mmkd.families.detection_heads import DetectionHead, head_kind
+from mmkd.families.preprocessing import ImageNorm
+from mmkd.families.taps import KnownTap, Place
 
 #: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR, for a
 #: network that does not bound its points.
@@ -26,19 +28,19 @@ class MMDet3DFamily(Family):
             'nodes':
             Place(
                 'learned features of voxels, or else of cells or points, of '
-                'a LiDAR detector', _nodes),
+                'a LiDAR detector', _nodes, False),
             'head_maps':
             Place(
                 'outputs of the last convolutions of a CenterHead or an '
-                'Anchor3DHead', head_taps),
+                'Anchor3DHead', _head_maps, False),
             'bev_low':
             Place("the map that the encoder of a bird's-eye view begins with",
-                  _bev_low),
+                  _bev_low, False),
             'bev_high':
-            Place("the map that the head of a bird's-eye view gets",
-                  _bev_high),
+            Place("the map that the head of a bird's-eye view gets", _bev_high,
+                  False),
             'responses':
-            Place('branches of each task of a CenterHead', _responses),
+            Place('branches of each task of a CenterHead', _responses, False),
             **self.places
         }
 
@@ -46,6 +48,68 @@ class MMDet3DFamily(Family):
                                                             int]) -> Batch:
         """See :func:`_example_batch`."""
         return _example_batch(network, size)
+
+    def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
+        """Two that differ only in how many voxels they keep are equal.
+
+        A preprocessor keeps another number in training than in evaluation,
+        so that a student and a teacher in eval mode would get other voxels
+        of the same scan, whose rows do not belong together. So the teacher
+        takes the student's.
+        """
+        settings = super().preprocessing(network)
+        layer = _voxel_layer(network)
+        cap = getattr(layer, 'max_voxels', None)
+        if cap is not None:
+            settings['voxel_layer'] = repr(layer).replace(
+                f', max_voxels={cap}', '')
+        return settings
+
+    def image_norm(self, network: nn.Module) -> Optional[ImageNorm]:
+        """None for the preprocessors of mmdet3d, which take several inputs in
+        a dict."""
+        several = hasattr(self.preprocessor(network), 'voxel')
+        return None if several else super().image_norm(network)
+
+    def detection_head(self,
+                       network: nn.Module,
+                       name: str = 'the network') -> DetectionHead:
+        """Of a detector with a CenterHead or an Anchor3DHead on a map."""
+        _, head = _head(network)
+        kind = head_kind(head)
+        # Of cameras: the grid that they are lifted to.
+        layer = _voxel_layer(network) or _grid(network)
+        if head is None or kind is None or layer is None:
+            raise ConfigError(
+                f'{name} ({type(network).__name__}) has no head that this '
+                'method knows: it serves detectors with voxels or cameras '
+                'on a map, and a CenterHead or an Anchor3DHead')
+        return kind(head, layer.point_cloud_range)
+
+
+def _voxel_layer(network: nn.Module) -> Any:
+    return getattr(
+        getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
+
+
+def _grid(network: nn.Module) -> Any:
+    """The grid in bird's-eye view that the images are lifted to, if any."""
+    return getattr(getattr(network, 'view_transform', None), 'grid', None)
+
+
+def _head(network: nn.Module) -> Tuple[str, Optional[nn.Module]]:
+    """Name and module of the dense head, if there is one."""
+    for name in ('pts_bbox_head', 'bbox_head', 'rpn_head'):
+        head = getattr(network, name, None)
+        if isinstance(head, nn.Module):
+            return name, head
+    return '', None
+
+
+def _head_maps(network: nn.Module) -> List[KnownTap]:
+    name, head = _head(network)
+    kind = head_kind(head)
+    return [] if head is None or kind is None else kind.taps(head, name)
 
 
 def _nodes(network: nn.Module) -> List[str]:
@@ -90,7 +154,7 @@ def _bev_high(network: nn.Module) -> List[str]:
     return []
 
 
-def _responses(network: nn.Module) -> List[str]:
+def _responses(network: nn.Module) -> List[KnownTap]:
     """The branches of each task of a CenterHead, class scores first.
 
     The others follow by name: a config lists them in any order, and one that
@@ -100,15 +164,15 @@ def _responses(network: nn.Module) -> List[str]:
         tasks = getattr(getattr(network, name, None), 'task_heads', None)
         if isinstance(tasks, nn.ModuleList):
             return [
-                f'{name}[{i}][0][{branch}]' for i, task in enumerate(tasks)
-                for branch in (
+                KnownTap(f'{name}[{i}][0][{branch}]', task=i, branch=branch)
+                for i, task in enumerate(tasks) for branch in (
                     'heatmap',
                     *sorted(set(getattr(task, 'heads', {})) - {'heatmap'}))
             ]
     return []
 
 
-def _example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
+def _example_batch(network: Any, size: Tuple[int, int]) -> Batch:
     """A batch of one synthetic frame with one box, as the preprocessor of
     the network returns it.
 
@@ -127,7 +191,7 @@ def _example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
         ConfigError: If the network takes other data.
     """
     channels = _point_channels(network)
-    grid = getattr(getattr(network, 'view_transform', None), 'grid', None)
+    grid = _grid(network)
     cameras = getattr(network, 'img_backbone', None) is not None
     if cameras != (grid is not None) or not (cameras or channels):
         raise ConfigError(
@@ -136,7 +200,7 @@ def _example_batch(network: nn.Module, size: Tuple[int, int]) -> Batch:
     from mmdet3d.structures import (Box3DMode, Det3DDataSample,
                                     LiDARInstance3DBoxes)
     from mmengine.structures import InstanceData
-    voxel_layer = getattr(network.data_preprocessor, 'voxel_layer', None)
+    voxel_layer = _voxel_layer(network)
     bounds = torch.tensor(
         getattr(voxel_layer, 'point_cloud_range',
                 getattr(grid, 'point_cloud_range', _RANGE)))

@@ -1,5 +1,5 @@
 """The standard places of all networks."""
-from typing import Dict, List
+from typing import Dict, List, Union
 
 from torch import nn
 
@@ -11,7 +11,8 @@ from mmkd.families import Place, family_of
 PLACES: Dict[str, Place] = family_of(nn.Module()).places
 
 
-def standard_taps(network: nn.Module, place: str, name: str) -> List[str]:
+def standard_taps(network: nn.Module, place: str,
+                  name: str) -> List[Union[str, dict]]:
     """The taps of a standard place in a network of a known family.
 
     Args:
@@ -20,18 +21,18 @@ def standard_taps(network: nn.Module, place: str, name: str) -> List[str]:
         name (str): What to call the network in messages.
 
     Returns:
-        list[str]: One tap, or as many as there are levels.
+        list[str | dict]: One tap, or as many as there are levels.
 
     Raises:
         ConfigError: If the network has no such place.
     """
-    own = family_of(network).places.get(place)
-    paths = own.find(network) if own else []
-    if not paths:
-        known = own or PLACES.get(place)
+    family = family_of(network)
+    taps = [known.tap for known in family.taps(network, place)]
+    if not taps:
+        known = family.places.get(place) or PLACES.get(place)
         what = known.description if known else place
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
             '`tools/list_taps.py` lists what can be tapped.')
-    return paths
+    return taps

@@ -43,11 +43,11 @@ def full_precision(loss: Callable) -> Callable:
     """
 
     @functools.wraps(loss)
-    def wrapper(*args, **kwargs):
-        args = [upcast(value) for value in args]
-        kwargs = {name: upcast(value) for name, value in kwargs.items()}
-        device = next(_devices([*args, *kwargs.values()]), 'cpu')
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        given = [upcast(value) for value in args]
+        named = {name: upcast(value) for name, value in kwargs.items()}
+        device = next(_devices([*given, *named.values()]), 'cpu')
         with torch.autocast(device_type=device, enabled=False):
-            return loss(*args, **kwargs)
+            return loss(*given, **named)
 
     return wrapper

@@ -5,11 +5,12 @@ import inspect
 import math
 import traceback
 from contextlib import contextmanager
-from typing import (Any, Dict, Iterator, List, Literal, Mapping, Type, TypeVar,
-                    Union, get_args, get_origin, get_type_hints)
+from typing import (Any, Dict, Iterator, List, Literal, Mapping, Tuple, Type,
+                    TypeVar, Union, get_args, get_origin, get_type_hints)
 
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.renamed import with_new_names
+from mmkd.utils.suggestions import did_you_mean
 
 Options = TypeVar('Options')
 
@@ -46,6 +47,7 @@ def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
         ConfigError: If an argument is unknown, missing, of the wrong type, or
             refused by the class; the message names it.
     """
+    given = with_new_names(cls, given, argument_names(cls), name)
     check_types(cls, given, name)
     try:
         return cls(**given)
@@ -89,8 +91,9 @@ def check_types(cls: type, given: Mapping[str, Any], name: str) -> None:
                 continue
     for key, value in given.items():
         if key in hints and not _fits(value, hints[key]):
-            raise ConfigError(f'{name}: `{key}` of {cls.__name__} is '
-                              f'{_in_words(hints[key])}, but got {value!r}')
+            path, value, hint = _first_misfit(key, value, hints[key])
+            raise ConfigError(f'{name}: `{path}` of {cls.__name__} is '
+                              f'{_in_words(hint)}, but got {value!r}')
 
 
 def take_options(options: Type[Options], kwargs: Dict[str, Any]) -> Options:
@@ -103,6 +106,32 @@ def take_options(options: Type[Options], kwargs: Dict[str, Any]) -> Options:
     """
     names = [field.name for field in dataclasses.fields(options)]
     return options(**{k: kwargs.pop(k) for k in names if k in kwargs})
+
+
+def fill_from_preset(method: str, presets: Mapping[str, Mapping[str, Any]],
+                     preset: str, **given: Any) -> Dict[str, Any]:
+    """Fill what a config leaves out with the values of a preset.
+
+    Args:
+        method (str): Name of the method, for messages.
+        presets (Mapping[str, Mapping]): Values by preset and argument.
+        preset (str): One of them.
+        given: What the config gives, by argument; None where it gives
+            nothing.
+
+    Returns:
+        dict: A value for each argument.
+
+    Raises:
+        ConfigError: If there is no such preset.
+    """
+    if preset not in presets:
+        raise ConfigError(f'{method}: preset is one of '
+                          f'{", ".join(presets)}, not {preset!r}')
+    return {
+        name: presets[preset][name] if value is None else value
+        for name, value in given.items()
+    }
 
 
 def check_choices(method: str, options: Any) -> None:
@@ -151,6 +180,18 @@ def _fits(value: Any, hint: Any) -> bool:
     return not isinstance(hint, type) or isinstance(value, hint)
 
 
+def _first_misfit(path: str, value: Any, hint: Any) -> Tuple[str, Any, Any]:
+    """Path, value and type of the first entry of a dict that does not fit, or
+    of the value itself."""
+    for option in get_args(hint) if get_origin(hint) is Union else (hint, ):
+        args = get_args(option)
+        if get_origin(option) is dict and args and isinstance(value, Mapping):
+            for key, item in value.items():
+                if not _fits(item, args[1]):
+                    return _first_misfit(f'{path}.{key}', item, args[1])
+    return path, value, hint
+
+
 def _in_words(hint: Any) -> str:
     """Describe a type in words."""
     words = {
@@ -178,7 +219,7 @@ def _in_words(hint: Any) -> str:
 
 
 @contextmanager
-def naming(part: str) -> Iterator[None]:
+def error_context(part: str) -> Iterator[None]:
     """Context for building a part of a config; errors name the part.
 
     Args:

@@ -285,7 +285,7 @@ def test_messages_that_a_page_quotes(folder):
     said = [
         refusal(dict(type='BPKD', student='decode_head.conv_sge')),
         refusal(dict(type='CWD', student='decode_head')),
-        refusal(dict(type='BPKD', lamda_edge=1)),
+        refusal(dict(type='BPKD', edge_widht=7)),
         refusal(dict(type='BPKD'), cfg=segmentor(8, 7), ckpt='random'),
         refusal(dict(type='BPKD'), ckpt='nowhere.pth'),
         refusal(dict(type='BPKD'), cfg=segmentor(8, 7)),
@@ -296,7 +296,7 @@ def test_messages_that_a_page_quotes(folder):
     quoted = [
         "has no module 'decode_head.conv_sge'",
         'Tap a module inside of it, such as decode_head.conv_seg',
-        "has no argument 'lamda_edge'. Did you mean lambda_edge",
+        "has no argument 'edge_widht'. Did you mean edge_width",
         'compares logits class by class, but the student has 19 channels',
         'there is no checkpoint',
         "does not fit teacher 'teacher'",

@@ -98,8 +98,8 @@ def test_one_step(path):
                for p in model.teachers['teacher'].network.parameters())
     distiller = model.distillers['pointdistiller']
     values = VALUES[path.stem.split('_')[2]]
-    assert (distiller.options.num_centres,
-            distiller.options.num_neighbours) == values[:2]
+    assert (distiller.resolved.num_centres,
+            distiller.resolved.num_neighbours) == values[:2]
     if len(distiller.layers_s) == 1:
         assert distiller.layers_s[0].norm.num_features == values[2]
 

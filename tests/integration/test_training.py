@@ -91,7 +91,7 @@ def test_weight_zero_is_plain_training(plain, recipe):
         dict(
             cwd=dict(FEATURES, **zero),
             norm=dict(FEATURES, connector=norm, **zero),
-            bpkd=dict(type='BPKD', lambda_edge=0., lambda_body=0.),
+            bpkd=dict(type='BPKD', weights=dict(edge=0., body=0.)),
             later=dict(FEATURES, loss_weight=dict(value=5., begin=1000))))
     teacher_ran = []
     runner = apis.build_runner(apis.prepare_training(cfg))

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import TapError
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 class _AllCaught(BaseException):

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.recognise import recognise
 from mmkd.core.taps.tap import Tap, TapSpec, describe
 from mmkd.errors import ConfigError, TapError
-from mmkd.families import family_of
+from mmkd.families import KnownTap, family_of
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
@@ -125,8 +126,8 @@ def dry_run(network: nn.Module,
                                              size) if batch is None else batch
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
-    input_size = tuple(image.shape[-2:]) if image is not None else None
-    failure: Optional[Exception] = None
+    input_size = None if image is None else (image.shape[-2], image.shape[-1])
+    failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
         result = DryRun()
         versions = [tensor._version for tensor in inputs]
@@ -152,17 +153,34 @@ def dry_run(network: nn.Module,
         result.counts = catcher.fired
         caught = catcher.take(check_overwritten=False)
         for tap, tensors in caught.items():
-            levels = len(tensors) > 1
-            attributes = _plain_attributes(tap.resolve(network, name))
-            result.specs[tap] = [
-                TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
-                        tuple(tensor.shape), tensor.dtype, input_size,
-                        tap.network, attributes)
-                for i, tensor in enumerate(tensors)
-            ]
+            result.specs[tap] = _specs(network, tap,
+                                       tap.resolve(network,
+                                                   name), tensors, input_size)
         result.writes_input = versions != [t._version for t in inputs]
         return result
     raise failure
+
+
+def _specs(network: nn.Module, tap: Tap, module: nn.Module,
+           tensors: List[Tensor],
+           input_size: Optional[Tuple[int, int]]) -> List[TapSpec]:
+    """What a tap gave, and what its family knows of it."""
+    known = recognise(network, tap) or KnownTap(tap.path)
+    place = family_of(network).places.get(known.kind or '')
+    return [
+        TapSpec(
+            f'{tap.path}[{i}]' if len(tensors) > 1 else tap.path,
+            tuple(tensor.shape),
+            tensor.dtype,
+            input_size if place is None or place.in_image else None,
+            tap.network,
+            known.kind,
+            known.task,
+            known.branch,
+            known.level + i if known.kind else None,
+            attributes=_plain_attributes(module))
+        for i, tensor in enumerate(tensors)
+    ]
 
 
 def trace(network: nn.Module,

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError, TapError
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 _PATTERN = re.compile(r'(?:(?P<network>\w+):)?(?P<module>[\w.\-]+)'
                       r'(?P<index>(?:\[[^\[\]]+\])*)(?P<input>@input)?')
@@ -197,12 +197,22 @@ class TapSpec:
     """What one level of a tap gave in the dry run.
 
     Attributes:
-        path (str): The tap as text, with the level where there are several.
+        path (str): The tap as text, with the level where there are several;
+            for messages. What it is stands in ``kind`` and what follows.
         shape (tuple[int]): Shape of the tensor, (N, C, H, W) for a map.
         dtype (torch.dtype): Its type.
         input_size (tuple[int], optional): Height and width in pixels of the
             image that went in, if one did.
         network (str, optional): Name of the teacher; None for the student.
+        kind (str, optional): What the tensor is, as a standard place of the
+            network's family: ``'logits'``, ``'neck'``, ``'stages'``,
+            ``'bev_low'`` and so on. None, here and below, for what the
+            family does not know.
+        task (int, optional): Task of a head that has several.
+        branch (str, optional): Output of a head: ``'heatmap'``, ``'reg'``,
+            ``'cls_score'``, ``'bbox_pred'`` and so on.
+        level (int, optional): Index among the levels of its kind, task and
+            branch; negative if counted from the last one.
         attributes (dict[str, Any]): The tapped module's plain attributes,
             such as the ``kernel_size`` of a convolution: numbers, text, and
             sequences of them.
@@ -212,6 +222,10 @@ class TapSpec:
     dtype: torch.dtype = torch.float32
     input_size: Optional[Tuple[int, int]] = None
     network: Optional[str] = None
+    kind: Optional[str] = None
+    task: Optional[int] = None
+    branch: Optional[str] = None
+    level: Optional[int] = None
     attributes: Dict[str, Any] = field(
         default_factory=dict, compare=False, repr=False)
 

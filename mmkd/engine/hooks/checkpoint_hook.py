@@ -14,7 +14,7 @@ from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import argument_names
 from mmkd.utils.files import write_file
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 @HOOKS.register_module()

@@ -11,9 +11,10 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmkd.core.model import DistillationModel
+from mmkd.core.terms import term_name
 from mmkd.errors import ConfigError
 from mmkd.registry import HOOKS
-from mmkd.utils.arguments import naming
+from mmkd.utils.arguments import error_context
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -78,10 +79,10 @@ class SelfCheckHook(Hook):
         with preserve_rng():
             # A copy, so that statistics, counters and caches stay unchanged.
             model = copy.deepcopy(model)
-            with naming('the training data cannot be loaded'):
+            with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
             self._check_teachers(model, batches)
-            with naming('the model does not run on the training data'):
+            with error_context('the model does not run on the training data'):
                 self._check_losses(model, batches)
 
     @staticmethod
@@ -201,16 +202,15 @@ class SelfCheckHook(Hook):
         for name, weights in step.weights.items():
             distiller = model.distillers[name]
             student, teacher = tensors[name]
-            terms = distiller.losses(student, teacher,
-                                     batch.for_terms(step.terms(name)))
+            terms = distiller(student, teacher, batch, weights)
             taps = [t for levels in student.values() for t in levels]
             task_norm = _gradient_norm(task, taps)
-            for term, weight in weights.items():
-                loss = terms[term] * weight
+            for term in weights:
+                loss = terms[term]
                 norm = _gradient_norm(loss, taps)
                 found.append(
                     dict(
-                        term=f'{name}.{term}',
+                        term=term_name(name, term),
                         loss=float(loss.detach()),
                         task=float(task.detach()),
                         own=term in distiller.own_terms,

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
 from mmkd.core.logits import check_logits
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
@@ -23,13 +22,10 @@ from mmkd.utils.arguments import take_options
 
 #: What may be distilled; 'maps' is one of the others, by the network.
 Place = Literal['maps', 'neck', 'logits', 'stages']
+#: Kinds of taps that give class scores, one channel a class.
+_CLASS_MAPS = ('logits', 'auxiliary_logits')
 #: Masks of each kind where features are distilled, as published.
 NUM_MASKS = 6
-
-
-def _is_class_map(spec: TapSpec) -> bool:
-    """Whether a level holds a segmentor's scores, one channel a class."""
-    return 'conv_seg' in spec.path and '@input' not in spec.path
 
 
 @DISTILLERS.register_module()
@@ -47,6 +43,9 @@ class ACAM(Distiller):
     apart (:func:`mask_diversity`):
 
     ``L = L_task + alpha (L_spatial + L_channel) + lambda_div L_div``
+
+    The letters are the weights of the terms ``spatial``, ``channel`` and
+    ``div``.
 
     Each level has projections and units of its own. No ground truth is read.
     The attention is exact, and its memory grows with the cells of a map; its
@@ -69,30 +68,26 @@ class ACAM(Distiller):
             detector. Defaults to ``'maps'``.
         student (str | list[str], optional): Taps (N, C, H, W) in the student
             if not the standard ones; maps of any kind, such as bird's-eye
-            view. Class maps are recognised by the name ``conv_seg`` (not
-            ``conv_seg@input``, the features before it), or by
-            ``place='logits'``. Defaults to None.
+            view. The class scores of a segmentation head are recognised; of
+            other networks, ``place='logits'`` says that these are class maps.
+            Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. The student's map is resized to H' x W' where the
             difference is taken. Defaults to None.
-        alpha (float | dict): Weight of ``loss_spatial`` and of
-            ``loss_channel``. Defaults to 1.0.
-        lambda_div (float | dict): Weight of ``loss_div``. Defaults to 1.0.
         kwargs: The fields of :class:`ACAMOptions`, such as ``num_masks``,
-            and the arguments of :class:`Distiller`, such as ``loss_weight``.
+            and the arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
         ConfigError: If an option makes no sense, or contradicts another.
     """
 
     Options = ACAMOptions
+    default_weights = dict(spatial=1.0, channel=1.0, div=1.0)
 
     def __init__(self,
                  place: Place = 'maps',
                  student=None,
                  teacher=None,
-                 alpha: WeightLike = 1.0,
-                 lambda_div: WeightLike = 1.0,
                  **kwargs) -> None:
         if place not in get_args(Place):
             raise ConfigError('ACAM: place is one of '
@@ -100,23 +95,19 @@ class ACAM(Distiller):
         options = take_options(ACAMOptions, kwargs)
         # What is read is the one role of this distiller.
         self.roles = (place, )
-        weights = {}
-        if options.use_spatial:
-            weights['loss_spatial'] = alpha
-        if options.use_channel:
-            weights['loss_channel'] = alpha
-        # Frozen units have nothing to keep apart.
-        if options.mask_source != 'teacher_fixed':
-            weights['loss_div'] = lambda_div
-        super().__init__(
-            student=student, teacher=teacher, weights=weights, **kwargs)
+        super().__init__(student=student, teacher=teacher, **kwargs)
+        used = dict(
+            spatial=options.use_spatial,
+            channel=options.use_channel,
+            # Frozen units have nothing to keep apart.
+            div=options.mask_source != 'teacher_fixed')
+        self.weights = {k: v for k, v in self.weights.items() if used[k]}
         self.place = place
         self.options = options
-        self.level_weights = options.level_weights
         self.warn_after = options.warn_after
         self._has_warned = False
         if options.detach_inputs:
-            self.own_terms = ('loss_div', )
+            self.own_terms = ('div', )
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
@@ -126,7 +117,7 @@ class ACAM(Distiller):
         levels_s, levels_t = student[self.place], teacher[self.place]
         check_features('ACAM', levels_s, levels_t, resize=True)
         are_logits = self.place == 'logits' or (self.place == 'maps' and all(
-            map(_is_class_map, [*levels_s, *levels_t])))
+            spec.kind in _CLASS_MAPS for spec in [*levels_s, *levels_t]))
         connector = self.options.connector
         if are_logits:
             check_logits('ACAM', levels_s, levels_t)
@@ -134,12 +125,17 @@ class ACAM(Distiller):
                 raise ConfigError('ACAM: class maps take no connector, which '
                                   'could mix the classes; leave it out')
             connector = None
-        if self.level_weights is None:
-            self.level_weights = [1.0] * len(levels_s)
-        elif len(self.level_weights) != len(levels_s):
+        level_weights = self.options.level_weights
+        if level_weights is None:
+            level_weights = [1.0] * len(levels_s)
+        if len(level_weights) != len(levels_s):
             raise ConfigError(
-                f'ACAM: level_weights has {len(self.level_weights)} numbers, '
+                f'ACAM: level_weights has {len(level_weights)} numbers, '
                 f'but there are {len(levels_s)} levels')
+        self.level_weights = level_weights
+        self.figures = tuple(f'mask_{figure}_{i}'
+                             for i in range(len(levels_s))
+                             for figure in ('mean', 'std', 'dead'))
         self.connectors = build_connectors(connector, levels_s, levels_t)
         self.levels = nn.ModuleList(
             MaskLevel(
@@ -197,7 +193,7 @@ class ACAM(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss_spatial``, ``loss_channel`` and ``loss_div``, each
+        """Compute ``spatial``, ``channel`` and ``div``, each
         summed over the levels, and the figures of the masks."""
         terms: Dict[str, Tensor] = {}
         figures: Dict[str, Tensor] = {}
@@ -213,20 +209,20 @@ class ACAM(Distiller):
             aligned = self._align(i, feat_s, feat_t)
             masks = level(feat_s, feat_t, aligned)
             kinds = [kind for kind in masks if kind is not None]
-            if 'loss_div' in batch.active_terms:
+            if 'div' in batch.active_terms:
                 for kind in kinds:
-                    add('loss_div',
-                        mask_diversity(kind, self.options.div_reduction),
+                    add('div', mask_diversity(kind,
+                                              self.options.div_reduction),
                         weight)
             if self.options.mask_grad == 'div_only':
                 masks = Masks(*(kind if kind is None else kind.detach()
                                 for kind in masks))
-            if 'loss_spatial' in batch.active_terms:
-                add('loss_spatial',
-                    spatial_mask_loss(aligned, feat_t, masks.spatial), weight)
-            if 'loss_channel' in batch.active_terms:
-                add('loss_channel',
-                    channel_mask_loss(aligned, feat_t, masks.channel), weight)
+            if 'spatial' in batch.active_terms:
+                add('spatial', spatial_mask_loss(aligned, feat_t,
+                                                 masks.spatial), weight)
+            if 'channel' in batch.active_terms:
+                add('channel', channel_mask_loss(aligned, feat_t,
+                                                 masks.channel), weight)
             statistics = mask_statistics(kinds[0])
             figures.update({
                 f'mask_{k}_{i}': value

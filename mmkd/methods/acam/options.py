@@ -21,7 +21,7 @@ class ACAMOptions:
             come from a checkpoint of a run with ``'teacher'`` (its entries
             ``distill.*``).
         mask_grad: ``'joint'`` trains units and projections by all terms,
-            ``'div_only'`` by ``loss_div`` alone.
+            ``'div_only'`` by ``div`` alone.
         channel_units: ``'shared'`` is one number a unit, as reported; all
             masks over channels then scale one vector. ``'full'`` is one a
             unit and channel.
@@ -36,7 +36,7 @@ class ACAMOptions:
             vector over channels for the others. Not from the paper.
         residual: What is added to the fused map: ``'teacher'`` or ``'both'``
             maps, detached. Not from the paper.
-        stabilise: Preset against collapse: ``unit_norm='standardise'`` and
+        stabilise: Remedy against collapse: ``unit_norm='standardise'`` and
             ``residual='both'``. Not from the paper.
         connector: For features: ``'auto'`` (a 1x1 convolution where the
             channels differ), None, or a config. Class maps have none.

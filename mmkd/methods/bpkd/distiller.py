@@ -5,7 +5,6 @@ from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, logits_distance
 from mmkd.errors import ConfigError
@@ -27,13 +26,15 @@ class BPKD(Distiller):
 
     ``L = L_seg + lambda_edge * L_edge + lambda_body * L_body``
 
+    The lambdas are the weights of the terms ``edge`` and ``body``.
+
     Nothing is learned besides the student. The student's auxiliary head
     keeps its own loss and is not distilled.
 
-    The authors published no training code. The weights, the edge width and
-    ``alpha`` are the values that independent re-implementations agree on;
-    the temperature 1, the average over each class's edge cells and the
-    treatment of ignored pixels are choices of this project:
+    The authors published no training code. All weights and the edge width
+    are the values that independent re-implementations agree on; the
+    temperature 1, the average over each class's edge cells and the treatment
+    of ignored pixels are choices of this project:
 
     - ignored pixels are left out; ``body_on_ignored=True`` keeps them in the
       body, and ``ignore_as_edge=True`` lets the border of a void region
@@ -46,14 +47,11 @@ class BPKD(Distiller):
             before any resize. Defaults to None, the deciding head.
         teacher (str, optional): Tap of the teacher's logits
             (N, C, H', W'). Defaults to None.
-        lambda_edge (float | dict): Weight of ``loss_edge``, a number or a
-            schedule. Defaults to 50.0.
-        lambda_body (float | dict): Weight of ``loss_body``. Defaults to
-            20.0.
         tau_edge (float): Temperature over classes. Defaults to 1.0.
         tau_body (float): Temperature over cells. Defaults to 1.0.
-        alpha (float | Sequence[float]): Weight of each class's edge, one
-            number or C numbers. Defaults to 2.0.
+        edge_class_weights (float | Sequence[float]): Weight of each class's
+            edge, alpha in the paper: one number or C numbers. Defaults to
+            2.0.
         edge_width (int): Side of the window that makes the edge, in label
             pixels, odd and at least 3; the band is one pixel narrower.
             Defaults to 7.
@@ -70,19 +68,18 @@ class BPKD(Distiller):
             takes part. Defaults to 0.5.
         align_corners (bool): How to resize the teacher's logits, as in the
             student's head. Defaults to False.
-        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+        kwargs: Arguments of :class:`Distiller`, such as ``weights``.
     """
 
     roles = ('logits', )
+    default_weights = dict(edge=50.0, body=20.0)
 
     def __init__(self,
                  student=None,
                  teacher=None,
-                 lambda_edge: WeightLike = 50.0,
-                 lambda_body: WeightLike = 20.0,
                  tau_edge: float = 1.0,
                  tau_body: float = 1.0,
-                 alpha: Union[float, Sequence[float]] = 2.0,
+                 edge_class_weights: Union[float, Sequence[float]] = 2.0,
                  edge_width: int = 7,
                  use_prm: bool = True,
                  use_pom: bool = True,
@@ -92,11 +89,7 @@ class BPKD(Distiller):
                  valid_threshold: float = 0.5,
                  align_corners: bool = False,
                  **kwargs) -> None:
-        super().__init__(
-            student=student,
-            teacher=teacher,
-            weights=dict(loss_edge=lambda_edge, loss_body=lambda_body),
-            **kwargs)
+        super().__init__(student=student, teacher=teacher, **kwargs)
         check_tau('BPKD', tau_edge=tau_edge, tau_body=tau_body)
         if not isinstance(edge_width, int) or (edge_width < 3
                                                or edge_width % 2 == 0):
@@ -105,13 +98,15 @@ class BPKD(Distiller):
         if not 0 <= valid_threshold <= 1:
             raise ConfigError('BPKD: valid_threshold is a share in [0, 1], '
                               f'but got {valid_threshold}')
-        numbers = alpha if isinstance(alpha, (list, tuple)) else [alpha]
+        numbers = edge_class_weights if isinstance(
+            edge_class_weights, (list, tuple)) else [edge_class_weights]
         if not all(isinstance(number, (int, float)) for number in numbers):
-            raise ConfigError('BPKD: alpha is one number or a list of one for '
-                              f'each class, but got {alpha!r}')
+            raise ConfigError('BPKD: edge_class_weights is one number or a '
+                              'list of one for each class, but got '
+                              f'{edge_class_weights!r}')
         self.tau_edge = tau_edge
         self.tau_body = tau_body
-        self.alpha = alpha
+        self.edge_class_weights = edge_class_weights
         self.edge_width = edge_width
         self.use_prm = use_prm
         self.use_pom = use_pom
@@ -130,11 +125,11 @@ class BPKD(Distiller):
             raise ConfigError('BPKD distils one map of logits, but the taps '
                               f'give {len(student["logits"])} levels')
         num_classes = student['logits'][0].channels
-        if isinstance(self.alpha,
-                      (list, tuple)) and len(self.alpha) != num_classes:
+        weights = self.edge_class_weights
+        if isinstance(weights, (list, tuple)) and len(weights) != num_classes:
             raise ConfigError(
-                f'BPKD: alpha is one number or one for each of the '
-                f'{num_classes} classes, but has {len(self.alpha)}')
+                'BPKD: edge_class_weights is one number or one for each of '
+                f'the {num_classes} classes, but has {len(weights)}')
 
     def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
         """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
@@ -161,17 +156,17 @@ class BPKD(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss_edge`` and ``loss_body``."""
+        """Compute ``edge`` and ``body``."""
         logits_s, logits_t = student['logits'][0], teacher['logits'][0]
         logits_t = match_size(logits_t, logits_s, self.align_corners)
         masks, valid = self.masks(logits_s, batch)
         terms = {}
-        if 'loss_edge' in batch.active_terms:
-            terms['loss_edge'] = edge_loss(logits_s, logits_t, masks, valid,
-                                           self.tau_edge, self.alpha,
-                                           self.use_prm, self.use_pom)
-        if 'loss_body' in batch.active_terms:
-            terms['loss_body'] = body_loss(
-                logits_s, logits_t, masks,
-                None if self.body_on_ignored else valid, self.tau_body)
+        if 'edge' in batch.active_terms:
+            terms['edge'] = edge_loss(logits_s, logits_t, masks, valid,
+                                      self.tau_edge, self.edge_class_weights,
+                                      self.use_prm, self.use_pom)
+        if 'body' in batch.active_terms:
+            terms['body'] = body_loss(logits_s, logits_t, masks,
+                                      None if self.body_on_ignored else valid,
+                                      self.tau_body)
         return terms

@@ -3,4 +3,4 @@ from mmkd.testing.examples import segmentors
 
 RECIPE = 'bpkd/bpkd_pspnet-r101-d8_pspnet-r18-d8_80k_cityscapes.py'
 EXAMPLES = dict(bpkd=lambda: segmentors(
-    dict(type='BPKD'), zero_without_objects=('loss_edge', 'loss_body')))
+    dict(type='BPKD'), zero_without_objects=('edge', 'body')))

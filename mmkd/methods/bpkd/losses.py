@@ -124,7 +124,7 @@ def edge_loss(logits_s: Tensor,
               masks: Tensor,
               valid: Optional[Tensor] = None,
               tau: float = 1.0,
-              alpha: Union[float, Sequence[float]] = 2.0,
+              class_weights: Union[float, Sequence[float]] = 2.0,
               use_prm: bool = True,
               use_pom: bool = True) -> Tensor:
     r"""Edge part of BPKD: class probabilities at the edge cells.
@@ -151,14 +151,14 @@ def edge_loss(logits_s: Tensor,
         valid (Tensor, optional): Valid cells (N, 1, H, W); the other cells
             are left out. Defaults to None, which means all.
         tau (float): Temperature. Defaults to 1.0.
-        alpha (float | Sequence[float]): Weight of each class, one number for
-            all or C numbers. Defaults to 2.0.
+        class_weights (float | Sequence[float]): Weight of each class, one
+            number for all or C numbers. Defaults to 2.0.
         use_prm (bool): Pre-mask filtering: whether the logits are multiplied
             by the mask before the softmax. Defaults to True.
         use_pom (bool): Post-mask filtering: whether the divergence is
             multiplied by the mask. Without it, it is averaged over the valid
-            cells of each image, then over the images, and alpha is not used.
-            Defaults to True.
+            cells of each image, then over the images, and ``class_weights``
+            are not used. Defaults to True.
 
     Returns:
         Tensor: Scalar loss.
@@ -175,10 +175,11 @@ def edge_loss(logits_s: Tensor,
     if not use_pom:
         return mean_over_valid(phi, valid)
     num_classes = masks.size(1)
-    alpha = torch.as_tensor(alpha, dtype=phi.dtype, device=phi.device)
+    alpha = torch.as_tensor(class_weights, dtype=phi.dtype, device=phi.device)
     if alpha.numel() not in (1, num_classes):
-        raise ValueError(f'alpha must be one number or {num_classes}, one '
-                         f'for each class, but got {alpha.numel()}')
+        raise ValueError(
+            f'class_weights must be one number or {num_classes}, one '
+            f'for each class, but got {alpha.numel()}')
     num_cells = (masks > 0).sum(dim=(2, 3), keepdim=True).clamp(min=1)
     share = masks * alpha.view(1, -1, 1, 1) / num_cells
     return (phi * share).sum() / masks.size(0)

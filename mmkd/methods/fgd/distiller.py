@@ -5,10 +5,8 @@ from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.features import (build_connectors, check_features,
-                                match_student, pick_family)
+from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.logits import check_tau
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
@@ -17,33 +15,18 @@ from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
 from mmkd.ops.distances import squared_distance
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import fill_from_preset
 
-#: Published temperature and weights for families of students.
-FAMILIES = dict(
+#: Published temperature and weights by kind of student.
+PRESETS = dict(
     one_stage=dict(
-        tau=0.5,
-        lambda_fg=1e-3,
-        lambda_bg=5e-4,
-        lambda_att=5e-4,
-        lambda_global=5e-6),
+        tau=0.5, weights=dict(fg=1e-3, bg=5e-4, att=5e-4, global_=5e-6)),
     two_stage=dict(
-        tau=0.5,
-        lambda_fg=5e-5,
-        lambda_bg=2.5e-5,
-        lambda_att=5e-5,
-        lambda_global=5e-7),
+        tau=0.5, weights=dict(fg=5e-5, bg=2.5e-5, att=5e-5, global_=5e-7)),
     reppoints=dict(
-        tau=0.5,
-        lambda_fg=1.6e-3,
-        lambda_bg=8e-4,
-        lambda_att=8e-4,
-        lambda_global=8e-6),
+        tau=0.5, weights=dict(fg=1.6e-3, bg=8e-4, att=8e-4, global_=8e-6)),
     fcos=dict(
-        tau=0.8,
-        lambda_fg=1.6e-3,
-        lambda_bg=8e-4,
-        lambda_att=8e-4,
-        lambda_global=8e-6))
+        tau=0.8, weights=dict(fg=1.6e-3, bg=8e-4, att=8e-4, global_=8e-6)))
 
 
 @DISTILLERS.register_module()
@@ -55,20 +38,20 @@ class FGD(Distiller):
     on the maps of the neck, each summed over channels, cells and levels and
     averaged over the images:
 
-    - ``loss_fg``, ``loss_bg``: squared distance on the cells of the objects
+    - ``fg``, ``bg``: squared distance on the cells of the objects
       and on those of the background, under the teacher's attention to cells
       and channels (:func:`box_masks`,
       :func:`focal_distances`);
-    - ``loss_att``: absolute difference of the attentions of both networks
+    - ``att``: absolute difference of the attentions of both networks
       (:func:`attention_maps`);
-    - ``loss_global``: squared distance after a context block on each side,
+    - ``global_``: squared distance after a context block on each side,
       mmcv's ``ContextBlock`` (GCNet), whose weights are trained with the
       student and are no part of it.
 
-    ``L = L_task + lambda_fg L_fg + lambda_bg L_bg + lambda_att L_att
-    + lambda_global L_global``; the paper calls the weights alpha, beta,
-    gamma and lambda. Boxes are read from the ground truth, classes are not.
-    In an image without objects, all cells are background.
+    ``L = L_task + alpha L_fg + beta L_bg + gamma L_att + lambda L_global``,
+    whose letters are the weights of the terms. Boxes are read from the
+    ground truth, classes are not. In an image without objects, all cells are
+    background.
 
     One departure: the released code scales boxes by each image's size
     before padding, though the map stands for the padded batch, so that the
@@ -83,19 +66,12 @@ class FGD(Distiller):
             the same unless the neck has a normalisation.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        family (str): Whose published values the temperature and the weights
+        preset (str): Whose published values the temperature and the weights
             take where they are left out: ``'one_stage'`` (RetinaNet, GFL,
             SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
             or ``'fcos'``. Defaults to ``'one_stage'``.
         tau (float, optional): Temperature of the attention. Defaults to
             None.
-        lambda_fg (float | dict, optional): Weight or schedule of
-            ``loss_fg``. Defaults to None.
-        lambda_bg (float | dict, optional): Of ``loss_bg``. Defaults to None.
-        lambda_att (float | dict, optional): Of ``loss_att``. Defaults to
-            None.
-        lambda_global (float | dict, optional): Of ``loss_global``. Defaults
-            to None.
         box_scale (str): ``'batch'`` or ``'img'``, see above. Defaults to
             ``'batch'``.
         connector (str | dict | None): Before all terms: ``'auto'`` (a 1x1
@@ -104,7 +80,7 @@ class FGD(Distiller):
         resize (bool): Whether the student's map is resized bilinearly to
             the teacher's size where they differ; an error otherwise.
             Defaults to False.
-        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+        kwargs: Arguments of :class:`Distiller`, such as ``weights``.
     """
 
     roles = ('features', )
@@ -112,39 +88,20 @@ class FGD(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 family: str = 'one_stage',
+                 preset: str = 'one_stage',
                  tau: Optional[float] = None,
-                 lambda_fg: Optional[WeightLike] = None,
-                 lambda_bg: Optional[WeightLike] = None,
-                 lambda_att: Optional[WeightLike] = None,
-                 lambda_global: Optional[WeightLike] = None,
                  box_scale: str = 'batch',
                  connector: Union[str, dict, None] = 'auto',
                  resize: bool = False,
                  **kwargs) -> None:
-        values = pick_family(
-            'FGD',
-            FAMILIES,
-            family,
-            tau=tau,
-            lambda_fg=lambda_fg,
-            lambda_bg=lambda_bg,
-            lambda_att=lambda_att,
-            lambda_global=lambda_global)
-        super().__init__(
-            student=student,
-            teacher=teacher,
-            weights=dict(
-                loss_fg=values['lambda_fg'],
-                loss_bg=values['lambda_bg'],
-                loss_att=values['lambda_att'],
-                loss_global=values['lambda_global']),
-            **kwargs)
-        check_tau('FGD', tau=values['tau'])
+        tau = fill_from_preset('FGD', PRESETS, preset, tau=tau)['tau']
+        self.default_weights = PRESETS[preset]['weights']
+        super().__init__(student=student, teacher=teacher, **kwargs)
+        check_tau('FGD', tau=tau)
         if box_scale not in ('batch', 'img'):
             raise ConfigError("FGD: box_scale is 'batch' or 'img', not "
                               f'{box_scale!r}')
-        self.tau = values['tau']
+        self.tau = tau
         self.box_scale = box_scale
         self.connector_cfg = connector
         self.resize = resize
@@ -249,17 +206,17 @@ class FGD(Distiller):
         feat_s, feat_t = feat_s.contiguous(), feat_t.detach().contiguous()
         terms = {}
         attention_t = attention_maps(feat_t, self.tau)
-        focal = [term for term in ('loss_fg', 'loss_bg') if term in active]
+        focal = [term for term in ('fg', 'bg') if term in active]
         if focal:
             distances = focal_distances(feat_s, feat_t, *attention_t, [
-                mask for term, mask in zip(('loss_fg', 'loss_bg'), masks)
-                if term in active
+                mask
+                for term, mask in zip(('fg', 'bg'), masks) if term in active
             ])
             terms.update(zip(focal, distances))
-        if 'loss_att' in active:
-            terms['loss_att'] = attention_loss(
+        if 'att' in active:
+            terms['att'] = attention_loss(
                 attention_maps(feat_s, self.tau), attention_t)
-        if 'loss_global' in active:
-            terms['loss_global'] = squared_distance(
-                self.contexts_s[level](feat_s), self.contexts_t[level](feat_t))
+        if 'global_' in active:
+            terms['global_'] = squared_distance(self.contexts_s[level](feat_s),
+                                                self.contexts_t[level](feat_t))
         return terms

@@ -6,8 +6,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.features import (build_connectors, check_features,
-                                match_student, pick_family)
+from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
@@ -16,9 +15,10 @@ from mmkd.methods.mgd.generation import GenerationBlock
 from mmkd.methods.mgd.losses import random_cells
 from mmkd.ops.distances import squared_distance
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import fill_from_preset
 
-#: Published weight and share of masked cells for families of students.
-FAMILIES = dict(
+#: Published weight and share of masked cells by kind of student.
+PRESETS = dict(
     one_stage=dict(loss_weight=2e-5, mask_ratio=0.65),
     two_stage=dict(loss_weight=5e-7, mask_ratio=0.45),
     segmentation=dict(loss_weight=2e-5, mask_ratio=0.75))
@@ -53,7 +53,7 @@ class MGD(Distiller):
             stage of the backbone of a network without one.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        family (str): Whose published values ``mask_ratio`` and
+        preset (str): Whose published values ``mask_ratio`` and
             ``loss_weight`` take where they are left out: ``'one_stage'``
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
             R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``.
@@ -80,7 +80,7 @@ class MGD(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 family: str = 'one_stage',
+                 preset: str = 'one_stage',
                  mask_ratio: Optional[float] = None,
                  connector: Union[str, dict, None] = 'auto',
                  gen_channels: Optional[int] = None,
@@ -88,10 +88,10 @@ class MGD(Distiller):
                  resize: bool = False,
                  loss_weight: Optional[WeightLike] = None,
                  **kwargs) -> None:
-        values = pick_family(
+        values = fill_from_preset(
             'MGD',
-            FAMILIES,
-            family,
+            PRESETS,
+            preset,
             mask_ratio=mask_ratio,
             loss_weight=loss_weight)
         super().__init__(

@@ -1,12 +1,12 @@
 """Distillation with a teaching assistant (MonoTAKD)."""
-from typing import Dict, List, Mapping, Optional, Tuple, Union
+from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, Union
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch, TapsLike
-from mmkd.core.schedule import WeightLike
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -22,11 +22,10 @@ from mmkd.methods.monotakd.losses import (center_box_distance,
 # yapf: enable
 from mmkd.ops.connectors import build_connector
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import fill_from_preset
 
 #: Weights of the soft labels by kind of head, as in the released code.
-HEADS = dict(
-    anchor=dict(loss_cls=2., loss_box=2., loss_dir=.4),
-    center=dict(loss_cls=1., loss_box=4.))
+HEADS = dict(anchor=dict(cls=2., box=2., dir=.4), center=dict(cls=1., box=4.))
 #: Options by name of what they reproduce.
 PRESETS = dict(
     default=dict(
@@ -35,7 +34,8 @@ PRESETS = dict(
         keep_ratio=0., per_batch=False, normalize='none', batch_sum=True),
     release=dict(
         keep_ratio=.6, per_batch=True, normalize='minmax', batch_sum=True))
-_ANCHOR_LEVELS = ('conv_cls', 'conv_reg', 'conv_dir_cls')
+#: Outputs of an Anchor3DHead.
+_ANCHOR_OUTPUTS = ('cls_score', 'bbox_pred', 'dir_cls_pred')
 
 
 class SoftLabels(Distiller):
@@ -44,11 +44,6 @@ class SoftLabels(Distiller):
     Args:
         head (str): ``'anchor'`` for ``Anchor3DHead`` or ``'center'`` for
             ``CenterHead``. Defaults to ``'anchor'``.
-        head_weights (dict[str, float | dict], optional): Weights of
-            ``loss_cls``, ``loss_box`` and, with anchors, ``loss_dir``, in
-            place of the published ones. Defaults to None.
-        map_weights (dict[str, float | dict], optional): Weights of the other
-            terms. Defaults to None.
         min_score (float): Scores of the teacher above it count as confident.
             Defaults to 0.1.
         batch_sum (bool): See :func:`soft_class_distance`.
@@ -56,11 +51,11 @@ class SoftLabels(Distiller):
         kwargs: More arguments of :class:`Distiller`.
     """
     needs_head = True
+    #: Weights of the terms on maps; those of the head depend on its kind.
+    map_weights: ClassVar[Dict[str, float]] = {}
 
     def __init__(self,
                  head: str = 'anchor',
-                 head_weights: Optional[Dict[str, WeightLike]] = None,
-                 map_weights: Optional[Dict[str, WeightLike]] = None,
                  min_score: float = .1,
                  batch_sum: bool = False,
                  **kwargs) -> None:
@@ -68,18 +63,8 @@ class SoftLabels(Distiller):
         if head not in HEADS:
             raise ConfigError(f'{name}: head is one of {", ".join(HEADS)}, '
                               f'not {head!r}')
-        unknown = set(head_weights or {}) - set(HEADS[head])
-        if unknown:
-            raise ConfigError(f'{name}: a head of kind {head!r} has the terms '
-                              f'{", ".join(HEADS[head])}, not '
-                              f'{", ".join(sorted(unknown))}')
-        super().__init__(
-            weights={
-                **(map_weights or {}),
-                **HEADS[head],
-                **(head_weights or {})
-            },
-            **kwargs)
+        self.default_weights = {**self.map_weights, **HEADS[head]}
+        super().__init__(**kwargs)
         self.head, self.min_score, self.batch_sum = head, min_score, batch_sum
 
     def setup(self, student: Dict[str, List[TapSpec]],
@@ -87,57 +72,52 @@ class SoftLabels(Distiller):
         """Note which tensor of the heads is what."""
         super().setup(student, teacher)
         name = type(self).__name__
-        own, other = student['head_maps'], teacher['head_maps']
-        for one, two in zip(own, other):
-            if one.shape[1:] != two.shape[1:]:
-                raise ConfigError(
-                    f'{name}: {one.path} of the student has the shape '
-                    f'{tuple(one.shape[1:])}, but {two.path} of the teacher '
-                    f'{tuple(two.shape[1:])}; heads and cells must agree')
-        names = [spec.path.split('.')[-1] for spec in own]
+        branches, self._order_t = match_heads(name, student['head_maps'],
+                                              teacher['head_maps'])
+        #: Where each output lies in the student's list, by task and name.
+        self._index: Dict[Optional[int], Dict[str, int]] = {}
+        for i, branch in enumerate(branches):
+            self._index.setdefault(branch.task, {})[branch.name] = i
+        found = ', '.join(spec.path for spec in student['head_maps'])
         if self.head == 'anchor':
-            if tuple(names) != _ANCHOR_LEVELS:
+            if len(branches) != len(_ANCHOR_OUTPUTS) or set(
+                    self._index.get(None, ())) != set(_ANCHOR_OUTPUTS):
                 raise ConfigError(
                     f"{name}: head='anchor' reads the scores, codes and "
                     'directions of an Anchor3DHead on one map, but found '
-                    f'{", ".join(spec.path for spec in own)}; a CenterHead '
-                    "needs head='center'")
-            self._anchors = own[2].shape[1] // 2
-        else:
-            # With deformable convolutions a heat map is called `cls_head`.
-            starts = [
-                i for i, name in enumerate(names)
-                if name in ('heatmap', 'cls_head')
-            ]
-            if not starts or starts[0] != 0:
-                raise ConfigError(
-                    f"{name}: head='center' reads the tasks of a CenterHead, "
-                    f'but found {", ".join(spec.path for spec in own)}; an '
-                    "Anchor3DHead needs head='anchor'")
-            self._tasks = list(zip(starts, [*starts[1:], len(names)]))
+                    f"{found}; a CenterHead needs head='center'")
+            directions = self._index[None]['dir_cls_pred']
+            self._anchors = student['head_maps'][directions].shape[1] // 2
+        elif not all('heatmap' in task for task in self._index.values()):
+            raise ConfigError(
+                f"{name}: head='center' reads the tasks of a CenterHead, but "
+                f"found {found}; an Anchor3DHead needs head='anchor'")
 
     def head_losses(self, maps_s: List[Tensor],
                     maps_t: List[Tensor]) -> Dict[str, Tensor]:
         """Terms between two heads; the tensors of the place ``head_maps``."""
+        maps_t = [maps_t[i] for i in self._order_t]
         if self.head == 'anchor':
-            (cls_s, reg_s,
-             dir_s), (cls_t, reg_t,
-                      dir_t) = ([self._by_anchor(x) for x in maps]
-                                for maps in (maps_s, maps_t))
+            (cls_s, reg_s, dir_s), (cls_t, reg_t, dir_t) = ([
+                self._by_anchor(maps[self._index[None][name]])
+                for name in _ANCHOR_OUTPUTS
+            ] for maps in (maps_s, maps_t))
             weights = soft_anchor_weights(cls_t, self.min_score)
             return dict(
-                loss_cls=soft_class_distance(cls_s, cls_t, self.min_score,
-                                             self.batch_sum),
-                loss_box=soft_box_distance(reg_s, reg_t, weights),
-                loss_dir=soft_direction_distance(dir_s, dir_t, weights))
+                cls=soft_class_distance(cls_s, cls_t, self.min_score,
+                                        self.batch_sum),
+                box=soft_box_distance(reg_s, reg_t, weights),
+                dir=soft_direction_distance(dir_s, dir_t, weights))
         classes, boxes = 0., 0.
-        for first, end in self._tasks:
-            heat_s, heat_t = maps_s[first], maps_t[first]
+        for task in self._index.values():
+            heat_s, heat_t = maps_s[task['heatmap']], maps_t[task['heatmap']]
+            codes = [i for name, i in task.items() if name != 'heatmap']
             classes = classes + center_class_distance(heat_s, heat_t)
             boxes = boxes + center_box_distance(
-                torch.cat(maps_s[first + 1:end], 1),
-                torch.cat(maps_t[first + 1:end], 1), heat_t, self.min_score)
-        return dict(loss_cls=classes, loss_box=boxes)
+                torch.cat([maps_s[i] for i in codes], 1),
+                torch.cat([maps_t[i]
+                           for i in codes], 1), heat_t, self.min_score)
+        return dict(cls=classes, box=boxes)
 
     def _by_anchor(self, values: Tensor) -> Tensor:
         """(B, A * K, H, W) to (B, H * W * A, K)."""
@@ -157,12 +137,15 @@ class MonoTAKD(SoftLabels):
     :class:`MonoTAKDAssistant`). The student's camera branch is split in two
     (:class:`ResidualBranches`):
 
-    - ``loss_intra``: squared difference of the visual branch and the
+    - ``intra``: squared difference of the visual branch and the
       assistant's map (intra-modal distillation);
-    - ``loss_residual``: that of the aligned spatial branch and the residual
+    - ``residual``: that of the aligned spatial branch and the residual
       of teacher and assistant (:func:`residual_target`);
-    - ``loss_cls``, ``loss_box`` and, with anchors, ``loss_dir``: the
+    - ``cls``, ``box`` and, with anchors, ``dir``: the
       teacher's head as soft labels, without ground truth.
+
+    The weights are those of the released code: 1 and 0.2 (1 in the paper)
+    on the maps; 2, 2 and 0.4 with anchors, 1 and 4 with a centre head.
 
     A sample without a LiDAR point in any image takes no part in the first
     two, as the assistant says nothing about it.
@@ -174,9 +157,6 @@ class MonoTAKD(SoftLabels):
             which keeps every residual; or ``'release'``, the code of April
             2025. Both sum the class loss over the batch. Weights are the
             same in all three. Defaults to ``'default'``.
-        weight_intra (float | dict): Weight of ``loss_intra``. Defaults to 1.
-        weight_residual (float | dict): Weight of ``loss_residual``. Defaults
-            to 0.2, as in the released code; 1 in the paper.
         keep_ratio (float, optional): Part of the largest residual below
             which one counts as 0. Defaults to None: 0.6, or 0 in
             ``'arxiv_v1'``.
@@ -193,7 +173,7 @@ class MonoTAKD(SoftLabels):
             ``alignment=dict(last_relu=False)``. Defaults to False.
         binary (bool): Whether residuals that are kept become 1. Defaults to
             False.
-        empty_weight (float): Weight in ``loss_intra`` of cells where the
+        empty_weight (float): Weight in ``intra`` of cells where the
             assistant's map is 0; 0.05 is an option of the released code.
             Defaults to 1.
         connector (str | dict | None): On both branches, where their channels
@@ -211,13 +191,12 @@ class MonoTAKD(SoftLabels):
         ConfigError: If an option is wrong, or maps or heads do not fit.
     """
     roles = ('bev_visual', 'bev_spatial', 'head_maps')
+    map_weights = dict(intra=1., residual=.2)
     teacher_roles = ('bev_low', 'bev_assistant', 'bev_lifted', 'head_maps')
 
     def __init__(self,
                  head: str = 'anchor',
                  preset: str = 'default',
-                 weight_intra: WeightLike = 1.,
-                 weight_residual: WeightLike = .2,
                  keep_ratio: Optional[float] = None,
                  per_batch: Optional[bool] = None,
                  normalize: Optional[str] = None,
@@ -230,18 +209,14 @@ class MonoTAKD(SoftLabels):
                  student: TapsLike = None,
                  teacher: TapsLike = None,
                  **kwargs) -> None:
-        if preset not in PRESETS:
-            raise ConfigError(f'MonoTAKD: preset is one of '
-                              f'{", ".join(PRESETS)}, not {preset!r}')
-        given = dict(
+        chosen = fill_from_preset(
+            'MonoTAKD',
+            PRESETS,
+            preset,
             keep_ratio=keep_ratio,
             per_batch=per_batch,
             normalize=normalize,
             batch_sum=batch_sum)
-        chosen = {
-            name: value if given[name] is None else given[name]
-            for name, value in PRESETS[preset].items()
-        }
         if not 0 <= chosen['keep_ratio'] <= 1 or empty_weight < 0:
             raise ConfigError('MonoTAKD: keep_ratio lies in [0, 1] and '
                               'empty_weight is not negative, but got '
@@ -252,8 +227,6 @@ class MonoTAKD(SoftLabels):
         super().__init__(
             head=head,
             batch_sum=chosen['batch_sum'],
-            map_weights=dict(
-                loss_intra=weight_intra, loss_residual=weight_residual),
             student=_with_defaults(
                 student,
                 bev_visual='img_bev_encoder.visual',
@@ -318,8 +291,8 @@ class MonoTAKD(SoftLabels):
         filled = assistant.sum(1, keepdim=True) != 0
         cells = filled.to(seen) * (1 - self.empty_weight) + self.empty_weight
         return dict(
-            loss_intra=map_distance(visual, assistant, seen * cells),
-            loss_residual=map_distance(spatial, residual, seen),
+            intra=map_distance(visual, assistant, seen * cells),
+            residual=map_distance(spatial, residual, seen),
             **self.head_losses(student['head_maps'], teacher['head_maps']))
 
     def _maps(
@@ -371,13 +344,11 @@ class MonoTAKDAssistant(SoftLabels):
     """Train the assistant of :class:`MonoTAKD` from its teacher.
 
     The release has no recipe for this stage; what its history did is kept:
-    the assistant's map is drawn to that of the LiDAR (``loss_feature``, mean
-    squared difference), and its head to the teacher's.
+    the assistant's map is drawn to that of the LiDAR (``feature``, mean
+    squared difference, with the weight 32), and its head to the teacher's.
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.
-        weight_feature (float | dict): Weight of ``loss_feature``. Defaults
-            to 32.
         connector (str | dict | None): On the assistant's map, where its
             channels differ. MonoTAKD needs as many as the teacher has.
             Defaults to None.
@@ -388,14 +359,13 @@ class MonoTAKDAssistant(SoftLabels):
         ConfigError: If maps or heads do not fit.
     """
     roles = ('bev_low', 'head_maps')
+    map_weights = dict(feature=32.)
 
     def __init__(self,
                  head: str = 'anchor',
-                 weight_feature: WeightLike = 32.,
                  connector: Union[str, dict, None] = None,
                  **kwargs) -> None:
-        super().__init__(
-            head=head, map_weights=dict(loss_feature=weight_feature), **kwargs)
+        super().__init__(head=head, **kwargs)
         self.connector = connector
 
     def setup(self, student: Dict[str, List[TapSpec]],
@@ -416,7 +386,7 @@ class MonoTAKDAssistant(SoftLabels):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Terms by name; see the class."""
         return dict(
-            loss_feature=map_distance(
+            feature=map_distance(
                 self.adapter(student['bev_low'][0]), teacher['bev_low'][0]),
             **self.head_losses(student['head_maps'], teacher['head_maps']))
 

@@ -37,8 +37,8 @@ def _second_stage() -> MethodExample:
         bev_batch,
         assistant=_assistant(),
         not_zero=dict(
-            loss_intra="the teacher's map is that of the whole encoder",
-            loss_residual='of equal maps there is no residual'))
+            intra="the teacher's map is that of the whole encoder",
+            residual='of equal maps there is no residual'))
 
 
 RECIPE = 'monotakd/monotakd_bev-lidar_bev-residual_10e_kitti.py'

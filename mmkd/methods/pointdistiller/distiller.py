@@ -62,13 +62,14 @@ class PointDistiller(Distiller):
         teacher (str | list[str], optional): Taps in the teacher. Defaults to
             None.
         loss_weight (float | dict, optional): Weight or schedule. Defaults to
-            None: that of the family and the source.
+            None: that of the preset and the variant.
         kwargs: The fields of :class:`PointDistillerOptions`, such as
             ``num_centres``, and the arguments of :class:`Distiller`.
     """
 
     Options = PointDistillerOptions
     roles = ('nodes', )
+    figures = ('graph_mean', 'graph_var')
 
     def __init__(self,
                  student=None,
@@ -99,7 +100,7 @@ class PointDistiller(Distiller):
             raise ConfigError('PointDistiller compares nodes of one kind, but '
                               f'the taps give {", ".join(sorted(kinds))}')
         self.kind = kinds.pop()
-        self.options = options = self.options.resolve(self.kind)
+        self.resolved = options = self.options.resolve(self.kind)
         self._reader = NodeReader(self.kind, options, levels_s, levels_t)
         for spec_s, spec_t in zip(specs_s, specs_t):
             check_level(spec_s, spec_t, self.kind, options.align)
@@ -120,7 +121,7 @@ class PointDistiller(Distiller):
 
     def _graphs(self, nodes: Nodes) -> List[PointGraph]:
         return build_graphs(nodes.feat_t, nodes.importance, nodes.sizes,
-                            self.options)
+                            self.resolved)
 
     @torch.no_grad()
     def graphs(self, student: Dict[str, List[Tensor]],
@@ -223,16 +224,16 @@ class PointDistiller(Distiller):
             graph_s, graph_t = self._pooled(graph_s), self._pooled(graph_t)
             distances = (graph_t - graph_s).square().flatten(1).mean(dim=1)
             weights = graph.weights
-            if self.options.reweight == 'encoding':
+            if self.resolved.reweight == 'encoding':
                 weights = centre_weights(
-                    graph_t.detach().flatten(1).amax(dim=1), self.options.tau)
+                    graph_t.detach().flatten(1).amax(dim=1), self.resolved.tau)
             pairs.append((weights, distances))
         return pairs, encoded_t
 
     def _pooled(self, encoded: Tensor) -> Tensor:
         """Pool (N, K, C') over the neighbours, or not."""
-        if self.options.pool == 'none':
+        if self.resolved.pool == 'none':
             return encoded
-        if self.options.pool == 'max':
+        if self.resolved.pool == 'max':
             return encoded.amax(dim=1)
         return encoded.mean(dim=1)

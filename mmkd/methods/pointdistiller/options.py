@@ -2,10 +2,9 @@
 from dataclasses import dataclass, replace
 from typing import Literal, Optional
 
-from mmkd.core.features import pick_family
 from mmkd.core.logits import check_tau
 from mmkd.errors import ConfigError
-from mmkd.utils.arguments import check_choices
+from mmkd.utils.arguments import check_choices, fill_from_preset
 
 _VOXELS = dict(
     num_centres=6000,
@@ -38,7 +37,7 @@ _POINTS = dict(
     graph_channels=None,
     loss_weight=2.0)
 #: Values of the released code for its detectors, and ours for CenterPoint.
-FAMILIES = dict(
+PRESETS = dict(
     voxels=_VOXELS,
     cells=_CELLS,
     points=_POINTS,
@@ -60,17 +59,17 @@ PAPER = dict(scope='sample', pool='max', reweight='softmax', loss_weight=1.0)
 class PointDistillerOptions:
     """How nodes are matched, joined to graphs and compared.
 
-    An option that is None takes the value of the family and the source; see
+    An option that is None takes the value of the preset and the variant; see
     :meth:`resolve`.
 
     Args:
-        family: Whose values are taken: ``'pointpillars'``,
+        preset: Whose values are taken: ``'pointpillars'``,
             ``'pointpillars_16x'``, ``'second'``, ``'second_16x'``,
             ``'point_rcnn'``, ``'pointpillars_fpn'``,
             ``'centerpoint_pillar'`` or ``'centerpoint_voxel'``. Defaults to
             None: those of the nodes' kind, ``'voxels'``, ``'cells'`` or
             ``'points'``.
-        source: ``'paper'`` takes what the paper says where it differs from
+        variant: ``'paper'`` takes what the paper says where it differs from
             the released code: graphs of each scan, one pooled encoding a
             centre, weights from a softmax, coefficient 1.
         num_centres: N, of each group.
@@ -85,7 +84,7 @@ class PointDistillerOptions:
         pool: Pooling of the encodings over the neighbours.
         scope: Nodes of a group: all of the ``'batch'`` on a GPU, or those of
             a ``'sample'``.
-        graph_channels: C'. None without a value of the family: as many as
+        graph_channels: C'. None without a value of the preset: as many as
             the student has.
         align: How the nodes of both networks are matched: ``'row'``, by
             position; ``'coors'``, by the coordinates of voxels of one grid,
@@ -98,8 +97,8 @@ class PointDistillerOptions:
     Raises:
         ConfigError: If a value is refused.
     """
-    family: Optional[str] = None
-    source: Literal['code', 'paper'] = 'code'
+    preset: Optional[str] = None
+    variant: Literal['code', 'paper'] = 'code'
     num_centres: Optional[int] = None
     num_neighbours: Optional[int] = None
     importance: Optional[Literal['count', 'max', 'abs_mean']] = None
@@ -126,19 +125,19 @@ class PointDistillerOptions:
                               f'positive, but got {self.knn_budget_mib!r}')
         if self.tau is not None:
             check_tau('PointDistiller', tau=self.tau)
-        if self.family is not None:
-            pick_family('PointDistiller', FAMILIES, self.family)
+        if self.preset is not None:
+            fill_from_preset('PointDistiller', PRESETS, self.preset)
 
     @property
     def loss_weight(self) -> float:
         """Weight of the loss where the config gives none."""
-        if self.source == 'paper':
+        if self.variant == 'paper':
             return PAPER['loss_weight']
-        # All kinds of nodes have the same one where no family is named.
-        return FAMILIES[self.family or 'voxels']['loss_weight']
+        # All kinds of nodes have the same one where no preset is named.
+        return PRESETS[self.preset or 'voxels']['loss_weight']
 
     def resolve(self, kind: str) -> 'PointDistillerOptions':
-        """Fill in the values of the family and the source.
+        """Fill in the values of the preset and the variant.
 
         Args:
             kind (str): Kind of the nodes, ``'voxels'``, ``'cells'`` or
@@ -147,8 +146,8 @@ class PointDistillerOptions:
         Raises:
             ConfigError: If an option is not for this kind.
         """
-        values = dict(FAMILIES[self.family or kind])
-        if self.source == 'paper':
+        values = dict(PRESETS[self.preset or kind])
+        if self.variant == 'paper':
             values.update(PAPER)
             if kind == 'points':
                 values.update(reweight='encoding')

@@ -72,18 +72,14 @@ class TransKD(Distiller):
             (N, L, C) or maps (N, C, H, W); ``stages``, maps (N, C, H, W) of
             the same height and width as the tokens; for ``'ea'``
             ``patches``, the inputs (N, C, H, W) of the patch convolutions;
-            for ``lambda_logits`` ``logits``. Defaults to None: those of the
+            for the term ``logits`` ``logits``. Defaults to None: those of the
             network's family.
         teacher (dict, optional): The same for the teacher, which needs no
             ``patches``. Defaults to None.
-        lambda_feature (float | dict): Weight of ``loss_feature``, a number
-            or a schedule. Defaults to 1.0.
-        lambda_embedding (float | dict): Weight of ``loss_embedding``.
-            Defaults to 1.0.
-        lambda_logits (float | dict): Weight of ``loss_logits``,
-            :func:`kl_divergence` of the class scores. Without
-            one (the published method) there is no such term, and the
-            teacher's head is not run. Defaults to 0.0.
+        weights (dict[str, float | dict], optional): See :class:`Distiller`.
+            The term ``logits``, :func:`kl_divergence` of the class scores,
+            has the weight 0 by default, as published; there is no such term
+            then, and the teacher's head is not run. Defaults to None.
         kwargs: The fields of :class:`TransKDOptions`, such as ``variant``,
             and the arguments of :class:`Distiller`, such as ``loss_weight``.
 
@@ -92,31 +88,28 @@ class TransKD(Distiller):
     """
 
     Options = TransKDOptions
+    default_weights = dict(feature=1.0, embedding=1.0, logits=0.0)
     roles = ('embeddings', 'stages')
 
     def __init__(self,
                  student=None,
                  teacher=None,
-                 lambda_feature: WeightLike = 1.0,
-                 lambda_embedding: WeightLike = 1.0,
-                 lambda_logits: WeightLike = 0.0,
+                 weights: Optional[Dict[str, WeightLike]] = None,
                  **kwargs) -> None:
         options = take_options(TransKDOptions, kwargs)
-        weights = dict(
-            loss_feature=lambda_feature, loss_embedding=lambda_embedding)
         # The places that are read depend on the options.
         self.teacher_roles = self.roles
-        if _has_weight(lambda_logits):
-            weights['loss_logits'] = lambda_logits
+        with_logits = _has_weight((weights or {}).get('logits', 0.))
+        if with_logits:
             self.teacher_roles += ('logits', )
         self.roles = self.teacher_roles
         if options.variant == 'ea':
             self.roles += ('patches', )
         super().__init__(
             student=student, teacher=teacher, weights=weights, **kwargs)
+        if not with_logits:
+            del self.weights['logits']
         self.options = options
-        self.alpha = tuple(options.alpha)
-        self.feature_weights = options.feature_weights
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
@@ -125,10 +118,11 @@ class TransKD(Distiller):
             check_pyramid(side, specs['stages'], specs['embeddings'])
         super().setup(student, teacher)
         options, num_stages = self.options, len(student['stages'])
-        if self.feature_weights is None:
-            self.feature_weights = (1.0, ) * num_stages
+        self.embedding_weights = options.embedding_weights
+        self.feature_weights = options.feature_weights or [1.0] * num_stages
         per_stage = dict(
-            alpha=self.alpha, feature_weights=self.feature_weights)
+            embedding_weights=self.embedding_weights,
+            feature_weights=self.feature_weights)
         if options.variant == 'ea':
             per_stage.update(
                 ea_aligned_init=options.ea_aligned_init,
@@ -203,15 +197,15 @@ class TransKD(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss_feature``, ``loss_embedding``, ``loss_logits``."""
+        """Compute ``feature``, ``embedding``, ``logits``."""
         terms = {}
-        if 'loss_feature' in batch.active_terms:
-            terms['loss_feature'] = self._feature_loss(student['stages'],
-                                                       teacher['stages'])
-        if 'loss_embedding' in batch.active_terms:
-            terms['loss_embedding'] = self._embedding_loss(student, teacher)
-        if 'loss_logits' in batch.active_terms:
-            terms['loss_logits'] = sum(
+        if 'feature' in batch.active_terms:
+            terms['feature'] = self._feature_loss(student['stages'],
+                                                  teacher['stages'])
+        if 'embedding' in batch.active_terms:
+            terms['embedding'] = self._embedding_loss(student, teacher)
+        if 'logits' in batch.active_terms:
+            terms['logits'] = sum(
                 kl_divergence(logits_s, match_size(logits_t, logits_s),
                               self.options.logits_tau) for logits_s, logits_t
                 in zip(student['logits'], teacher['logits']))
@@ -290,7 +284,7 @@ class TransKD(Distiller):
                         teacher: Dict[str, List[Tensor]]) -> Tensor:
         total = 0.0
         for i, tokens_s in enumerate(self.align(student)):
-            if not self.alpha[i]:
+            if not self.embedding_weights[i]:
                 total = total + zero_like_graph(tokens_s)
                 continue
             size_s = as_tokens(student['embeddings'][i],
@@ -298,7 +292,8 @@ class TransKD(Distiller):
             tokens_t, size_t = as_tokens(teacher['embeddings'][i],
                                          teacher['stages'][i])
             tokens_s = resize_tokens(tokens_s, size_s, size_t)
-            total = total + self.alpha[i] * embedding_loss(tokens_s, tokens_t)
+            total = total + self.embedding_weights[i] * embedding_loss(
+                tokens_s, tokens_t)
         return total
 
 

@@ -4,8 +4,8 @@ from mmkd.testing.examples import example
 from mmkd.testing.networks import transformer_segmentor
 
 _NOT_ZERO = dict(
-    loss_feature='the fusion maps the features of the student alone',
-    loss_embedding='the assistant maps the embeddings of the student alone')
+    feature='the fusion maps the features of the student alone',
+    embedding='the assistant maps the embeddings of the student alone')
 
 RECIPE = ('transkd/'
           'transkd-gl_segformer-mit-b2_segformer-mit-b0_160k_cityscapes.py')

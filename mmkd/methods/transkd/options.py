@@ -14,14 +14,15 @@ class TransKDOptions:
     Args:
         variant: Modules besides the fusion and the alignment. Defaults to
             ``'base'``: none.
-        alpha: Weight of each stage's embedding loss; 0 leaves a stage out.
+        embedding_weights: Weight of each stage's embedding loss, alpha in
+            the paper; 0 leaves a stage out.
         feature_weights: Weight of each stage's feature loss. Defaults to
             None: 1 for all.
         feature_loss: ``'hcl'``; ``'cwd'`` for
             :func:`channel_wise_divergence`; or ``'pixel_kl'`` for
             :func:`kl_divergence` over the channels of each cell.
         feature_tau: Temperature of the latter two.
-        logits_tau: Temperature of ``loss_logits``.
+        logits_tau: Temperature of ``logits``.
         mid_channels: Width of the fusion.
         squeeze_norm: Normalisation of the pooled vector in the fusion.
             ``'GN'`` is better for one or two images a device, where batch
@@ -39,7 +40,7 @@ class TransKDOptions:
         ConfigError: If a value is refused.
     """
     variant: Literal['base', 'gl', 'ea'] = 'base'
-    alpha: Sequence[float] = (0.1, 0.1, 0.5, 1.0)
+    embedding_weights: Sequence[float] = (0.1, 0.1, 0.5, 1.0)
     feature_weights: Optional[Sequence[float]] = None
     feature_loss: Literal['hcl', 'cwd', 'pixel_kl'] = 'hcl'
     feature_tau: float = 1.0
@@ -55,10 +56,10 @@ class TransKDOptions:
 
     def __post_init__(self) -> None:
         check_choices('TransKD', self)
-        for name in ('alpha', 'feature_weights', 'gl_init', 'ea_aligned_init',
-                     'ea_own_init'):
+        for name in ('embedding_weights', 'feature_weights', 'gl_init',
+                     'ea_aligned_init', 'ea_own_init'):
             _check_numbers(name, getattr(self, name))
-        for name in ('alpha', 'feature_weights'):
+        for name in ('embedding_weights', 'feature_weights'):
             values = getattr(self, name)
             if values is not None and min(values) < 0:
                 raise ConfigError(f'TransKD: {name} must be at least 0, but '

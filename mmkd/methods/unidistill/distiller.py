@@ -1,5 +1,4 @@
 """Distillation between detectors of different sensors (UniDistill)."""
-import re
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -7,7 +6,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.schedule import WeightLike
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -18,19 +17,30 @@ from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points,
 from mmkd.ops.connectors import build_connector
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import fill_from_preset
 
-#: Published weights by path: feature, relation, response.
+
+def _weights(feature: float, relation: float,
+             response: float) -> Dict[str, float]:
+    return dict(
+        feature=feature,
+        relation=relation,
+        response_cls=response,
+        response_reg=response)
+
+
+#: Published weights by path.
 PATHS = dict(
-    lidar2camera=(100., 40., 10.),
-    fusion2camera=(10., 5., 10.),
-    camera2lidar=(10., 5., 1.),
-    fusion2lidar=(10., 1., 10.))
+    lidar2camera=_weights(100., 40., 10.),
+    fusion2camera=_weights(10., 5., 10.),
+    camera2lidar=_weights(10., 5., 1.),
+    fusion2lidar=_weights(10., 1., 10.))
 #: Options by name of what they reproduce.
 PRESETS = dict(
     default=dict(teacher_tau=1., transpose_xy=False),
     released=dict(teacher_tau=2., transpose_xy=True))
-_RESPONSE = re.compile(r'\[(\d+)\]\[0\]\[(\w+)\]$')
-_ADAPTER = dict(type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
+_CONNECTOR = dict(
+    type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
 
 @DISTILLERS.register_module()
@@ -42,11 +52,11 @@ class UniDistill(Distiller):
     <https://arxiv.org/abs/2303.15083>`_ (Zhou et al., CVPR 2023), between
     any two detectors on such a map, of cameras, LiDAR or both. Three terms:
 
-    - ``loss_feature``: absolute difference of the low-level maps at nine
+    - ``feature``: absolute difference of the low-level maps at nine
       points of each box (:func:`key_point_distance`);
-    - ``loss_relation``: that of the cosines between the nine features of a
+    - ``relation``: that of the cosines between the nine features of a
       box in the high-level maps (:func:`relation_distance`);
-    - ``loss_response_cls`` and ``loss_response_reg``: that of the highest
+    - ``response_cls`` and ``response_reg``: that of the highest
       class probability and of the regression branches of all tasks, under a
       blob at each box (:func:`masked_distance`).
 
@@ -61,18 +71,15 @@ class UniDistill(Distiller):
     Args:
         path (str): From what to what: ``'lidar2camera'``,
             ``'fusion2camera'``, ``'camera2lidar'`` or ``'fusion2lidar'``.
-            It gives the published weights of the terms (100, 40, 10; 10, 5,
-            10; 10, 5, 1; 10, 1, 10), and says where an adapter is needed.
+            It gives the published weights of feature, relation and response
+            terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10), and says
+            where a connector is needed.
         point_cloud_range (Sequence[float]): Range of the student's maps:
             lower x, y, z, then upper ones, metres.
         teacher_range (Sequence[float], optional): Range of the teacher's
             low- and high-level maps. Points that lie outside of either range
             are then left out. Defaults to None: the student's.
-        weight_feature (float | dict, optional): Weight of ``loss_feature``.
-            Defaults to None: that of the path.
-        weight_relation (float | dict, optional): Of ``loss_relation``.
-        weight_response (float | dict, optional): Of both response terms.
-        adapter (str | dict | None): Connector on the student's low-level
+        connector (str | dict | None): Connector on the student's low-level
             map, and on its high-level map where the student is the stronger
             one. ``'auto'``: for ``camera2lidar`` a 3x3 convolution with BN
             on both; else a 1x1 convolution on the low-level map where its
@@ -105,10 +112,7 @@ class UniDistill(Distiller):
                  path: str,
                  point_cloud_range: Sequence[float],
                  teacher_range: Optional[Sequence[float]] = None,
-                 weight_feature: Optional[WeightLike] = None,
-                 weight_relation: Optional[WeightLike] = None,
-                 weight_response: Optional[WeightLike] = None,
-                 adapter: Union[str, dict, None] = 'auto',
+                 connector: Union[str, dict, None] = 'auto',
                  reg_keys: Sequence[str] = ('reg', 'height', 'dim', 'rot',
                                             'vel'),
                  preset: str = 'default',
@@ -125,42 +129,33 @@ class UniDistill(Distiller):
             if len(what) != 6:
                 raise ConfigError('UniDistill: a range has six numbers, but '
                                   f'got {what}')
-        if preset not in PRESETS:
-            raise ConfigError('UniDistill: preset is one of '
-                              f'{", ".join(PRESETS)}, not {preset!r}')
-        chosen = PRESETS[preset]
-        if teacher_tau is None:
-            teacher_tau = chosen['teacher_tau']
-        if transpose_xy is None:
-            transpose_xy = chosen['transpose_xy']
-        if teacher_tau <= 0:
+        chosen = fill_from_preset(
+            'UniDistill',
+            PRESETS,
+            preset,
+            teacher_tau=teacher_tau,
+            transpose_xy=transpose_xy)
+        if chosen['teacher_tau'] <= 0:
             raise ConfigError('UniDistill: teacher_tau must be positive, but '
                               f'got {teacher_tau}')
-        feature, relation, response = (
-            published if given is None else given
-            for given, published in zip((weight_feature, weight_relation,
-                                         weight_response), PATHS[path]))
-        super().__init__(
-            weights=dict(
-                loss_feature=feature,
-                loss_relation=relation,
-                loss_response_cls=response,
-                loss_response_reg=response),
-            **kwargs)
+        self.default_weights = PATHS[path]
+        super().__init__(**kwargs)
         self.path = path
         self.extent = _flat(point_cloud_range)
         self.teacher_extent = _flat(teacher_range or point_cloud_range)
-        self.adapter = adapter
+        self.connector_cfg = connector
         self.reg_keys = tuple(reg_keys)
-        self.teacher_tau, self.min_radius = teacher_tau, min_radius
+        self.teacher_tau = chosen['teacher_tau']
+        self.transpose_xy = chosen['transpose_xy']
+        self.min_radius = min_radius
         self.per_task_mask = per_task_mask
-        self.transpose_xy, self.eps = transpose_xy, eps
+        self.eps = eps
 
     # ------------------------------------------------------------- building
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Build the adapters and compare the heads."""
+        """Build the connectors and compare the heads."""
         super().setup(student, teacher)
         low, high = 'bev_low', 'bev_high'
         for role in (low, high):
@@ -174,37 +169,20 @@ class UniDistill(Distiller):
             for role in (low, high)
         }
         stronger = self.path == 'camera2lidar'
-        adapter = _ADAPTER if self.adapter == 'auto' and stronger else \
-            self.adapter
-        self.adapter_low = build_connector(adapter, *channels[low])
+        connector = self.connector_cfg
+        if connector == 'auto' and stronger:
+            connector = _CONNECTOR
+        # Their names are keys of checkpoints.
+        self.adapter_low = build_connector(connector, *channels[low])
         self.adapter_high = build_connector(
-            adapter if stronger else None,
+            connector if stronger else None,
             *(channels[high] if stronger else (0, 0)))
         self._match_heads(student['responses'], teacher['responses'])
 
     def _match_heads(self, specs_s: List[TapSpec],
                      specs_t: List[TapSpec]) -> None:
-        """Note which level is what, and check that both sides agree."""
-        layouts = []
-        for specs in (specs_s, specs_t):
-            layout = []
-            for spec in specs:
-                found = _RESPONSE.search(spec.path)
-                if not found:
-                    raise ConfigError(
-                        'UniDistill reads branches of a CenterHead, written '
-                        "'bbox_head[0][0][heatmap]' with the task and the "
-                        f'branch, not {spec.path!r}')
-                layout.append((int(found[1]), found[2], tuple(spec.shape[1:])))
-            layouts.append(layout)
-        for one, other in zip(*layouts):
-            if one != other:
-                raise ConfigError(
-                    'UniDistill: the heads do not correspond: branch '
-                    f'{one[1]!r} of task {one[0]} has the shape {one[2]} in '
-                    f'the student, and the teacher has {other[1]!r} of task '
-                    f'{other[0]} with {other[2]} there; tasks, branches and '
-                    'cells must be the same')
+        """Note which tensor is what, and check that both sides agree."""
+        branches, self._order_t = match_heads('UniDistill', specs_s, specs_t)
         for name, what in dict(
                 class_names='classes of the tasks',
                 norm_bbox='coding of boxes').items():
@@ -214,7 +192,7 @@ class UniDistill(Distiller):
             if None not in given and given[0] != given[1]:
                 raise ConfigError(f'UniDistill: the {what} differ: {given[0]} '
                                   f'in the student, {given[1]} in the teacher')
-        kinds = [kind for _, kind, _ in layouts[0]]
+        kinds = [branch.name for branch in branches]
         heat = [i for i, kind in enumerate(kinds) if kind == 'heatmap']
         boxes = [i for i, kind in enumerate(kinds) if kind in self.reg_keys]
         unknown = [key for key in self.reg_keys if key not in kinds]
@@ -229,10 +207,12 @@ class UniDistill(Distiller):
             # Labels are counted over the tasks in turn.
             first, self._groups = 0, []
             for i in heat:
-                task, _, shape = layouts[0][i]
-                own = [j for j in boxes if layouts[0][j][0] == task]
-                self._groups.append(([i], own, range(first, first + shape[0])))
-                first += shape[0]
+                own = [
+                    j for j in boxes if branches[j].task == branches[i].task
+                ]
+                classes = range(first, first + specs_s[i].channels)
+                self._groups.append(([i], own, classes))
+                first = classes.stop
 
     # --------------------------------------------------------------- losses
 
@@ -243,23 +223,23 @@ class UniDistill(Distiller):
         active, terms = batch.active_terms, {}
         device = student['bev_low'][0].device
         boxes = [box.to(device) for box in _bev_boxes(batch)]
-        if active & {'loss_feature', 'loss_relation'}:
+        if active & {'feature', 'relation'}:
             points = [box_key_points(box) for box in boxes]
             valid, count = self._valid(torch.cat(points))
-        for term, role, adapter, distance in (('loss_feature', 'bev_low',
-                                               self.adapter_low,
-                                               key_point_distance),
-                                              ('loss_relation', 'bev_high',
-                                               self.adapter_high,
-                                               relation_distance)):
+        for term, role, connector, distance in (('feature', 'bev_low',
+                                                 self.adapter_low,
+                                                 key_point_distance),
+                                                ('relation', 'bev_high',
+                                                 self.adapter_high,
+                                                 relation_distance)):
             if term in active:
                 samples = (self._sample(
-                    adapter(student[role][0]), points, self.extent),
+                    connector(student[role][0]), points, self.extent),
                            self._sample(teacher[role][0], points,
                                         self.teacher_extent))
                 terms[term] = distance(
                     *samples, valid=valid, avg_factor=count, eps=self.eps)
-        if active & {'loss_response_cls', 'loss_response_reg'}:
+        if active & {'response_cls', 'response_reg'}:
             terms.update(
                 self._response_losses(student['responses'],
                                       teacher['responses'], batch, boxes))
@@ -274,6 +254,7 @@ class UniDistill(Distiller):
             for _, _, classes in self._groups
         ]
         mass = _mean_over_processes(sum(mask.sum() for mask in masks))
+        maps_t = [maps_t[i] for i in self._order_t]
         heat, codes = 0., 0.
         for mask, (own, regressions, _) in zip(masks, self._groups):
             heat = heat + masked_distance(
@@ -284,7 +265,7 @@ class UniDistill(Distiller):
                 torch.cat([maps_s[i] for i in regressions], 1),
                 torch.cat([maps_t[i]
                            for i in regressions], 1), mask, mass, self.eps)
-        return dict(loss_response_cls=heat, loss_response_reg=codes)
+        return dict(response_cls=heat, response_reg=codes)
 
     @full_precision
     def _sample(self, feat: Tensor, points: List[Tensor],
@@ -314,10 +295,10 @@ class UniDistill(Distiller):
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
         """Class heat and low-level features of both, and where boxes are."""
+        heats = [i for own, _, _ in self._groups for i in own]
         heat = [
-            class_heat([
-                side['responses'][i] for own, _, _ in self._groups for i in own
-            ]) for side in (student, teacher)
+            class_heat([student['responses'][i] for i in heats]),
+            class_heat([teacher['responses'][self._order_t[i]] for i in heats])
         ]
         low = [
             feat.float().norm(dim=1)

@@ -15,8 +15,8 @@ def _across(path: str) -> MethodExample:
         bev_detector(**_SENSORS[teacher]),
         dict(type='UniDistill', path=path, point_cloud_range=BEV_RANGE),
         bev_batch,
-        zero_without_objects=('loss_feature', 'loss_relation',
-                              'loss_response_cls', 'loss_response_reg'))
+        zero_without_objects=('feature', 'relation', 'response_cls',
+                              'response_reg'))
 
 
 RECIPE = 'unidistill/unidistill_bev-lidar_bev-camera_20e_nuscenes.py'

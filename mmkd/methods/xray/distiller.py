@@ -1,5 +1,5 @@
 """X-Ray distillation, from object-complete frames."""
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Union
 
 import torch
 import torch.nn.functional as F
@@ -8,17 +8,20 @@ from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
-from mmkd.core.schedule import WeightLike
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead, HeadMaps
 from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
 from mmkd.registry import DISTILLERS
 
 EMBEDDINGS = ('roi', 'mask', 'active')
-#: Weights of ``loss_cls`` and ``loss_reg`` by kind of score loss.
-SCORES = dict(squared=(10., .2), focal=(1., 2.))
+#: Weights by kind of score loss.
+SCORES = dict(
+    squared=dict(cls=10., reg=.2, emb=.1, response=1.),
+    focal=dict(cls=1., reg=2., emb=.1, response=1.))
 
 
 @DISTILLERS.register_module()
@@ -34,18 +37,20 @@ class XRay(Distiller):
     detections as targets and publishes no losses; these are ours, with masks
     and weights of SparseKD (Yang et al., NeurIPS 2022):
 
-    - ``loss_cls``: squared distance of class scores on the cells of objects
+    - ``cls``: squared distance of class scores on the cells of objects
       (:func:`masked_score_loss`); of a centre
       head, cells count by the truth's peaks times the teacher's score;
-    - ``loss_reg``: distance of box codes at the objects' centres or
+    - ``reg``: distance of box codes at the objects' centres or
       anchors (:func:`code_loss`);
-    - ``loss_emb``: squared distance of the maps after the neck;
-    - ``loss_response``: the head's own loss once more, with the teacher's
+    - ``emb``: squared distance of the maps after the neck;
+    - ``response``: the head's own loss once more, with the teacher's
       detections among the truth.
 
     ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
-    + lambda_response L_response``. Only objects of which the student sees
-    something take part; others it could but hallucinate.
+    + lambda_response L_response``. The lambdas are the weights of the terms:
+    10, 0.2, 0.1 and 1, or 1, 2, 0.1 and 1 with ``scores='focal'``. Only
+    objects of which the student sees something take part; others it could
+    but hallucinate.
 
     Args:
         student (dict, optional): Taps of the roles ``neck`` and
@@ -53,13 +58,6 @@ class XRay(Distiller):
             neck, and the last convolutions of a ``CenterHead`` or an
             ``Anchor3DHead``.
         teacher (dict, optional): The same in the teacher. Defaults to None.
-        lambda_cls (float | dict, optional): Weight or schedule of
-            ``loss_cls``; 0 switches a term off. Defaults to None: 10, or 1
-            with ``scores='focal'``.
-        lambda_reg (float | dict, optional): Of ``loss_reg``. Defaults to
-            None: 0.2, or 2 with ``scores='focal'``.
-        lambda_emb (float | dict): Of ``loss_emb``. Defaults to 0.1.
-        lambda_response (float | dict): Of ``loss_response``. Defaults to 1.
         scores (str): How heads are compared: ``'squared'``, as above, or
             ``'focal'``, as in Sparse2Dense (Wang et al., NeurIPS 2022), for
             a ``CenterHead`` only: the focal loss of heatmaps with the
@@ -77,11 +75,11 @@ class XRay(Distiller):
             Defaults to 0.6.
         response_iou (float): Least overlap, seen from above, of such a
             detection with an object that takes part. Defaults to 0.1.
-        connector (str | dict | None): For the maps of ``loss_emb``:
+        connector (str | dict | None): For the maps of ``emb``:
             ``'auto'`` is a 1x1 convolution where the channels differ, which
             they do not in networks of one architecture. Defaults to
             ``'auto'``.
-        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+        kwargs: Arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
         ConfigError: If an option makes no sense, or the networks' maps do
@@ -93,10 +91,6 @@ class XRay(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 lambda_cls: Optional[WeightLike] = None,
-                 lambda_reg: Optional[WeightLike] = None,
-                 lambda_emb: WeightLike = 0.1,
-                 lambda_response: WeightLike = 1.,
                  scores: str = 'squared',
                  embedding: str = 'roi',
                  roi_size: int = 7,
@@ -108,16 +102,8 @@ class XRay(Distiller):
         if scores not in SCORES:
             raise ConfigError('XRay: scores is one of '
                               f'{", ".join(SCORES)}, not {scores!r}')
-        weight_cls, weight_reg = SCORES[scores]
-        super().__init__(
-            student=student,
-            teacher=teacher,
-            weights=dict(
-                loss_cls=weight_cls if lambda_cls is None else lambda_cls,
-                loss_reg=weight_reg if lambda_reg is None else lambda_reg,
-                loss_emb=lambda_emb,
-                loss_response=lambda_response),
-            **kwargs)
+        self.default_weights = SCORES[scores]
+        super().__init__(student=student, teacher=teacher, **kwargs)
         if embedding not in EMBEDDINGS:
             raise ConfigError('XRay: embedding is one of '
                               f'{", ".join(EMBEDDINGS)}, not {embedding!r}')
@@ -136,22 +122,17 @@ class XRay(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check the shapes of both sides; build connectors."""
         super().setup(student, teacher)
-        for spec_s, spec_t in zip(student['head_maps'], teacher['head_maps']):
-            if spec_s.shape[1:] != spec_t.shape[1:]:
-                raise ConfigError(
-                    f'XRay: {spec_s.path!r} of the student is '
-                    f'{spec_s.shape[1:]}, but {spec_t.path!r} of the teacher '
-                    f'{spec_t.shape[1:]}; both heads must have one grid, '
-                    'tasks and box code')
-        if self.focal and not all('.task_heads.' in spec.path
-                                  for spec in student['head_maps']):
+        self._branches, self._order_t = match_heads('XRay',
+                                                    student['head_maps'],
+                                                    teacher['head_maps'])
+        if self.focal and all(x.name != 'heatmap' for x in self._branches):
             raise ConfigError(
                 "XRay: scores='focal' is a loss of heatmaps, which a "
                 f'CenterHead has; {student["head_maps"][0].path!r} is none, '
                 "take scores='squared'")
         self.connectors = nn.ModuleList()
         # Without the term, nothing would train them.
-        if self.weights['loss_emb'].peak:
+        if self.weights['emb'].peak:
             check_features('XRay', student['neck'], teacher['neck'], False)
             self.connectors = build_connectors(self.connector_cfg,
                                                student['neck'],
@@ -162,39 +143,44 @@ class XRay(Distiller):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute the active terms."""
         head, metas = batch.head, [x.metainfo for x in batch.data_samples]
-        tensors_s, tensors_t = student['head_maps'], teacher['head_maps']
+        outputs_s = dict(zip(self._branches, student['head_maps']))
+        outputs_t = {
+            branch: teacher['head_maps'][i]
+            for branch, i in zip(self._branches, self._order_t)
+        }
         objects = [
             visible_objects(true_objects(sample), points,
                             self.min_points) for sample, points in zip(
                                 batch.data_samples, batch.inputs['points'])
         ]
-        targets = head.targets(objects, tensors_s)
-        tasks = list(zip(head.maps(tensors_s), head.maps(tensors_t), targets))
+        targets = head.targets(objects, outputs_s)
+        tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
 
-        def loss_cls() -> Tensor:
+        def cls_loss() -> Tensor:
             return sum(
                 self._score_loss(head, map_s, map_t, target)
                 for map_s, map_t, target in tasks) / len(tasks)
 
-        def loss_reg() -> Tensor:
+        def reg_loss() -> Tensor:
             return sum(
                 code_loss(map_s.reg[target.positives], map_t.reg[
                     target.positives], head.code_weights, head.smooth,
                           self.focal)
                 for map_s, map_t, target in tasks) / len(tasks)
 
-        def loss_emb() -> Tensor:
+        def emb_loss() -> Tensor:
             return self._embedding_loss(student['neck'], teacher['neck'],
                                         objects, targets, head)
 
-        def loss_response() -> Tensor:
-            labelled = self.with_detections(head, tensors_t, objects, batch)
-            return head.loss(tensors_s, labelled, metas)
+        def response_loss() -> Tensor:
+            labelled = self.with_detections(head, outputs_t, objects, batch)
+            return head.loss(outputs_s, labelled, metas)
 
+        terms = dict(
+            cls=cls_loss, reg=reg_loss, emb=emb_loss, response=response_loss)
         return {
-            term.__name__: term()
-            for term in (loss_cls, loss_reg, loss_emb, loss_response)
-            if term.__name__ in batch.active_terms
+            term: compute()
+            for term, compute in terms.items() if term in batch.active_terms
         }
 
     def _score_loss(self, head, map_s, map_t, target) -> Tensor:
@@ -230,7 +216,7 @@ class XRay(Distiller):
             for feat_s, feat_t in zip(feats_s, feats_t))
 
     @torch.no_grad()
-    def with_detections(self, head, tensors_t: List[Tensor],
+    def with_detections(self, head: DetectionHead, outputs_t: HeadMaps,
                         objects: List[InstanceData],
                         batch: StepBatch) -> List[InstanceData]:
         """The truth, with detections of the teacher in front of it.
@@ -241,10 +227,10 @@ class XRay(Distiller):
         object, the truth wins.
         """
         from mmcv.ops import box_iou_rotated
-        found = head.predict(tensors_t,
+        found = head.predict(outputs_t,
                              [x.metainfo for x in batch.data_samples],
                              self.response_score)
-        size = tensors_t[0].shape[-2:]
+        size = next(iter(outputs_t.values())).shape[-2:]
         labelled = []
         for sample, points, visible, boxes in zip(batch.data_samples,
                                                   batch.inputs['points'],

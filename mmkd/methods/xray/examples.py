@@ -38,8 +38,8 @@ def _detectors(make: Callable[..., dict], channels: int, box_size: int,
         _batch(channels, box_size),
         depends_on_batch=reason,
         not_zero=dict(
-            loss_response="it is the head's own loss, on teacher's boxes"),
-        zero_without_objects=('loss_cls', 'loss_reg', 'loss_emb'),
+            response="it is the head's own loss, on teacher's boxes"),
+        zero_without_objects=('cls', 'reg', 'emb'),
         input_map={'inputs.points': 'inputs.points_teacher'})
 
 

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from acceptance.processes import two
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
+from mmkd.core.terms import term_name
 from mmkd.testing.methods import METHOD_EXAMPLES
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits
@@ -64,12 +65,12 @@ def losses_of(model, batch, device='cpu', dtype=None):
         return model(**data, mode='loss')
 
 
-def terms_of(*args, **kwargs):
+def terms_of(model, *args, **kwargs):
     """The terms of the method, without its figures for the log."""
+    losses = losses_of(model, *args, **kwargs)
     return {
-        key[len('kd.'):]: value
-        for key, value in losses_of(*args, **kwargs).items()
-        if key.startswith('kd.') and 'loss' in key
+        term: losses[term_name('kd', term)]
+        for term in model.distillers['kd'].weights
     }
 
 

@@ -6,7 +6,7 @@ import torch
 
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import (argument_names, check_choices, construct,
-                                  naming, take_options)
+                                  error_context, take_options)
 
 
 class Base:
@@ -101,7 +101,6 @@ def test_types(right):
     ('size', (1, 2, 3), 'a list of 2, each an integer'),
     ('share', 'maybe', 'True or False'),
     ('kind', 'c', "'a' or 'b'"),
-    ('options', dict(a='x'), 'a dict or None'),
     ('options', [1], 'a dict or None'),
 ])
 def test_wrong_types(key, value, words):
@@ -110,16 +109,21 @@ def test_wrong_types(key, value, words):
     assert f'part: `{key}` of Typed is {words}, but got ' in str(error.value)
 
 
+def test_wrong_entry_of_a_dict():
+    with pytest.raises(ConfigError, match='`options.b` of Typed is a number'):
+        construct(Typed, dict(options=dict(a=1, b='x')), 'part')
+
+
 def test_reasons():
     with pytest.raises(ConfigError) as error:
         construct(Typed, dict(tau=-1), 'part')
     assert str(error.value) == 'part: ValueError: tau must be positive'
     with pytest.raises(ConfigError, match='^a part: KeyError: .x'):
-        with naming('a part'):
+        with error_context('a part'):
             dict()['x']
     with pytest.raises(ConfigError, match='AssertionError: assert 1 == 2'):
-        with naming('a part'):
+        with error_context('a part'):
             assert 1 == 2
     with pytest.raises(CheckpointError, match='^as it is$'):
-        with naming('a part'):
+        with error_context('a part'):
             raise CheckpointError('as it is')

@@ -2,14 +2,14 @@ import errno
 
 import pytest
 
-from mmkd.utils.arguments import naming
+from mmkd.utils.arguments import error_context
 from mmkd.utils.command import run
 
 
 def test_trace_on_demand(capsys, monkeypatch):
 
     def tool():
-        with naming('a part'):
+        with error_context('a part'):
             dict()['x']
 
     for trace in (False, True):

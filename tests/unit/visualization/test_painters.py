@@ -60,7 +60,7 @@ def test_another_kind_of_visual(scene):
 
     points = Points(
         'points', torch.tensor([[0., 1.]]), places=([1, 2], [3, 4]))
-    with pytest.raises(TypeError, match='how to paint'):
+    with pytest.raises(TypeError, match='no painter'):
         draw_visuals([points], scene)
 
     @paint.register

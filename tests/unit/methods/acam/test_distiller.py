@@ -21,7 +21,7 @@ from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.utils.config import read_config
 
-SPATIAL, CHANNEL, DIV = TERMS = ('loss_spatial', 'loss_channel', 'loss_div')
+SPATIAL, CHANNEL, DIV = TERMS = ('spatial', 'channel', 'div')
 
 
 def run(harness, student, teacher, **kwargs):
@@ -103,7 +103,8 @@ def test_units_of_zero(harness, tensors):
 def test_it_is_the_formulas(harness, tensors):
     student, teacher = tensors(2, 6, 4, 5)
     distiller, _ = run(
-        harness, [student], [teacher], alpha=2.0, lambda_div=0.5)
+        harness, [student], [teacher],
+        weights=dict(spatial=2.0, channel=2.0, div=0.5))
     set_units(distiller)
     losses = again(distiller, [student], [teacher])
     level, = distiller.levels
@@ -283,7 +284,9 @@ def test_masks_learn_from_the_diversity_alone(harness, tensors):
     assert torch.autograd.grad(losses[DIV], units)[0].abs().sum() > 0
     # Without it nothing trains them, yet all are in the graph, for DDP.
     distiller, losses = run(
-        harness, [student], [teacher], mask_grad='div_only', lambda_div=0)
+        harness, [student], [teacher],
+        mask_grad='div_only',
+        weights=dict(div=0))
     assert losses[DIV] == 0
     reached = graph_of(sum(losses[term] for term in TERMS))
     assert all(p in reached for p in distiller.parameters())
@@ -354,7 +357,7 @@ def test_one_kind_of_masks(harness, tensors):
         assert 'mask_dead_0' in losses
         kept = [name for name, _ in distiller.named_parameters()]
         assert sum('units' in name for name in kept) == 1
-        sum(v for k, v in losses.items() if 'loss' in k).backward()
+        sum(losses[term] for term in distiller.weights).backward()
         assert all(p.grad is not None for p in distiller.parameters())
 
 
@@ -389,20 +392,22 @@ def test_class_maps(harness, tensors):
         harness.set_up(ACAM(place='logits'), [student], [teacher])
 
 
-def test_what_goes_into_the_classifier_is_no_class_map():
-    """Features before `conv_seg` may differ in channels."""
+def test_class_maps_are_known_by_their_kind():
+    """Features, such as those before a classifier, may differ in channels."""
 
-    def set_up(path):
-        distiller = ACAM(student=path, teacher=path)
-        distiller.setup({'maps': [TapSpec(path, (2, 4, 5, 6))]},
-                        {'maps': [TapSpec(f'teacher:{path}', (2, 8, 5, 6))]})
+    def set_up(kind):
+        distiller = ACAM(student='x', teacher='x')
+        distiller.setup({'maps': [TapSpec('x', (2, 4, 5, 6), kind=kind)]},
+                        {'maps': [TapSpec('x', (2, 8, 5, 6), kind=kind)]})
         return distiller
 
-    distiller = set_up('decode_head.conv_seg@input')
-    assert distiller.levels[0].spatial_units.shape == (6, 8)
-    assert not isinstance(distiller.connectors[0], nn.Identity)
-    with pytest.raises(ConfigError, match='class by class'):
-        set_up('decode_head.conv_seg')
+    for kind in (None, 'neck'):
+        distiller = set_up(kind)
+        assert distiller.levels[0].spatial_units.shape == (6, 8)
+        assert not isinstance(distiller.connectors[0], nn.Identity)
+    for kind in ('logits', 'auxiliary_logits'):
+        with pytest.raises(ConfigError, match='class by class'):
+            set_up(kind)
 
 
 def test_bev_maps(harness, tensors):
@@ -504,16 +509,16 @@ def test_collapse_is_said_once(harness, tensors, monkeypatch):
 
 
 def test_figures_are_no_losses():
-    model = build(detector(4), detector(8, channels=12))
+    # Nor where the name of the distiller would make mmengine sum them.
+    model = build(detector(4), detector(8, channels=12), name='my_loss')
     losses = losses_of(model, detection_batch())
     total, log = model.parse_losses(losses)
     summed = sum(
         value.mean() if isinstance(value, torch.Tensor) else sum(value)
         for name, value in losses.items() if 'loss' in name)
     assert torch.allclose(total, summed)
-    assert 'acam.mask_std_4' in log
-    with pytest.raises(ConfigError, match="'loss' in it"):
-        build(segmentor(4), segmentor(8), name='acam_loss')
+    assert 'my_cost.mask_std_4' in log and 'my_loss.loss_div' in log
+    assert sum(losses[k] for k in losses if 'my_loss' in k) < total
 
 
 # ---------------------------------------------------------- mixed precision
@@ -540,7 +545,7 @@ def test_mixed_precision(harness, tensors, dtype, stabilise):
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(place='head'), 'place is one of'),
-    (dict(alpha=-1), 'at least 0'),
+    (dict(weights=dict(div=-1)), 'at least 0'),
 ])
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):

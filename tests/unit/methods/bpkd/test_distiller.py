@@ -13,7 +13,7 @@ GOLDEN_S = [[[1., 1.], [2., 0.]], [[0., 1.], [0., 1.]], [[0., 0.], [1., 0.]]]
 
 def unweighted(**kwargs):
     """BPKD whose terms come out as they are."""
-    return BPKD(lambda_edge=1.0, lambda_body=1.0, **kwargs)
+    return BPKD(weights=dict(edge=1.0, body=1.0), **kwargs)
 
 
 @pytest.mark.parametrize('tau, edge, body', [(1.0, 0.0626603, 0.1540083),
@@ -23,8 +23,8 @@ def test_golden_vector(harness, tau, edge, body):
     labels = torch.tensor([GOLDEN_LABELS])
     distiller = BPKD(tau_edge=tau, tau_body=tau, edge_width=3)
     losses = harness.run(distiller, [student], [teacher], labels)
-    assert losses['loss_edge'].item() == pytest.approx(50 * edge, abs=5e-5)
-    assert losses['loss_body'].item() == pytest.approx(20 * body, abs=2e-5)
+    assert losses['edge'].item() == pytest.approx(50 * edge, abs=5e-5)
+    assert losses['body'].item() == pytest.approx(20 * body, abs=2e-5)
 
 
 def test_is_its_losses(harness, tensors, labels):
@@ -32,16 +32,16 @@ def test_is_its_losses(harness, tensors, labels):
     distiller = unweighted(
         tau_edge=2.0,
         tau_body=3.0,
-        alpha=[1., 2., 3., 4., 5., 6.],
+        edge_class_weights=[1., 2., 3., 4., 5., 6.],
         edge_width=5)
     losses = harness.run(distiller, [student], [teacher], labels)
     masks, valid = edge_masks(labels, 6, (4, 5), 5)
     assert not valid.all()
     assert torch.equal(
-        losses['loss_edge'],
+        losses['edge'],
         edge_loss(student, teacher, masks, valid, 2.0,
                   [1., 2., 3., 4., 5., 6.]))
-    assert torch.equal(losses['loss_body'],
+    assert torch.equal(losses['body'],
                        body_loss(student, teacher, masks, valid, 3.0))
 
 
@@ -49,10 +49,10 @@ def test_default_weights(harness, tensors, labels):
     student, teacher = tensors(2, 6, 4, 5)
     plain = harness.run(unweighted(), [student], [teacher], labels)
     losses = harness.run(BPKD(), [student], [teacher], labels)
-    assert torch.allclose(losses['loss_edge'], 50 * plain['loss_edge'])
-    assert torch.allclose(losses['loss_body'], 20 * plain['loss_body'])
+    assert torch.allclose(losses['edge'], 50 * plain['edge'])
+    assert torch.allclose(losses['body'], 20 * plain['body'])
     halved = harness.run(BPKD(loss_weight=0.5), [student], [teacher], labels)
-    assert torch.allclose(halved['loss_body'], 10 * plain['loss_body'])
+    assert torch.allclose(halved['body'], 10 * plain['body'])
 
 
 @pytest.mark.parametrize('term', ['edge', 'body'])
@@ -65,8 +65,8 @@ def test_weight_zero_leaves_a_term_out(harness, tensors, labels, monkeypatch,
     monkeypatch.setattr(f'mmkd.methods.bpkd.distiller.{term}_loss', fail)
     student, teacher = tensors(2, 6, 4, 5)
     losses = harness.run(
-        BPKD(**{f'lambda_{term}': 0.}), [student], [teacher], labels)
-    assert losses.pop(f'loss_{term}').item() == 0
+        BPKD(weights={term: 0.}), [student], [teacher], labels)
+    assert losses.pop(term).item() == 0
     assert next(iter(losses.values())) > 0
 
 
@@ -76,10 +76,11 @@ def test_switches_reach_the_losses(harness, tensors, labels):
     def losses(**kwargs):
         values = harness.run(
             unweighted(**kwargs), [student], [teacher], labels)
-        return values['loss_edge'].item(), values['loss_body'].item()
+        return values['edge'].item(), values['body'].item()
 
     edge, body = losses()
-    for option in (dict(use_prm=False), dict(use_pom=False), dict(alpha=1.0)):
+    for option in (dict(use_prm=False), dict(use_pom=False),
+                   dict(edge_class_weights=1.0)):
         other_edge, other_body = losses(**option)
         assert other_edge != edge and other_body == body, option
     other_edge, other_body = losses(body_on_ignored=True)
@@ -88,11 +89,11 @@ def test_switches_reach_the_losses(harness, tensors, labels):
                    dict(valid_threshold=1.0)):
         other_edge, other_body = losses(**option)
         assert other_edge != edge and other_body != body, option
-    assert losses(alpha=[2.0] * 6) == pytest.approx((edge, body))
+    assert losses(edge_class_weights=[2.0] * 6) == pytest.approx((edge, body))
     changed = torch.where(labels == 255, 77, labels)
     other = harness.run(
         unweighted(ignore_index=77), [student], [teacher], changed)
-    assert other['loss_edge'].item() == edge
+    assert other['edge'].item() == edge
 
 
 def test_literal_reading_without_edges(harness, tensors):
@@ -102,8 +103,8 @@ def test_literal_reading_without_edges(harness, tensors):
     labels[:, :16] = 255
     losses = harness.run(
         unweighted(body_on_ignored=True), [student], [teacher], labels)
-    assert losses['loss_edge'].item() == 0
-    assert torch.equal(losses['loss_body'],
+    assert losses['edge'].item() == 0
+    assert torch.equal(losses['body'],
                        channel_wise_divergence(student, teacher))
 
 
@@ -156,8 +157,8 @@ def test_wrong_taps_are_refused(harness, tensors):
         harness.set_up(BPKD(), [student], [teacher] * 2)
     with pytest.raises(ConfigError, match='maps'):
         harness.set_up(BPKD(), [student[0]], [teacher[0]])
-    with pytest.raises(ConfigError, match='alpha'):
-        harness.set_up(BPKD(alpha=[1., 2.]), [student], [teacher])
+    with pytest.raises(ConfigError, match='edge_class_weights'):
+        harness.set_up(BPKD(edge_class_weights=[1., 2.]), [student], [teacher])
 
 
 @pytest.mark.parametrize('arguments, message', [
@@ -167,8 +168,9 @@ def test_wrong_taps_are_refused(harness, tensors):
     (dict(tau_edge=0), 'tau_edge'),
     (dict(tau_body='4'), 'tau_body'),
     (dict(valid_threshold=1.5), 'valid_threshold'),
-    (dict(alpha='two'), 'alpha'),
-    (dict(lambda_edge='high'), 'weight'),
+    (dict(edge_class_weights='two'), 'edge_class_weights'),
+    (dict(weights=dict(edge='high')), 'the weight of edge'),
+    (dict(weights=dict(edges=1.)), "no term 'edges'.*edge, body"),
 ])
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ConfigError, match=message):

@@ -320,27 +320,29 @@ class TestLosses:
         assert len(set(values)) == 4
         # Without pre-mask filtering phi does not depend on the mask.
         uniform = torch.full_like(masks, 1 / 6)
-        raw = edge_loss(logits_s, logits_t, uniform, use_prm=False, alpha=1.)
+        raw = edge_loss(
+            logits_s, logits_t, uniform, use_prm=False, class_weights=1.)
         assert torch.allclose(raw, kl_divergence(logits_s, logits_t))
 
-    def test_alpha(self, pair, draw_labels):
+    def test_class_weights(self, pair, draw_labels):
         logits_s, logits_t = pair(2, 6, 8, 10)
         labels = draw_labels(2, 64, 80, 6)
         masks, valid = edge_masks(labels, 6, (8, 10))
         two = edge_loss(logits_s, logits_t, masks, valid)
-        one = edge_loss(logits_s, logits_t, masks, valid, alpha=1)
+        one = edge_loss(logits_s, logits_t, masks, valid, class_weights=1)
         each = [
             edge_loss(
                 logits_s,
                 logits_t,
                 masks,
                 valid,
-                alpha=[float(c == k) for k in range(6)]) for c in range(6)
+                class_weights=[float(c == k) for k in range(6)])
+            for c in range(6)
         ]
         assert torch.allclose(two, 2 * one)
         assert torch.allclose(one, sum(each))
-        with pytest.raises(ValueError, match='alpha'):
-            edge_loss(logits_s, logits_t, masks, valid, alpha=[1., 2.])
+        with pytest.raises(ValueError, match='class_weights'):
+            edge_loss(logits_s, logits_t, masks, valid, class_weights=[1., 2.])
 
     @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
     def test_mixed_precision(self, pair, draw_labels, dtype):

@@ -10,14 +10,14 @@ from mmengine.structures import InstanceData
 from mmkd.core.distiller import StepBatch
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
-from mmkd.methods.fgd.distiller import FAMILIES, FGD
+from mmkd.methods.fgd.distiller import FGD, PRESETS
 from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
                                      focal_distances)
 from mmkd.ops.distances import squared_distance
 from mmkd.testing import segmentation_batch
 
-ONES = dict(lambda_fg=1, lambda_bg=1, lambda_att=1, lambda_global=1)
-TERMS = ('loss_fg', 'loss_bg', 'loss_att', 'loss_global')
+TERMS = ('fg', 'bg', 'att', 'global_')
+ONES = dict.fromkeys(TERMS, 1)
 BOXES = ([[8, 8, 30, 30], [0, 4, 60, 40], [20, 2, 26, 12]], [])
 
 
@@ -37,7 +37,7 @@ def batch_of(boxes=BOXES, size=(48, 64), sizes=None):
 def run(harness, student, teacher, batch=None, distiller=None, **arguments):
     """Set an FGD up, wake its context blocks, and compute its terms."""
     if distiller is None:
-        distiller = FGD(**{**ONES, **arguments})
+        distiller = FGD(**{'weights': ONES, **arguments})
         harness.set_up(distiller, student, teacher, 'features')
         for contexts in (distiller.contexts_s, distiller.contexts_t):
             for block in contexts:
@@ -94,10 +94,10 @@ def reference(distiller, level, feat_s, feat_t, boxes, frames, tau=0.5):
         return F.mse_loss(a, b, reduction='sum') / n
 
     return dict(
-        loss_fg=distance(weighted(feat_s, mask_fg), weighted(feat_t, mask_fg)),
-        loss_bg=distance(weighted(feat_s, mask_bg), weighted(feat_t, mask_bg)),
-        loss_att=((s_s - s_t).abs().sum() + (c_s - c_t).abs().sum()) / n,
-        loss_global=distance(
+        fg=distance(weighted(feat_s, mask_fg), weighted(feat_t, mask_fg)),
+        bg=distance(weighted(feat_s, mask_bg), weighted(feat_t, mask_bg)),
+        att=((s_s - s_t).abs().sum() + (c_s - c_t).abs().sum()) / n,
+        global_=distance(
             context(distiller.contexts_s[level], feat_s),
             context(distiller.contexts_t[level], feat_t)))
 
@@ -124,12 +124,13 @@ def test_against_the_formula(harness, tensors, box_scale, frames):
         assert found[term].item() == pytest.approx(
             sum(level[term] for level in expected).item(), rel=1e-5), term
     # The defect of the released code shows in the masks alone.
-    other = FGD(**ONES, box_scale='img' if box_scale == 'batch' else 'batch')
+    other = FGD(
+        weights=ONES, box_scale='img' if box_scale == 'batch' else 'batch')
     harness.set_up(other, student, teacher, 'features')
     other.load_state_dict(distiller.state_dict())
     _, changed = run(harness, student, teacher, batch, distiller=other)
-    assert changed['loss_fg'] != found['loss_fg']
-    assert changed['loss_att'] == found['loss_att']
+    assert changed['fg'] != found['fg']
+    assert changed['att'] == found['att']
 
 
 def test_weights(harness, tensors):
@@ -139,36 +140,36 @@ def test_weights(harness, tensors):
     harness.set_up(weighted, [student], [teacher], 'features')
     weighted.load_state_dict(distiller.state_dict())
     _, small = run(harness, [student], [teacher], distiller=weighted)
-    values = FAMILIES['one_stage']
+    values = PRESETS['one_stage']
     for term in TERMS:
-        weight = values[term.replace('loss', 'lambda')]
+        weight = values['weights'][term]
         assert torch.allclose(small[term], 2 * weight * found[term])
 
 
-@pytest.mark.parametrize('family, expected', [
+@pytest.mark.parametrize('preset, expected', [
     ('one_stage', (0.5, 1e-3, 5e-4, 5e-4, 5e-6)),
     ('two_stage', (0.5, 5e-5, 2.5e-5, 5e-5, 5e-7)),
     ('reppoints', (0.5, 1.6e-3, 8e-4, 8e-4, 8e-6)),
     ('fcos', (0.8, 1.6e-3, 8e-4, 8e-4, 8e-6)),
 ])
-def test_families(family, expected):
-    distiller = FGD(family=family)
+def test_presets(preset, expected):
+    distiller = FGD(preset=preset)
     weights = distiller.term_weights(Progress())
     assert (distiller.tau, *map(weights.get, TERMS)) == expected
     assert FGD(
-        family=family, tau=1.0, lambda_bg=3).weights['loss_bg'].value == 3
+        preset=preset, tau=1.0, weights=dict(bg=3)).weights['bg'].value == 3
 
 
 def test_images_without_objects(harness, tensors):
     student, teacher = tensors(2, 8, 6, 8)
     distiller, terms = run(harness, [student], [teacher], batch_of(([], [])))
-    assert terms['loss_fg'] == 0
+    assert terms['fg'] == 0
     cells, channels = attention_maps(teacher)
     spread, = focal_distances(student, teacher, cells, channels,
                               [torch.full((2, 6, 8), 1 / 48)])
-    assert torch.allclose(terms['loss_bg'], spread)
+    assert torch.allclose(terms['bg'], spread)
     _, others = run(harness, [student], [teacher], distiller=distiller)
-    for term in ('loss_att', 'loss_global'):
+    for term in ('att', 'global_'):
         assert terms[term] == others[term]
     sum(terms.values()).backward()
     assert student.grad.isfinite().all() and student.grad.abs().sum() > 0
@@ -178,7 +179,7 @@ def test_a_box_over_the_whole_image(harness, tensors):
     student, teacher = tensors(1, 8, 6, 8)
     _, terms = run(harness, [student], [teacher], batch_of(([[0, 0, 64,
                                                               48]], )))
-    assert terms['loss_bg'] == 0 and terms['loss_fg'] > 0
+    assert terms['bg'] == 0 and terms['fg'] > 0
 
 
 def test_a_repeated_batch(harness, tensors):
@@ -252,10 +253,9 @@ def test_parts_add_up_to_the_functions(harness, tensors):
                       [batch.input_size] * 2, (6, 8))
     attention_t = attention_maps(teacher)
     fg, bg = focal_distances(student, teacher, *attention_t, masks)
-    assert terms['loss_fg'] == fg and terms['loss_bg'] == bg
-    assert terms['loss_att'] == attention_loss(
-        attention_maps(student), attention_t)
-    assert terms['loss_global'] == squared_distance(
+    assert terms['fg'] == fg and terms['bg'] == bg
+    assert terms['att'] == attention_loss(attention_maps(student), attention_t)
+    assert terms['global_'] == squared_distance(
         distiller.contexts_s[0](student), distiller.contexts_t[0](teacher))
 
 
@@ -279,10 +279,10 @@ def test_instances_of_a_step():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(family='detr'), 'family is one of'),
+    (dict(preset='detr'), 'preset is one of'),
     (dict(tau=-1), 'tau'),
     (dict(box_scale='image'), 'box_scale'),
-    (dict(lambda_fg='much'), 'FGD'),
+    (dict(weights=dict(fg='much')), 'FGD, the weight of fg'),
     (dict(student=dict(neck='neck')), 'role'),
 ])
 def test_wrong_arguments(arguments, message):

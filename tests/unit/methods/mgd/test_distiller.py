@@ -114,17 +114,17 @@ def test_a_repeated_batch(harness, tensors):
         assert torch.allclose(run(distiller, [student], [teacher]), twice)
 
 
-@pytest.mark.parametrize('family, weight, ratio', [
+@pytest.mark.parametrize('preset, weight, ratio', [
     ('one_stage', 2e-5, 0.65),
     ('two_stage', 5e-7, 0.45),
     ('segmentation', 2e-5, 0.75),
 ])
-def test_families(family, weight, ratio):
-    distiller = MGD(family=family)
+def test_presets(preset, weight, ratio):
+    distiller = MGD(preset=preset)
     assert distiller.mask_ratio == ratio
     assert distiller.term_weights(Progress()) == dict(loss=weight)
-    assert MGD(family=family, mask_ratio=0.1).mask_ratio == 0.1
-    assert MGD(family=family, loss_weight=0).term_weights(Progress()) == {}
+    assert MGD(preset=preset, mask_ratio=0.1).mask_ratio == 0.1
+    assert MGD(preset=preset, loss_weight=0).term_weights(Progress()) == {}
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -178,7 +178,7 @@ def test_many_parameters_are_warned_of(harness, monkeypatch):
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(family='detr'), 'family is one of'),
+    (dict(preset='detr'), 'preset is one of'),
     (dict(mask_ratio=1.5), 'mask_ratio'),
     (dict(gen_channels=0), 'gen_channels'),
     (dict(reduction='sum'), 'reduction'),

@@ -101,7 +101,7 @@ def model(head='center', stage=2, **kwargs):
 @pytest.mark.parametrize('head', ['anchor', 'center'])
 def test_both_stages_train(head, stage):
     # So that the maps, and not untrained heads, lead the first steps.
-    more = dict(weight_intra=100., weight_residual=100.) if stage == 2 else {}
+    more = dict(weights=dict(intra=100., residual=100.)) if stage == 2 else {}
     network = model(head, stage, **more)
     teachers = {
         name: teacher.network
@@ -114,14 +114,13 @@ def test_both_stages_train(head, stage):
         }
         for name, teacher in teachers.items()
     }
-    names = ['loss_cls', 'loss_box'] + ['loss_dir'] * (head == 'anchor')
-    names += ['loss_intra', 'loss_residual'
-              ] if stage == 2 else ['loss_feature']
+    names = ['cls', 'box'] + ['dir'] * (head == 'anchor')
+    names += ['intra', 'residual'] if stage == 2 else ['feature']
     optimizer = OptimWrapper(torch.optim.AdamW(network.parameters(), lr=3e-3))
     maps = []
     for _ in range(6):
         log = network.train_step(batch_of(head), optimizer)
-        terms = {name: log[f'kd.{name}'] for name in names}
+        terms = {name: log[f'kd.loss_{name}'] for name in names}
         assert all(x.isfinite() and x > 0 for x in terms.values()), terms
         maps.append(sum(terms[name] for name in names[-stage:]).item())
     assert maps[-1] < maps[0]
@@ -140,11 +139,11 @@ def test_both_stages_train(head, stage):
     assert set(network.state_dict()) == set(network.student.state_dict())
 
 
-@pytest.mark.parametrize('term', ['loss_intra', 'loss_residual', 'loss_cls'])
+@pytest.mark.parametrize('term', ['intra', 'residual', 'cls'])
 def test_each_term_reaches_the_images_and_the_depth(term):
     network = model()
     batch = network.prepare_batch(bev_batch(), ['teacher', 'assistant'])
-    network(**batch, mode='loss')[f'kd.{term}'].backward()
+    network(**batch, mode='loss')[f'kd.loss_{term}'].backward()
     depth_net = network.student.view_transform.depth_net
     bins = network.student.view_transform.bins.num
     assert depth_net.weight.grad[:bins].abs().sum() > 0
@@ -158,10 +157,10 @@ def test_each_term_reaches_the_images_and_the_depth(term):
         for name, part in branches.named_children()
     }
     assert reached == dict(
-        visual=term != 'loss_residual',
-        spatial=term != 'loss_intra',
-        alignment=term != 'loss_intra',
-        fusion=term == 'loss_cls')
+        visual=term != 'residual',
+        spatial=term != 'intra',
+        alignment=term != 'intra',
+        fusion=term == 'cls')
 
 
 def test_prediction_needs_images_alone():
@@ -180,9 +179,9 @@ def test_prediction_needs_images_alone():
 def specs(change=None):
     low = TapSpec('low', (2, 4, 6, 8))
     heads = [
-        TapSpec(f'bbox_head.{name}', (2, channels, 6, 8))
-        for name, channels in (('conv_cls', 18), ('conv_reg', 42),
-                               ('conv_dir_cls', 12))
+        TapSpec(f'bbox_head.{name}', (2, channels, 6, 8), branch=name)
+        for name, channels in (('cls_score', 18), ('bbox_pred', 42),
+                               ('dir_cls_pred', 12))
     ]
     student = dict(
         bev_visual=[low],
@@ -224,9 +223,9 @@ def test_terms_by_hand():
     terms = plain(keep_ratio=0.)(student, teacher, StepBatch())
     visual, spatial = student['bev_visual'][0], student['bev_spatial'][0]
     low, assistant = teacher['bev_low'][0], teacher['bev_assistant'][0]
-    assert terms['loss_intra'].item() == pytest.approx(
+    assert terms['intra'].item() == pytest.approx(
         (visual - assistant).square().mean().item())
-    assert terms['loss_residual'].item() == pytest.approx(
+    assert terms['residual'].item() == pytest.approx(
         .2 * (spatial - (low - assistant).abs()).square().mean().item())
     # By anchor: the first one of a cell has the first channels.
     cls = student['head_maps'][0]
@@ -242,10 +241,10 @@ def test_equal_networks():
     student['bev_visual'] = [assistant]
     student['head_maps'] = teacher['head_maps']
     terms = plain()(student, teacher, StepBatch())
-    assert terms['loss_intra'] == terms['loss_cls'] == terms['loss_box'] == 0
-    assert terms['loss_residual'].item() == pytest.approx(
+    assert terms['intra'] == terms['cls'] == terms['box'] == 0
+    assert terms['residual'].item() == pytest.approx(
         .2 * student['bev_spatial'][0].square().mean().item())
-    assert terms['loss_dir'] > 0
+    assert terms['dir'] > 0
 
 
 def test_samples_without_points_take_no_part():
@@ -254,14 +253,14 @@ def test_samples_without_points_take_no_part():
     student['bev_spatial'][0].requires_grad_()
     teacher['bev_lifted'][0][1] = 0
     terms = plain()(student, teacher, StepBatch())
-    (terms['loss_intra'] + terms['loss_residual']).backward()
+    (terms['intra'] + terms['residual']).backward()
     for role in ('bev_visual', 'bev_spatial'):
         grad = student[role][0].grad
         assert grad[0].abs().sum() > 0 == grad[1].abs().sum()
     teacher['bev_lifted'][0][:] = 0
     terms = plain()(student, teacher, StepBatch())
-    assert terms['loss_intra'] == terms['loss_residual'] == 0
-    assert terms['loss_cls'] > 0
+    assert terms['intra'] == terms['residual'] == 0
+    assert terms['cls'] > 0
 
 
 def test_presets():
@@ -284,9 +283,9 @@ def test_presets():
     classes = {}
     for preset in ('default', *expected):
         terms = plain(preset=preset)(student, teacher, StepBatch())
-        classes[preset] = terms['loss_cls'].item()
+        classes[preset] = terms['cls'].item()
         if preset in expected:
-            found = terms['loss_intra'], terms['loss_residual'] / .2
+            found = terms['intra'], terms['residual'] / .2
             for one, other in zip(found, expected[preset]):
                 assert one.item() == pytest.approx(other.item(), rel=1e-5)
     # Summed over two samples.
@@ -295,7 +294,7 @@ def test_presets():
     # Unlike theirs, the visual branch gets a gradient.
     visual.requires_grad_()
     terms = plain(preset='release')(student, teacher, StepBatch())
-    terms['loss_intra'].backward()
+    terms['intra'].backward()
     assert visual.grad.abs().sum() > 0
     # What is given counts more than the preset.
     own = MonoTAKD(
@@ -342,22 +341,20 @@ def test_empty_cells_may_weigh_less():
     terms = plain(empty_weight=.05)(student, teacher, StepBatch())
     expected = (.05 * error[:, :, :3].sum() +
                 error[:, :, 3:].sum()) / (1.05 * error[:, :, 3:].numel())
-    assert terms['loss_intra'].item() == pytest.approx(expected.item())
+    assert terms['intra'].item() == pytest.approx(expected.item())
 
 
 def test_weights():
     distiller = MonoTAKD()
     weights = {k: w.value for k, w in distiller.weights.items()}
-    assert weights == dict(
-        loss_intra=1., loss_residual=.2, loss_cls=2., loss_box=2., loss_dir=.4)
-    weights = MonoTAKD(
-        'center', weight_residual=1., head_weights=dict(loss_box=2.)).weights
+    assert weights == dict(intra=1., residual=.2, cls=2., box=2., dir=.4)
+    weights = MonoTAKD('center', weights=dict(residual=1., box=2.)).weights
     assert {
         k: w.value
         for k, w in weights.items()
     } == dict(
-        loss_intra=1., loss_residual=1., loss_cls=1., loss_box=2.)
-    assert MonoTAKDAssistant().weights['loss_feature'].value == 32
+        intra=1., residual=1., cls=1., box=2.)
+    assert MonoTAKDAssistant().weights['feature'].value == 32
 
 
 def test_pictures():
@@ -375,7 +372,7 @@ def test_pictures():
 def test_wrong_arguments():
     for kwargs, match in ((dict(head='dense'), 'head is one of'),
                           (dict(keep_ratio=2.), 'keep_ratio'),
-                          (dict(head_weights=dict(loss_iou=1.)), 'loss_iou'),
+                          (dict(weights=dict(iou=1.)), "no term 'iou'"),
                           (dict(preset='v2'), 'arxiv_v1, release'),
                           (dict(normalize='l2'), "'none' or 'minmax'"),
                           (dict(student='neck'), 'several places')):
@@ -396,6 +393,18 @@ def test_what_does_not_fit(change, options, match):
         MonoTAKD(**options).setup(*specs(change))
 
 
+def test_order_of_the_heads_does_not_matter():
+    found = []
+    for order in ((0, 1, 2), (2, 0, 1)):
+        distiller = MonoTAKD()
+        heads = [specs()[1]['head_maps'][i] for i in order]
+        distiller.setup(*specs([(1, 'head_maps', heads)]))
+        student, teacher = sides()
+        teacher['head_maps'] = [teacher['head_maps'][i] for i in order]
+        found.append(distiller(student, teacher, StepBatch()))
+    assert all(found[0][term] == found[1][term] for term in found[0])
+
+
 def test_other_sizes():
     # Other channels of the student, and a coarser map of the teacher.
     distiller = MonoTAKD(resize_teacher=True)
@@ -408,5 +417,5 @@ def test_other_sizes():
     teacher['bev_low'] = [torch.randn(2, 4, 3, 4)]
     terms = distiller(student, teacher, StepBatch())
     assert all(value.isfinite() and value > 0 for value in terms.values())
-    terms['loss_intra'].backward()
+    terms['intra'].backward()
     assert all(p.grad is not None for p in distiller.parameters())

@@ -9,7 +9,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.options import FAMILIES
+from mmkd.methods.pointdistiller.options import PRESETS
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars, second
 from tests.fixtures.voxels import make, run, step, voxels
 
@@ -18,7 +18,7 @@ EPS = 1 + 1e-5  # of batch normalisation in eval mode
 
 def reference(distiller, feat_s, feat_t, importance, groups):
     """The published formula with edges written out, loss weight 1."""
-    d, options = distiller, distiller.options
+    d, options = distiller, distiller.resolved
     edges_s, edges_t, parts = [], [], []
     for rows in groups:
         if not len(rows):
@@ -128,7 +128,7 @@ def test_order_of_the_rows(scope):
 def test_fewer_voxels_than_centres_and_neighbours():
     feat_s, feat_t, counts, coors = voxels(7)
     distiller = make([feat_s], [feat_t], loss_weight=1.0)
-    options = distiller.options
+    options = distiller.resolved
     assert (options.num_centres, options.num_neighbours) == (6000, 128)
     loss = run(distiller, [feat_s], [feat_t], step(counts, coors))
     assert loss.item() == pytest.approx(
@@ -278,7 +278,7 @@ def test_cells_and_points(shape, teacher, importance):
                      importance=importance,
                      loss_weight=1.0)
     assert distiller.kind == ('cells' if len(shape) == 4 else 'points')
-    assert distiller.options.pool == ('none' if len(shape) == 4 else 'max')
+    assert distiller.resolved.pool == ('none' if len(shape) == 4 else 'max')
     loss = run(distiller, [feat_s], [feat_t])
     rows_s, rows_t = (
         feat.flatten(2).transpose(1, 2).flatten(0, 1)
@@ -317,7 +317,7 @@ def test_the_released_second_is_a_sum_over_the_scans():
              num_centres=9,
              num_neighbours=5,
              graph_channels=32,
-             family=family) for family in ('second', 'centerpoint_voxel'))
+             preset=preset) for preset in ('second', 'centerpoint_voxel'))
     assert run(one, [feat_s], [feat_t]).item() == pytest.approx(
         6 * run(two, [feat_s], [feat_t]).item(), rel=1e-6)
 
@@ -396,33 +396,42 @@ def test_a_broken_feature_shows():
 # ------------------------------------------------------------------ settings
 
 
-@pytest.mark.parametrize('family', sorted(FAMILIES))
-@pytest.mark.parametrize('source', ['code', 'paper'])
-def test_families(family, source):
+def test_another_setup_takes_the_values_of_its_kind():
+    distiller = make([torch.zeros(50, 6)], [torch.zeros(50, 6)])
+    assert distiller.resolved.num_centres == PRESETS['voxels']['num_centres']
+    specs = dict(nodes=[TapSpec('backbone[0]', (2, 6, 10, 5))])
+    distiller.setup(specs, specs)
+    assert distiller.resolved.num_centres == PRESETS['cells']['num_centres']
+
+
+@pytest.mark.parametrize('preset', sorted(PRESETS))
+@pytest.mark.parametrize('variant', ['code', 'paper'])
+def test_presets(preset, variant):
     shape = {
         'count': (50, 6),
         'max': (2, 6, 10, 5)
-    }[FAMILIES[family]['importance']]
-    if FAMILIES[family]['pool'] == 'max':
+    }[PRESETS[preset]['importance']]
+    if PRESETS[preset]['pool'] == 'max':
         shape = (2, 6, 50)
     feat_s, feat_t = maps(*shape)
-    distiller = make([feat_s], [feat_t], family=family, source=source)
-    values = FAMILIES[family]
+    distiller = make([feat_s], [feat_t], preset=preset, variant=variant)
+    values = PRESETS[preset]
+    assert distiller.options.num_centres is None
     for name in ('num_centres', 'num_neighbours', 'importance', 'tau',
                  'graph_channels'):
-        assert getattr(distiller.options, name) == values[name]
+        assert getattr(distiller.resolved, name) == values[name]
     weight, = distiller.term_weights(Progress()).values()
-    if source == 'code':
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight,
+    if variant == 'code':
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight,
                 weight) == (values['pool'], values['scope'],
                             values['reweight'], values['loss_weight'])
     else:
         reweight = 'encoding' if distiller.kind == 'points' else 'softmax'
-        assert (distiller.options.pool, distiller.options.scope,
-                distiller.options.reweight, weight) == ('max', 'sample',
-                                                        reweight, 1)
-    # C' is that of the family, or the student's.
+        assert (distiller.resolved.pool, distiller.resolved.scope,
+                distiller.resolved.reweight, weight) == ('max', 'sample',
+                                                         reweight, 1)
+    # C' is that of the preset, or the student's.
     channels = values['graph_channels'] or 6
     assert distiller.layers_t[0].norm.num_features == channels
 

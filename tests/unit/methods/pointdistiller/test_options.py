@@ -1,7 +1,7 @@
 import pytest
 
 from mmkd.errors import ConfigError
-from mmkd.methods.pointdistiller.options import FAMILIES, PointDistillerOptions
+from mmkd.methods.pointdistiller.options import PRESETS, PointDistillerOptions
 
 
 def test_published_values():
@@ -9,7 +9,7 @@ def test_published_values():
     found = {
         name: (v['num_centres'], v['num_neighbours'], v['graph_channels'],
                v['loss_weight'])
-        for name, v in FAMILIES.items()
+        for name, v in PRESETS.items()
     }
     assert found['pointpillars'] == (6000, 128, None, 2)
     assert found['pointpillars_16x'] == (12000, 128, None, 2)
@@ -22,8 +22,8 @@ def test_published_values():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(family='pillars'), 'family is one of voxels'),
-    (dict(source='issue'), 'source is one of code, paper'),
+    (dict(preset='pillars'), 'preset is one of voxels'),
+    (dict(variant='issue'), 'variant is one of code, paper'),
     (dict(importance='sum'), 'importance is one of count, max, abs_mean'),
     (dict(sample='best'), 'sample is one of top'),
     (dict(align='cell'), 'align is one of row, coors, bev'),

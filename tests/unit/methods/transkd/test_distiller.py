@@ -63,13 +63,14 @@ def test_constant_offset():
     }
     teacher['embeddings'] = [e - 0.5 for e in teacher['embeddings']]
     losses = run(distiller, student, teacher)
-    assert losses['loss_feature'].item() == pytest.approx(1.0, rel=1e-4)
-    assert losses['loss_embedding'].item() == pytest.approx(0.425, rel=1e-4)
+    assert losses['feature'].item() == pytest.approx(1.0, rel=1e-4)
+    assert losses['embedding'].item() == pytest.approx(0.425, rel=1e-4)
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
 def test_is_its_losses(variant):
-    distiller, student, teacher = small(variant=variant, lambda_feature=2.0)
+    distiller, student, teacher = small(
+        variant=variant, weights=dict(feature=2.0))
     distiller.eval()
     losses = run(distiller, student, teacher)
     feature = sum(
@@ -77,8 +78,8 @@ def test_is_its_losses(variant):
             distiller.fusion(student['stages']), teacher['stages']))
     embedding = sum(alpha * embedding_loss(*pair) for alpha, *pair in zip((
         0.1, 0.1, 0.5, 1.0), distiller.align(student), teacher['embeddings']))
-    assert torch.allclose(losses['loss_feature'], 2 * feature)
-    assert torch.allclose(losses['loss_embedding'], embedding)
+    assert torch.allclose(losses['feature'], 2 * feature)
+    assert torch.allclose(losses['embedding'], embedding)
 
 
 def test_other_feature_losses():
@@ -87,7 +88,7 @@ def test_other_feature_losses():
         distiller, student, teacher = small(
             feature_loss=name, feature_tau=2.0, feature_weights=[1, 0, 2, 1])
         distiller.eval()
-        value = run(distiller, student, teacher)['loss_feature']
+        value = run(distiller, student, teacher)['feature']
         outputs = distiller.fusion(student['stages'])
         stages = [
             loss(o, f, 2.0).item() for o, f in zip(outputs, teacher['stages'])
@@ -101,34 +102,36 @@ def test_logits():
     student['logits'] = [torch.randn(2, 5, 8, 12, requires_grad=True)]
     teacher['logits'] = [torch.randn(2, 5, 4, 6)]
     distiller = set_up(
-        student, teacher, lambda_logits=dict(value=3.0), logits_tau=2.0)
+        student, teacher, weights=dict(logits=dict(value=3.0)), logits_tau=2.0)
     assert distiller.roles == ('embeddings', 'stages', 'logits')
-    loss = run(distiller, student, teacher)['loss_logits']
+    loss = run(distiller, student, teacher)['logits']
     resized = nn.functional.interpolate(
         teacher['logits'][0], (8, 12), mode='bilinear')
     assert torch.allclose(
         loss, 3 * kl_divergence(student['logits'][0], resized, 2.0))
     teacher['logits'] = [torch.randn(2, 6, 4, 6)]
     with pytest.raises(ConfigError, match='same classes'):
-        set_up(student, teacher, lambda_logits=1.0)
+        set_up(student, teacher, weights=dict(logits=1.0))
     # The published method has no such term, and reads no logits.
     plain = TransKD(variant='ea')
     assert plain.roles == ('embeddings', 'stages', 'patches')
     assert plain.teacher_roles == ('embeddings', 'stages')
-    assert set(plain.weights) == {'loss_feature', 'loss_embedding'}
+    assert set(plain.weights) == {'feature', 'embedding'}
 
 
 @pytest.mark.parametrize('stage', range(4))
-def test_alpha_of_a_stage(stage):
+def test_weight_of_a_stage(stage):
     distiller, student, teacher = small()
-    whole = run(distiller, student, teacher)['loss_embedding']
+    whole = run(distiller, student, teacher)['embedding']
     single = embedding_loss(
         distiller.align(student)[stage], teacher['embeddings'][stage])
-    alpha = list(distiller.alpha)
-    distiller.alpha = [0 if i == stage else a for i, a in enumerate(alpha)]
-    rest = run(distiller, student, teacher)['loss_embedding']
+    weights = list(distiller.embedding_weights)
+    distiller.embedding_weights = [
+        0 if i == stage else weight for i, weight in enumerate(weights)
+    ]
+    rest = run(distiller, student, teacher)['embedding']
     assert (whole - rest).item() == pytest.approx(
-        alpha[stage] * single.item(), rel=1e-4)
+        weights[stage] * single.item(), rel=1e-4)
     rest.backward()
     for i, (embedding, linear) in enumerate(
             zip(student['embeddings'], distiller.alignment)):
@@ -154,15 +157,15 @@ def test_teacher_of_another_size(variant, size):
         alpha * embedding_loss(
             resize_tokens(aligned, s.shape[2:], t.shape[2:]), embedding)
         for alpha, aligned, s, t, embedding in zip(
-            distiller.alpha, distiller.align(student), student['stages'],
-            teacher['stages'], teacher['embeddings']))
-    assert torch.allclose(losses['loss_embedding'], expected)
+            distiller.embedding_weights, distiller.align(student),
+            student['stages'], teacher['stages'], teacher['embeddings']))
+    assert torch.allclose(losses['embedding'], expected)
 
 
 def test_embeddings_as_maps():
     # A tap in front of the norm, as the released code has for LVT.
     distiller, student, teacher = small()
-    expected = run(distiller, student, teacher)['loss_embedding']
+    expected = run(distiller, student, teacher)['embedding']
     for tensors in (student, teacher):
         tensors['embeddings'] = [
             tokens.transpose(1, 2).reshape(2, -1, *stage.shape[2:])
@@ -171,8 +174,7 @@ def test_embeddings_as_maps():
     fresh = TransKD()
     fresh.setup(specs(student), specs(teacher))
     fresh.load_state_dict(distiller.state_dict())
-    assert torch.allclose(
-        run(fresh, student, teacher)['loss_embedding'], expected)
+    assert torch.allclose(run(fresh, student, teacher)['embedding'], expected)
 
 
 @pytest.mark.parametrize('variant', VARIANTS)
@@ -219,9 +221,9 @@ def test_weight_zero_leaves_a_term_out(term, monkeypatch):
         raise AssertionError('computed for nothing')
 
     monkeypatch.setattr(f'mmkd.methods.transkd.TransKD._{term}_loss', fail)
-    distiller, student, teacher = small(**{f'lambda_{term}': 0.})
+    distiller, student, teacher = small(weights={term: 0.})
     losses = run(distiller, student, teacher)
-    assert losses.pop(f'loss_{term}').item() == 0
+    assert losses.pop(term).item() == 0
     assert next(iter(losses.values())) > 0
 
 
@@ -234,16 +236,18 @@ def test_number_of_stages():
     with pytest.raises(ConfigError, match='3 level.*4 in the teacher'):
         set_up(fewer, teacher)
     coarser = {role: levels[:3] for role, levels in teacher.items()}
-    with pytest.raises(ConfigError, match='alpha has 4 .*3 stages'):
+    with pytest.raises(
+            ConfigError, match='embedding_weights has 4 .*3 stages'):
         set_up(fewer, coarser)
     with pytest.raises(ConfigError, match='ea_own_init has 4 .*3 stages'):
         set_up(
             fewer,
             coarser,
             variant='ea',
-            alpha=[1] * 3,
+            embedding_weights=[1] * 3,
             ea_aligned_init=[1] * 3)
-    losses = run(set_up(fewer, coarser, alpha=[1] * 3), fewer, coarser)
+    losses = run(
+        set_up(fewer, coarser, embedding_weights=[1] * 3), fewer, coarser)
     assert all(loss > 0 for loss in losses.values())
     missing = dict(student, stages=student['stages'][1:])
     with pytest.raises(
@@ -253,8 +257,8 @@ def test_number_of_stages():
 
 
 @pytest.mark.parametrize('arguments, message', [
-    (dict(lambda_feature='high'), 'weight'),
-    (dict(lambda_logits=-1), 'weight'),
+    (dict(weights=dict(feature='high')), 'weight'),
+    (dict(weights=dict(logits=-1)), 'weight'),
     (dict(student='backbone'), 'several places'),
 ])
 def test_wrong_arguments(arguments, message):
@@ -406,7 +410,10 @@ def test_taps_can_be_named():
             teacher=dict(cfg=transformer_segmentor(8), ckpt='random')),
         distillers=dict(
             transkd=dict(
-                type='TransKD', student=places, teacher=places, alpha=[1, 1])),
+                type='TransKD',
+                student=places,
+                teacher=places,
+                embedding_weights=[1, 1])),
         dry_run_size=(32, 64))
     assert [
         linear.in_features for linear in model.distillers['transkd'].alignment

@@ -245,12 +245,12 @@ class TestEmbeddingAssistant:
                 distiller.alignment, student['embeddings'])
         ]
         assert all(map(torch.equal, distiller.align(student), plain))
-        run(distiller, student, teacher)['loss_embedding'].backward()
+        run(distiller, student, teacher)['embedding'].backward()
         assert all(a.own_weight.grad.any() for a in distiller.assistants)
 
     def test_gradient_reaches_the_stage_before(self):
         distiller, student, teacher = small(variant='ea')
-        run(distiller, student, teacher)['loss_embedding'].backward()
+        run(distiller, student, teacher)['embedding'].backward()
         assert all(stage.grad.any() for stage in student['stages'][:3])
         assert student['stages'][3].grad is None
 

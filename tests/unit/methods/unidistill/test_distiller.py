@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -66,9 +67,7 @@ def test_four_paths_train(path):
     assert own == ({'adapter_low', 'adapter_high'}
                    if path == 'camera2lidar' else set())
     weights = network.distillers['kd'].weights
-    assert tuple(weights[f'loss_{name}'].value
-                 for name in ('feature', 'relation',
-                              'response_cls')) == PATHS[path]
+    assert {k: w.value for k, w in weights.items()} == PATHS[path]
 
 
 def shapes_of(seed):
@@ -107,6 +106,8 @@ def plain():
                 TapSpec(
                     f'bbox_head[{task}][0][{kind}]',
                     tuple(x.shape),
+                    task=task,
+                    branch=kind,
                     attributes=dict(class_names=[['car'], ['truck', 'bus']]))
                 for (task, kind), x in zip(
                     itertools.product(range(2), kinds), found['responses'])
@@ -158,13 +159,13 @@ def test_classes_outside_of_the_blobs_do_not_count(plain):
     distiller = plain()
     student, teacher = (shapes_of(seed) for seed in (0, 1))
     batch = boxed()
-    before = distiller(student, teacher, batch)['loss_response_cls']
+    before = distiller(student, teacher, batch)['response_cls']
     mask = distiller._mask(
         student['responses'][0],
         [s.gt_instances_3d.bboxes_3d.bev for s in batch.data_samples])
     student['responses'][6] = student['responses'][6] + 5 * (mask == 0)[:,
                                                                         None]
-    after = distiller(student, teacher, batch)['loss_response_cls']
+    after = distiller(student, teacher, batch)['response_cls']
     assert before.equal(after)
 
 
@@ -195,7 +196,7 @@ def test_masks_of_the_tasks(plain):
         expected['cls'] += (mask * (heat_s - heat_t).abs()).sum()
         expected['reg'] += (mask * (reg_s - reg_t).abs().mean(1)).sum()
     for name, value in expected.items():
-        assert found[f'loss_response_{name}'].item() == pytest.approx(
+        assert found[f'response_{name}'].item() == pytest.approx(
             10 * (value / masses).item(), rel=1e-4)
     # Where one task has nothing, its branches get no gradient.
     for sample in batch.data_samples:
@@ -203,7 +204,7 @@ def test_masks_of_the_tasks(plain):
     for x in student['responses']:
         x.requires_grad_()
     terms = distiller(student, teacher, batch)
-    (terms['loss_response_cls'] + terms['loss_response_reg']).backward()
+    (terms['response_cls'] + terms['response_reg']).backward()
     got = [x.grad.abs().sum() > 0 for x in student['responses']]
     assert got == 6 * [True] + 6 * [False]
 
@@ -252,8 +253,8 @@ def test_processes_with_other_numbers_of_boxes(plain, monkeypatch):
 def test_temperature_of_the_teacher(plain):
     student = shapes_of(0)
     terms = plain(teacher_tau=2.)(student, student, boxed())
-    assert terms['loss_response_cls'] > 0
-    assert terms['loss_response_reg'] == 0
+    assert terms['response_cls'] > 0
+    assert terms['response_reg'] == 0
 
 
 def test_preset_of_the_release(plain):
@@ -264,7 +265,7 @@ def test_preset_of_the_release(plain):
                         dict(teacher_tau=2., transpose_xy=True), {}))
     for name, value in found.items():
         assert value.equal(same[name])
-        assert value.equal(plainly[name]) is (name == 'loss_response_reg')
+        assert value.equal(plainly[name]) is (name == 'response_reg')
     # What is given counts more.
     mixed = plain(preset='released', teacher_tau=1., transpose_xy=False)
     terms = mixed(student, teacher, boxed())
@@ -280,8 +281,8 @@ def test_other_range_of_the_teacher(plain):
     assert all(value.isfinite() for value in terms.values())
     far = (100., 100., -3., 108., 106., 1.)
     terms = plain(teacher_range=far)(student, teacher, boxed())
-    assert terms['loss_feature'] == 0 and terms['loss_relation'] == 0
-    assert terms['loss_response_cls'] > 0
+    assert terms['feature'] == 0 and terms['relation'] == 0
+    assert terms['response_cls'] > 0
 
 
 def test_adapter_of_the_low_level_map(plain):
@@ -300,15 +301,16 @@ def test_adapter_of_the_low_level_map(plain):
             for name, _ in distiller.named_parameters()
             } == {'adapter_low.conv.weight', 'adapter_low.conv.bias'}
     with pytest.raises(ConfigError, match='connector'):
-        plain(change=other_channels, adapter=None)
+        plain(change=other_channels, connector=None)
 
 
 def test_weights(plain):
-    distiller = plain(weight_feature=3., weight_response=0.)
+    distiller = plain(
+        weights=dict(feature=3., response_cls=0., response_reg=0.))
     active = distiller.term_weights(Progress())
-    assert active == dict(loss_feature=3., loss_relation=1.)
+    assert active == dict(feature=3., relation=1.)
     terms = distiller(shapes_of(0), shapes_of(1), boxed())
-    assert terms['loss_response_cls'] == 0 and terms['loss_feature'] > 0
+    assert terms['response_cls'] == 0 and terms['feature'] > 0
 
 
 def test_teacher_with_its_exported_config(tmp_path):
@@ -337,27 +339,29 @@ def test_teacher_with_its_exported_config(tmp_path):
 def test_heads_that_do_not_correspond(plain):
 
     def fewer_classes(teacher):
-        spec = teacher['responses'][6]
-        teacher['responses'][6] = TapSpec(spec.path, (2, 1, 24, 32))
+        teacher['responses'][6] = replace(
+            teacher['responses'][6], shape=(2, 1, 24, 32))
 
     def other_cells(teacher):
         for i, spec in enumerate(teacher['responses']):
-            teacher['responses'][i] = TapSpec(spec.path,
-                                              (*spec.shape[:2], 12, 16))
+            teacher['responses'][i] = replace(
+                spec, shape=(*spec.shape[:2], 12, 16))
 
     def other_order(teacher):
         for i, spec in enumerate(teacher['responses']):
-            teacher['responses'][i] = TapSpec(
-                spec.path,
-                spec.shape,
-                attributes=dict(class_names=[['car'], ['bus', 'truck']]))
+            teacher['responses'][i] = replace(
+                spec, attributes=dict(class_names=[['car'], ['bus', 'truck']]))
 
     def no_velocity(teacher):
         del teacher['responses'][5]
 
+    def no_branch(teacher):
+        teacher['responses'][5] = TapSpec('neck', (2, 2, 24, 32))
+
     for change, message in ((fewer_classes, "'heatmap' of task 1"),
                             (other_cells, 'cells must be the same'),
                             (other_order, 'classes of the tasks differ'),
+                            (no_branch, "'neck' of the teacher is no output"),
                             (no_velocity, 'level')):
         with pytest.raises(ConfigError, match=message):
             plain(change=change)

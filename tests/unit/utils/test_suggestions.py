@@ -1,4 +1,4 @@
-from mmkd.utils.naming import did_you_mean
+from mmkd.utils.suggestions import did_you_mean
 
 
 def test_did_you_mean():

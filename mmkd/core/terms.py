@@ -1,0 +1,56 @@
+"""Names of a distiller's terms and figures in the losses of a step.
+
+mmengine adds up every entry with ``loss`` in its name and only logs the
+others. This module translates to that convention; the rest of mmkd's own
+interfaces does not depend on how a name is spelt.
+"""
+from typing import Container, Dict, Mapping
+
+from torch import Tensor
+
+from mmkd.errors import ConfigError
+
+
+def term_name(distiller: str, term: str) -> str:
+    """Name under which mmengine sums and logs a term.
+
+    Args:
+        distiller (str): Name of the distiller in the model.
+        term (str): Name of the term in the distiller.
+
+    Returns:
+        str: ``'bpkd.loss_body'`` for ``'body'``. A term that begins with
+        ``loss`` keeps its name, and the underscore behind a keyword of
+        Python (``'global_'``) is left out.
+    """
+    term = term.rstrip('_')
+    return f'{distiller}.{term if term.startswith("loss") else f"loss_{term}"}'
+
+
+def figure_name(distiller: str, figure: str) -> str:
+    """Name under which mmengine logs a figure without adding it to the loss:
+    ``cost`` stands in place of ``loss``."""
+    return f'{distiller}.{figure}'.replace('loss', 'cost')
+
+
+def log_entries(distiller: str, values: Mapping[str, Tensor],
+                terms: Container[str]) -> Dict[str, Tensor]:
+    """What a distiller returned, by the names that mmengine expects.
+
+    Args:
+        distiller (str): Its name in the model.
+        values (Mapping[str, Tensor]): Its terms and figures by name.
+        terms (Container[str]): Names of its terms.
+
+    Raises:
+        ConfigError: If two of them would have the same name.
+    """
+    entries: Dict[str, Tensor] = {}
+    for name, value in values.items():
+        entry = (term_name if name in terms else figure_name)(distiller, name)
+        if entry in entries:
+            raise ConfigError(f'distiller {distiller!r}: {name!r} and another '
+                              f'term or figure are both logged as {entry!r}; '
+                              'rename one of them')
+        entries[entry] = value
+    return entries

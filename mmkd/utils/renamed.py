@@ -1,0 +1,115 @@
+"""Old names of arguments in configs, which still work for one version."""
+import logging
+from typing import Any, Container, Dict, Mapping, Tuple, Union
+
+from mmengine.logging import print_log
+
+from mmkd.errors import ConfigError
+
+# yapf: disable
+#: New name of an argument by its class and its old name. A dot leads into a
+#: dict; several names take the same value.
+RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
+    ('ACAM', 'alpha'): ('weights.spatial', 'weights.channel'),
+    ('ACAM', 'lambda_div'): 'weights.div',
+    ('BPKD', 'alpha'): 'edge_class_weights',
+    ('BPKD', 'lambda_body'): 'weights.body',
+    ('BPKD', 'lambda_edge'): 'weights.edge',
+    ('FGD', 'family'): 'preset',
+    ('FGD', 'lambda_att'): 'weights.att',
+    ('FGD', 'lambda_bg'): 'weights.bg',
+    ('FGD', 'lambda_fg'): 'weights.fg',
+    ('FGD', 'lambda_global'): 'weights.global_',
+    ('MGD', 'family'): 'preset',
+    ('MonoTAKD', 'head_weights.loss_box'): 'weights.box',
+    ('MonoTAKD', 'head_weights.loss_cls'): 'weights.cls',
+    ('MonoTAKD', 'head_weights.loss_dir'): 'weights.dir',
+    ('MonoTAKD', 'weight_intra'): 'weights.intra',
+    ('MonoTAKD', 'weight_residual'): 'weights.residual',
+    ('MonoTAKDAssistant', 'head_weights.loss_box'): 'weights.box',
+    ('MonoTAKDAssistant', 'head_weights.loss_cls'): 'weights.cls',
+    ('MonoTAKDAssistant', 'head_weights.loss_dir'): 'weights.dir',
+    ('MonoTAKDAssistant', 'weight_feature'): 'weights.feature',
+    ('PointDistiller', 'family'): 'preset',
+    ('PointDistiller', 'source'): 'variant',
+    ('TransKD', 'alpha'): 'embedding_weights',
+    ('TransKD', 'lambda_embedding'): 'weights.embedding',
+    ('TransKD', 'lambda_feature'): 'weights.feature',
+    ('TransKD', 'lambda_logits'): 'weights.logits',
+    ('UniDistill', 'adapter'): 'connector',
+    ('UniDistill', 'weight_feature'): 'weights.feature',
+    ('UniDistill', 'weight_relation'): 'weights.relation',
+    ('UniDistill', 'weight_response'):
+    ('weights.response_cls', 'weights.response_reg'),
+    ('XRay', 'lambda_cls'): 'weights.cls',
+    ('XRay', 'lambda_emb'): 'weights.emb',
+    ('XRay', 'lambda_reg'): 'weights.reg',
+    ('XRay', 'lambda_response'): 'weights.response',
+}
+# yapf: enable
+
+
+def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
+                   part: str) -> Dict[str, Any]:
+    """Arguments of a config under their present names; warns of old ones.
+
+    Args:
+        cls (type): The class that will be called. Old names of its bases
+            count too.
+        given (Mapping[str, Any]): The arguments that the config names.
+        known (Container[str]): Names that the class takes; none of them is
+            old.
+        part (str): What to call the part in messages.
+
+    Raises:
+        ConfigError: If the config gives a value under both names.
+    """
+    given = dict(given)
+    owners = {base.__name__ for base in cls.__mro__}
+    for (owner, old), new in RENAMED.items():
+        if (owner not in owners or old.split('.')[0] in known
+                or not _has(given, old)):
+            continue
+        value = _take(given, old)
+        names = (new, ) if isinstance(new, str) else new
+        shown = ' and '.join(f'`{name}`' for name in names)
+        warn_of_old_name(f'{part}: `{old}` of {owner} is now called {shown}; '
+                         'the old name will not work in the next version')
+        for name in names:
+            if _has(given, name):
+                raise ConfigError(f'{part}: `{old}` is the old name of '
+                                  f'`{name}`; give one of them')
+            # None meant the default, and a weight is never None.
+            if value is not None or not name.startswith('weights.'):
+                _put(given, name, value)
+    return given
+
+
+def warn_of_old_name(text: str) -> None:
+    """Log that something will stop to work in the next version."""
+    print_log(text, 'current', logging.WARNING)
+
+
+def _has(given: Mapping[str, Any], name: str) -> bool:
+    outer, _, inner = name.partition('.')
+    if not inner:
+        return outer in given
+    return isinstance(given.get(outer), Mapping) and inner in given[outer]
+
+
+def _take(given: Dict[str, Any], name: str) -> Any:
+    outer, _, inner = name.partition('.')
+    if not inner:
+        return given.pop(outer)
+    given[outer] = dict(given[outer])
+    value = given[outer].pop(inner)
+    if not given[outer]:
+        del given[outer]
+    return value
+
+
+def _put(given: Dict[str, Any], name: str, value: Any) -> None:
+    outer, _, inner = name.partition('.')
+    given[outer] = {
+        **(given.get(outer) or {}), inner: value
+    } if inner else value
