@@ -342,7 +342,8 @@ def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
         print_log(
             f'{path} holds the student alone: connectors and other modules '
             'of the distillers are untrained', 'current', logging.WARNING)
-    step = (content.get('meta') or {}).get('iter')
+    meta = content.get('meta')
+    step = meta.get('iter') if isinstance(meta, dict) else None
     return step if isinstance(step, int) else order
 
 

@@ -15,20 +15,20 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
     """Prepare the batch of the data loader for student and teachers.
 
     The student's own preprocessor runs first, exactly as in plain training,
-    its random batch augmentations included. A teacher with the same
-    preprocessing shares the result; a voxel layer that differs only in how
-    many voxels it keeps counts as the same. One with other image statistics
-    gets the student's batch renormalised, so that both see the same geometry.
-    Any other teacher (other inputs, other sensors) runs its own preprocessor
-    on the batch of the data loader. Only teachers that are needed at this
-    iteration are served.
+    including its random batch augmentations. A teacher with the same
+    preprocessing shares the result; voxel layers that differ only in the
+    maximum number of voxels count as the same. A teacher with other image
+    statistics gets the student's batch renormalised, so both have the same
+    geometry. Any other teacher (other inputs, other sensors) runs its own
+    preprocessor on the batch of the data loader. Batches are prepared only
+    for teachers that this iteration needs.
 
     Args:
         student (nn.Module): The student.
         teachers (dict[str, Teacher]): The teachers by name.
-        planner (StepPlanner): Says which teachers an iteration needs.
-        writes_input (dict[str, bool]): Which networks write into their
-            input, by name; the student's is ``''``.
+        planner (StepPlanner): Determines which teachers an iteration needs.
+        writes_input (dict[str, bool]): Whether a network modifies its input,
+            by name; the student's name is ``''``.
     """
 
     def __init__(self, student: nn.Module, teachers: Dict[str, Teacher],
@@ -42,14 +42,19 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         self._how: Dict[str, str] = {}
         self._norms: Dict[str, Tuple[ImageNorm, ImageNorm]] = {}
 
+    @property
+    def _own(self) -> Any:
+        """The student's own preprocessor."""
+        return family_of(self._student).preprocessor(self._student)
+
     def how(self, name: str) -> str:
         """``'shared'``, ``'renormalised'`` or ``'own'``, for a teacher.
 
         Raises:
             ConfigError: If a random batch augmentation of the student cannot
-                be handed on to this teacher.
+                be applied to this teacher's batch.
         """
-        if name not in self._how:  # found once, since it reads from devices
+        if name not in self._how:  # computed once, since it reads from devices
             self._how[name] = self._find_how(name)
         return self._how[name]
 
@@ -81,23 +86,23 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): The batch of the data loader.
-            training (bool): Whether to train. Without it, this is the
-                student's own preprocessor and nothing else.
+            training (bool): Whether the batch is for training. Otherwise,
+                only the student's own preprocessor runs.
 
         Returns:
-            dict: What the student's preprocessor gives and, in training,
+            dict: The result of the student's preprocessor and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
-            for each active teacher, and ``step``: the :class:`Step` that it
-            was prepared for.
+            for each active teacher, and ``step``: the :class:`Step` of the
+            batch.
         """
         if not training:
-            return self._student.data_preprocessor(data, False)
+            return self._own(data, False)
         step = self._planner.now()
         return dict(self.prepare(data, step.teachers), step=step)
 
     def prepare(self, data: dict, teachers: Sequence[str]) -> Any:
         """Prepare a training batch for the student and some teachers."""
-        batch = self._student.data_preprocessor(data, True)
+        batch = self._own(data, True)
         if not teachers:
             return batch
         teacher_batches = {

@@ -1,4 +1,4 @@
-"""What a family of networks tells mmkd, and the list of families."""
+"""The interface of a family of networks, and the list of families."""
 import copy
 import inspect
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
@@ -29,7 +29,7 @@ class ImagePrediction(NamedTuple):
 
 
 class Family:
-    """Networks that follow the conventions of one library; holds no network.
+    """The conventions of one library's networks; holds no network.
 
     Attributes:
         name (str): Package that defines the networks, as ``'mmseg'``.
@@ -72,7 +72,7 @@ class Family:
 
     def matches(self, network: nn.Module) -> bool:
         """Whether a network belongs to the family: by default, whether its
-        class or a base of it is defined in the package :attr:`name`."""
+        class or one of its bases is defined in the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
@@ -206,8 +206,8 @@ class Family:
     def _features(self, network: nn.Module) -> List[KnownTap]:
         for name in self._neck(network):
             neck = getattr(network, name)
-            # A level beyond the convolutions of a pyramid is pooled from the
-            # last one and says nothing new.
+            # A level beyond the convolutions of a pyramid is pooled from the #
+            # last one and adds no information.
             convs = getattr(neck, 'fpn_convs', None)
             count = len(convs) if isinstance(convs, nn.ModuleList) else 0
             pooled = 0 < count < getattr(neck, 'num_outs', 0)
@@ -218,10 +218,10 @@ class Family:
         ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
-        """The patch embedding of each stage of a transformer pyramid.
+        """The patch embedding of each stage of a hierarchical transformer.
 
-        Of backbones laid out as mmseg's ``MixVisionTransformer`` and mmdet's
-        ``PyramidVisionTransformerV2``: stages that begin with a
+        It supports backbones structured like mmseg's ``MixVisionTransformer``
+        and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
         ``PatchEmbed``.
         """
         for name in self._stages(network):
@@ -235,7 +235,7 @@ class Family:
         return []
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They give the tokens and the size of the map that they make.
+        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:
@@ -292,14 +292,15 @@ def predict_sample(network: nn.Module, batch: Batch, size: Tuple[int,
 
 
 def image_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes."""
+    """Number of channels of a network's input images."""
     mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
     if isinstance(mean, Tensor) and mean.numel() > 1:
         return mean.numel()
     first = next(
         (module.in_channels
          for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
-    # A stem that stacks the pixels of a patch has a multiple of three.
+    # A stem that stacks the pixels of a patch has a multiple of three
+    # channels.
     return first if first % 3 else 3
 
 
@@ -320,14 +321,14 @@ def image_meta(size: Tuple[int, int]) -> dict:
         img_path='')
 
 
-#: In order of precedence: the first that matches is taken.
+#: In order of precedence: the first match is used.
 FAMILIES: List[Family] = []
 
 
 def register_family(family: Type[Family]) -> Type[Family]:
     """Add a family, ahead of those that are registered already.
 
-    It replaces one of the same name. Use it as a decorator.
+    It replaces a family of the same name. Use it as a decorator.
 
     Args:
         family (type): A subclass of :class:`Family`.

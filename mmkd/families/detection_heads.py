@@ -1,8 +1,8 @@
-"""What a method may ask of a 3D detection head, whatever its kind."""
+"""A common interface to 3D detection heads, for methods."""
 from abc import ABC, abstractmethod
 from copy import copy
 from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
-                    Sequence, Tuple, Type)
+                    Sequence, Type)
 
 import torch
 from mmengine.structures import InstanceData
@@ -35,21 +35,22 @@ class TaskMaps(NamedTuple):
 
     Attributes:
         cls (Tensor): Class logits (B, C, H, W).
-        reg (Tensor): Box codes, one row a place where a box may be:
-            (B * H * W, R), or (B * H * W * A, R) with A anchors a cell.
+        reg (Tensor): Box codes, one row per possible box: (B * H * W, R), or
+            (B * H * W * A, R) with A anchors per cell.
     """
     cls: Tensor
     reg: Tensor
 
 
 class TaskTargets(NamedTuple):
-    """What some objects ask of :class:`TaskMaps`.
+    """Targets of objects for :class:`TaskMaps`.
 
     Attributes:
-        mask (Tensor): (B, H, W), 0 to 1: how much of an object a cell is.
-        positives (Tensor): (n, ), rows of ``reg`` that stand for an object.
-        peaks (Tensor, optional): (B, C, H, W), bool: the cell of the middle
-            of an object of each class; None for heads without heatmaps.
+        mask (Tensor): (B, H, W), 0 to 1: weight of each cell for the objects.
+        positives (Tensor): (n, ), rows of ``reg`` that are assigned to an
+            object.
+        peaks (Tensor, optional): (B, C, H, W), bool: cells with the centre of
+            an object of each class; None for heads without heatmaps.
     """
     mask: Tensor
     positives: Tensor
@@ -57,14 +58,14 @@ class TaskTargets(NamedTuple):
 
 
 class DetectionHead(ABC):
-    """A head of mmdet3d by what methods need of it; holds no state.
+    """A wrapper of a head of mmdet3d with the interface for methods.
 
     Args:
         head (nn.Module): The head.
-        point_cloud_range (Sequence[float]): ``(x1, y1, z1, x2, y2, z2)`` in
-            metres in the frame of the LiDAR, which the maps cover.
+        point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
+            z1, x2, y2, z2)`` in metres in the LiDAR frame.
     """
-    #: Whether the distance of box codes is smooth L1, else L1.
+    #: Whether the distance of box codes is smooth L1 instead of L1.
     smooth = False
     #: Whether the mask of scores is weighted by the teacher's score.
     soft_mask = False
@@ -76,7 +77,7 @@ class DetectionHead(ABC):
     @property
     @abstractmethod
     def code(self) -> dict:
-        """What its outputs mean, for comparison with another head."""
+        """The encoding of its outputs, for comparison with another head."""
 
     def check_same_code(self, teacher: 'DetectionHead', name: str) -> None:
         """Check that the outputs of a teacher's head mean the same.
@@ -86,7 +87,7 @@ class DetectionHead(ABC):
             name (str): Name of the teacher.
 
         Raises:
-            ConfigError: If they do not; names both values.
+            ConfigError: If they do not; the message names both values.
         """
         if type(self) is not type(teacher):
             raise ConfigError(
@@ -103,7 +104,7 @@ class DetectionHead(ABC):
 
     @property
     def code_weights(self) -> Optional[List[float]]:
-        """Weight of each number of a box code; None for equal ones."""
+        """Weight of each number of a box code; None if they are equal."""
         return None
 
     @classmethod
@@ -136,13 +137,13 @@ class DetectionHead(ABC):
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
-        Those of lower scores are left out before overlapping boxes are
-        suppressed, which does not change what becomes of the others.
+        Boxes with lower scores are removed before NMS, which does not affect
+        the others.
 
         Args:
             outputs (HeadMaps): Outputs of the head.
             metas (list[dict]): Meta information of each frame.
-            min_score (float): Least score.
+            min_score (float): Minimum score.
         """
 
     @abstractmethod
@@ -154,12 +155,12 @@ class DetectionHead(ABC):
 class CenterHeads(DetectionHead):
     """mmdet3d's ``CenterHead``: a heatmap and regressions for each task."""
     soft_mask = True
-    #: In the order of its box codes.
+    #: Branches in the order of its box codes.
     NAMES = ('reg', 'height', 'dim', 'rot', 'vel')
 
     @property
     def code(self) -> dict:
-        """Range of the points, tasks, and form of sizes."""
+        """Point cloud range, tasks, and encoding of sizes."""
         return dict(
             point_cloud_range=self.point_cloud_range,
             tasks=[list(names) for names in self.head.class_names],
@@ -233,7 +234,7 @@ class CenterHeads(DetectionHead):
     def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Focal loss of the heatmaps and L1 of the regressions."""
-        # It applies the sigmoid to the heatmap in place.
+        # The loss applies the sigmoid to the heatmap in place.
         tasks = [[dict(task, heatmap=task['heatmap'].clone())]
                  for task in self._by_task(outputs)]
         return _total(self.head.loss_by_feat(tasks, objects).values())
@@ -248,7 +249,7 @@ class AnchorHeads(DetectionHead):
 
     @property
     def code(self) -> dict:
-        """Range of the points, classes and anchors."""
+        """Point cloud range, classes and anchors."""
         generator = self.head.prior_generator
         return dict(
             point_cloud_range=self.point_cloud_range,
@@ -292,14 +293,14 @@ class AnchorHeads(DetectionHead):
 
     def targets(self, objects: List[InstanceData],
                 outputs: HeadMaps) -> List[TaskTargets]:
-        """Cells with an anchor of an object, and these anchors."""
+        """Cells with a positive anchor, and these anchors."""
         head = self.head
         cls = self._by_kind(outputs)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]
         metas: List[dict] = [{}] * len(objects)
         found = head.anchor_target_3d(
             head.get_anchors(sizes, metas, device=cls[0].device),
-            # It turns their boxes into tensors.
+            # It converts their boxes to tensors in place.
             [
                 InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
                 for x in objects
@@ -357,13 +358,10 @@ def _regression(task: Any) -> Any:
     return task.task_head if hasattr(task, 'cls_head') else task
 
 
-#: What only a head of a kind has, and the kind.
-KINDS: Tuple[Tuple[str, Type[DetectionHead]],
-             ...] = (('task_heads', CenterHeads), ('prior_generator',
-                                                   AnchorHeads))
-
-
 def head_kind(head: Optional[nn.Module]) -> Optional[Type[DetectionHead]]:
     """The kind of a head of mmdet3d; None if it is not known."""
-    return next((kind for marker, kind in KINDS if hasattr(head, marker)),
-                None)
+    if hasattr(head, 'task_heads'):
+        return CenterHeads
+    if hasattr(head, 'prior_generator'):
+        return AnchorHeads
+    return None

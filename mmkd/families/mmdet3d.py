@@ -1,4 +1,4 @@
-"""Detectors of mmdet3d, and those of mmkd's own that derive from them."""
+"""Detectors of mmdet3d, and mmkd's own that derive from them."""
 from typing import Any, Dict, List, Optional, Tuple
 
 import numpy as np
@@ -11,14 +11,14 @@ from mmkd.families.detection_heads import DetectionHead, head_kind
 from mmkd.families.preprocessing import ImageNorm
 from mmkd.families.taps import KnownTap, Place
 
-#: Metres ``(x1, y1, z1, x2, y2, z2)`` in the frame of the LiDAR, for a
-#: network that does not bound its points.
+#: ``(x1, y1, z1, x2, y2, z2)`` in metres in the LiDAR frame, for networks that
+#: do not limit the range of their points.
 _RANGE = (0., -40., -3., 70., 40., 1.)
 _NUM_POINTS = 4000
 
 
 class MMDet3DFamily(Family):
-    """Detectors of mmdet3d, of LiDAR or of several sensors."""
+    """Detectors of mmdet3d for LiDAR or several sensors."""
     name = 'mmdet3d'
     prefixes = ('', 'pts_', 'img_')
 
@@ -113,7 +113,7 @@ def _head_maps(network: nn.Module) -> List[KnownTap]:
 
 
 def _nodes(network: nn.Module) -> List[str]:
-    """What a graph of a scan is made of, in the families of mmdet3d."""
+    """Taps of the nodes of a scan's graph."""
     for prefix in ('', 'pts_'):
         encoder = getattr(network, f'{prefix}voxel_encoder', None)
         if not isinstance(encoder, nn.Module):
@@ -122,22 +122,22 @@ def _nodes(network: nn.Module) -> List[str]:
             return [f'{prefix}neck[0]']
         if next(encoder.parameters(), None) is not None:
             return [f'{prefix}voxel_encoder']
-        # One that averages the points has learned nothing.
+        # An encoder that averages points has no learned features.
         return [f'{prefix}backbone[0:2]']
     if hasattr(getattr(network, 'neck', None), 'FP_modules'):
-        return ['neck[fp_features]']  # PointNet++, back at the points
+        return ['neck[fp_features]']  # PointNet++, features of the points
     return []
 
 
 def _bev_low(network: nn.Module) -> List[str]:
-    """The map that the encoder of a bird's-eye view begins with."""
+    """The input map of the bird's-eye-view encoder."""
     if isinstance(getattr(network, 'bev_backbone', None), nn.Module):
         return ['bev_backbone@input']
     for prefix in ('pts_', ''):
         middle = getattr(network, f'{prefix}middle_encoder', None)
         if isinstance(middle, nn.Module):
-            # The canvas of pillars is mostly empty: what its first stage
-            # makes of it corresponds to the map of a voxel encoder.
+            # The canvas of pillars is mostly empty: the output of its first #
+            # stage corresponds to the map of a voxel encoder.
             pillars = type(middle).__name__ == 'PointPillarsScatter'
             return [
                 f'{prefix}backbone[0]'
@@ -147,7 +147,7 @@ def _bev_low(network: nn.Module) -> List[str]:
 
 
 def _bev_high(network: nn.Module) -> List[str]:
-    """The map that the head of a bird's-eye view gets."""
+    """The input map of the bird's-eye-view head."""
     for name in ('bev_neck', 'pts_neck'):
         if isinstance(getattr(network, name, None), nn.Module):
             return [f'{name}[0]']
@@ -157,8 +157,8 @@ def _bev_high(network: nn.Module) -> List[str]:
 def _responses(network: nn.Module) -> List[KnownTap]:
     """The branches of each task of a CenterHead, class scores first.
 
-    The others follow by name: a config lists them in any order, and one that
-    was exported in another than its source.
+    The others are sorted by name, since their order in configs varies, also
+    between an exported config and its source.
     """
     for name in ('bbox_head', 'pts_bbox_head'):
         tasks = getattr(getattr(network, name, None), 'task_heads', None)
@@ -179,24 +179,24 @@ def _example_batch(network: Any, size: Tuple[int, int]) -> Batch:
     Args:
         network (nn.Module): A LiDAR detector of mmdet3d, such as
             ``VoxelNet``, ``CenterPoint``, ``MVXFasterRCNN`` or
-            ``PointRCNN``; or mmkd's ``BEVDetector``, with cameras too.
-        size (tuple[int, int]): Height and width in pixels of the image of
-            its one camera, which looks ahead.
+            ``PointRCNN``; or mmkd's ``BEVDetector``, also with cameras.
+        size (tuple[int, int]): Height and width in pixels of the image of a
+            single front camera.
 
     Returns:
-        dict: ``inputs`` with ``points``, ``voxels`` and ``imgs``, as far as
-        the network wants them; ``data_samples`` with ground truth.
+        dict: ``inputs`` with those of ``points``, ``voxels`` and ``imgs``
+        that the network needs; ``data_samples`` with ground truth.
 
     Raises:
-        ConfigError: If the network takes other data.
+        ConfigError: If the network needs other data.
     """
     channels = _point_channels(network)
     grid = _grid(network)
     cameras = getattr(network, 'img_backbone', None) is not None
     if cameras != (grid is not None) or not (cameras or channels):
         raise ConfigError(
-            f'no input can be made up for {type(network).__name__} of '
-            'mmdet3d; give a batch of its data loader as `dry_run_batch`')
+            f'there is no synthetic input for {type(network).__name__} of '
+            'mmdet3d; pass a batch of its data loader as `dry_run_batch`')
     from mmdet3d.structures import (Box3DMode, Det3DDataSample,
                                     LiDARInstance3DBoxes)
     from mmengine.structures import InstanceData
@@ -231,7 +231,7 @@ def _example_batch(network: Any, size: Tuple[int, int]) -> Batch:
 
 
 def _front_camera(size: Tuple[int, int]) -> Dict[str, np.ndarray]:
-    """Matrices of a camera of 90 degrees in the place of the LiDAR."""
+    """Matrices of a 90-degree camera at the position of the LiDAR."""
     height, width = size
     cam2img = np.diag([width / 2, width / 2, 1., 1.])
     cam2img[:2, 2] = (width - 1) / 2, (height - 1) / 2
@@ -241,7 +241,7 @@ def _front_camera(size: Tuple[int, int]) -> Dict[str, np.ndarray]:
 
 
 def _point_channels(network: nn.Module) -> Optional[int]:
-    """Numbers a point that a network takes; None if it takes no points."""
+    """Columns of a network's points; None if it has no point input."""
     for prefix in ('', 'pts_'):
         encoder = getattr(network, f'{prefix}voxel_encoder', None)
         if encoder is None:
@@ -249,7 +249,7 @@ def _point_channels(network: nn.Module) -> Optional[int]:
         if hasattr(encoder, 'num_features'):  # it averages the points
             return encoder.num_features
         if hasattr(encoder, 'in_channels'):
-            # With what the encoder adds to each point.
+            # Includes the features that the encoder adds to each point.
             return encoder.in_channels - sum(
                 size * bool(getattr(encoder, name, False))
                 for name, size in (('_with_cluster_center', 3),
@@ -258,7 +258,7 @@ def _point_channels(network: nn.Module) -> Optional[int]:
         middle = getattr(network, f'{prefix}middle_encoder', None)
         return getattr(middle, 'in_channels', None)
     if getattr(network, 'depth_source', None) == 'points':
-        return 3  # cameras that are told the depth
+        return 3  # cameras with depth from points
     backbone = getattr(network, 'backbone', None)
     if hasattr(backbone, 'SA_modules'):  # PointNet++
         return getattr(backbone, 'in_channels', 4)
@@ -266,7 +266,7 @@ def _point_channels(network: nn.Module) -> Optional[int]:
 
 
 def _box_size(network: nn.Module) -> int:
-    """Numbers a box that the heads are trained on: 9 with velocity."""
+    """Size of the boxes that the heads are trained with: 9 with velocity."""
     heads: List[Optional[nn.Module]] = [
         getattr(network, name, None) for name in ('bbox_head', 'pts_bbox_head')
     ]

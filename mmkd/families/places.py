@@ -6,19 +6,19 @@ from torch import nn
 from mmkd.errors import ConfigError
 from mmkd.families import Place, family_of
 
-#: Places by name, as looked for in a network of no known library: all that
-#: mmkd's own families have.
+#: Places by name for networks of unknown libraries: all places of mmkd's own
+#: families.
 PLACES: Dict[str, Place] = family_of(nn.Module()).places
 
 
 def standard_taps(network: nn.Module, place: str,
                   name: str) -> List[Union[str, dict]]:
-    """The taps of a standard place in a network of a known family.
+    """The taps of a standard place in a network.
 
     Args:
         network (nn.Module): The network.
         place (str): A place of its family, such as one of :data:`PLACES`.
-        name (str): What to call the network in messages.
+        name (str): Name of the network in messages.
 
     Returns:
         list[str | dict]: One tap, or as many as there are levels.
@@ -34,5 +34,5 @@ def standard_taps(network: nn.Module, place: str,
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
-            '`tools/list_taps.py` lists what can be tapped.')
+            '`tools/list_taps.py` lists all taps.')
     return taps

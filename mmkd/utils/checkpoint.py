@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.utils.files import write_file
+from mmkd.utils.finite import check_finite
 
 #: Key of the texts of safetensors under which mmkd keeps its own, as JSON.
 _META = 'mmkd'
@@ -85,9 +86,10 @@ class Checkpoint:
     @property
     def classes(self) -> Optional[List[str]]:
         """Names of the classes that the network was trained on, if told."""
-        meta = self.meta.get('dataset_meta') or {}
+        meta = self.meta.get('dataset_meta')
+        meta = meta if isinstance(meta, dict) else {}
         classes = meta.get('classes', self.meta.get('CLASSES'))
-        return list(classes) if classes else None
+        return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
 def read_file(path: str, trusted: bool = False) -> Any:
@@ -368,7 +370,8 @@ def load_weights(network: nn.Module,
             file; without it, one match is enough. Defaults to True.
 
     Raises:
-        CheckpointError: If shapes differ or weights are missing.
+        CheckpointError: If shapes differ, or weights are missing, NaN or
+            infinite.
     """
     own, given = network.state_dict(), checkpoint.state_dict
     source = f'{checkpoint.path or "the checkpoint"}'
@@ -396,6 +399,7 @@ def load_weights(network: nn.Module,
             f'{name}: {_some(missing)}; is it of this config? '
             '`strict=False` accepts the rest')
     network.load_state_dict({key: given[key] for key in common}, strict=False)
+    check_finite(network, source, name)
 
 
 def _class_hint(key: str) -> str:

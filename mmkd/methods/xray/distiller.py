@@ -1,4 +1,4 @@
-"""X-Ray distillation, from object-complete frames."""
+"""X-Ray distillation with object-complete frames."""
 from typing import Dict, List, Union
 
 import torch
@@ -18,7 +18,7 @@ from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
 from mmkd.registry import DISTILLERS
 
 EMBEDDINGS = ('roi', 'mask', 'active')
-#: Weights by kind of score loss.
+#: Weights by type of score loss.
 SCORES = dict(
     squared=dict(cls=10., reg=.2, emb=.1, response=1.),
     focal=dict(cls=1., reg=2., emb=.1, response=1.))
@@ -26,31 +26,30 @@ SCORES = dict(
 
 @DISTILLERS.register_module()
 class XRay(Distiller):
-    r"""Learn from a teacher that sees each object complete.
+    r"""Learn from a teacher with object-complete frames.
 
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
-    The teacher's frames hold, in each box, what all frames of the scene see
-    of the object (``tools/complete_objects.py``, ``LoadCompleteObjects``);
-    the student's are ordinary. Both networks have one architecture and go
-    through one augmentation. The paper names heads, embeddings and
-    detections as targets and publishes no losses; these are ours, with masks
-    and weights of SparseKD (Yang et al., NeurIPS 2022):
+    The teacher's frames contain, in each box, the points of the object from
+    all frames of the scene (``tools/complete_objects.py``,
+    ``LoadCompleteObjects``); the student's frames are ordinary. Both networks
+    have the same architecture and augmentation. The paper names heads,
+    embeddings and detections as targets but publishes no losses; these are
+    ours, with masks and weights of SparseKD (Yang et al., NeurIPS 2022):
 
-    - ``cls``: squared distance of class scores on the cells of objects
-      (:func:`masked_score_loss`); of a centre
-      head, cells count by the truth's peaks times the teacher's score;
+    - ``cls``: squared distance of class scores in the cells of objects
+      (:func:`masked_score_loss`); for a centre head, the weight of a cell is
+      the ground-truth heatmap times the teacher's score;
     - ``reg``: distance of box codes at the objects' centres or
       anchors (:func:`code_loss`);
     - ``emb``: squared distance of the maps after the neck;
-    - ``response``: the head's own loss once more, with the teacher's
-      detections among the truth.
+    - ``response``: the head's own loss, with the teacher's detections added to
+      the ground truth.
 
     ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
     + lambda_response L_response``. The lambdas are the weights of the terms:
     10, 0.2, 0.1 and 1, or 1, 2, 0.1 and 1 with ``scores='focal'``. Only
-    objects of which the student sees something take part; others it could
-    but hallucinate.
+    objects with points in the student's frame are included.
 
     Args:
         student (dict, optional): Taps of the roles ``neck`` and
@@ -64,26 +63,25 @@ class XRay(Distiller):
             teacher's scores as soft targets
             (:func:`soft_focal_loss`), and
             squared differences of the codes. Defaults to ``'squared'``.
-        embedding (str): Where maps are compared: ``'roi'``, on a grid in
-            each box; ``'mask'``, on the cells of objects; ``'active'``,
-            everywhere, with positive values of the teacher apart
-            (Sparse2Dense). Defaults to ``'roi'``.
-        roi_size (int): Places along each side of that grid. Defaults to 7.
-        min_points (int): Fewest points of the student in the box of an
-            object that takes part. Defaults to 1.
-        response_score (float): Least score of the teacher's detections.
+        embedding (str): Where maps are compared: ``'roi'``, on a grid in each
+            box; ``'mask'``, in the cells of objects; ``'active'``,
+            everywhere, with a separate mean over positive values of the
+            teacher (Sparse2Dense). Defaults to ``'roi'``.
+        roi_size (int): Points along each side of that grid. Defaults to 7.
+        min_points (int): Minimum number of the student's points in the box
+            of an object. Defaults to 1.
+        response_score (float): Minimum score of the teacher's detections.
             Defaults to 0.6.
-        response_iou (float): Least overlap, seen from above, of such a
-            detection with an object that takes part. Defaults to 0.1.
-        connector (str | dict | None): For the maps of ``emb``:
-            ``'auto'`` is a 1x1 convolution where the channels differ, which
-            they do not in networks of one architecture. Defaults to
-            ``'auto'``.
+        response_iou (float): Minimum overlap of such a detection with an
+            included object in bird's-eye view. Defaults to 0.1.
+        connector (str | dict | None): For the maps of ``emb``: ``'auto'`` is
+            a 1x1 convolution if the channels differ, which they do not for
+            equal architectures. Defaults to ``'auto'``.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
-        ConfigError: If an option makes no sense, or the networks' maps do
-            not fit together.
+        ConfigError: If an option is invalid, or the networks' maps do not
+            match.
     """
     roles = ('neck', 'head_maps')
     needs_head = True
@@ -131,7 +129,7 @@ class XRay(Distiller):
                 f'CenterHead has; {student["head_maps"][0].path!r} is none, '
                 "take scores='squared'")
         self.connectors = nn.ModuleList()
-        # Without the term, nothing would train them.
+        # Without this term, they would not be trained.
         if self.weights['emb'].peak:
             check_features('XRay', student['neck'], teacher['neck'], False)
             self.connectors = build_connectors(self.connector_cfg,
@@ -202,7 +200,7 @@ class XRay(Distiller):
         if self.embedding == 'active':
             return sum(map(active_feature_loss, feats_s, feats_t))
         if self.embedding == 'mask':
-            # Of one size, but for several levels of anchors.
+            # They have equal sizes, except for several levels of anchors.
             size = feats_s[0].shape[-2:]
             mask = torch.stack(
                 [F.adaptive_max_pool2d(x.mask, size) for x in targets]).amax(0)
@@ -219,12 +217,12 @@ class XRay(Distiller):
     def with_detections(self, head: DetectionHead, outputs_t: HeadMaps,
                         objects: List[InstanceData],
                         batch: StepBatch) -> List[InstanceData]:
-        """The truth, with detections of the teacher in front of it.
+        """The ground truth, preceded by detections of the teacher.
 
-        After the teacher's own suppression of overlapping boxes. A detection
-        needs enough score, a point of the student, overlap with an object
-        that takes part, and a cell of its own: where it shares that of an
-        object, the truth wins.
+        The detections remain after the teacher's NMS. A detection needs a
+        sufficient score, a point of the student, an overlap with an included
+        object, and a cell without a ground-truth object, which would take
+        precedence.
         """
         from mmcv.ops import box_iou_rotated
         found = head.predict(outputs_t,
@@ -261,7 +259,7 @@ class XRay(Distiller):
 
 
 def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
-    """Number of the cell of each centre; those outside are clamped."""
+    """Index of the cell of each centre, clamped to the map."""
     low = bev.new_tensor(point_cloud_range[:2])
     high = bev.new_tensor(point_cloud_range[3:5])
     limits = bev.new_tensor([size[1], size[0]])
@@ -271,12 +269,12 @@ def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
 
 
 def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
-    """Number of points in each box, its surface included.
+    """Number of points in each box, including its surface.
 
     Args:
         points (Tensor): (N, 3) or more columns, metres.
         boxes (BaseInstance3DBoxes): n boxes of the same frame.
-        chunk (int): Boxes to look at at once. Defaults to 16.
+        chunk (int): Number of boxes to process at once. Defaults to 16.
 
     Returns:
         Tensor: (n, ), integer.
@@ -298,10 +296,10 @@ def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
 
 
 def true_objects(sample) -> InstanceData:
-    """Boxes and labels of a data sample, boxes as such.
+    """Boxes and labels of a data sample, with boxes as objects.
 
-    An ``Anchor3DHead`` with one assigner replaces them by their tensor while
-    it assigns them.
+    An ``Anchor3DHead`` with one assigner replaces them with their tensor
+    during assignment.
     """
     objects = sample.gt_instances_3d
     boxes = objects.bboxes_3d
@@ -312,12 +310,12 @@ def true_objects(sample) -> InstanceData:
 
 def visible_objects(objects: InstanceData, points: Tensor,
                     min_points: int) -> InstanceData:
-    """The objects of a frame that its points show.
+    """The objects of a frame with enough points.
 
     Args:
         objects (InstanceData): ``bboxes_3d`` and ``labels_3d``.
         points (Tensor): (N, 3) or more columns, of the same frame.
-        min_points (int): Fewest points of an object.
+        min_points (int): Minimum number of points of an object.
     """
     seen = count_points(points, objects.bboxes_3d) >= min_points
     seen = seen.to(objects.labels_3d.device)
