@@ -40,7 +40,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 #: Parts that the jackknife leaves out in turn, at most.
 GROUPS = 10
@@ -263,4 +263,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run(main)

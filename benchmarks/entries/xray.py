@@ -3,8 +3,8 @@ method = 'xray'
 # The teacher sees objects complete; the student alone is that of all entries
 # of the family.
 prepare = [[
-    'tools/complete_objects.py', 'nuscenes', '--data-root', '{root}/nuscenes',
-    '--infos', 'nuscenes_infos_train.pkl'
+    'complete', 'nuscenes', '--data-root', '{root}/nuscenes', '--infos',
+    'nuscenes_infos_train.pkl'
 ]]
 teacher_family = 'xray_'
 # Three times as long as the students: after 800 it is no better on complete

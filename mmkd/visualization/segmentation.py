@@ -22,7 +22,7 @@ def predict(config: str, checkpoint: str,
         list[np.ndarray]: (H, W) maps of train ids, one per image.
     """
     import mmcv
-    network = build_network(Config.fromfile(config), 'the student').eval()
+    network = build_network(config, 'the student').eval()
     load_weights(network, read_checkpoint(checkpoint), 'the student')
     maps = []
     for path in images:

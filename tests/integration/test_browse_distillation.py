@@ -109,7 +109,7 @@ def test_tool(files, trained, tmp_path):
 
 def refusal(capsys, *args):
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: cli.browse_distillation([str(arg) for arg in args]))
+        cli.main(['browse', *map(str, args)])
     assert stop.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
 
@@ -134,7 +134,8 @@ def test_student_without_the_methods_modules(files, tmp_path, monkeypatch):
                         lambda text, *args: said.append(text))
     network = build_network(segmentor(4), 'student')
     torch.save(network.state_dict(), tmp_path / 'plain.pth')
-    cli.browse_distillation([
+    cli.call([
+        'browse',
         str(files / 'distil.py'),
         str(tmp_path / 'plain.pth'), '--count', '1', '--out',
         str(tmp_path / 'out')

@@ -1,5 +1,4 @@
-"""Series of runs that can be interrupted: train, test, remember the result.
-"""
+"""Resumable series of runs: train, test, store the result."""
 import json
 import os
 import os.path as osp
@@ -32,9 +31,9 @@ def _read_json(path: str) -> Optional[Any]:
 
 
 class ProgressLine:
-    """Shows where trainings are: one line on a terminal, a few in a log.
+    """Shows the progress of trainings: one line on a terminal, a few in a log.
 
-    Trainings that run side by side share the line of a terminal.
+    Parallel trainings share the line of a terminal.
     """
     _lock = threading.Lock()
     _running: Dict[str, str] = {}
@@ -45,7 +44,7 @@ class ProgressLine:
         self.shown = 0
 
     def update(self, line: str) -> None:
-        """Read a line of mmengine's log."""
+        """Parse a line of mmengine's log."""
         match = _ITER.search(line)
         if not match:
             return
@@ -63,7 +62,7 @@ class ProgressLine:
                 print(text, flush=True)
 
     def close(self, text: str) -> None:
-        """End with a line that stays."""
+        """Print the final line."""
         with self._lock:
             self._running.pop(self.name, None)
             line = f'{self.name:<24} {text}'
@@ -72,18 +71,18 @@ class ProgressLine:
 
 @dataclass
 class Run:
-    """One training, and its tests; done once, resumed where interrupted.
+    """One training and its tests; resumed if interrupted.
 
     Args:
-        name (str): What to call it.
+        name (str): Name of the run.
         config (str): Config file.
         work_dir (str): Folder of log, checkpoints and results.
         iters (int): Iterations to train.
         options (dict): Further settings, as ``--cfg-options`` takes them.
-        threads (int, optional): Threads to compute with. Defaults to None:
-            as many as torch takes.
+        threads (int, optional): Number of threads. Defaults to None: torch's
+            default.
         splits (dict[str, dict]): Settings that test on a split. Defaults to
-            that of the test scenes, which configs have.
+            the config's own test split, the test scenes.
     """
     name: str
     config: str
@@ -120,8 +119,7 @@ class Run:
         env = dict(os.environ)
         env['PYTHONPATH'] = os.pathsep.join(
             [root, *filter(None, [env.get('PYTHONPATH')])])
-        # Threads that wait by spinning take the processor from each other
-        # where anything else runs beside them.
+        # Spinning threads slow each other down if other processes run.
         env.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
         if self.threads:
             env['OMP_NUM_THREADS'] = str(self.threads)
@@ -151,7 +149,7 @@ class Run:
                             f'{path})')
 
     def train(self) -> 'Run':
-        """Train unless that is done.
+        """Train, unless the training is finished.
 
         Raises:
             MMKDError: If it fails, or if the folder holds a run with other
@@ -198,7 +196,7 @@ class Run:
         os.replace(f'{path}.new', path)
         metrics = _read_json(path)
         shown = [f'{k} {v:.2f}' for k, v in metrics.items()]
-        if len(shown) > 12:  # KITTI has over two hundred.
+        if len(shown) > 12:  # KITTI has over two hundred metrics.
             shown = [f'{len(shown)} metrics in {path}']
         progress.close(f'{split}: {", ".join(shown)}')
         return metrics
