@@ -92,7 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SHELLS,
         help='print a completion script for this shell')
     subparsers = parser.add_subparsers(
-        dest='command', metavar='COMMAND', help=argparse.SUPPRESS)
+        prog='mmkd', dest='command', metavar='COMMAND', help=argparse.SUPPRESS)
     for name, module in modules.items():
         subparser = subparsers.add_parser(
             name,

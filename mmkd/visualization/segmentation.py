@@ -3,7 +3,6 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
 from mmkd.core.network import build_network
 from mmkd.utils.checkpoint import load_weights, read_checkpoint

@@ -1,6 +1,7 @@
 """Find the cause of a loss that became NaN or infinite.
 
-Repeats the forward pass of the iteration and names the first module with a non-finite output.
+Repeats the forward pass of the iteration and names the first module with a
+non-finite output.
 """
 import argparse
 
