@@ -21,7 +21,7 @@ VERSION = 4
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
-#: What mmdet3d's converters, tools/complete_objects.py and the users of a data
+#: What mmdet3d's converters, mmkd complete and the users of a data
 #: set add to it, or make anew.
 DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
            '*/velodyne_reduced/*', '*/complete_objects/*', '*.cache',

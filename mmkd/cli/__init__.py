@@ -73,8 +73,14 @@ def summary_of(module: ModuleType) -> str:
     return (module.__doc__ or '').strip().splitlines()[0].rstrip('.')
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """Build the parser of the command with all its subcommands."""
+def build_parser(
+        listing: Optional[str] = argparse.SUPPRESS) -> argparse.ArgumentParser:
+    """Build the parser of the command with all its subcommands.
+
+    Args:
+        listing (str, optional): Help of argparse's own list of the
+            subcommands. Defaults to none, since the description has one.
+    """
     modules = {name: load_command(name) for name in COMMANDS}
     groups = '\n\n'.join('\n'.join(
         [f'{title}:'] +
@@ -92,7 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=SHELLS,
         help='print a completion script for this shell')
     subparsers = parser.add_subparsers(
-        prog='mmkd', dest='command', metavar='COMMAND', help=argparse.SUPPRESS)
+        prog='mmkd', dest='command', metavar='COMMAND', help=listing)
     for name, module in modules.items():
         subparser = subparsers.add_parser(
             name,
@@ -130,13 +136,13 @@ def call(argv: Sequence[str]) -> Optional[int]:
                              f'{", ".join(COMMANDS)}')
     args = parser.parse_args([name, *argv[1:]])
     if args.print_completion:
-        print(completion(parser, args.print_completion))
+        print(completion(args.print_completion))
         return None
     use_device(args)
     return load_command(args.command).run(args)
 
 
-def completion(parser: argparse.ArgumentParser, shell: str) -> str:
+def completion(shell: str) -> str:
     """Generate the completion script of a shell.
 
     Raises:
@@ -147,7 +153,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     except ImportError:
         raise UsageError('--print-completion needs the package shtab; '
                          'install it with: pip install shtab') from None
-    return shtab.complete(parser, shell)
+    return shtab.complete(build_parser('a command'), shell)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -86,7 +86,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         parser,
         '--work-dir',
         help='folder for logs and checkpoints; default: '
-        'work_dirs/<name of the config>')
+        'work_dirs/ and the name of the config')
     add_cfg_options(parser)
     add_device(parser)
     parser.add_argument(

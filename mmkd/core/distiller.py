@@ -335,7 +335,7 @@ class Distiller(BaseModule):
 
         Called apart from training, on a copy in eval mode and without
         gradient, by :class:`mmkd.engine.hooks.DistillationVisualizationHook`
-        and ``tools/browse_distillation.py``. By default there is nothing to
+        and ``mmkd browse``. By default there is nothing to
         draw.
 
         Args:

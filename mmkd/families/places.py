@@ -33,5 +33,5 @@ def standard_taps(network: nn.Module, place: str, name: str) -> List[str]:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
-            '`tools/list_taps.py` lists what can be tapped.')
+            '`mmkd taps` lists what can be tapped.')
     return paths

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_file(
         parser,
         '--out',
-        help='folder for the pictures; default: work_dirs/<name>/pictures, or '
+        help='folder for the pictures; default: work_dirs/NAME/pictures, or '
         'work_dirs/browse for a data set')
     config = parser.add_argument_group('options for a config')
     config.add_argument(

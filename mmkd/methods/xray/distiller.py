@@ -29,7 +29,7 @@ class XRay(Distiller):
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
     The teacher's frames hold, in each box, what all frames of the scene see
-    of the object (``tools/complete_objects.py``, ``LoadCompleteObjects``);
+    of the object (``mmkd complete``, ``LoadCompleteObjects``);
     the student's are ordinary. Both networks have one architecture and go
     through one augmentation. The paper names heads, embeddings and
     detections as targets and publishes no losses; these are ours, with masks

@@ -75,7 +75,7 @@ def with_complete_objects(dataloader: Dict[str, Any],
         from mmkd.methods.xray.data import with_complete_objects
         train_dataloader = with_complete_objects(_base_.train_dataloader)
 
-    The index file becomes that of ``tools/complete_objects.py``; points are
+    The index file becomes that of ``mmkd complete``; points are
     completed after they have been loaded, before anything random, and taken
     apart in front of ``PointShuffle``; ``ObjectSample`` pastes the same
     objects into both clouds.
@@ -88,7 +88,7 @@ def with_complete_objects(dataloader: Dict[str, Any],
             train or evaluate a teacher. Defaults to ``'both'``.
         tag (str): That of the tool. Defaults to ``'complete'``.
         database (bool): Whether ``ObjectSample`` takes the database that
-            ``tools/complete_objects.py --database`` makes, so that the
+            ``mmkd complete --database`` makes, so that the
             teacher sees pasted objects complete too. Defaults to False.
         options: Arguments of
             :class:`LoadCompleteObjects`.

@@ -44,7 +44,7 @@ def load_objects(path: str) -> CompleteObjects:
     except OSError:
         raise ConfigError(
             f'there is no {path}, which the index file names; make it with '
-            'tools/complete_objects.py') from None
+            'mmkd complete') from None
     return _load(path, modified)
 
 
@@ -97,7 +97,7 @@ class LoadCompleteObjects(BaseTransform):
     random number.
 
     Required keys: ``points``, ``lidar_points``, ``instances`` and
-    ``complete_objects`` of an index file of ``tools/complete_objects.py``.
+    ``complete_objects`` of an index file of ``mmkd complete``.
     Modified key: ``points``.
 
     Args:
@@ -218,7 +218,7 @@ class LoadCompleteObjects(BaseTransform):
 
     def _missing(self, results: dict) -> None:
         text = (f'frame {results.get("sample_idx")} has no completed '
-                'objects; make the index file with tools/complete_objects.py')
+                'objects; make the index file with mmkd complete')
         if self.strict:
             raise ConfigError(text)
         if not self._warned:
@@ -302,7 +302,7 @@ class CompleteDataBaseSampler(DataBaseSampler):
         args: As of ``DataBaseSampler``.
         paste (str): ``'complete'``: the teacher gets the points of other
             frames too, where the database says where they are
-            (``tools/complete_objects.py --database``); ``'same'``: both get
+            (``mmkd complete --database``); ``'same'``: both get
             the object as the database has it; ``'ordinary'``: the points
             have no column that says whose they are. Defaults to
             ``'complete'``.
