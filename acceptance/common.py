@@ -1,4 +1,4 @@
-"""What the acceptance tests share: their options, and their result."""
+"""Common options and results of the acceptance tests."""
 import argparse
 import platform
 import time
@@ -15,7 +15,7 @@ def make_parser(name: str, doc: str) -> argparse.ArgumentParser:
     """Make the command line of a script.
 
     Args:
-        name (str): What it tries: the name of its file.
+        name (str): Name of its file.
         doc (str): Its docstring.
 
     Returns:
@@ -40,8 +40,8 @@ def finish(args: argparse.Namespace, cases: Sequence[Dict[str, Any]],
 
     Args:
         args (argparse.Namespace): From :func:`make_parser`.
-        cases (Sequence[dict]): ``case``, a name; ``passed``, whether it kept
-            the promise; and further details, as plain data.
+        cases (Sequence[dict]): ``case``, a name; ``passed``; and further
+            details, as plain data.
         figures: Results over all cases, as plain data.
 
     Returns:

@@ -1,22 +1,22 @@
 #!/usr/bin/env python
-"""Mistakes in configs: each ends in a clear error, or in a sane run.
+"""Mistakes in configs: each must cause a clear error or a valid run.
 
     acceptance/configs.py                # 360 mistakes, minutes
     acceptance/configs.py --short        # 30
-    acceptance/configs.py --show 'tau'   # what the messages are
+    acceptance/configs.py --show 'tau'   # prints the messages
 
-Every method on tiny networks, with the arguments that its recipes give it,
-and a whole run of segmentation. One mistake each: names, types, missing and
-unknown keys, wrong taps, numbers out of range, files, channels, references
-among the networks. The verdict is
+The set-ups are every method on tiny networks, with the arguments of its
+recipes, and a full segmentation run. Each case has one mistake: names, types,
+missing and unknown keys, wrong taps, numbers out of range, files, channels,
+references between networks. The verdict is
 
 - clear: a `mmkd.errors.MMKDError` before the first step, in a line that names
-  what was changed, or the part that it is in;
-- sane: one training step with finite losses and a gradient, of a change that
-  may be meant so;
+  the changed value or the part that contains it;
+- sane: one training step with finite losses and a gradient, for a change that
+  may be intended;
 - unclear: such an error that does not name it;
 - deep trace: any other error;
-- silent nonsense: a step in spite of what can only be a mistake, or without a
+- silent nonsense: a training step despite a certain mistake, or without a
   finite loss.
 """
 import contextlib
@@ -46,11 +46,11 @@ class Mistake(NamedTuple):
     """One change to a config.
 
     Attributes:
-        base (str): What it is a change of.
-        kind (str): Of change.
-        what (str): The change in words.
+        base (str): Name of the changed set-up.
+        kind (str): Kind of change.
+        what (str): Description of the change.
         names (tuple[str]): One of these must be in the message.
-        certain (bool): Whether it can be nothing but a mistake.
+        certain (bool): Whether the change is certainly a mistake.
         config (dict): The changed config.
     """
     base: str
@@ -160,7 +160,7 @@ def in_method(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
 
 
 def in_taps(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
-    """Wrong places to read."""
+    """Wrong taps."""
     from mmkd.registry import DISTILLERS
     name, = model['distillers']
     roles = DISTILLERS.get(model['distillers'][name]['type']).roles
@@ -189,7 +189,7 @@ def replaced(base: str,
              value: Any,
              *names: str,
              certain: bool = True) -> Mistake:
-    """A value of the model is another one."""
+    """Replace a value of the model."""
     return Mistake(base, kind, f'{dotted(path)} = {value!r}'[:160],
                    (str(path[-1]), *names), certain,
                    changed(model, path, value))
@@ -212,7 +212,7 @@ def in_model(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
         for value in rng.sample(WRONG_VALUES[:6], 2):
             yield make('type', (key, ), value, certain=key == 'student')
     for value in ((0, 0), (-32, 64), (32, ), 'large', (32.5, 64), (32, 64, 3)):
-        # Networks of points need no picture.
+        # Networks for points need no image.
         yield make('number', ('dry_run_size', ), value, certain=False)
     for key in ('cfg', 'ckpt'):
         config = copy.deepcopy(model)
@@ -427,7 +427,7 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
                        copied)
 
     for path, value in RUN_MISTAKES:
-        # May be meant: no validation, and what needs several processes.
+        # May be intended: no validation, and settings for several processes.
         certain = path not in ('resume', 'model_wrapper_cfg', 'work_dir',
                                'train_dataloader.dataset.data_prefix.img_path',
                                'env_cfg')
@@ -444,7 +444,7 @@ def in_run(base: str, config: Any, rng: random.Random) -> Iterator[Mistake]:
 
 
 def bases(recipes: bool) -> Dict[str, Tuple[dict, Callable]]:
-    """Tiny set-ups of all methods, and with the arguments of recipes."""
+    """Tiny set-ups of all methods, also with the arguments of the recipes."""
     from mmengine.config import Config
 
     from mmkd.testing.methods import METHOD_EXAMPLES
@@ -454,7 +454,7 @@ def bases(recipes: bool) -> Dict[str, Tuple[dict, Callable]]:
     }
     if not recipes:
         return found
-    # What depends on the networks stays that of the tiny ones.
+    # Arguments that depend on the networks keep their tiny values.
     own = ('student', 'teacher', 'point_cloud_range', 'teacher_range', 'path',
            'head', 'place', 'preset', 'num_centres', 'num_neighbours')
     seen = set()
@@ -481,7 +481,7 @@ def bases(recipes: bool) -> Dict[str, Tuple[dict, Callable]]:
 
 
 def judge(mistake: Mistake, run: Callable[[], Dict[str, Any]]) -> dict:
-    """Run it and say what came of it."""
+    """Run a mistake and classify the outcome."""
     from mmkd.errors import MMKDError
     text = ''
     try:
@@ -501,7 +501,7 @@ def judge(mistake: Mistake, run: Callable[[], Dict[str, Any]]) -> dict:
         where = f'{Path(last.filename).name}:{last.lineno}'
         text = f'{type(error).__name__}: {str(error)[:200]} ({where})'
         verdict = 'deep trace'
-    # No path of this machine belongs into a table.
+    # The table must not contain paths of this machine.
     text = text.replace(str(ROOT), '.').replace(tempfile.gettempdir(), 'tmp')
     text = re.sub(r'\S*/site-packages/', '', text)
     return dict(
@@ -513,7 +513,7 @@ def judge(mistake: Mistake, run: Callable[[], Dict[str, Any]]) -> dict:
 
 
 def one_step(model: dict, batch: Callable) -> str:
-    """Build and train one step; what is wrong with it, if something is."""
+    """Build and train one step; returns the problem, if there is one."""
     import torch
 
     from mmkd.core.model import DistillationModel
@@ -538,7 +538,7 @@ def one_step(model: dict, batch: Callable) -> str:
 
 
 def one_run(config: Any, folder: str) -> str:
-    """Train one iteration by the runner."""
+    """Train one iteration with the runner."""
     from mmengine.config import Config
 
     from mmkd import apis
@@ -548,7 +548,7 @@ def one_run(config: Any, folder: str) -> str:
 
 
 def clean_process() -> None:
-    """Take back what a runner leaves in the process."""
+    """Reset the global state that a runner leaves in the process."""
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.registry import DefaultScope
     from mmengine.visualization import Visualizer
@@ -572,7 +572,7 @@ def run_config(folder: str) -> dict:
 
 def mistakes(count: int, seed: int, folder: str,
              recipes: bool) -> List[Tuple[Mistake, Any]]:
-    """That many, of every kind and base in turn."""
+    """A number of mistakes, rotating over kinds and bases."""
     rng = random.Random(seed)
     kinds = (in_method, in_taps, in_model, in_networks)
     queues = []
@@ -584,7 +584,7 @@ def mistakes(count: int, seed: int, folder: str,
     found = [(mistake, None)
              for mistake in in_run('run', run_config(folder), rng)]
     rng.shuffle(found)
-    # A run has more that can be wrong than a method.
+    # A run has more settings that can be wrong than a method.
     queues += [found[i::6] for i in range(6)]
     rng.shuffle(queues)
     chosen: List[Tuple[Mistake, Any]] = []
@@ -597,9 +597,10 @@ def mistakes(count: int, seed: int, folder: str,
 
 def main(argv=None) -> int:
     parser = make_parser('configs', __doc__)
-    parser.add_argument('--count', type=int, help='how many mistakes')
+    parser.add_argument('--count', type=int, help='number of mistakes')
     parser.add_argument('--seed', type=int, default=0, help='of the choice')
-    parser.add_argument('--show', help='only cases that match; say all')
+    parser.add_argument(
+        '--show', help='run only matching cases and print all messages')
     args = parser.parse_args(argv)
     import torch
     from mmengine.logging import MMLogger

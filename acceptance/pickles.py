@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Can a checkpoint run code, or take the memory of the machine?
+"""Can a checkpoint run code, or exhaust the memory of the machine?
 
     acceptance/pickles.py
 
-Files that are made to do so are handed to everything that reads checkpoints:
-teachers, the runner (load, resume, the last one of a work folder), test,
-export, browsing, and mmengine's own loading of pretrained parts. Each must be
-refused, or left aside for the one before, by a message that names it, without
-a trace of its code and without more memory than a checkpoint takes. The last
-cases are configs that lie in a checkpoint: they are text.
+Malicious files are passed to everything that reads checkpoints: teachers, the
+runner (load, resume, the last checkpoint of a work folder), test, export,
+browsing, and mmengine's own loading of pretrained parts. Each must be refused,
+or skipped in favour of the previous checkpoint, with a message that names it,
+without running its code and without using more memory than a checkpoint needs.
+The last cases are configs in a checkpoint, which must remain text.
 """
 import builtins
 import functools
@@ -48,19 +48,19 @@ from mmkd.testing import distillation_config  # noqa: E402
 from mmkd.testing import segmentation_config, segmentor  # noqa: E402
 from mmkd.utils.checkpoint import read_as_data, read_file  # noqa: E402
 
-#: What the memory of the process may grow by, over all files, in MiB.
+#: Maximum growth of the memory of the process over all files, in MiB.
 MEMORY = 300
 TERA = 1 << 42
-#: Plain data after all, in a strange shape: may be loaded.
+#: Plain data in an unusual shape, which may be loaded.
 HARMLESS = ('deep in an archive', 'huge memo in an archive',
             'claim: shared dicts')
 
 
 class Call:
-    """Is unpickled by calling something.
+    """An object whose unpickling calls a function.
 
     Args:
-        function (Callable): What to call.
+        function (Callable): The function.
         args: Its arguments.
     """
 
@@ -71,16 +71,16 @@ class Call:
         return self.call
 
     def __call__(self) -> None:
-        """What is unpickled in its place may be called."""
+        """Make it callable, like the object that replaces it."""
 
 
 class State:
-    """Is unpickled as an object of a class, with a state of its own.
+    """An object that is unpickled as another class with a state.
 
     Args:
         kind (type): The class.
-        args (tuple): For its constructor.
-        state (Any): What it is given then.
+        args (tuple): Arguments of its constructor.
+        state (Any): The state that it is given.
     """
 
     def __init__(self, kind: type, args: tuple, state: Any) -> None:
@@ -192,7 +192,7 @@ def indirect_calls(mark: str) -> Dict[str, Any]:
 
 
 def opcodes(mark: str) -> Dict[str, bytes]:
-    """Pickles written by hand, in what no pickler writes.
+    """Hand-written pickles with opcodes that no pickler writes.
 
     Args:
         mark (str): The file that must not be there afterwards.
@@ -242,12 +242,12 @@ def opcodes(mark: str) -> Dict[str, bytes]:
 
 def archive(pickled: bytes, storages: Dict[str, bytes] = {}, **more: bytes) \
         -> bytes:
-    """A file as torch writes it, around a pickle.
+    """A file in torch's format with a given pickle.
 
     Args:
         pickled (bytes): The pickle.
         storages (dict[str, bytes]): Contents of tensors by number.
-        more (bytes): Further entries by their name.
+        more (bytes): Further entries by name.
     """
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, 'w') as file:
@@ -262,14 +262,14 @@ def archive(pickled: bytes, storages: Dict[str, bytes] = {}, **more: bytes) \
 
 
 def saved(content: Any, **kwargs: Any) -> bytes:
-    """What torch writes."""
+    """The bytes that torch writes for an object."""
     buffer = io.BytesIO()
     torch.save(content, buffer, **kwargs)
     return buffer.getvalue()
 
 
 def legacy(bad: bytes, place: int) -> bytes:
-    """torch's older format, a row of pickles, one of which is another."""
+    """torch's older format, a sequence of pickles, with one replaced."""
     system = dict(
         protocol_version=1001, little_endian=True, type_sizes=dict(int=4))
     parts = [
@@ -281,7 +281,7 @@ def legacy(bad: bytes, place: int) -> bytes:
 
 
 def archives(mark: str) -> Dict[str, bytes]:
-    """Files that hide code in another place than a plain pickle.
+    """Files with code in places other than a plain pickle.
 
     Args:
         mark (str): The file that must not be there afterwards.
@@ -399,7 +399,7 @@ def write_files(folder: str, mark: str) -> Dict[str, str]:
 
     Args:
         folder (str): For the files.
-        mark (str): What their code makes.
+        mark (str): The file that their code creates.
 
     Returns:
         dict[str, str]: Paths by the name of the case.
@@ -426,8 +426,8 @@ def doors(folder: str, data_root: str) -> Dict[str, Callable[[str], Any]]:
     """Everything that reads checkpoints, by name.
 
     Args:
-        folder (str): For what they write.
-        data_root (str): Of pictures; need not be there.
+        folder (str): Folder for their output.
+        data_root (str): Folder of images; need not exist.
     """
     cfg = segmentation_config(data_root, osp.join(folder, 'run'))
     network = build_network(cfg, 'a network')
@@ -450,7 +450,7 @@ def doors(folder: str, data_root: str) -> Dict[str, Callable[[str], Any]]:
                 runner._load_from = runner._found = None
 
     def zoo(path: str) -> None:
-        """Pretrained parts, by the name of a model that is in the cache."""
+        """Pretrained parts, loaded by the name of a model in the cache."""
         from mmengine.runner import checkpoint
         url = checkpoint.get_torchvision_models()['resnet18']
         home = osp.join(torch.hub.get_dir(), 'checkpoints')
@@ -482,7 +482,7 @@ def doors(folder: str, data_root: str) -> Dict[str, Callable[[str], Any]]:
 
 def attempt(door: Callable[[str], Any], path: str,
             mark: str) -> Dict[str, Any]:
-    """Hand a file to one reader.
+    """Pass a file to one reader.
 
     Args:
         door (Callable): The reader.
@@ -514,7 +514,7 @@ def _memory() -> float:
 
 
 def configs(folder: str, mark: str) -> Iterator[Dict[str, Any]]:
-    """Checkpoints whose config is code: they load, and it stays text."""
+    """Checkpoints whose config is code: they load, and the code stays text."""
     code = f'open({mark!r}, "w").close()'
     network = build_network(segmentor(4), 'a network')
     path = osp.join(folder, 'config.pth')
@@ -532,7 +532,7 @@ def configs(folder: str, mark: str) -> Iterator[Dict[str, Any]]:
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Try all files at all doors."""
+    """Try all files with all readers."""
     args = make_parser('pickles', __doc__).parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         mark = osp.join(folder, 'mark')

@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""Two processes on CPUs, joined by gloo.
+"""Training in two processes on CPUs with gloo.
 
     acceptance/processes.py            # all recipes, an hour
     acceptance/processes.py --short    # a method
 
-- Every method on tiny networks, with one sample a process: a step in DDP with
-  `find_unused_parameters=False`. The gradient of its terms is compared to
-  that of one process with both samples (networks in eval mode: the statistics
-  of batch normalisation are over the samples of a process).
-- Every embedded recipe, and one recipe of a paper a method with its networks
-  on small inputs: two iterations of the run, after which both processes have
-  the same weights.
-- Accumulated and clipped gradients, and what is refused.
+- Every method on tiny networks, with one sample per process: a step in DDP
+  with `find_unused_parameters=False`. The gradient of its terms is compared
+  with that of one process with both samples (networks in eval mode, since
+  batch normalisation uses the statistics of a process).
+- Every embedded recipe, and one recipe of the paper per method with its
+  networks on small inputs: two iterations of the run, after which both
+  processes have the same weights.
+- Accumulated and clipped gradients, and unsupported settings.
 - A loss that is NaN in one of two processes; a process that dies.
 """
 import copy
@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from acceptance.common import ROOT, finish, make_parser  # noqa: E402
 
-#: Relative distance of two gradients that differ by rounding alone.
+#: Maximum relative distance of gradients that differ only by rounding.
 ROUNDING = 1e-3
 
 
@@ -58,10 +58,10 @@ def _entry(rank: int, function: Callable, port: int, queue, args: tuple):
 
 
 def two(function: Callable, *args: Any) -> List[Any]:
-    """Run a function in two processes that were forked.
+    """Run a function in two forked processes.
 
     Returns:
-        list: What each returned; text of the error where it failed.
+        list: The result of each; the text of the error if it failed.
     """
     from torch import multiprocessing
     context = multiprocessing.get_context('fork')
@@ -140,7 +140,7 @@ def _method(rank: int, name: str) -> dict:
     example = METHOD_EXAMPLES[name]()
     model = DistillationModel(**copy.deepcopy(example.model)).train()
     data = example.batch(2, seed=0)
-    # Before statistics of batch normalisation part.
+    # Before the statistics of batch normalisation diverge.
     probe = copy.deepcopy(model).eval()
     both = _gradients(probe, data)
     mean = _gradients(probe, _part(data, rank))
@@ -152,7 +152,7 @@ def _method(rank: int, name: str) -> dict:
         total += float(value.double().square().sum())
     ddp = MMDistributedDataParallel(
         model, find_unused_parameters=False, broadcast_buffers=False)
-    # Twice: DDP says at the second step what had no gradient at the first.
+    # Twice: at the second step, DDP reports parameters without a gradient.
     optimizer = OptimWrapper(torch.optim.SGD(model.parameters(), lr=1e-4))
     for _ in range(2):
         log = ddp.train_step(_part(data, rank), optimizer)
@@ -165,7 +165,7 @@ def _method(rank: int, name: str) -> dict:
 
 
 def methods(names: Iterable[str]) -> List[dict]:
-    """A step of each, and its gradient beside that of one process."""
+    """A step of each method, and its gradient compared with one process."""
     from mmkd.testing.methods import METHOD_EXAMPLES
     cases = []
     for name in names:
@@ -213,7 +213,8 @@ def _run(rank: int, cfg: dict) -> dict:
 
 
 def run_case(name: str, cfg: dict, refused: str = '') -> dict:
-    """Train a config in two processes, or see it refused in such words."""
+    """Train a config in two processes, or check that it is refused with a
+    message."""
     case = dict(case=name, passed=False)
     try:
         first, second = two(_run, cfg)
@@ -250,7 +251,7 @@ def segmentation(folder: str, **options: Any) -> Any:
 
 
 def settings(folder: str) -> List[dict]:
-    """Options of a run, and what is refused."""
+    """Options of a run, and unsupported settings."""
     cases = []
     for name, options in {
             'accumulated gradients': {
@@ -473,7 +474,7 @@ def embedded(folder: str, match: str = '') -> List[dict]:
 
 
 def _paper(rank: int, recipe: str) -> dict:
-    """A step of the networks of a paper on small inputs."""
+    """A step with a paper's networks on small inputs."""
     import torch
     from mmengine.config import Config
     from mmengine.model import MMDistributedDataParallel, revert_sync_batchnorm
@@ -542,7 +543,7 @@ def _paper(rank: int, recipe: str) -> dict:
 
 
 def papers(match: str = '') -> List[dict]:
-    """A recipe of a paper a method, on small inputs."""
+    """A recipe of the paper per method, on small inputs."""
     from mmkd.methods import METHODS
     from mmkd.testing.methods import recipe_of
     cases = []
@@ -577,7 +578,7 @@ def main(argv=None) -> int:
     import mmkd.registry  # noqa: F401
     from mmkd.testing.methods import METHOD_EXAMPLES
     torch.set_num_threads(1)
-    # Before the processes are forked, which then need not.
+    # Imported before forking, so that the processes need not.
     import mmseg.models  # noqa: F401
     names = ['fgd'] if args.short else [
         name for name in METHOD_EXAMPLES if re.search(args.match, name)

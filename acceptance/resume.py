@@ -1,15 +1,15 @@
 #!/usr/bin/env python
-"""Does a run that was killed and resumed end as one that never was?
+"""Does a killed and resumed run end like an uninterrupted one?
 
     acceptance/resume.py                  # 20 moments
     acceptance/resume.py --moments 100
 
 Small distillation runs (mmseg, 12 iterations that each save a checkpoint) are
 killed with SIGKILL at random moments, every other one while a checkpoint is
-being written, and resumed. Every number of the last checkpoint must be that of
-the run that was not killed, bit for bit: weights, averages, connectors,
-optimiser, schedules, histories of the losses, random states, place in the
-data. Then checkpoints are damaged, and the disk is full.
+being written, and resumed. Every number of the last checkpoint must be bit for
+bit that of the uninterrupted run: weights, averages, connectors, optimiser,
+schedules, histories of the losses, RNG states, position in the data. Further
+cases damage checkpoints and fill the disk.
 """
 import copy
 import functools
@@ -64,9 +64,9 @@ EPOCHS = {
     'default_hooks.logger.log_metric_by_epoch':
     True,
 }
-#: What runs differ by.
+#: The settings of the runs.
 RECIPES: Dict[str, Dict[str, Any]] = {
-    # Data made in the process itself; gradients wait for each other.
+    # Data loading in the main process; accumulated gradients.
     'iterations': {
         'optim_wrapper.accumulative_counts': 3
     },
@@ -93,13 +93,13 @@ RECIPES: Dict[str, Dict[str, Any]] = {
 
 @TRANSFORMS.register_module(force=True)
 class MixWithTheLast(BaseTransform):
-    """A transform that remembers: the mean of this image and the last."""
+    """A transform that remembers: it averages this image and the last."""
 
     def __init__(self) -> None:
         self.last: Optional[Any] = None
 
     def transform(self, results: dict) -> dict:
-        """Mix, and remember."""
+        """Mix the image with the last one, and remember it."""
         image = results['img']
         if self.last is not None:
             results['img'] = image // 2 + self.last // 2
@@ -111,11 +111,11 @@ def make_config(recipe: str,
                 data_root: str,
                 work_dir: str,
                 last: int = LAST) -> Config:
-    """A run with everything that a checkpoint must keep.
+    """The config of a run that uses everything a checkpoint must store.
 
     Args:
         recipe (str): A key of :data:`RECIPES`.
-        data_root (str): Folder of the pictures.
+        data_root (str): Folder of the images.
         work_dir (str): Folder of the run.
         last (int): Iterations, unless it trains by epochs. Defaults to 12.
     """
@@ -154,14 +154,14 @@ def make_config(recipe: str,
 
 
 def train(cfg: Config, log: str) -> 'multiprocessing.Process':
-    """Start a run in a process of its own."""
+    """Start a run in a separate process."""
 
     def work() -> None:
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
         try:
-            # Laying out the text takes longer than training.
+            # Formatting the config takes longer than training.
             apis.train(Config(cfg.to_dict(), format_python_code=False))
         except MMKDError as error:
             print(f'error: {error}', flush=True)
@@ -182,12 +182,12 @@ def finish_run(cfg: Config, log: str) -> int:
 
 
 class Trial:
-    """Runs of one recipe, beside the one that is never stopped.
+    """Runs of one recipe, compared with an uninterrupted one.
 
     Args:
         recipe (str): A key of :data:`RECIPES`.
-        folder (str): For the runs.
-        data_root (str): Folder of the pictures.
+        folder (str): Folder for the runs.
+        data_root (str): Folder of the images.
         last (int): Iterations, unless it trains by epochs. Defaults to 12.
     """
 
@@ -210,13 +210,13 @@ class Trial:
         self.expected = read_file(last_checkpoint(cfg.work_dir))
 
     def config(self, name: str) -> Config:
-        """Config of a run in a folder of its own, which is emptied."""
+        """Config of a run in its own folder, which is emptied."""
         work_dir = osp.join(self.folder, self.recipe, name)
         shutil.rmtree(work_dir, ignore_errors=True)
         return make_config(self.recipe, self.data_root, work_dir, self.last)
 
     def compare(self, cfg: Config, log: str) -> Dict[str, Any]:
-        """End a run, and compare."""
+        """Finish a run and compare its last checkpoint."""
         code = finish_run(cfg, log)
         if code:
             with open(log, encoding='utf-8', errors='replace') as file:
@@ -252,7 +252,7 @@ class Trial:
             if process.exitcode:
                 with open(log, encoding='utf-8') as file:
                     raise RuntimeError(f'it fails: {file.read()[-2000:]}')
-            # It was done before.
+            # It finished before it was killed.
         found = dict(
             case=f'{self.recipe} killed',
             after=len(checkpoints(cfg.work_dir))
@@ -264,12 +264,12 @@ class Trial:
 
     def damage(self, name: str, spoil: Callable[[str], None],
                says: str) -> Dict[str, Any]:
-        """Spoil the last checkpoint of a stopped run, resume it, compare.
+        """Damage the last checkpoint of a stopped run, resume it, compare.
 
         Args:
-            name (str): What to call it.
-            spoil (Callable): Gets the path of the checkpoint.
-            says (str): What the log must have.
+            name (str): Name of the case.
+            spoil (Callable): Function that damages the file at a path.
+            says (str): Text that the log must contain.
         """
         cfg = self.config(name)
         log = f'{self.folder}/{name}.log'
@@ -287,7 +287,7 @@ class Trial:
         return found
 
     def fill_disk(self) -> Dict[str, Any]:
-        """Let the disk be full in the middle of a run; make room; resume."""
+        """Fill the disk in the middle of a run, make room, and resume."""
         name = 'full disk'
         if os.geteuid():
             return dict(case=name, passed=True, skipped='root mounts the disk')
@@ -354,7 +354,7 @@ DAMAGES = {
 
 
 def _warm_up() -> None:
-    """Do once what processes that are forked need not do again."""
+    """Do expensive initialisation once, before processes are forked."""
     from mmengine.runner import runner
     from mmseg.utils import register_all_modules
 
@@ -362,7 +362,7 @@ def _warm_up() -> None:
     import mmkd.engine.hooks  # noqa: F401
     import mmkd.methods  # noqa: F401
     register_all_modules(init_default_scope=False)
-    # Asks compilers for their versions.
+    # It queries the versions of compilers.
     runner.collect_env = functools.cache(runner.collect_env)
     runner.collect_env()
 
@@ -388,7 +388,7 @@ def main(argv: Optional[List[str]] = None) -> int:
             cases.append(case)
 
         for number in range(moments):
-            # Of each two in a row, one is killed while it saves.
+            # Every other run is killed while it saves.
             trial = trials[number // 2 % len(trials)]
             note(trial.kill(number, dice))
         if not args.short:

@@ -5,10 +5,10 @@
     acceptance/run.py --short                # minutes; stores nothing
     acceptance/run.py --only pickles resume
 
-Runs the other scripts of this folder one after another. Each tests promises
-of one kind, case by case, and writes acceptance/results/*.json: how many
-cases were tried and how many passed, the measurements, and the cases. The
-exit code is 1 if a case fails.
+Runs the other scripts of this folder in turn. Each tests promises of one kind,
+case by case, and writes acceptance/results/*.json with the numbers of tried
+and passed cases, the measurements, and the cases. The exit code is 1 if a case
+fails.
 """
 import argparse
 import os

@@ -5,12 +5,12 @@
     acceptance/soak.py --minutes 5
     acceptance/soak.py --short          # two passes over two methods
 
-Each training builds its networks, takes some steps with an average of the
-student, and is thrown away; then memory (resident, after garbage collection),
-open files and threads are noted. Between two passes over all methods one run
-of the runner is made, with its logs and checkpoints. After a warm-up of a
-fifth of the time, memory may grow by 1 % at most, from the median of the
-first passes to that of the last ones; files and threads by none.
+Each training builds its networks, takes some steps with a moving average of
+the student, and is discarded; then memory (resident, after garbage
+collection), open files and threads are recorded. After each pass over all
+methods, a complete run writes logs and checkpoints. After a warm-up of a fifth
+of the time, memory may grow by at most 1 %, from the median of the first
+passes to that of the last ones; files and threads must not grow.
 """
 import copy
 import ctypes
@@ -32,9 +32,9 @@ GROWTH = 0.01
 
 
 def figures() -> Dict[str, float]:
-    """What a process holds."""
+    """Memory, open files and threads of the process."""
     gc.collect()
-    try:  # what the allocator keeps for later is not held
+    try:  # release memory that the allocator caches
         ctypes.CDLL('libc.so.6').malloc_trim(0)
     except OSError:
         pass
@@ -47,7 +47,7 @@ def figures() -> Dict[str, float]:
 
 
 def train(name: str, steps: int, seed: int) -> None:
-    """A training that leaves nothing."""
+    """Train a few steps and discard everything."""
     import torch
     from mmengine.model import ExponentialMovingAverage
     from mmengine.optim import OptimWrapper
@@ -120,7 +120,8 @@ def main(argv=None) -> int:
             growth=value,
             first=warm[0][key],
             last=warm[-1][key],
-            # Two passes are no warm-up; the short form tries the script.
+            # Two passes are not a warm-up; the short form only tests the
+            # script.
             passed=value <= (GROWTH if key == 'mebibytes' else 0)
             or args.short) for key, value in found.items()
     ]

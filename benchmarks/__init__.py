@@ -1,1 +1,1 @@
-"""Benchmarks: of speed and memory, and of what the methods gain."""
+"""Benchmarks of speed, memory and the gains of the methods."""

@@ -7,11 +7,11 @@ For a R50-FPN neck (256 channels) and one image of 800x1344 pixels: time and
 peak extra memory of the method, forward and backward, for each level alone,
 for all levels as in a training step, and for square maps of growing size.
 
-Each case runs in a process of its own. Extra memory is the highest resident
-memory of the process minus the one before the method runs, when torch, the
-maps of both networks and the method's modules are there already; gradients of
-the maps and of the modules count as extra. An operator that made the matrix
-of all pairs of cells would show: its size stands beside the figure.
+Each case runs in its own process. Extra memory is the peak resident memory of
+the process minus the memory before the method runs, when torch, the maps of
+both networks and the method's modules are already loaded; gradients of the
+maps and of the modules count as extra. The size of the matrix of all pairs of
+cells is shown for comparison.
 """
 import argparse
 import json
@@ -35,7 +35,7 @@ IMAGE = (800, 1344)
 STRIDES = dict(P3=8, P4=16, P5=32, P6=64, P7=128)
 #: Side of square maps, for the growth with the number of cells.
 SIDES = (32, 45, 64, 91, 128)
-#: What the method may take beside its maps, in GiB.
+#: Maximum extra memory of the method, in GiB.
 BOUND = 1.5
 
 
@@ -101,7 +101,7 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
         loss.backward()
         return middle - begin, time.process_time() - middle
 
-    # What is loaded at the first use is not the method's.
+    # Code that is loaded on first use does not count.
     tiny = [(2, 2)] * len(sizes)
     step(maps(tiny, True), maps(tiny, False))
     distiller.zero_grad(set_to_none=True)
@@ -117,7 +117,7 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
 
 def run_case(name: str, sizes: List[Tuple[int, int]],
              args: argparse.Namespace) -> dict:
-    """Measure one case in a process of its own."""
+    """Measure one case in its own process."""
     case = json.dumps(dict(sizes=sizes))
     command = [
         sys.executable, __file__, '--case', case, '--channels',
@@ -146,7 +146,7 @@ def run_case(name: str, sizes: List[Tuple[int, int]],
 
 
 def main(argv=None) -> int:
-    """Measure all cases, and write what was found."""
+    """Measure all cases and write the results."""
     args = parse_args(argv)
     if args.case:
         case = json.loads(args.case)

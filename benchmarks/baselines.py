@@ -1,14 +1,14 @@
 #!/usr/bin/env python
-"""Teacher and student alone: is there a gap, and does more help?
+"""Teacher and student alone: is there a gap, and do size and data help?
 
     benchmarks/baselines.py --entry retinanet_scenes
 
 Trains student and teacher on the training scenes and tests them on the test
 scenes; likewise the student with half of the iterations, and the teacher with
-a quarter of the data, since small networks learn what they can from few
-pictures. The benchmarks of methods share the teacher. Where its schedule is
-not the student's, a network of its width is also trained with the student's.
-Nothing is done twice: an interrupted benchmark resumes.
+a quarter of the data, since small networks may not benefit from more images.
+The benchmarks of methods share the teacher. If its schedule differs from the
+student's, a network of its width is also trained with the student's schedule.
+An interrupted benchmark resumes without repeating finished runs.
 """
 import argparse
 import os
@@ -87,7 +87,7 @@ def main(argv=None) -> None:
     entry = Entry.load(args.entry, root)
     entry.make_data(None if args.data_root else args.preset)
     runs = plan(entry, args.iters)
-    # The longest first, so that no core idles at the end.
+    # Longest first, so that no core is idle at the end.
     order = sorted(
         runs, key=lambda name: runs[name].config != entry.teacher.config)
     results = execute({name: runs[name]

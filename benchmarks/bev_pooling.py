@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""What does pooling features of cameras into a map cost?
+"""The cost of pooling camera features into a map.
 
     benchmarks/bev_pooling.py
 
@@ -11,14 +11,13 @@ bins and cells: CPU time and peak extra memory, forward and backward, of
                C), then a sum over cells by index
     cumsum     the same product, sorted by cell in each step and summed by
                differences of a running sum, as the code of LSS does
-    index_add  products of what falls into the map alone, summed by index
-    fused      sums without products in memory, over an index that was sorted
-               before; `index` and `sort` are what a new geometry costs
+    index_add  only products that fall into the map, summed by index
+    fused      sums without products in memory, over a sorted index; `index`
+               and `sort` are the costs of a new geometry
 
-Each case runs in a process of its own, on one thread; times are CPU times.
-Extra memory is the highest resident memory minus the one before, when torch,
-inputs and index are there. Values and gradients are compared with those of
-`lifted`.
+Each case runs in its own process, on one thread; times are CPU times. Extra
+memory is the peak resident memory minus the memory after torch, inputs and
+index are loaded. Values and gradients are compared with those of `lifted`.
 """
 import argparse
 import multiprocessing
@@ -159,7 +158,7 @@ def measure(way: str, rounds: int, **kwargs) -> Dict[str, float]:
     """
     torch.set_num_threads(1)
     pool = ways()[way]
-    # What is loaded at the first use is not the method's.
+    # Code that is loaded on first use does not count.
     tiny = setting(1, 4, 90, 4, (32, 32))
     step(pool, *tiny[:2], tiny[2]())
     depth, context, make_index = setting(**kwargs)
@@ -185,8 +184,8 @@ def measure(way: str, rounds: int, **kwargs) -> Dict[str, float]:
 
 
 def run_case(args: argparse.Namespace, way: str, **kwargs) -> dict:
-    """Measure one case in a process of its own."""
-    # Of a process that has done nothing but imports.
+    """Measure one case in its own process."""
+    # Forked from a process that has only imported modules.
     with multiprocessing.get_context('fork').Pool(1) as pool:
         found = pool.apply(measure, (way, args.rounds),
                            dict(kwargs, image=args.image))
@@ -200,7 +199,7 @@ def run_case(args: argparse.Namespace, way: str, **kwargs) -> dict:
 
 
 def differences(image: Tuple[int, int]) -> Dict[str, Dict[str, float]]:
-    """How far each way is from ``lifted``, relative to its largest number."""
+    """Difference of each way from ``lifted``, relative to its maximum."""
     depth, context, make_index = setting(2, 28, 90, 8, image)
     index = make_index()
     found = {}

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""How long does it take to complete the objects of a scene?
+"""The time to complete the objects of a scene.
 
     benchmarks/completion_time.py --rounds 3
 
-One scene of the size of nuScenes (40 key frames of 30000 points, 60 objects),
-made up, from files; each strategy, in a process of its own for the memory.
-The target is 20 s on two cores.
+Measures each strategy on a synthetic scene of nuScenes' size (40 key frames
+of 30000 points, 60 objects), read from files. Each strategy runs in its own
+process, to measure its memory. The target is 20 s on two cores.
 """
 import argparse
 import json
@@ -128,7 +128,7 @@ def main(argv=None) -> None:
             target_seconds=TARGET,
             strategies=found,
             cores=os.cpu_count(),
-            # Of all that ran meanwhile; CPU seconds are our own.
+            # Includes other load on the machine; CPU seconds do not.
             load_average=round(os.getloadavg()[1], 1),
             versions=versions(),
             date=time.strftime('%Y-%m-%d')))

@@ -1,24 +1,25 @@
 #!/usr/bin/env python
-"""Do a method's losses pull where unseen scenes need the student to go?
+"""Does the gradient of a method's losses help on unseen scenes?
 
     RUNS=work_dirs/bench/bench
     benchmarks/gradient_agreement.py --method xray \\
         --student $RUNS/centerpoint_student_seed0/iter_800.pth \\
         --teacher $RUNS/xray_teacher/export/student.pth
 
-At the weights of a checkpoint, of the student alone or of a distilled run, on
-the training scenes: the gradient of each loss of the method, weighted as in
-training, and that of the student's own losses. Each is set beside the gradient
-of the student's own losses on the validation scenes: the cosine of the two
-says how much a small step that lowers the one lowers the other, one for the
-same direction, zero for nothing in common, below zero where a step does harm.
-The student's own losses on the training scenes give the mark to compare with.
+Computes, at the weights of a checkpoint (of the student alone or of a
+distilled run) and on the training scenes, the gradient of each loss of the
+method, weighted as in training, and that of the student's own losses. Each is
+compared with the gradient of the student's own losses on the validation
+scenes. The cosine of the two shows how much a small step that lowers one
+lowers the other: one for the same direction, zero for unrelated gradients,
+negative if a step does harm. The student's own losses on the training scenes
+serve as the reference.
 
-Cosines are of the mean over all batches; their standard errors are of the
-jackknife over up to ten groups of batches. Then: the cosine with the student's
-own losses on the training scenes; the cosine with validation of what is left
-without the direction of those, which is what the method adds; and the length
-of the gradient, that of the student's own losses being 1.
+Cosines are computed from the mean over all batches; their standard errors come
+from the jackknife over up to ten groups of batches. The script also reports
+the cosine with the student's own losses on the training scenes; the cosine
+with validation after removing that direction, which is what the method adds;
+and the norm of the gradient relative to the student's own losses.
 
 The networks are those of the entry's benchmark, trained by
 benchmarks/methods.py.
@@ -42,7 +43,7 @@ from torch import Tensor, nn  # noqa: E402
 
 from mmkd.utils.command import run  # noqa: E402
 
-#: Parts that the jackknife leaves out in turn, at most.
+#: Maximum number of jackknife groups.
 GROUPS = 10
 #: Names of sums: the student's own losses, and the losses of the method.
 TASK, METHOD = 'student', 'all of the method'
@@ -125,7 +126,7 @@ def cosine(a: Tensor, b: Tensor) -> Tuple[float, float]:
         return torch.cosine_similarity(x, y, dim=-1)
 
     total_a, total_b = a.sum(0), b.sum(0)
-    # Both sets were drawn by chance, each on its own.
+    # Both sets are independent random samples.
     variance = sum((n - 1) / n * (left - left.mean()).square().sum()
                    for n, left in ((len(a), of(total_a - a, total_b)),
                                    (len(b), of(total_a, total_b - b))))
@@ -133,14 +134,14 @@ def cosine(a: Tensor, b: Tensor) -> Tuple[float, float]:
 
 
 def beyond(a: Tensor, own: Tensor) -> Tensor:
-    """What is left of sums of groups without the direction of another sum.
+    """Remove the direction of one sum of groups from another.
 
     Args:
         a (Tensor): (G, P).
-        own (Tensor): (G, P), whose sum gives the direction.
+        own (Tensor): (G, P), whose sum is the direction.
 
     Returns:
-        Tensor: (G, P); rounding alone where both have one direction.
+        Tensor: (G, P); 0 up to rounding if both have the same direction.
     """
     direction = own.sum(0) / own.sum(0).norm()
     return a - (a @ direction)[:, None] * direction
@@ -173,15 +174,15 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
     set_random_seed(0)
     model = MODELS.build(cfg.model)
     if args.student != 'random':
-        # With the distillers' own weights, where it has any.
+        # With the distillers' own weights, if it has any.
         load_checkpoint(model, args.student, 'cpu')
         load_weights(model.student, read_checkpoint(args.student),
                      'the student')
     model.train()
     parameters = [p for p in model.student.parameters() if p.requires_grad]
 
-    # The validation scenes in the student's own pipeline of training, which
-    # loads what is annotated; the teacher is not asked.
+    # The validation scenes in the student's training pipeline, which loads
+    # the annotations; the teacher is not used.
     alone = Config.fromfile(entry.student.config)
     alone.merge_from_dict({**entry.data, **options})
     validation = alone.train_dataloader
@@ -218,7 +219,7 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
 
 
 def main(argv=None) -> None:
-    """Measure, print, and write a file where one is asked for."""
+    """Measure, print, and optionally write a file."""
     args = parse_args(argv)
     os.chdir(ROOT)
     from benchmarks.entry import require_method

@@ -1,17 +1,17 @@
 #!/usr/bin/env python
-"""What do PointDistiller's search and loss cost at KITTI's size?
+"""The cost of PointDistiller's search and loss at KITTI's size.
 
     benchmarks/graph_cost.py
 
-Two scans of 16000 pillars, the cap of PointPillars in training, with 64
-channels in the teacher and 32 in the student; 6000 centres among all of
-them, 128 neighbours each: CPU time and peak extra memory of the search alone,
-for some memory budgets and for one matrix of all pairs, and of the whole
+Uses two scans of 16000 pillars, the maximum of PointPillars in training, with
+64 channels in the teacher and 32 in the student, 6000 centres, and 128
+neighbours each. Measures CPU time and peak extra memory of the search alone,
+for several memory budgets and for one matrix of all pairs, and of the whole
 method, forward and backward.
 
-Each case runs in a process of its own. Extra memory is the highest resident
-memory of the process minus the one before the case runs, when torch and the
-features are there already; results and gradients count as extra.
+Each case runs in its own process. Extra memory is the peak resident memory of
+the process minus the memory before the case runs, when torch and the features
+are already loaded; results and gradients count as extra.
 """
 import argparse
 import json
@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 #: Memory for distances in the search, in MiB; None is a matrix of all pairs.
 BUDGETS = (4, 16, 64, 256, None)
-#: What the search may take beside its budget, in MiB: the neighbours that it
-#: finds, a copy of the queries, a row of distances while it is sorted.
+#: Allowed memory of the search beyond its budget, in MiB: the neighbours, a
+#: copy of the queries, a row of distances during sorting.
 BESIDE = 32
 
 
@@ -55,7 +55,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def make_pillars(size: Dict[str, int]) -> Dict[str, Any]:
-    """Features and point counts as of a pillar encoder.
+    """Features and point counts like those of a pillar encoder.
 
     Args:
         size (dict[str, int]): ``scans``, ``pillars`` and ``channels``.
@@ -63,7 +63,7 @@ def make_pillars(size: Dict[str, int]) -> Dict[str, Any]:
     import torch
     generator = torch.Generator().manual_seed(0)
     rows, channels = size['scans'] * size['pillars'], size['channels']
-    # Behind a ReLU; nearly all pillars have few points.
+    # After a ReLU; nearly all pillars have few points.
     feat_t = torch.randn((rows, channels), generator=generator).relu()
     feat_s = torch.randn((rows, channels // 2), generator=generator).relu()
     uniform = torch.rand(rows, generator=generator)
@@ -121,7 +121,7 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
         loss.backward()
         return middle - begin, time.process_time() - middle
 
-    # What is loaded at the first use is not the method's.
+    # Code that is loaded on first use does not count.
     step(300)
     distiller.zero_grad(set_to_none=True)
     data['feat_s'].grad = None
@@ -152,7 +152,7 @@ def measure(case: Dict[str, Any]) -> Dict[str, float]:
 
 
 def main(argv=None) -> int:
-    """Measure all cases, and write what was found."""
+    """Measure all cases and write the results."""
     args = parse_args(argv)
     if args.case:
         print(json.dumps(measure(json.loads(args.case))))

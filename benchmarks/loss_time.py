@@ -1,12 +1,12 @@
 #!/usr/bin/env python
-"""What do the losses on features cost, beside their plain formulas?
+"""The cost of feature losses, compared with their plain formulas.
 
     benchmarks/loss_time.py --rounds 10
 
-For FGD and MGD, on the levels P3 to P7 of one image: mmkd's losses against
-the formulas written down as they read, box by box where there are boxes, with
-the same weights and random draws. Forward and backward, in one process and
-thread, in turns. Values and gradients are compared too.
+For FGD and MGD, on levels P3 to P7 of one image: compares mmkd's losses with
+literal implementations of the formulas, box by box, with the same weights and
+random draws. Both run forward and backward in turn, in one process and thread.
+Values and gradients are compared as well.
 """
 import argparse
 import os
@@ -116,7 +116,7 @@ FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
 
 
 def benchmark(method: str, args: argparse.Namespace) -> dict:
-    """Time both ways of a method, in turns."""
+    """Time both implementations of a method in turn."""
     from mmengine.structures import BaseDataElement, InstanceData
 
     from benchmarks.step_time import ratio_of

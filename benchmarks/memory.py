@@ -9,7 +9,7 @@ def resident() -> int:
 
 
 def forget_peak() -> None:
-    """Let :func:`peak` begin anew, where the system allows it."""
+    """Reset :func:`peak`, if the system allows it."""
     try:
         with open('/proc/self/clear_refs', 'w', encoding='ascii') as file:
             file.write('5')

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Does a method help? Teacher, student alone and distilled, seed by seed.
+"""The gain of a method: teacher, student alone and distilled student.
 
     benchmarks/methods.py --method bpkd --seeds 0 1 2
 
@@ -8,7 +8,8 @@ the distilled one have the same initial weights, the same order of data and
 augmentations, and the same schedule. The learning rate of the student alone
 and the weight of the method (with as many candidates each) are tuned on the
 validation scenes, with a seed that is not reported. Only finished networks
-see the test scenes. Nothing is done twice: an interrupted benchmark resumes.
+are tested on the test scenes. An interrupted benchmark resumes without
+repeating finished runs.
 
 To add a method, write a file in benchmarks/entries. The runs are planned in
 benchmarks/experiment.py.

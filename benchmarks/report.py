@@ -1,4 +1,4 @@
-"""Results of benchmarks as files, with the versions behind the numbers."""
+"""Result files of benchmarks, with the versions of the packages."""
 import json
 import os
 import os.path as osp
@@ -16,7 +16,7 @@ def versions() -> Dict[str, str]:
 
 
 def write_result(path: str, result: Dict[str, Any]) -> None:
-    """Write a result as JSON, and print where."""
+    """Write a result as JSON and print its path."""
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     with open(path, 'w', encoding='utf-8') as file:
         json.dump(result, file, indent=2)

@@ -1,18 +1,18 @@
 #!/usr/bin/env python
-"""What does the framework cost? One training step, three ways.
+"""The cost of the framework: one training step in three ways.
 
     benchmarks/step_time.py --method bpkd cwd logits_kd
 
 - plain: the student alone, trained by its library;
-- direct: distillation by hand, without mmkd: student, teacher and the loss
-  function in a dozen lines;
+- direct: hand-written distillation without mmkd: student, teacher and the
+  loss function in a dozen lines;
 - mmkd: the step of :class:`mmkd.core.DistillationModel`.
 
-All train the same student from the same weights on the same made-up batch,
-in one process and one thread, in turns, so that what else the machine does
-hits them alike. The ratio that counts is the median over the rounds of mmkd's
-step over the direct one of the same round. Losses are compared too: a way
-that left something out would be no competitor.
+All train the same student from the same weights on the same synthetic batch,
+in turn, in one process and one thread, so that other load on the machine
+affects them equally. The reported ratio is the median over the rounds of
+mmkd's step time divided by the direct one of the same round. The losses are
+compared as well, to ensure that all ways compute the same.
 """
 import argparse
 import gc
@@ -109,7 +109,7 @@ class Way:
         self.step = step
 
     def state(self) -> Iterable[Tensor]:
-        """Tensors that live as long as the training does."""
+        """Tensors that live as long as the training."""
         yield from self.network.buffers()
         for parameter in self.network.parameters():
             yield parameter
@@ -226,7 +226,7 @@ def measure_time(ways: List[Way], steps: int, warmup: int = 3) -> dict:
 
 
 def ratio_of(times: List[float], reference: List[float]) -> dict:
-    """How many times longer: by the fastest, by the medians, by rounds.
+    """Ratio of two times: by the fastest, by the medians, by rounds.
 
     Args:
         times (list[float]): Seconds of each round.
@@ -258,14 +258,14 @@ def _storages(tensors: Iterable[Tensor]) -> Dict[int, int]:
 
 
 class _Saved:
-    """What autograd keeps for the backward pass in place of a tensor."""
+    """A stand-in for a tensor that autograd saves for the backward pass."""
 
     def __init__(self, tensor: Tensor) -> None:
         self.tensor = tensor
 
 
 def measure_memory(way: Way) -> dict:
-    """Bytes saved for the backward pass, and what a step leaves behind."""
+    """Bytes saved for the backward pass, and tensors that outlive a step."""
     torch.manual_seed(0)
     way.step()
     state = set(_storages(way.state()))
@@ -278,9 +278,9 @@ def measure_memory(way: Way) -> dict:
         return box
 
     def unpack(box: _Saved) -> Tensor:
-        # The first one is the begin of the backward pass: what lives now is
-        # what was kept for it. Parts of the graph may be gone already, such
-        # as that of a reported accuracy.
+        # The first one starts the backward pass: the tensors alive now were #
+        # saved for it. Parts of the graph may already be freed, such as # that
+        # of a reported accuracy.
         if not for_backward:
             kept = [ref() for ref in saved]
             storages = _storages(k.tensor for k in kept if k is not None)
@@ -289,8 +289,8 @@ def measure_memory(way: Way) -> dict:
         return box.tensor
 
     gc.collect()
-    gc.freeze()  # only what is new will be listed
-    gc.disable()  # and what only the collector would free counts as left
+    gc.freeze()  # list only new tensors
+    gc.disable()  # tensors that only the collector would free count as left
     try:
         with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
             way.step()

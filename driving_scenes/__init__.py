@@ -1,1 +1,2 @@
-"""Driving scenes: a small world in the formats of the public data sets."""
+"""Driving scenes: a small procedural world in the formats of public data sets.
+"""

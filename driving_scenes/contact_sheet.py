@@ -1,4 +1,4 @@
-"""A picture of a data set: images beside their labels."""
+"""An overview of a data set: images next to their labels."""
 import glob
 import os.path as osp
 

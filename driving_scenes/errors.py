@@ -2,4 +2,4 @@
 
 
 class ScenesError(ValueError):
-    """The scenes that were asked for cannot be made, read or checked."""
+    """Scenes cannot be generated, read or verified."""

@@ -1,4 +1,4 @@
-"""Making a data set of driving scenes: in parallel, resumable."""
+"""Generating a data set of driving scenes, in parallel and resumable."""
 import fnmatch
 import multiprocessing
 import os
@@ -16,13 +16,13 @@ from .groups import FORMATS, GROUPS
 from .presets import PRESETS, SPLITS
 from .writers.files import read_json, write_json, written_files
 
-#: Raised when the same seed gives other files than before.
+#: Increased when the same seed gives different files than before.
 VERSION = 4
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
-#: What mmdet3d's converters, mmkd complete and the users of a data
-#: set add to it, or make anew.
+#: Files that mmdet3d's converters, mmkd complete and users of a
+#: data set add or replace.
 DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
            '*/velodyne_reduced/*', '*/complete_objects/*', '*.cache',
            '*/.DS_Store')
@@ -41,7 +41,7 @@ def _relative(files: Dict[str, List[int]], root: str) -> Dict[str, List[int]]:
 
 
 def _make_scene(job: Tuple[str, dict, int, str, int, str]) -> None:
-    """Write a scene; its record comes last and says that it is whole."""
+    """Write a scene; its record is written last and marks it as complete."""
     group, settings, seed, split, number, root = job
     with written_files() as files:
         record = GROUPS[group].write_scene(settings, seed, split, number, root)
@@ -50,13 +50,13 @@ def _make_scene(job: Tuple[str, dict, int, str, int, str]) -> None:
 
 
 def _make_scenes(jobs: List[tuple], workers: int, bar: tqdm) -> None:
-    """Write scenes, in several processes if there are several to write."""
+    """Write scenes, in parallel if there are several."""
     if workers < 2 or len(jobs) < 2:
         for job in jobs:
             _make_scene(job)
             bar.update()
         return
-    # Not forked: Open3D's threads do not survive a fork.
+    # Spawned, since Open3D's threads do not survive a fork.
     context = multiprocessing.get_context('spawn')
     with _single_threaded(), context.Pool(workers) as pool:
         for _ in pool.imap_unordered(_make_scene, jobs):
@@ -70,7 +70,7 @@ def _is_derived(name: str) -> bool:
 def _damage(root: str,
             files: Dict[str, List[int]],
             content: bool = False) -> List[str]:
-    """What is wrong with files that were written once."""
+    """Describe missing or modified files."""
     found = []
     for name, (size, checksum) in files.items():
         path = osp.join(root, name)
@@ -83,28 +83,28 @@ def _damage(root: str,
         elif content:
             with open(path, 'rb') as file:
                 if zlib.crc32(file.read()) != checksum:
-                    found.append(f'{name} has another content')
+                    found.append(f'{name} has a different content')
     return found
 
 
 def _scene_is_whole(root: str, group: str, split: str, number: int) -> bool:
-    """Whether a scene was written and lies there; says so if it is not."""
+    """Whether a scene is complete; prints a message if it is damaged."""
     path = _record_path(root, group, split, number)
     if not osp.exists(path):
         return False
     damage = _damage(root, read_json(path)['files'])
     if damage:
-        tqdm.write(f'{root}: {damage[0]}; its scene is made anew')
+        tqdm.write(f'{root}: {damage[0]}; its scene is regenerated')
         os.remove(path)
     return not damage
 
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Let processes that start here compute with one thread each.
+    """Context in which new processes compute with one thread each.
 
-    Each has a core of its own; threads that wait for each other by spinning
-    would take it away. The variable is read when numpy and Open3D load.
+    Each process has its own core, and spinning threads would slow it down.
+    NumPy and Open3D read the variable when they are loaded.
     """
     name = 'OMP_NUM_THREADS'
     before = os.environ.get(name)
@@ -122,7 +122,7 @@ def _difference(found: dict, wanted: dict) -> Optional[str]:
     """The first setting in which two data sets differ."""
     for key, value in wanted.items():
         if found.get(key) != value:
-            return f'{key} {found.get(key)!r} there, {value!r} asked'
+            return f'{key} is {found.get(key)!r} there, not {value!r}'
     return None
 
 
@@ -131,7 +131,7 @@ def _open(root: str, preset: str, seed: int, groups: Dict[str, dict],
     """Check the manifest of a folder, or write it.
 
     Raises:
-        ScenesError: If the folder holds something else.
+        ScenesError: If the folder has other content.
     """
     path = osp.join(root, MANIFEST)
     common = dict(version=VERSION, preset=preset, seed=seed)
@@ -145,11 +145,11 @@ def _open(root: str, preset: str, seed: int, groups: Dict[str, dict],
                 differ = _difference(there[name], groups[name])
         if differ:
             raise ScenesError(
-                f'{root} holds scenes of other settings ({differ}); give '
+                f'{root} holds scenes with other settings ({differ}); use '
                 'another folder, or --overwrite')
         manifest['groups'] = {**there, **groups}
     elif osp.isdir(root) and os.listdir(root) and not osp.exists(path):
-        raise ScenesError(f'{root} is not empty and holds no scenes; give '
+        raise ScenesError(f'{root} is not empty and holds no scenes; use '
                           'another folder')
     if overwrite:
         for name, settings in groups.items():
@@ -167,31 +167,31 @@ def generate(preset: str,
              formats: Sequence[str] = ('cityscapes', 'coco'),
              workers: int = 2,
              overwrite: bool = False) -> Optional[str]:
-    """Write a data set of driving scenes, or the rest of one.
+    """Generate a data set of driving scenes, or complete an interrupted one.
 
-    Formats of the same frames are made together: Cityscapes with COCO.
-    Others can be added to a folder later.
+    Formats with the same frames are generated together: Cityscapes and COCO.
+    Other formats can be added to a folder later.
 
     Args:
         preset (str): One of :data:`PRESETS`.
         root (str): Folder of the data set.
-        seed (int): Other seeds give other streets. Defaults to 0.
-        size (tuple[int, int], optional): Height and width of the pictures of
+        seed (int): Seed of the streets. Defaults to 0.
+        size (tuple[int, int], optional): Height and width of the images of
             Cityscapes and COCO. Defaults to None: those of the preset.
         formats (Sequence[str]): Of :data:`.groups.FORMATS`. Defaults to
             Cityscapes and COCO.
-        workers (int): Processes; the files do not depend on it. Defaults
-            to 2.
-        overwrite (bool): Whether to make what is there anew. Defaults to
+        workers (int): Number of processes; it does not affect the files.
+            Defaults to 2.
+        overwrite (bool): Whether to regenerate existing files. Defaults to
             False.
 
     Returns:
-        str, optional: Path of the contact sheet, if there are pictures of
+        str, optional: Path of the contact sheet, if the formats include
         Cityscapes.
 
     Raises:
-        ScenesError: If an argument is not known, or if the folder holds
-            scenes of other settings or foreign files.
+        ScenesError: If an argument is unknown, or if the folder holds scenes
+            with other settings or unexpected files.
     """
     if preset not in PRESETS:
         raise ScenesError(f'there is no preset {preset!r}; there is '
@@ -230,12 +230,12 @@ def generate(preset: str,
         raise ScenesError(
             f'{root}: {found[0]}'
             f'{f" (and {len(found) - 1} more)" if len(found) > 1 else ""}; '
-            'remove what is foreign, or make the data set in an empty folder')
+            'remove unexpected files, or use an empty folder')
     return write_contact_sheet(root) if 'camera' in groups else None
 
 
 def _is_complete(root: str) -> bool:
-    """Whether all scenes of all groups were made."""
+    """Whether all scenes of all groups are complete."""
     return all(
         osp.exists(_record_path(root, name, *scene)) for name, settings in
         read_json(osp.join(root, MANIFEST))['groups'].items()
@@ -243,7 +243,7 @@ def _is_complete(root: str) -> bool:
 
 
 def _remove_parts(root: str) -> None:
-    """Remove what a killed run left unfinished."""
+    """Remove incomplete files of a killed run."""
     for base, _, names in os.walk(root):
         for name in names:
             if name.endswith('.part'):
@@ -251,16 +251,16 @@ def _remove_parts(root: str) -> None:
 
 
 def problems(root: str, content: bool = True) -> List[str]:
-    """What is wrong with the files of a data set.
+    """Verify the files of a data set.
 
     Args:
         root (str): Folder of the data set.
-        content (bool): Whether the contents are read and compared by
-            checksum, beside names and sizes. Defaults to True.
+        content (bool): Whether to compare checksums of the contents, in
+            addition to names and sizes. Defaults to True.
 
     Returns:
-        list[str]: A line for each file that is missing, was changed, or does
-        not belong there. Files that mmdet3d's converters make do.
+        list[str]: A line for each file that is missing, modified or
+        unexpected. Files of mmdet3d's converters are expected.
 
     Raises:
         ScenesError: If the folder holds no driving scenes.
@@ -278,7 +278,7 @@ def problems(root: str, content: bool = True) -> List[str]:
         for record in records:
             if not osp.exists(record):
                 found.append(f'{osp.relpath(record, root)} is missing: its '
-                             'scene is not made yet')
+                             'scene is incomplete')
                 continue
             files = read_json(record)['files']
             found += _damage(root, files, content)
@@ -290,7 +290,7 @@ def problems(root: str, content: bool = True) -> List[str]:
             known.update(files)
         elif all(map(osp.exists, records)):
             found.append(f'{osp.relpath(lists, root)} is missing: the lists '
-                         'are not made yet')
+                         'are incomplete')
     for base, folders, names in os.walk(root):
         if base == root and '.scenes' in folders:
             folders.remove('.scenes')
@@ -302,13 +302,13 @@ def problems(root: str, content: bool = True) -> List[str]:
 
 
 def class_shares(root: str) -> Dict[str, Dict[str, float]]:
-    """Share of the labelled pixels of each class, by split.
+    """Fraction of labelled pixels of each class, by split.
 
     Args:
-        root (str): Folder of a finished data set with Cityscapes.
+        root (str): Folder of a complete data set with Cityscapes.
 
     Returns:
-        dict[str, dict[str, float]]: Split -> class -> share.
+        dict[str, dict[str, float]]: Split -> class -> fraction.
     """
     from .labels import CLASSES, LABEL_IDS
     shares: Dict[str, Any] = {}

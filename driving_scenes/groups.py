@@ -22,10 +22,9 @@ Scenes = List[Tuple[str, int]]
 
 
 class Group(ABC):
-    """Formats that are made together, scene by scene.
+    """Formats that are generated together, scene by scene.
 
-    Groups know nothing of each other: one can be added to a data set that
-    has others.
+    Groups are independent: one can be added to a data set with others.
     """
     #: Name in the manifest and of the records.
     name: str = ''
@@ -34,12 +33,12 @@ class Group(ABC):
 
     @abstractmethod
     def settings(self, preset: str, size: Optional[Tuple[int, int]]) -> dict:
-        """Numbers that the files depend on beside the seed.
+        """Settings that determine the files, apart from the seed.
 
         Args:
             preset (str): Name of a preset.
-            size (tuple[int, int], optional): Height and width of the
-                pictures, where they are not the preset's.
+            size (tuple[int, int], optional): Height and width of the images,
+                if they differ from the preset's.
         """
 
     def scenes(self, settings: dict) -> Scenes:
@@ -50,21 +49,21 @@ class Group(ABC):
     @abstractmethod
     def write_scene(self, settings: dict, seed: int, split: str, number: int,
                     root: str) -> Dict[str, Any]:
-        """Write the files of a scene; they depend on the arguments alone.
+        """Write the files of a scene; they depend only on the arguments.
 
         Returns:
-            dict: What :meth:`finish` needs of it, as JSON.
+            dict: The record for :meth:`finish`, as JSON.
         """
 
     @abstractmethod
     def finish(self, settings: dict, root: str,
                record: Callable[[str, int], Dict[str, Any]]) -> None:
-        """Write what lists the files, given the records of all scenes."""
+        """Write the lists of files, given the records of all scenes."""
 
 
 def make_frames(preset: Preset, seed: int, split: str,
                 number: int) -> List[Frame]:
-    """The frames of one scene; they depend on the arguments alone.
+    """Make the frames of a scene; they depend only on the arguments.
 
     Args:
         preset (Preset): Sizes.
@@ -73,7 +72,7 @@ def make_frames(preset: Preset, seed: int, split: str,
         number (int): Number of the scene within its split.
 
     Returns:
-        list[Frame]: Pictures with labels, instances and depth.
+        list[Frame]: Images with labels, instances and depth.
     """
     cities = CITIES[split]
     city = cities[number % len(cities)]
@@ -108,7 +107,7 @@ def make_frames(preset: Preset, seed: int, split: str,
 
 
 class CameraGroup(Group):
-    """One front camera: Cityscapes, and COCO for the same pictures."""
+    """One front camera: Cityscapes, and COCO for the same images."""
     name = 'camera'
     formats = ('cityscapes', 'coco')
     _writers = dict(cityscapes=CityscapesWriter, coco=CocoWriter)
@@ -118,7 +117,7 @@ class CameraGroup(Group):
         chosen = PRESETS[preset]
         if size is not None:
             if min(size) < 16:
-                raise ScenesError('pictures have 16 pixels a side at least, '
+                raise ScenesError('images need at least 16 pixels a side, '
                                   f'but size is {size[0]}x{size[1]}')
             chosen = replace(chosen, height=size[0], width=size[1])
         return chosen.to_dict()

@@ -1,7 +1,7 @@
-"""Index files for mmdet3d, made by its own converters.
+"""Index files for mmdet3d, written by its own converters.
 
-The converters of mmdet3d 1.4 look for nuScenes in ``data/nuscenes`` of the
-current folder, so they run in a process and a folder of their own.
+The converters of mmdet3d 1.4 expect nuScenes in ``data/nuscenes`` of the
+current folder, so they run in a separate process and folder.
 """
 import importlib.util
 import json
@@ -30,10 +30,10 @@ for folder, version, splits in json.loads(sys.argv[1]):
 
 
 def _run(code: str, *arguments: str) -> None:
-    """Run code beside mmdet3d's tools.
+    """Run code that imports mmdet3d's tools.
 
     Raises:
-        ScenesError: If it fails, with the end of what it said.
+        ScenesError: If it fails, with the end of its output.
     """
     found = importlib.util.find_spec('mmdet3d')
     if found is None or not found.submodule_search_locations:
@@ -50,12 +50,12 @@ def _run(code: str, *arguments: str) -> None:
 
 
 def _lay_out(folder: str, root: str, tables: str) -> None:
-    """A folder as the converter wants it, of links to the data."""
+    """Create the folder layout that the converter expects, with links."""
     os.makedirs(osp.join(folder, 'data', 'nuscenes'))
     os.makedirs(osp.join(folder, 'out'))
     places = [osp.join(root, x) for x in ('samples', 'sweeps', 'maps')]
     for place in (*places, tables):
-        # Tables in a folder of their own name files as '../samples/...'.
+        # Tables in a separate folder refer to files as '../samples/...'.
         for data in ('data/nuscenes', 'data'):
             os.symlink(
                 osp.abspath(place), osp.join(folder, data,
@@ -65,13 +65,13 @@ def _lay_out(folder: str, root: str, tables: str) -> None:
 def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
     """Write ``nuscenes_infos_{train,val,test}.pkl`` with mmdet3d's functions.
 
-    Files that are younger than the tables are kept. Real nuScenes gets those
-    of train and val; the test split of the driving scenes has annotations,
-    and its index file has them too.
+    Files that are newer than the tables are kept. For real nuScenes, only
+    those of train and val are written; the test split of the driving scenes
+    has annotations, which its index file includes.
 
     Args:
         root (str): Folder with ``v1.0-mini`` or ``v1.0-trainval``.
-        max_sweeps (int): Earlier sweeps that are listed with a key frame.
+        max_sweeps (int): Number of earlier sweeps listed for a key frame.
             Defaults to 10.
 
     Returns:
@@ -114,6 +114,6 @@ def make_nuscenes_infos(root: str, max_sweeps: int = 10) -> List[str]:
 
 
 def _younger(files: List[str], sources: List[str]) -> bool:
-    """Whether all files are there, and made after their sources."""
+    """Whether all files exist and are newer than their sources."""
     return all(map(osp.isfile, files)) and min(map(
         osp.getmtime, files)) >= max(map(osp.getmtime, sources))

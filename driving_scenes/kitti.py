@@ -1,4 +1,4 @@
-"""Scenes as KITTI's car sees them: frames with the benchmark's labels."""
+"""Scenes recorded by KITTI's car, with the labels of the benchmark."""
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Tuple
 
@@ -16,48 +16,48 @@ from .sensors.camera import Exposure, rotation_about
 from .world import SceneObject, World
 from .writers.kitti import KittiFrame, KittiObject
 
-#: KITTI was recorded by day and in dry weather. Without a sun one ray a
-#: pixel would show the pattern in which the sky is sampled.
+#: KITTI was recorded by day and in dry weather. Without a sun, one ray per
+#: pixel would show the sampling pattern of the sky.
 CONDITIONS = ('clear', 'golden', 'clear')
-#: What scenes show for certain beside riders, in turns.
+#: Guaranteed features of scenes in addition to riders, in rotation.
 FEATURES = ('rider', 'truck', 'motorcycle', 'train', 'rider', 'bus', 'wall',
             'construction', 'rider', 'fence', 'truck')
-#: Riders that are added to a scene, and rounds of people on foot: few come
-#: so close that they are easy to see.
+#: Numbers of riders and of rounds of pedestrians added to a scene, since few
+#: come close enough to be easy to detect.
 RIDERS = 4
 PEOPLE = 2
 #: Cars higher than this are vans, metres.
 VAN_HEIGHT = 1.85
-#: Objects of which this many pixels can be seen are labelled if their box is
-#: this high, this share of them can be seen, and up to this distance (metres);
-#: where not they make a region of ``DontCare``.
+#: An object is labelled if it has this many visible pixels, its box has this
+#: height, this fraction of it is visible, and it is within this distance
+#: (metres); otherwise it becomes a ``DontCare`` region.
 LABEL_PIXELS = 12
 LABEL_HEIGHT = 10.
 LABEL_SHARE = .1
 LABEL_DISTANCE = 75.
-#: Least visible share of occlusion 0, 1 and 2.
+#: Minimum visible fraction for occlusion 0, 1 and 2.
 VISIBLE_SHARES = (.85, .5, .2)
 #: Positions of cameras 0 to 3 along the x axis of camera 0, metres.
 BASELINES = (0., .54, -.06, .48)
-#: Rectifying rotation of the cameras about x, y and z, radians: small and
-#: not zero, as in the original.
+#: Rectifying rotation of the cameras about x, y and z, radians: small but not
+#: zero, as in the original.
 RECTIFICATION = (.004, -.007, .01)
 _NEAR = .2
 
 
 @dataclass(frozen=True)
 class KittiSize:
-    """How much of the world becomes KITTI frames.
+    """Size of a KITTI data set.
 
     Args:
         train (int): Scenes of the training split.
         val (int): Scenes of the validation split.
         test (int): Scenes of the test split.
         frames (int): Frames of a scene, evenly over its ten seconds.
-        height (int): Rows of a picture. Defaults to 192.
-        width (int): Columns. Defaults to 624, half of the original's.
+        height (int): Height of an image in pixels. Defaults to 192.
+        width (int): Width in pixels. Defaults to 624, half of the original.
         azimuth_steps (int): Measurements of each LiDAR beam in a rotation.
-            Defaults to 1024, half of the original's.
+            Defaults to 1024, half of the original.
         supersample (int): Rays along each side of a pixel. Defaults to 1.
     """
     train: int
@@ -92,15 +92,15 @@ def add_features(site: Site, rng: np.random.Generator) -> None:
 
 
 def add_people(site: Site, rng: np.random.Generator) -> None:
-    """Add more people on foot than other streets have."""
+    """Add more pedestrians than other streets have."""
     for _ in range(PEOPLE):
         add_pedestrians(site, child(rng))
 
 
 def kitti_class(thing: SceneObject) -> Optional[str]:
-    """KITTI's class of an object; None for what KITTI does not label.
+    """KITTI's class of an object; None if KITTI does not label it.
 
-    Two wheels without a rider, cones and barriers are no objects there.
+    KITTI does not label two-wheelers without a rider, cones and barriers.
     Motorcyclists, buses, trailers and machines are ``Misc``.
     """
     category = thing.category
@@ -208,7 +208,7 @@ class KittiCar:
     def _label(self, thing: SceneObject, name: str, t: float,
                to_rect: np.ndarray,
                instance: np.ndarray) -> Optional[KittiObject]:
-        """The label of an object, or None if it is hardly to be seen."""
+        """The label of an object, or None if it is hardly visible."""
         xyz, yaw = thing.motion.pose(t)
         place = to_rect[:3, :3] @ xyz + to_rect[:3, 3]
         if np.hypot(place[0], place[2]) > LABEL_DISTANCE:
@@ -245,7 +245,7 @@ class KittiCar:
 
     def _silhouette(self, vertices: np.ndarray,
                     faces: np.ndarray) -> np.ndarray:
-        """Box (x1, y1, x2, y2) around a mesh, beyond the picture too.
+        """Box (x1, y1, x2, y2) around a mesh, not clipped to the image.
 
         Edges that pass the camera are cut just in front of it.
         """
@@ -261,9 +261,9 @@ class KittiCar:
 
     def _visible_share(self, vertices: np.ndarray, faces: np.ndarray,
                        bbox: np.ndarray, visible: np.ndarray) -> float:
-        """Share of an object's own pixels where it is in front.
+        """Fraction of an object's pixels that are not occluded.
 
-        Rays through a grid of pixels are cast into the object alone.
+        Rays through a grid of pixels are cast into only this object.
         """
         x1, y1 = np.floor(bbox[:2]).astype(int)
         x2, y2 = np.ceil(bbox[2:]).astype(int) + 1
@@ -288,7 +288,7 @@ class KittiCar:
 
     def _truncation(self, place: np.ndarray, rotation_y: float,
                     size: Tuple[float, float, float]) -> float:
-        """Share of a box that lies outside of the picture."""
+        """Fraction of a box that lies outside the image."""
         length, across, tall = size
         u, v, w = np.meshgrid((np.arange(12) + .5) / 12 - .5,
                               (np.arange(6) + .5) / 6 - .5,
@@ -305,7 +305,7 @@ class KittiCar:
 
 def make_kitti_frames(size: KittiSize, seed: int, split: str,
                       number: int) -> Iterator[KittiFrame]:
-    """The frames of a scene; they depend on the arguments alone.
+    """Make the frames of a scene; they depend only on the arguments.
 
     Args:
         size (KittiSize): Sizes.
@@ -318,7 +318,7 @@ def make_kitti_frames(size: KittiSize, seed: int, split: str,
     """
     cities = CITIES[split]
     city = cities[number % len(cities)]
-    # Other streets than those of the camera data sets.
+    # The streets differ from those of the camera data sets.
     own = (seed, SPLITS.index(split), number, 1)
     plan = draw_plan(
         make_city(city, seed), own, FEATURES[number % len(FEATURES)],

@@ -13,7 +13,7 @@ class Label(NamedTuple):
         id (int): Label id, as in ``*_gtFine_labelIds.png``.
         train_id (int): Id used for training; 255 is ignored.
         color (tuple[int]): RGB, 0 to 255.
-        has_instances (bool): Whether single objects are told apart.
+        has_instances (bool): Whether the label has instances.
     """
     name: str
     id: int
@@ -66,13 +66,13 @@ CLASSES = tuple(
     label.name for label in sorted(LABELS, key=lambda x: x.train_id)
     if label.train_id != 255)
 
-#: The 8 classes of which single objects are evaluated.
+#: The 8 classes with instance evaluation.
 THINGS = tuple(label.name for label in LABELS
                if label.has_instances and label.train_id != 255)
 
-#: Categories of the world (named as in nuScenes where nuScenes has them) and
-#: the Cityscapes label their geometry gets. Faces may differ: the person on
-#: a bicycle is a ``rider``. Decisions where Cityscapes has no class: cones
+#: Categories of the world (named as in nuScenes if it has them) and the
+#: Cityscapes label of their geometry. Faces may differ: the person on a
+#: bicycle is a ``rider``. Choices where Cityscapes has no class: cones
 #: are ``dynamic`` (ignored in training), movable barriers are ``fence``,
 #: construction vehicles are ``truck``, trailers are ``trailer`` (ignored).
 CATEGORY_LABELS: Dict[str, str] = {

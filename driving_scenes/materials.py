@@ -14,7 +14,7 @@ from scipy import ndimage
 
 
 class Mat(IntEnum):
-    """Kinds of material. ``param`` of a face is given in brackets."""
+    """Kinds of material, with ``param`` of a face in brackets."""
     PLAIN = 0
     ASPHALT = 1  # [seed, style, roughness]
     PAVING = 2  # [seed, style 0 slabs 1 cobbles 2 asphalt, slab size]
@@ -62,12 +62,12 @@ class Points:
 
 @dataclass
 class Surface:
-    """What a material returns.
+    """Appearance of a material.
 
     Args:
         albedo (np.ndarray): (N, 3), linear RGB.
-        gloss (np.ndarray): (N, ), share of mirror reflection.
-        emission (np.ndarray): (N, 3), light given off.
+        gloss (np.ndarray): (N, ), fraction of mirror reflection.
+        emission (np.ndarray): (N, 3), emitted light.
     """
     albedo: np.ndarray
     gloss: np.ndarray
@@ -79,7 +79,7 @@ _SIZE = 512
 
 @lru_cache(maxsize=None)
 def _tile(sigma: float, seed: int = 0) -> np.ndarray:
-    """Tile of smooth noise, about -1 to 1, that repeats without a seam."""
+    """Seamless tile of smooth noise, about -1 to 1."""
     noise = np.random.default_rng(7000 + seed).normal(size=(_SIZE, _SIZE))
     if sigma:
         noise = ndimage.gaussian_filter(noise, sigma, mode='wrap')
@@ -119,7 +119,7 @@ def hash01(*keys: np.ndarray) -> np.ndarray:
 
 
 def _fade(p: Points, period) -> np.ndarray:
-    """1 where a texture of that period is resolved, 0 where it is not."""
+    """1 if a texture with this period is resolved, 0 if not."""
     return np.clip(1.6 - 1.6 * p.footprint / period, 0., 1.)
 
 

@@ -1,4 +1,4 @@
-"""Triangle meshes with everything that sensors need to know of a face."""
+"""Triangle meshes with per-face attributes for sensors."""
 import math
 from dataclasses import dataclass, fields
 from functools import lru_cache
@@ -67,7 +67,7 @@ class Mesh:
 
 
 def concat(meshes: Sequence[Mesh]) -> Mesh:
-    """One mesh out of many.
+    """Concatenate meshes.
 
     Args:
         meshes (Sequence[Mesh]): May be empty.
@@ -88,7 +88,7 @@ def concat(meshes: Sequence[Mesh]) -> Mesh:
 
 
 def planar_uv(corners: np.ndarray) -> np.ndarray:
-    """Texture coordinates from positions, seen along the dominant axis.
+    """Texture coordinates from positions, projected along the dominant axis.
 
     Args:
         corners (np.ndarray): (F, 3, 3), corners of the faces in metres.
@@ -151,7 +151,7 @@ class MeshBuilder:
                           self.label if label is None else label))
 
     def merge(self, mesh: Mesh) -> None:
-        """Adds a finished mesh as it is."""
+        """Adds a finished mesh."""
         self._parts.append(mesh)
 
     def quad(self,
@@ -242,7 +242,7 @@ class MeshBuilder:
                   bump: float = 0.,
                   rng: Optional[np.random.Generator] = None,
                   **kwargs) -> None:
-        """An ellipsoid, with a bumpy surface on demand.
+        """An ellipsoid, optionally with a bumpy surface.
 
         Args:
             center (Sequence[float]): (x, y, z), metres.

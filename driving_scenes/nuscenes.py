@@ -1,4 +1,4 @@
-"""Scenes as nuScenes' car sees them: six cameras, LiDAR, boxes."""
+"""Scenes recorded by nuScenes' car: six cameras, LiDAR, boxes."""
 from dataclasses import dataclass
 from typing import Dict, List, Optional, Set, Tuple
 
@@ -16,26 +16,26 @@ from .world import SceneObject, World
 from .writers.nuscenes import (CATEGORIES, NuScenesFrame, NuScenesMount,
                                NuScenesObject, NuScenesScene)
 
-#: Light and weather in turns; like nuScenes, mostly by day.
+#: Light and weather in rotation; like nuScenes, mostly by day.
 CONDITIONS = ('clear', 'overcast', 'clear', 'night', 'golden', 'clear', 'rain')
 FEATURES = ('truck', 'bus', 'rider', 'wall', 'motorcycle', 'truck', 'fence')
-#: Key frames a second.
+#: Key frames per second.
 RATE = 2
-#: Objects up to this distance from the car are annotated, metres.
+#: Maximum distance of annotated objects from the car, metres.
 REACH = 70.
-#: A camera notes an object of this many pixels.
+#: Minimum number of pixels for a camera to see an object.
 SEEN_PIXELS = 4
-#: Points on an object whose sight decides how visible it is.
+#: Number of points on an object that determine its visibility.
 SIGHT_POINTS = 48
-#: Speed above which something moves, m/s.
+#: Minimum speed of moving objects, m/s.
 MOVES = .25
-#: Least visible share of an object for visibility 2, 3 and 4.
+#: Minimum visible fraction of an object for visibility 2, 3 and 4.
 VISIBLE_SHARES = (.4, .6, .8)
-#: Metres of the map around the streets.
+#: Margin of the map around the streets, metres.
 MARGIN = 20.
 
-#: Numbers of scenes in the order in which they are used: all of the mini
-#: splits, and the first ones of the other official splits.
+#: Official scene numbers in the order of use: all of the mini splits, and the
+#: first ones of the other official splits.
 MINI = dict(train=(61, 553, 655, 757, 796, 1077, 1094, 1100), val=(103, 916))
 FULL = dict(
     train=(*range(1, 3), *range(4, 12), *range(19, 35), *range(41, 77)),
@@ -45,7 +45,7 @@ FULL = dict(
 
 @dataclass(frozen=True)
 class NuScenesSize:
-    """How much of the world becomes nuScenes scenes.
+    """Size of a nuScenes data set.
 
     Args:
         train (int): Scenes of the training split.
@@ -53,8 +53,9 @@ class NuScenesSize:
         test (int): Scenes of the test split.
         frames (int): Key frames of a scene, at 2 Hz.
         sweeps (int): LiDAR sweeps between two key frames. Defaults to 1.
-        height (int): Rows of a picture. Defaults to 112.
-        width (int): Columns. Defaults to 200, an eighth of the original's.
+        height (int): Height of an image in pixels. Defaults to 112.
+        width (int): Width in pixels. Defaults to 200, an eighth of the
+            original.
         azimuth_steps (int): Measurements of each LiDAR beam in a rotation.
             Defaults to 400.
         supersample (int): Rays along each side of a pixel. Defaults to 1.
@@ -116,7 +117,7 @@ def nuscenes_category(thing: SceneObject) -> Optional[str]:
 
 
 def nuscenes_attribute(thing: SceneObject, t: float) -> str:
-    """NuScenes' attribute of an object at a time, or nothing."""
+    """NuScenes' attribute of an object at a time, or ''."""
     if thing.category.startswith('vehicle.') and \
             not thing.attribute.startswith('cycle.'):
         if thing.motion.speed(t) > MOVES:
@@ -130,7 +131,7 @@ def nuscenes_attribute(thing: SceneObject, t: float) -> str:
 
 
 class _Sight:
-    """How much of each object the cameras see.
+    """Visibility of objects in the cameras.
 
     Args:
         world (World): The world.
@@ -162,11 +163,11 @@ class _Sight:
 
     def shares(self, geometry: WorldGeometry, t: float,
                things: List[SceneObject]) -> np.ndarray:
-        """Visible share of each object at a time, 0 to 1.
+        """Visible fraction of each object at a time, 0 to 1.
 
-        A point counts as seen if the first thing on the ray to it is its
-        object: the far side of an object does not hide it. One beyond the
-        edge of all pictures is not seen.
+        A point is visible if the first hit of the ray to it is its object, so
+        an object does not hide its own far side. A point outside all images
+        is not visible.
         """
         if not things:
             return np.zeros(0)
@@ -201,7 +202,7 @@ class _Sight:
 
 
 class _Place:
-    """Where a world lies on its map: all of it at positive x and y."""
+    """Position of a world on its map, entirely at positive x and y."""
 
     def __init__(self, world: World) -> None:
         self.areas = [area for kind in world.areas.values() for area in kind]
@@ -213,7 +214,7 @@ class _Place:
 
 
 def _description(plan: Plan) -> str:
-    """A scene in a few words, which name night and rain."""
+    """A short description of a scene, which mentions night and rain."""
     words = {'clear': 'Sun', 'golden': 'Low sun'}
     name = plan.conditions.name
     parts = [words.get(name, name.capitalize())]
@@ -249,8 +250,8 @@ def nuscenes_world(size: NuScenesSize, seed: int, split: str,
         tuple: The plan, its world, and the numbers of the scene.
     """
     city = CITIES[split][number % len(CITIES[split])]
-    # Other streets than those of the other data sets. There are no trams:
-    # nuScenes has no class for them.
+    # The streets differ from those of the other data sets. There are no
+    # trams: nuScenes has no class for them.
     own = (seed, SPLITS.index(split), number, 2)
     plan = draw_plan(
         make_city(city, seed),
@@ -266,7 +267,7 @@ def nuscenes_world(size: NuScenesSize, seed: int, split: str,
 def make_nuscenes_scene(
         size: NuScenesSize, seed: int, split: str,
         number: int) -> Tuple[NuScenesScene, List[NuScenesFrame]]:
-    """A scene; it depends on the arguments alone.
+    """Make a scene; it depends only on the arguments.
 
     Args:
         size (NuScenesSize): Sizes.
@@ -295,7 +296,7 @@ def make_nuscenes_scene(
 
 
 class _Recorder:
-    """Takes the frames of a scene.
+    """Records the frames of a scene.
 
     Args:
         size (NuScenesSize): Sizes.
@@ -318,9 +319,9 @@ class _Recorder:
         self.sight = _Sight(world, rig, child(rng))
 
     def frame(self, t: float, is_key: bool) -> NuScenesFrame:
-        """A sweep; with pictures and all objects in reach if it is a key.
+        """A sweep; a key frame also has images and all objects in range.
 
-        Objects of which nothing was seen have no visibility.
+        Objects that no sensor sees have no visibility.
         """
         sweep = self.rig.lidar.scan(self.renderer.geometry, t, child(self.rng))
         points = np.concatenate(
@@ -384,7 +385,7 @@ class _Recorder:
 
 
 def _fill_gaps(keys: List[NuScenesFrame]) -> None:
-    """Keep what was seen, and what was seen before and will be again."""
+    """Keep objects that are visible, or were before and will be again."""
     seen: Dict[int, List[int]] = {}
     for index, frame in enumerate(keys):
         for thing in frame.objects:

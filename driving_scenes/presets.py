@@ -1,10 +1,10 @@
-"""How much of the world each preset writes."""
+"""Sizes of the presets."""
 from dataclasses import asdict, dataclass
 from typing import Dict, List, Tuple
 
 SPLITS = ('train', 'val', 'test')
 
-#: Cities of each split; no street of one is seen in another.
+#: Cities of each split; no street appears in two of them.
 CITIES: Dict[str, Tuple[str, ...]] = {
     'train': ('alderford', 'briarton', 'coldwell', 'dunmore', 'elmsworth',
               'farley', 'glenbrook', 'harwick'),
@@ -21,9 +21,9 @@ class Preset:
         train (int): Scenes of the training split.
         val (int): Scenes of the validation split.
         test (int): Scenes of the test split.
-        frames (int): Pictures of a scene, evenly over its ten seconds.
-        height (int): Rows of a picture. Defaults to 128.
-        width (int): Columns. Defaults to 256.
+        frames (int): Images per scene, evenly over its ten seconds.
+        height (int): Height of an image in pixels. Defaults to 128.
+        width (int): Width in pixels. Defaults to 256.
         supersample (int): Rays along each side of a pixel. Defaults to 2.
     """
     train: int

@@ -1,8 +1,8 @@
-"""Random numbers that one part of a scene draws without moving another's.
+"""Independent random generators for the parts of a scene.
 
-Every part has a generator of its own, by name, and every function that a
-part calls gets a child of it. A draw that is added to one of them, or taken
-away, leaves all others as they are.
+Every part has its own generator, derived from its name, and every function
+that a part calls gets a child of it. Adding or removing a draw in one of them
+does not change the others.
 """
 from typing import Sequence
 
@@ -18,12 +18,12 @@ def named(seed: Seed, name: str) -> np.random.Generator:
 
     Args:
         seed (Sequence[int]): Numbers of the scene.
-        name (str): Name of the part; other names give other numbers.
+        name (str): Name of the part.
     """
     return np.random.default_rng(
         np.random.SeedSequence(list(seed), spawn_key=tuple(name.encode())))
 
 
 def child(rng: np.random.Generator) -> np.random.Generator:
-    """A generator that neither feels nor moves the draws of its parent."""
+    """A generator that is independent of later draws of its parent."""
     return rng.spawn(1)[0]

@@ -36,11 +36,11 @@ class Motion:
 
     @property
     def moves(self) -> bool:
-        """Whether the place changes at all."""
+        """Whether the position changes."""
         return len(self.times) > 1
 
     def pose(self, t: float) -> Tuple[np.ndarray, float]:
-        """Place and heading.
+        """Position and heading.
 
         Args:
             t (float): Seconds.
@@ -71,10 +71,10 @@ class SceneObject:
         track_id (int): Unique within the scene, from 1.
         category (str): See :data:`.labels.CATEGORY_LABELS`.
         size (tuple[float]): (l, w, h) of its box, metres.
-        motion (Motion): Where it is.
+        motion (Motion): Its motion.
         mesh (Mesh, optional): Rigid shape in its own frame.
-        pose_mesh (Callable, optional): Shape as a function of time for
-            articulated objects; called with seconds, gives a Mesh.
+        pose_mesh (Callable, optional): Shape of articulated objects as a
+            function of the time in seconds; returns a Mesh.
         attribute (str): Name as in nuScenes, such as ``vehicle.parked``.
     """
     track_id: int
@@ -113,7 +113,7 @@ class Conditions:
         ambient (np.ndarray): (3, ), light of the sky, linear RGB.
         sky_top (np.ndarray): (3, ), colour of the zenith.
         sky_horizon (np.ndarray): (3, ), colour at the horizon.
-        clouds (float): Share of the sky under clouds.
+        clouds (float): Fraction of the sky covered by clouds.
         visibility (float): Metres after which haze hides 63 %.
         night (float): 0 by day, 1 at night.
         wet (float): 0 dry, 1 wet.
@@ -134,13 +134,13 @@ class Conditions:
 
 @dataclass
 class World:
-    """Everything there is in one scene.
+    """Everything in a scene.
 
     Args:
         name (str): Name of the scene.
         city (str): Name of its city.
         static (Mesh): Ground, buildings, plants and furniture.
-        objects (list[SceneObject]): Whatever has a track.
+        objects (list[SceneObject]): All objects with a track.
         ego (Motion): Path of the ego vehicle (rear axle on the ground).
         conditions (Conditions): Light and weather.
         duration (float): Seconds.
@@ -160,7 +160,7 @@ class World:
 
 @dataclass
 class Frame:
-    """One picture with its truth, as the writers take it.
+    """An image with its ground truth, for the writers.
 
     Args:
         split (str): ``train``, ``val`` or ``test``.

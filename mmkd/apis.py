@@ -227,9 +227,9 @@ def list_taps(cfg: ConfigLike,
         network = build_network(reference, name)
         family = family_of(network)
         places = {
-            Tap.parse(tap).module: f'standard place {place!r}'
-            for place, (_, find) in family.places.items()
-            for tap in find(network)
+            Tap.parse(known.tap).module: f'standard place {place!r}'
+            for place in family.places
+            for known in family.taps(network, place)
         }
         student = name == 'student'
         tried = ('loss', 'tensor') if student else family.trial_modes(

@@ -4,8 +4,8 @@ distilled = dict(
     config='configs/demo/'
     'acam_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py',
     options={
-        # As published the masks of this pair go from 0.5 to 1e-7 in 30
-        # iterations.
+        # With the published settings, the masks of this pair go from 0.5 to
+        # 1e-7 in 30 iterations.
         'model.distillers.acam.stabilise': True,
         # Helps more here than the class maps (docs/methods/acam.md).
         'model.distillers.acam.place': 'stages'

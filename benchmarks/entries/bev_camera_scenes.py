@@ -1,5 +1,5 @@
-# What the methods for a camera student in bird's-eye view share. Learning rate
-# and weight of the methods are one value each: not tuned yet.
+# Shared by the methods with a camera student in bird's-eye view. Learning rate
+# and weight of the methods are not tuned: one value each.
 _base_ = ['bev_scenes.py', 'pretrained_camera.py']
 family = 'bev-camera_'
 formats = ['nuscenes', 'cityscapes', 'coco']

@@ -1,4 +1,4 @@
-# What the methods across sensors share: detectors in bird's-eye view, alone.
+# Shared by the methods across sensors: detectors in bird's-eye view, alone.
 _base_ = 'centerpoint_scenes.py'
 task = "detection in bird's-eye view, nuScenes"
 family = 'bev_'

@@ -1,4 +1,4 @@
-# What the methods for CenterPoint share: networks trained alone.
+# Shared by the methods for CenterPoint: networks trained alone.
 task = 'lidar detection, nuScenes'
 metric = 'NuScenes metric/pred_instances_3d_NuScenes/mAP'
 more_metrics = dict(NDS='NuScenes metric/pred_instances_3d_NuScenes/NDS')

@@ -1,5 +1,5 @@
-# The teacher's layer stays as it was made: trained, as in the released code,
-# it learns encodings that are easy to match, and the loss fades.
+# The teacher's layer is frozen: if trained, as in the released code, it learns
+# encodings that are easy to match, and the loss vanishes.
 _base_ = 'pointdistiller.py'
 method = 'pointdistiller_frozen'
 distilled = dict(

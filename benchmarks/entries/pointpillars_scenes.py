@@ -1,4 +1,4 @@
-# What the methods for PointPillars share: networks trained alone.
+# Shared by the methods for PointPillars: networks trained alone.
 task = 'lidar detection, KITTI'
 metric = 'Kitti metric/pred_instances_3d/KITTI/Overall_3D_AP40_moderate'
 more_metrics = dict(

@@ -1,7 +1,7 @@
-# A camera network in bird's-eye view whose image backbone begins with what a
-# detector of the same scenes' pictures has learnt, as published ones begin
-# with a pre-trained one: from nothing, in the time there is, it finds next to
-# no object. Pairs of frames give more steps in the time of steps of four.
+# A camera network in bird's-eye view. Its image backbone is initialised from a
+# detector trained on the same scenes' images, just as published networks use
+# pretrained backbones: trained from scratch this briefly, it finds almost no
+# object. Batches of two frames give more steps in the same time than four.
 pretrained = dict(
     entry='retinanet_scenes', prefix='backbone.', module='img_backbone')
 shared = dict(
@@ -13,7 +13,7 @@ shared = dict(
         'model.img_neck.in_channels': [64, 128]
     },
     camera_grid={'optim_wrapper.optimizer.lr': [5e-3]})
-# Of one that is trained alone, as a teacher.
+# For one that is trained alone, as a teacher.
 shared['camera_recipe'] = {
     **shared['camera_options'], 'optim_wrapper.optimizer.lr': 5e-3
 }

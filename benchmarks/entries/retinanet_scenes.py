@@ -1,4 +1,4 @@
-# What the methods for RetinaNet share: teacher and student alone.
+# Shared by the methods for RetinaNet: teacher and student alone.
 task = 'detection'
 metric = 'coco/bbox_mAP'
 more_metrics = dict(AP50='coco/bbox_mAP_50')
@@ -21,7 +21,7 @@ splits = dict(
 teacher = dict(
     config='configs/demo/retinanet_r18w32_fpn_scenes.py', iters=1000)
 student = dict(config='configs/demo/retinanet_r18w8_fpn_scenes.py', iters=1000)
-# Of 660 pictures.
+# Of 660 images.
 less_data = {'train_dataloader.dataset.indices': 165}
 # Tried on the validation scenes, with a seed of its own, before the seeds
 # that are reported: as many values for the student alone as for a method.

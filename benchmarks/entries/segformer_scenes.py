@@ -1,4 +1,4 @@
-# What the methods between transformers share: teacher and student alone.
+# Shared by the methods between transformers: teacher and student alone.
 _base_ = 'deeplabv3plus_scenes.py'
 family = 'segformer_'
 teacher = dict(config='configs/demo/segformer_mit-w32_scenes.py', iters=1500)

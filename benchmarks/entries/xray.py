@@ -1,14 +1,14 @@
 _base_ = 'centerpoint_scenes.py'
 method = 'xray'
-# The teacher sees objects complete; the student alone is that of all entries
-# of the family.
+# The teacher is trained on complete objects; all entries of the family share
+# the student alone.
 prepare = [[
     'complete', 'nuscenes', '--data-root', '{root}/nuscenes', '--infos',
     'nuscenes_infos_train.pkl'
 ]]
 teacher_family = 'xray_'
-# Three times as long as the students: after 800 it is no better on complete
-# frames than they are on ordinary ones.
+# Three times as long as the students: after 800 iterations, it is no better on
+# complete frames than they are on ordinary ones.
 teacher = dict(
     config='configs/demo/centerpoint-pillar_w8_complete_scenes-nuscenes.py',
     iters=2400)
@@ -17,7 +17,7 @@ distilled = dict(
     '_centerpoint-pillar-w8_centerpoint-pillar-w8_scenes-nuscenes.py')
 # With the learning rate that was best for the student alone.
 distilled_grid = {'model.distillers.xray.loss_weight': [0.3, 1.0]}
-# How well sparse objects are found; of the test scenes alone.
+# AP by number of points, only on the test scenes.
 test_split = 'test_points'
 splits = dict(
     test_points={

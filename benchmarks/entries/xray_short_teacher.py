@@ -1,4 +1,4 @@
-# With a teacher that was trained no longer than the students.
+# With a teacher trained only as long as the students.
 _base_ = 'xray.py'
 method = 'xray_short_teacher'
 teacher_family = 'xray_short_'

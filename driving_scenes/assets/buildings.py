@@ -16,13 +16,13 @@ FACADES = np.array([[.45, .40, .32], [.38, .30, .22], [.30, .12, .08],
 
 @dataclass
 class BuildingStyle:
-    """Habits of a city's builders.
+    """Style of a city's buildings.
 
     Args:
         palette (np.ndarray): (P, 3), wall colours, linear RGB.
-        storeys (tuple[int]): Least and most storeys.
-        gable (float): Share of roofs with two slopes.
-        shops (float): Share of buildings with shops at street level.
+        storeys (tuple[int]): Minimum and maximum number of storeys.
+        gable (float): Fraction of roofs with two slopes.
+        shops (float): Fraction of buildings with shops at street level.
     """
     palette: np.ndarray
     storeys: Tuple[int, int]
@@ -40,7 +40,7 @@ def building(rng: np.random.Generator,
         rng (np.random.Generator): Source of its looks.
         corners (np.ndarray): (4, 2), footprint in metres, counter-clockwise;
             the first edge faces the street.
-        style (BuildingStyle): What is usual here.
+        style (BuildingStyle): Style of the city.
         kind (str): ``block``, ``house``, ``hall`` or ``garage``.
 
     Returns:

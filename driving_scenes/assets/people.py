@@ -20,11 +20,11 @@ CLOTH = np.array([[.02, .02, .03], [.05, .06, .10], [.03, .05, .15],
 
 @dataclass
 class Person:
-    """Looks of one person.
+    """A person with a random appearance.
 
     Args:
-        rng (np.random.Generator): Source of its looks.
-        child (bool): Whether it is small. Defaults to False.
+        rng (np.random.Generator): Random generator for the appearance.
+        child (bool): Whether the person is a child. Defaults to False.
     """
     rng: np.random.Generator = field(repr=False)
     child: bool = False
@@ -186,7 +186,7 @@ class Person:
 
         Args:
             phase (float): Phase of the pedals, radians.
-            motor (bool): Whether it sits on a motorcycle.
+            motor (bool): Whether the vehicle is a motorcycle.
 
         Returns:
             Mesh: Label ``rider``, in the frame of the vehicle.

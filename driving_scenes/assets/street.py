@@ -1,7 +1,7 @@
 """Street furniture: poles, lights, signs, fences, bins, stops.
 
-Origin on the ground; the front (what drivers look at) faces -x, so that an
-object placed with the heading of a lane faces its traffic.
+The origin is on the ground. The front, which drivers see, faces -x, so that
+an object placed with the heading of a lane faces its traffic.
 """
 from typing import Tuple
 

@@ -1,4 +1,4 @@
-"""A piece of a street network with its traffic: planned, then built."""
+"""Planning and building a section of a street network with its traffic."""
 from .build import build_world
 from .city import CityStyle, make_city
 from .street import CONDITIONS, FEATURES, Plan, draw_plan

@@ -1,4 +1,4 @@
-"""A plan carried out."""
+"""Building a world from a plan."""
 from typing import Callable, Dict
 
 import numpy as np
@@ -17,7 +17,7 @@ from .traffic import add_cross_traffic, add_parked, add_traffic
 
 Part = Callable[[Site, np.random.Generator], None]
 
-#: The parts of a world in the order in which they take their places.
+#: The parts of a world in the order of placement.
 PARTS: Dict[str, Part] = {
     'ground': add_ground,
     'surroundings': add_surroundings,
@@ -31,13 +31,13 @@ PARTS: Dict[str, Part] = {
 
 
 def build_world(plan: Plan, seed: Seed, name: str, **parts: Part) -> World:
-    """Carry out a plan.
+    """Build a world from a plan.
 
     Args:
-        plan (Plan): Of :func:`.street.draw_plan`.
+        plan (Plan): Result of :func:`.street.draw_plan`.
         seed (Sequence[int]): Numbers of the scene.
         name (str): Name of the scene.
-        **parts: Functions in place of those of :data:`PARTS`.
+        **parts: Functions that replace those of :data:`PARTS`.
 
     Returns:
         World: The scene.

@@ -1,4 +1,4 @@
-"""What the streets of a city have in common."""
+"""The common style of a city's streets."""
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -9,14 +9,14 @@ from ..assets import buildings
 
 @dataclass(frozen=True)
 class CityStyle:
-    """What the streets of a city have in common.
+    """The common style of a city's streets.
 
     Args:
         name (str): Name, letters only.
-        buildings (BuildingStyle): Its houses.
-        trees (float): How green it is, 0 to 1.
-        cars (float): How full of cars it is, 0 to 1.
-        people (float): How full of people it is, 0 to 1.
+        buildings (BuildingStyle): Style of its buildings.
+        trees (float): Density of trees, 0 to 1.
+        cars (float): Density of cars, 0 to 1.
+        people (float): Density of people, 0 to 1.
         asphalt (np.ndarray): (3, ), colour of its roads.
         paving (tuple): Style and slab size of the pavement.
         paving_color (np.ndarray): (3, ).

@@ -38,7 +38,7 @@ def add_enclosure(site: Site,
 
 def add_border(site: Site, s: float, e: float, d: float,
                rng: np.random.Generator) -> None:
-    """Add what closes a front garden: hedge, fence, wall or nothing."""
+    """Add the border of a front garden: hedge, fence, wall or nothing."""
     kind = str(
         rng.choice(['hedge', 'fence', 'wall', 'none'], p=[.34, .32, .18, .16]))
     gate = rng.uniform(s + 2, e - 4)

@@ -1,4 +1,4 @@
-"""What a scene shows for certain: it is placed before all other traffic."""
+"""Guaranteed features of scenes, placed before all other traffic."""
 import numpy as np
 
 from ..assets import street, vehicles
@@ -23,7 +23,7 @@ def show(site: Site, feature: str, rng: np.random.Generator) -> bool:
         rng (np.random.Generator): Source of its place and looks.
 
     Returns:
-        bool: Whether there was room for it.
+        bool: Whether there was space for it.
     """
     if feature in ('wall', 'fence'):
         return False
@@ -42,7 +42,7 @@ def _try(site: Site, feature: str, ahead: float,
         return _add_roadworks(site, at, child(rng))
     direction = -1 if rng.random() < .5 else 1
     speed = plan.ego.speed * rng.uniform(.5, 1.) * direction
-    # It meets its place before the ego vehicle in mid-scene.
+    # In mid-scene it reaches its position ahead of the ego vehicle.
     s = at + speed * (times - plan.duration * .4)
     k = int(rng.integers(road.lanes))
     if feature in ('motorcycle', 'rider'):

@@ -37,7 +37,7 @@ def make_vehicle(kind: str,
 
 def ride(site: Site, motor: bool, s: np.ndarray, d: np.ndarray,
          rng: np.random.Generator) -> bool:
-    """Add somebody on two wheels, unless they would meet something.
+    """Add a rider on a two-wheeler, unless it would collide.
 
     Args:
         site (Site): Gets them.

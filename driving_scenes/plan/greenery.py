@@ -1,4 +1,4 @@
-"""The trees and bushes of a scene: a few shapes that return."""
+"""The trees and bushes of a scene: a few shapes used repeatedly."""
 from dataclasses import dataclass
 from typing import Tuple
 
@@ -14,7 +14,7 @@ class Greenery:
     """Shapes of plants.
 
     Args:
-        trees (tuple[Mesh, ...]): Trees with room around them.
+        trees (tuple[Mesh, ...]): Trees for open spaces.
         slim (tuple[Mesh, ...]): Trees beside a street.
         bushes (tuple[Mesh, ...]): Bushes.
     """

@@ -1,4 +1,4 @@
-"""What is painted on the road or lies flush with it."""
+"""Road markings and surfaces flush with the road."""
 from typing import Any, List, Tuple
 
 import numpy as np

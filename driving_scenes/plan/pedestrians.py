@@ -1,4 +1,4 @@
-"""People on foot: along the pavements, crossing, waiting, in groups."""
+"""Pedestrians: along the pavements, crossing, waiting, in groups."""
 from typing import Optional, Tuple
 
 import numpy as np
@@ -9,12 +9,12 @@ from ..seeds import child
 from .site import Site
 from .street import CURB, Crossing, Side
 
-#: How busy each district is.
+#: Density of pedestrians by district.
 BUSY = {'downtown': 1.3, 'avenue': 1., 'residential': .55, 'edge': .4}
 
 
 def add_pedestrians(site: Site, rng: np.random.Generator) -> None:
-    """Add all people on foot."""
+    """Add all pedestrians."""
     street = site.plan.street
     busy = BUSY[street.district] * site.plan.city.people
     for _ in range(int(rng.poisson(34 * busy))):
@@ -38,7 +38,7 @@ def _side(site: Site, rng: np.random.Generator) -> Side:
 def _add_group(site: Site, rng: np.random.Generator) -> None:
     """One to three people on a pavement of the main street."""
     plan, side = site.plan, _side(site, child(rng))
-    # Where the verge lies beside the road, they walk behind it.
+    # If the verge lies next to the road, they walk behind it.
     beside = side.verge if side.verge_at == 0. else 0.
     d = side.half + beside + rng.uniform(.7, max(.8, side.walk - .5))
     s = float(np.interp(rng.uniform(0, 8), plan.times, plan.ego.s)) + \
@@ -54,7 +54,7 @@ def _add_group(site: Site, rng: np.random.Generator) -> None:
 
 def _add_crossing(site: Site, crossing: Crossing,
                   rng: np.random.Generator) -> None:
-    """Somebody on a zebra."""
+    """Add a pedestrian on a zebra crossing."""
     street = site.plan.street
     left, right = street.sides
     s = crossing.s + rng.choice([-1, 1]) * (crossing.half + 2.4) + \
@@ -69,7 +69,7 @@ def _add_crossing(site: Site, crossing: Crossing,
 
 def _add_waiting(site: Site, crossing: Crossing,
                  rng: np.random.Generator) -> None:
-    """Somebody who waits at a zebra."""
+    """Add a pedestrian who waits at a zebra crossing."""
     side = _side(site, child(rng))
     s = crossing.s + rng.choice([-1, 1]) * \
         (crossing.half + rng.uniform(1.8, 3.4))
@@ -82,7 +82,7 @@ def _add_waiting(site: Site, crossing: Crossing,
 
 def _add_beside(site: Site, crossing: Crossing,
                 rng: np.random.Generator) -> None:
-    """Somebody on a pavement of a crossing street."""
+    """Add a pedestrian on a pavement of a crossing street."""
     side = _side(site, child(rng))
     s = crossing.s + rng.choice([-1, 1]) * \
         (crossing.half + rng.uniform(1.2, 2.6))
@@ -98,18 +98,18 @@ def _add_person(site: Site,
                 rng: np.random.Generator,
                 facing: Optional[float] = None,
                 span: Optional[Tuple[float, float]] = None) -> bool:
-    """A person, unless somebody or something is in the way.
+    """Add a person, unless the way is blocked.
 
     Args:
         site (Site): Gets the person.
-        place (tuple[float, float]): (s, d) in mid-scene, metres.
+        place (tuple[float, float]): Position (s, d) in mid-scene, metres.
         velocity (tuple[float, float]): Along and across the street, m/s.
         z (float): Height of the ground, metres.
         rng (np.random.Generator): Source of the looks.
-        facing (float, optional): Where a standing person looks, radians
-            relative to the street. Defaults to None: anywhere.
-        span (tuple[float, float], optional): Least and greatest ``d`` of a
-            walk across the street, whose ends are on the pavement.
+        facing (float, optional): Heading of a standing person, radians
+            relative to the street. Defaults to None: random.
+        span (tuple[float, float], optional): Minimum and maximum ``d`` of a
+            walk across the street, from pavement to pavement.
     """
     plan, times = site.plan, site.plan.times
     who = people.Person(child(rng), child=bool(rng.random() < .1))

@@ -1,4 +1,4 @@
-"""Where a plan is carried out: what stands and moves, and what is free."""
+"""Placing objects of a plan without collisions."""
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -36,18 +36,17 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _swept_area(boxes: np.ndarray) -> np.ndarray:
-    """Bounds (low x, low y, high x, high y) of a track (T, 5) at any yaw."""
+    """Bounds (low x, low y, high x, high y) of a track (T, 5), for any yaw."""
     half = (boxes[:, 3:4] + boxes[:, 4:]) / 2
     return np.concatenate([(boxes[:, :2] - half).min(0),
                            (boxes[:, :2] + half).max(0)])
 
 
 class Site:
-    """Collects the parts of a world; nothing that it places meets another.
+    """Collects the parts of a world; placed objects never collide.
 
     Args:
-        plan (Plan): What is carried out; the ego vehicle has its place
-            before anything else.
+        plan (Plan): The plan; the ego vehicle is placed first.
         greenery (Greenery): Trees and bushes to place.
     """
 
@@ -58,10 +57,10 @@ class Site:
         self.lamps: List[np.ndarray] = []
         self.areas: Dict[str, List[np.ndarray]] = {}
         self._boxes = np.zeros((0, len(plan.times), 5))
-        # The area that each of them sweeps: (low x, low y, high x, high y).
+        # Swept area of each track: (low x, low y, high x, high y).
         self._areas = np.zeros((0, 4))
         ego = self._track(plan.ego_motion(), (6., 2.2))
-        # The origin is the rear axle; the middle of the car is before it.
+        # The origin is the rear axle, which is behind the car's centre.
         ego[:, 0] += 1.4 * np.cos(ego[:, 2])
         ego[:, 1] += 1.4 * np.sin(ego[:, 2])
         self._claim(ego)
@@ -82,7 +81,7 @@ class Site:
             z: float = CURB,
             foot: Optional[Sequence[float]] = (.4, .4),
             scale: float = 1.) -> bool:
-        """Place furniture unless something is in the way.
+        """Place furniture, unless it would collide.
 
         Args:
             mesh (Mesh): In its own frame.
@@ -91,7 +90,7 @@ class Site:
             yaw (float): Relative to the street, radians.
             z (float): Height of the ground there.
             foot (Sequence[float], optional): (l, w) of its footprint; None
-                does not check.
+                disables the check.
             scale (float): Factor on its size.
 
         Returns:
@@ -115,7 +114,7 @@ class Site:
               d: float,
               slim: bool = False,
               foot: Optional[Sequence[float]] = None) -> bool:
-        """Place a tree unless something is in the way, see :meth:`put`."""
+        """Place a tree, unless it would collide; see :meth:`put`."""
         kit = self.greenery.slim if slim else self.greenery.trees
         return self.put(
             kit[rng.integers(len(kit))],
@@ -130,7 +129,7 @@ class Site:
              s: float,
              d: float,
              scale: float = 1.) -> None:
-        """Place a bush, whatever is there."""
+        """Place a bush without checking for collisions."""
         kit = self.greenery.bushes
         self.put(
             kit[rng.integers(len(kit))],
@@ -148,7 +147,7 @@ class Site:
              yaw: float,
              z: float = 0.,
              attribute: str = 'vehicle.parked') -> bool:
-        """Place a standing object, unless something is in the way.
+        """Place a standing object, unless it would collide.
 
         Args:
             category (str): See :data:`..labels.CATEGORY_LABELS`.
@@ -181,7 +180,7 @@ class Site:
               attribute: str = 'vehicle.moving',
               yaw: Optional[np.ndarray] = None,
               z: Optional[np.ndarray] = None) -> bool:
-        """Add a moving object, unless it would meet something.
+        """Add a moving object, unless it would collide.
 
         Args:
             category (str): See :data:`..labels.CATEGORY_LABELS`.
@@ -190,10 +189,11 @@ class Site:
                 times.
             d (np.ndarray): (T, ), metres to its left.
             mesh (Mesh, optional): Rigid shape in its own frame.
-            pose_mesh (Callable, optional): Shape at a time, in its place.
+            pose_mesh (Callable, optional): Shape at a time, in world
+                coordinates.
             attribute (str): Name as in nuScenes.
-            yaw (np.ndarray, optional): (T, ), radians. Defaults to None:
-                where it goes.
+            yaw (np.ndarray, optional): (T, ), radians. Defaults to None: the
+                direction of motion.
             z (np.ndarray, optional): (T, ), height of the ground. Defaults
                 to None: the road.
 
@@ -231,7 +231,7 @@ class Site:
         ], 1)
 
     def _free(self, boxes: np.ndarray, margin: float = .25) -> bool:
-        """Whether a track (T, 5) meets nothing that is there already."""
+        """Whether a track (T, 5) collides with nothing placed so far."""
         grown = boxes.copy()
         grown[:, 3:] += margin
         area = _swept_area(grown)

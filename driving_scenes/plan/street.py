@@ -1,4 +1,4 @@
-"""The plan of a scene: its street and the way of the ego vehicle, frozen.
+"""The frozen plan of a scene: its street and the path of the ego vehicle.
 
 A plan is in street coordinates: ``s`` metres along the main street, ``d``
 metres to its left; crossing streets run along ``d``. A smooth centre line
@@ -34,10 +34,10 @@ FEATURES = ('bus', 'train', 'motorcycle', 'truck', 'rider', 'bus', 'wall',
 
 @dataclass(frozen=True)
 class CenterLine:
-    """The middle of the main street in the world.
+    """The centre line of the main street in the world.
 
     Args:
-        s (np.ndarray): (N, ), metres along it, rising.
+        s (np.ndarray): (N, ), metres along it, increasing.
         x (np.ndarray): (N, ), metres.
         y (np.ndarray): (N, ), metres.
         yaw (np.ndarray): (N, ), its direction, radians.
@@ -57,7 +57,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class Side:
-    """What lies on one side of the carriageway.
+    """One side of the carriageway.
 
     Args:
         sign (int): 1 on the left, -1 on the right.
@@ -95,8 +95,8 @@ class Street:
         crossings (tuple[Crossing, ...]): In the order of ``s``.
         signals (bool): Whether the crossings have traffic lights.
         green (bool): Whether the lights are green along the main street.
-        wear (float): How worn the paint is, 0 to 1.
-        tar (float): Look of the asphalt, 0 to 1.
+        wear (float): Wear of the paint, 0 to 1.
+        tar (float): Appearance of the asphalt, 0 to 1.
     """
     line: CenterLine
     district: str
@@ -147,18 +147,18 @@ class Street:
         return float(np.interp(s, self.line.s, self.line.yaw))
 
     def yaws(self, s: np.ndarray, direction: int) -> np.ndarray:
-        """Headings (T, ) of what drives along the street at ``s`` (T, )."""
+        """Headings (T, ) of vehicles along the street at ``s`` (T, )."""
         yaw = np.interp(s, self.line.s, self.line.yaw)
         return yaw + (0. if direction > 0 else np.pi)
 
     def crosses(self, s: float, margin: float) -> bool:
-        """Whether ``s`` lies in a crossing, or ``margin`` metres near."""
+        """Whether ``s`` is within ``margin`` metres of a crossing."""
         return any(abs(s - c.s) < c.half + margin for c in self.crossings)
 
 
 @dataclass(frozen=True)
 class EgoPlan:
-    """How the ego vehicle drives.
+    """The motion of the ego vehicle.
 
     Args:
         mode (str): ``cruise``, ``turn``, ``slow`` or ``stop``.
@@ -176,11 +176,11 @@ class EgoPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that is decided before anything is placed.
+    """All decisions that precede the placement of objects.
 
     Args:
-        city (CityStyle): Where it is.
-        feature (str): One of :data:`FEATURES`; is shown for certain.
+        city (CityStyle): The city.
+        feature (str): The guaranteed feature, one of :data:`FEATURES`.
         conditions (Conditions): Light and weather.
         duration (float): Seconds.
         street (Street): The street.
@@ -217,7 +217,7 @@ class Plan:
 
     def near_ego(self, rng: np.random.Generator, low: float,
                  high: float) -> float:
-        """A place ``low`` to ``high`` metres before the ego vehicle."""
+        """A position ``low`` to ``high`` metres ahead of the ego vehicle."""
         when = rng.uniform(0, self.duration)
         return float(np.interp(when, self.times, self.ego.s)) + \
             rng.uniform(low, high)
@@ -229,12 +229,12 @@ def draw_plan(city: CityStyle,
               conditions: str,
               duration: float = 10.,
               trams: bool = True) -> Plan:
-    """Decide what a scene is like.
+    """Draw the plan of a scene.
 
     Args:
-        city (CityStyle): Where it is.
+        city (CityStyle): The city.
         seed (Sequence[int]): Numbers of the scene.
-        feature (str): One of :data:`FEATURES`; is shown for certain.
+        feature (str): The guaranteed feature, one of :data:`FEATURES`.
         conditions (str): One of :data:`CONDITIONS`.
         duration (float): Seconds. Defaults to 10.
         trams (bool): Whether streets may have trams. Defaults to True.

@@ -8,7 +8,7 @@ from .site import Site
 from .street import CURB, S_MAX, S_MIN, SIDE, Side
 
 KINDS = ('block', 'house', 'park', 'wall', 'fence', 'lot')
-#: How frequent they are in each district.
+#: Their frequencies by district.
 ODDS = {
     'downtown': (.84, .02, .03, .03, .04, .04),
     'avenue': (.66, .06, .08, .06, .08, .06),
@@ -18,7 +18,7 @@ ODDS = {
 
 
 def add_surroundings(site: Site, rng: np.random.Generator) -> None:
-    """Add what stands behind the pavements and at the ends of the streets."""
+    """Add everything behind the pavements and at the ends of the streets."""
     for side in site.plan.street.sides:
         for a, e in site.plan.street.blocks:
             lo = a if a <= S_MIN else a + 3.3
@@ -45,7 +45,7 @@ def _build(site: Site,
            d1: float,
            face: str,
            kind: str = 'block') -> None:
-    """A building on a rectangle; ``face`` says where its front looks."""
+    """A building on a rectangle; ``face`` is the direction of its front."""
     s0, s1 = sorted((s0, s1))
     d0, d1 = sorted((d0, d1))
     order = {
@@ -62,7 +62,7 @@ def _build(site: Site,
 
 def _add_side_row(site: Site, side: Side, s: float, inward: int, deep: bool,
                   rng: np.random.Generator) -> None:
-    """Houses of a block along a crossing street; of a small one, trees."""
+    """Houses of a block along a crossing street; trees on small blocks."""
     d = side.front + 17.
     while d < SIDE - 12:
         width = rng.uniform(8, 18)
@@ -76,7 +76,7 @@ def _add_side_row(site: Site, side: Side, s: float, inward: int, deep: bool,
 
 def _add_end(site: Site, s: float, face: str,
              rng: np.random.Generator) -> None:
-    """What closes the view at an end of the main street."""
+    """The backdrop at an end of the main street."""
     d = -70.
     while d < 70:
         width = rng.uniform(10, 20)

@@ -1,4 +1,4 @@
-"""Vehicles and riders on the streets, and what stands at their curbs."""
+"""Vehicles and riders on the streets, moving or parked."""
 import numpy as np
 
 from ..seeds import child
@@ -8,7 +8,7 @@ from .street import CURB, TRACK, Crossing, Side
 
 
 def add_traffic(site: Site, rng: np.random.Generator) -> None:
-    """Add what drives along the main street."""
+    """Add the traffic along the main street."""
     street = site.plan.street
     for direction in (1, -1):
         for k in range(street.lanes):
@@ -26,7 +26,7 @@ def add_traffic(site: Site, rng: np.random.Generator) -> None:
 
 def _add_lane(site: Site, k: int, direction: int,
               rng: np.random.Generator) -> None:
-    """Vehicles one behind the other; some lanes stand still."""
+    """A queue of vehicles in a lane; some lanes stand still."""
     plan, times = site.plan, site.plan.times
     d, own = plan.street.lane(k, direction), plan.ego
     speed = own.speed * rng.uniform(.85, 1.1)
@@ -81,7 +81,7 @@ def add_cross_traffic(site: Site, rng: np.random.Generator) -> None:
 
 def _add_queue(site: Site, crossing: Crossing, sign: int,
                rng: np.random.Generator) -> None:
-    """Vehicles that wait for the main street, on the right of theirs."""
+    """Vehicles that wait to enter the main street, on the right-hand side."""
     s = crossing.s - sign * crossing.half / 2
     d = sign * (site.plan.street.sides[0 if sign > 0 else 1].half + 4.5)
     for _ in range(int(rng.poisson(1.1))):

@@ -1,4 +1,4 @@
-"""Sensors that look at the world by casting rays into its geometry."""
+"""Sensors that cast rays into the geometry of the world."""
 from .camera import PinholeCamera, Renderer
 from .lidar import SpinningLidar, Sweep
 from .rig import Rig, kitti_rig, nuscenes_rig

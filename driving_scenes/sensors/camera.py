@@ -1,4 +1,4 @@
-"""Pinhole camera: rays, shading, and what happens in lens and sensor."""
+"""Pinhole camera: rays, shading, lens and sensor."""
 from dataclasses import dataclass, field
 from typing import Tuple
 
@@ -29,8 +29,8 @@ class PinholeCamera:
     """A camera on the ego vehicle.
 
     Args:
-        height (int): Rows of the picture.
-        width (int): Columns.
+        height (int): Height of the image in pixels.
+        width (int): Width in pixels.
         fov (float): Horizontal field of view, degrees. Defaults to 54.
         position (tuple[float]): In the ego frame, metres.
         yaw (float): To the left, radians. Defaults to 0.
@@ -80,7 +80,7 @@ class PinholeCamera:
 
 @dataclass
 class Exposure:
-    """What lens and sensor do to light.
+    """Parameters of lens and sensor.
 
     Args:
         gain (float): Factor on the light after metering.
@@ -103,7 +103,7 @@ class Exposure:
 
     @classmethod
     def random(cls, rng: np.random.Generator, night: bool) -> 'Exposure':
-        """Settings as they vary from picture to picture."""
+        """Draw random settings for an image."""
         return cls(
             gain=float(np.exp(rng.normal(0, .22))),
             white=np.exp(rng.normal(0, .05, 3)),
@@ -115,20 +115,20 @@ class Exposure:
             saturation=rng.uniform(.75, 1.15))
 
 
-# Directions in which light of the sky is sought, one for each sub-pixel in
-# turn: soft shade under cars and along walls.
+# Directions in which the visibility of the sky is tested, one per sub-pixel in
+# rotation: soft shadows under cars and along walls.
 _SKY_DIRS = np.array([[.35, .2, .9], [-.45, .35, .8], [-.15, -.55, .8],
                       [.6, -.4, .7]])
 _SKY_DIRS /= np.sqrt((_SKY_DIRS**2).sum(1, keepdims=True))
 
 
 class Renderer:
-    """Takes pictures of a world.
+    """Renders images of a world.
 
-    A pixel's colour is the mean over ``supersample ** 2`` rays. Its label,
-    instance and depth are those of one of these rays: a ray of the surface
-    (label and object) that most rays hit, the nearest one where surfaces
-    tie. So label, instance and depth agree exactly with each other.
+    The colour of a pixel is the mean over ``supersample ** 2`` rays. Label,
+    instance and depth come from one of these rays, so they are consistent: a
+    ray to the surface (label and object) that most rays hit, or the nearest
+    one if surfaces tie.
 
     Args:
         world (World): The scene.
@@ -151,7 +151,7 @@ class Renderer:
                exposure: Exposure,
                rng: np.random.Generator,
                hood=None) -> Tuple[np.ndarray, ...]:
-        """A picture and its truth.
+        """Render an image and its ground truth.
 
         Args:
             camera (PinholeCamera): The camera.
@@ -202,7 +202,7 @@ class Renderer:
 
     def _light(self, hits: Hits, origin: np.ndarray, unit: np.ndarray,
                length: np.ndarray, camera: PinholeCamera) -> np.ndarray:
-        """Light (N, 3) that comes in along each ray, linear RGB."""
+        """Incoming light (N, 3) along each ray, linear RGB."""
         c = self.world.conditions
         sky = self._sky(unit, c)
         idx = np.flatnonzero(np.isfinite(hits.distance))
@@ -228,7 +228,7 @@ class Renderer:
             j = np.flatnonzero(lit)
             lit[j] = ~self.geometry.occluded(start[j], c.sun_dir, 300.)
             slope = np.where(lit, np.maximum(slope, 0), 0)
-            # Light sent back by the ground and by walls across the street.
+            # Light reflected by the ground and by walls across the street.
             bounce = .10 * (1.2 - normal[:, 2])
             light = c.ambient * up[:, None] + c.sun * \
                 (slope + bounce)[:, None]
@@ -237,7 +237,7 @@ class Renderer:
             if self.supersample > 1:
                 d = _SKY_DIRS[idx % 4]
                 open_sky = ~self.geometry.occluded(start, d, reach)
-            else:  # one ray a pixel would show the pattern of its turns
+            else:  # one ray per pixel would show the sampling pattern
                 open_sky = 1 - np.mean([
                     self.geometry.occluded(start, d, reach) for d in _SKY_DIRS
                 ], 0)
@@ -263,7 +263,7 @@ class Renderer:
         r = v - 2 * (v * n).sum(1, keepdims=True) * n
         fresnel = surf.gloss[i] * (.35 + .65 * (1 - np.abs(facing[i]))**3)
         sky = self._sky(r, c, False)
-        # Below and close to the horizon the street is seen, not the sky.
+        # Below and close to the horizon, the street is visible, not the sky.
         street = light[i] * np.array([.16, .155, .15])
         mix = np.clip((r[:, 2] - .05) * 4, 0, 1)[:, None]
         seen = sky * mix + street * (1 - mix)
@@ -277,7 +277,8 @@ class Renderer:
 
     def _lamps(self, point: np.ndarray, normal: np.ndarray,
                c: Conditions) -> np.ndarray:
-        """Light of street lamps and of the own head lamps at night."""
+        """Light of street lamps and of the ego vehicle's head lamps at
+        night."""
         out = np.zeros_like(point)
         if not c.night:
             return out
@@ -330,7 +331,7 @@ class Renderer:
 
     def _develop(self, light: np.ndarray, e: Exposure,
                  rng: np.random.Generator) -> np.ndarray:
-        """From linear light (H, W, 3) to an 8-bit picture."""
+        """Convert linear light (H, W, 3) to an 8-bit image."""
         h, w = light.shape[:2]
         c = self.world.conditions
         lum = light.mean(-1)

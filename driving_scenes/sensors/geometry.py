@@ -1,7 +1,7 @@
-"""One geometry for all sensors: the static part once, moving parts a frame.
+"""One geometry for all sensors: static parts once, moving parts per frame.
 
-Ray casting runs on one thread of Open3D, so the same rays give the same hits
-whatever the number of workers.
+Ray casting runs on one thread of Open3D, so the hits do not depend on the
+number of workers.
 """
 from dataclasses import dataclass, fields
 from typing import Optional, Sequence, Tuple
@@ -27,8 +27,8 @@ class Hits:
     """First hits of rays.
 
     Args:
-        distance (np.ndarray): float32, (N, ), in lengths of the ray's
-            direction; infinite where nothing was hit.
+        distance (np.ndarray): float32, (N, ), in units of the length of the
+            ray's direction; infinite without a hit.
         material (np.ndarray): uint8, (N, ).
         label (np.ndarray): uint8, (N, ), Cityscapes label id.
         instance (np.ndarray): int32, (N, ), track id, 0 for none.
@@ -89,12 +89,12 @@ class WorldGeometry:
         return np.array([[c, -s, 0.], [s, c, 0.], [0., 0., 1.]]), xyz
 
     def set_time(self, t: float, ego_part: Optional[Mesh] = None) -> None:
-        """Moves everything to a time, unless it is there already.
+        """Moves all objects to their positions at a time.
 
         Args:
             t (float): Seconds.
-            ego_part (Mesh, optional): What can be seen of the ego vehicle,
-                in its frame.
+            ego_part (Mesh, optional): Visible part of the ego vehicle, in
+                its frame.
         """
         if self._time == t and self._ego_part is ego_part:
             return
@@ -148,12 +148,12 @@ class WorldGeometry:
 
     def occluded(self, origins: np.ndarray, directions: np.ndarray,
                  reach: float) -> np.ndarray:
-        """Whether something lies on rays.
+        """Whether rays are blocked.
 
         Args:
             origins (np.ndarray): (N, 3), metres.
             directions (np.ndarray): (3, ) or (N, 3), unit length.
-            reach (float): How far to look, metres.
+            reach (float): Maximum distance, metres.
 
         Returns:
             np.ndarray: bool, (N, ).

@@ -1,4 +1,4 @@
-"""Spinning LiDAR: beams, returns, and the motion of the car meanwhile."""
+"""Spinning LiDAR: beams, returns, and the motion of the car."""
 from dataclasses import dataclass, field
 from typing import Tuple
 
@@ -9,9 +9,9 @@ from ..materials import Mat
 from .camera import rotation_about
 from .geometry import Hits, WorldGeometry
 
-#: Share of the laser's light (905 nm) that a material sends straight back:
-#: leaves shine in near infrared, signs and plates are retro-reflecting,
-#: glass and car paint reflect most of it elsewhere.
+#: Fraction of the laser's light (905 nm) that a material reflects back:
+#: leaves are bright in near infrared, signs and plates are retro-reflecting,
+#: glass and car paint reflect most of it in other directions.
 REFLECTIVITY = {
     Mat.PLAIN: .30,
     Mat.ASPHALT: .12,
@@ -39,11 +39,12 @@ _REFLECTIVITY = np.zeros(256)
 for _material, _share in REFLECTIVITY.items():
     _REFLECTIVITY[_material] = _share
 
-#: Materials whose colour in visible light says little about 905 nm.
+#: Materials whose visible colour is unrelated to their reflectance at 905 nm.
 _COLOURLESS = np.zeros(256, bool)
 _COLOURLESS[[Mat.GLASS, Mat.SIGN, Mat.LAMP, Mat.FOLIAGE, Mat.GRASS]] = True
 
-#: Square metres at which an echo of all light is just certain to be heard.
+#: Squared distance, in square metres, up to which a full echo is always #:
+#: detected.
 _SENSITIVITY = 3e4
 
 
@@ -92,8 +93,8 @@ class SpinningLidar:
         max_range (float): Metres. Defaults to 80.
         range_noise (float): Standard deviation of the range, metres.
             Defaults to 0.02.
-        drop_out (float): Share of returns lost for no reason. Defaults to
-            0.02.
+        drop_out (float): Fraction of returns that are lost at random.
+            Defaults to 0.02.
         period (float): Seconds of a rotation. Defaults to 0.05.
     """
     elevations: Tuple[float, ...] = field(repr=False)
@@ -182,23 +183,23 @@ class SpinningLidar:
              rng: np.random.Generator,
              motion: bool = False,
              object_steps: int = 6) -> Sweep:
-        """One rotation.
+        """Scan one rotation.
 
-        The own car is never hit: it is not there.
+        The ego vehicle has no geometry, so it is never hit.
 
         Args:
-            geometry (WorldGeometry): The world; is moved to ``t``.
+            geometry (WorldGeometry): The world; moved to ``t``.
             t (float): Seconds; the end of the rotation. Points are given in
                 the sensor's frame at this time.
-            rng (np.random.Generator): Noise; as many numbers are drawn for
-                any world, so scans of one generator follow each other alike.
+            rng (np.random.Generator): Noise. The number of draws does not
+                depend on the world.
             motion (bool): Whether the car and the objects move during the
-                rotation: each column is cast from where the car is then.
-                The points are corrected for the car's own motion, as in
+                rotation: each column is cast from the car's position at its
+                time. The points are corrected for the car's own motion, as in
                 nuScenes and KITTI; moving objects are smeared. Defaults to
-                False: all is measured at ``t``.
-            object_steps (int): How often objects are moved in a rotation;
-                with ``motion`` only. Defaults to 6.
+                False: everything is measured at ``t``.
+            object_steps (int): Number of times that objects are moved in a
+                rotation, with ``motion``. Defaults to 6.
 
         Returns:
             Sweep: The returns.
@@ -219,7 +220,7 @@ class SpinningLidar:
         spread, jitter = rng.normal(size=(2, steps * beams))
         chance = rng.random(steps * beams)
         strength = self._strength(geometry, hits, local)
-        # A weak echo is lost among the noise of the receiver.
+        # A weak echo is lost in the receiver's noise.
         seen = np.clip(strength * _SENSITIVITY / np.maximum(distance, 1.)**2,
                        0., 1.)
         seen[hits.material == Mat.GLASS] *= .5
@@ -271,13 +272,13 @@ class SpinningLidar:
     @staticmethod
     def _strength(geometry: WorldGeometry, hits: Hits,
                   local: np.ndarray) -> np.ndarray:
-        """Share (N, ) of the light that comes back, 0 to 1."""
+        """Fraction (N, ) of the light that returns, 0 to 1."""
         weather = geometry.world.conditions
         facing = np.abs((hits.normal * local.reshape(-1, 3)).sum(1))
         tone = np.where(_COLOURLESS[hits.material], 1.,
                         .55 + 1.2 * np.clip(hits.color.mean(1), 0, .8))
         share = _REFLECTIVITY[hits.material] * tone * (.15 + .85 * facing)
-        # Water on the ground mirrors the light away.
+        # Water on the ground reflects the light away.
         flat = np.isin(hits.label, (LABEL_IDS['road'], LABEL_IDS['sidewalk']))
         share = share * np.where(flat, 1 - .5 * weather.wet, 1.)
         return np.clip(

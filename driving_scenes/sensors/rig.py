@@ -1,4 +1,4 @@
-"""Where the sensors of nuScenes' and of KITTI's cars are mounted."""
+"""The sensor rigs of nuScenes' and KITTI's cars."""
 from dataclasses import dataclass
 from typing import Dict
 
@@ -36,8 +36,8 @@ class Rig:
 def nuscenes_rig(height: int, width: int, azimuth_steps: int) -> Rig:
     """Six cameras around the car and 32 beams, as in nuScenes.
 
-    The original's cameras have 900 x 1600 pixels; the view across stays the
-    same for any size.
+    The original cameras have 900 x 1600 pixels; the horizontal field of view
+    does not depend on the size.
 
     Args:
         height (int): Rows of a picture.
@@ -56,7 +56,7 @@ def nuscenes_rig(height: int, width: int, azimuth_steps: int) -> Rig:
 def kitti_rig(height: int, width: int, azimuth_steps: int) -> Rig:
     """A front camera, 81 degrees wide, and 64 beams, as in KITTI.
 
-    The original's pictures have 375 x 1242 pixels.
+    The original images have 375 x 1242 pixels.
 
     Args:
         height (int): Rows of a picture.

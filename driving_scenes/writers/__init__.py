@@ -1,4 +1,4 @@
-"""Writers of the public formats; they know frames, not the world."""
+"""Writers of the public formats; they depend on frames, not on the world."""
 from .cityscapes import CityscapesWriter
 from .coco import CocoWriter
 from .kitti import KittiWriter

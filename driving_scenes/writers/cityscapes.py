@@ -12,9 +12,9 @@ from .files import write_json, write_png
 class CityscapesWriter:
     """Write frames as ``leftImg8bit``, ``gtFine`` and ``camera``.
 
-    As in the official set: label ids, train ids, and instance ids of 16
-    bits, which are ``id * 1000 + k`` for the k-th object of a class with
-    instances and the label id for everything else.
+    As in the official data set: label ids, train ids, and 16-bit instance
+    ids, which are ``id * 1000 + k`` for the k-th object of a class with
+    instances, and the label id for all other pixels.
 
     Args:
         root (str): Folder of the data set.
@@ -56,7 +56,7 @@ class CityscapesWriter:
         write_json(self.path(frame, 'camera', 'camera.json'), frame.camera)
 
     def record(self, frame: Frame) -> Any:
-        """What :meth:`finish` needs of a frame: nothing."""
+        """The record of a frame: empty, since :meth:`finish` needs nothing."""
 
     def finish(self, split: str, records: List[Any]) -> None:
-        """There is no index in this format."""
+        """Do nothing: the format has no index."""

@@ -10,16 +10,16 @@ from ..labels import LABEL_IDS, THINGS
 from ..world import Frame
 from .files import write_json
 
-#: An object of fewer visible pixels is a target for no detector: alone or
-#: with others of its class that it touches, it is marked as a crowd, in
-#: which detections are neither right nor wrong.
+#: Minimum number of visible pixels of a target. A smaller object, merged with
+#: objects of its class that it touches, is marked as a crowd, in which
+#: detections are ignored.
 CROWD_AREA = 64
 
 
 class CocoWriter:
     """Write ``annotations/instances_<split>.json``.
 
-    The pictures are those of the Cityscapes layout: ``file_name`` is
+    The images are those of the Cityscapes layout: ``file_name`` is
     relative to ``leftImg8bit/``. Boxes are ``(x, y, w, h)`` in pixels around
     the visible mask, masks run-length encoded, areas in pixels.
 
@@ -56,7 +56,7 @@ class CocoWriter:
             annotations=annotations)
 
     def write(self, frame: Frame) -> None:
-        """The pictures are written by the Cityscapes writer."""
+        """Do nothing: the Cityscapes writer writes the images."""
 
     def finish(self, split: str, records: List[Dict[str, Any]]) -> None:
         """Number the records of a split and write its index."""

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and what was written."""
+"""Atomic writing of files, with a record of the written files."""
 import json
 import os
 import zlib
@@ -13,10 +13,10 @@ _written: Optional[Dict[str, List[int]]] = None
 
 @contextmanager
 def written_files() -> Iterator[Dict[str, List[int]]]:
-    """Note the files that are written meanwhile.
+    """Context that records the files written in it.
 
     Yields:
-        dict[str, list[int]]: Path -> size in bytes and CRC-32; is filled.
+        dict[str, list[int]]: Path -> size in bytes and CRC-32.
     """
     global _written
     before, _written = _written, {}
@@ -27,10 +27,10 @@ def written_files() -> Iterator[Dict[str, List[int]]]:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file under another name first, then give it its own.
+    """Write a file under a temporary name, then rename it.
 
-    One that holds these bytes already is left alone, so that what was made
-    of it stays younger.
+    A file with the same content is not touched, so that files derived from it
+    stay newer.
     """
     if not _holds(path, content):
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -50,14 +50,14 @@ def _holds(path: str, content: bytes) -> bool:
 
 
 def write_png(path: str, picture: np.ndarray) -> None:
-    """Write a picture: (H, W) of uint8 or uint16, or RGB (H, W, 3)."""
+    """Write an image: (H, W) of uint8 or uint16, or RGB (H, W, 3)."""
     if picture.ndim == 3:
         picture = picture[..., ::-1]
     write_bytes(path, cv2.imencode('.png', picture)[1].tobytes())
 
 
 def write_jpg(path: str, picture: np.ndarray, quality: int = 95) -> None:
-    """Write a picture, RGB (H, W, 3)."""
+    """Write an image, RGB (H, W, 3)."""
     options = [cv2.IMWRITE_JPEG_QUALITY, quality]
     write_bytes(path,
                 cv2.imencode('.jpg', picture[..., ::-1], options)[1].tobytes())

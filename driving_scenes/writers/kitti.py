@@ -13,35 +13,34 @@ from shapely.geometry import MultiPoint, Polygon, box
 
 from .files import write_bytes, write_json, write_png
 
-#: Where the frames of a split lie. As in the original, training and
-#: validation share a folder; unlike the original's, our test frames have
-#: labels.
+#: Folder of each split. As in the original, training and validation share a
+#: folder; unlike in the original, test frames have labels.
 FOLDERS = dict(train='training', val='training', test='testing')
-#: Track id of lines that are no single object.
+#: Track id of lines that are not a single object.
 NO_TRACK = -1
 #: Labels of mmdet3d's info files.
 INFO_CLASSES = ('Pedestrian', 'Cyclist', 'Car', 'Van', 'Truck',
                 'Person_sitting', 'Tram', 'Misc')
-#: By difficulty: least height in pixels, most occlusion and truncation.
+#: By difficulty: minimum height in pixels, maximum occlusion and truncation.
 _LIMITS = ((40, 0, .15), (25, 1, .3), (25, 2, .5))
-#: Depths between which points of ``velodyne_reduced`` lie, metres.
+#: Range of depths of ``velodyne_reduced``, metres.
 _NEAR, _FAR = .001, 100.
 
 
 @dataclass
 class KittiObject:
-    """A line of a label file; numbers are rounded to its two digits.
+    """A line of a label file; numbers are rounded to two digits.
 
     Args:
         name (str): Class, such as ``Car``, or ``DontCare``.
         bbox (tuple[float]): ``(x1, y1, x2, y2)`` in pixels, within the
             picture.
-        truncated (float): Share of it outside the picture, 0 to 1.
-        occluded (int): 0 wholly visible, 1 partly, 2 largely hidden, 3
-            hardly to be seen.
+        truncated (float): Fraction outside the image, 0 to 1.
+        occluded (int): 0 fully visible, 1 partly occluded, 2 largely
+            occluded, 3 hardly visible.
         alpha (float): Observation angle, -pi to pi.
         dimensions (tuple[float]): Height, width, length, metres.
-        location (tuple[float]): Middle of the underside in the rectified
+        location (tuple[float]): Centre of the bottom face in the rectified
             frame of camera 0 (x right, y down, z front), metres.
         rotation_y (float): Heading about y, -pi to pi, 0 along x.
         track_id (int): The same in all frames of a sequence, and in no
@@ -103,7 +102,7 @@ class KittiObject:
 
 @dataclass
 class KittiFrame:
-    """A picture, a sweep and their labels.
+    """An image, a sweep and their labels.
 
     Args:
         split (str): ``train``, ``val`` or ``test``.
@@ -163,13 +162,13 @@ class KittiFrame:
 class KittiWriter:
     """Write frames as ``image_2``, ``velodyne``, ``calib`` and ``label_2``.
 
-    Beside the official files: what mmdet3d's ``create_data.py kitti`` derives
-    from them for training (``kitti_infos_<split>.pkl`` and
-    ``velodyne_reduced``, with the truth of the test frames too), ``planes``
-    (the road, as that converter reads it), and ``sequences/<split>.json``,
-    which keeps what the benchmark of single frames leaves out: frames in
-    their order, times, poses of the LiDAR, and the track id of every line of
-    the label files.
+    In addition to the official files, it writes the files that mmdet3d's
+    ``create_data.py kitti`` derives for training (``kitti_infos_<split>.pkl``
+    and ``velodyne_reduced``, including the ground truth of the test frames),
+    ``planes`` (the road, in the format of that converter), and
+    ``sequences/<split>.json`` with information that the benchmark of single
+    frames lacks: order of the frames, times, poses of the LiDAR, and the
+    track id of every line of the label files.
 
     Args:
         root (str): Folder of the KITTI data, the one with ``training``.
@@ -213,7 +212,7 @@ class KittiWriter:
         write_bytes(path, ''.join(f'{line}\n' for line in lines).encode())
 
     def record(self, frame: KittiFrame) -> Dict[str, Any]:
-        """What the lists need of a frame."""
+        """The record of a frame for the lists."""
         return dict(
             sequence=frame.sequence,
             info=frame_info(frame),
@@ -265,7 +264,7 @@ def _info_file(infos: List[dict]) -> Dict[str, Any]:
 
 
 def frame_info(frame: KittiFrame) -> Dict[str, Any]:
-    """What mmdet3d's info files say of a frame, with its truth.
+    """The entry of a frame in mmdet3d's info files, with ground truth.
 
     The numbers are those of ``create_data.py kitti`` of mmdet3d 1.4.
 

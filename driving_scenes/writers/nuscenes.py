@@ -30,17 +30,17 @@ ATTRIBUTES = ('vehicle.moving', 'vehicle.stopped', 'vehicle.parked',
               'cycle.with_rider', 'cycle.without_rider',
               'pedestrian.sitting_lying_down', 'pedestrian.standing',
               'pedestrian.moving')
-#: Token -> level: share of an object's pixels that can be seen, percent.
+#: Token -> level: visible fraction of an object's pixels, percent.
 VISIBILITIES = {'1': 'v0-40', '2': 'v40-60', '3': 'v60-80', '4': 'v80-100'}
 TABLES = ('attribute', 'calibrated_sensor', 'category', 'ego_pose', 'instance',
           'log', 'map', 'sample', 'sample_annotation', 'sample_data', 'scene',
           'sensor', 'visibility')
-#: Version of the test split, and its second set of tables: the same scenes
-#: under names of the validation split, since mmdet3d's metric evaluates
-#: validation splits only.
+#: Version of the test split, and of its second set of tables: the same scenes
+#: with names of the validation split, since mmdet3d's metric only evaluates
+#: validation splits.
 TEST_VERSION = 'v1.0-test'
 TEST_AS_VAL = ('test_as_val', 'v1.0-trainval')
-#: Metres a pixel of a map, as the devkit expects.
+#: Metres per pixel of a map, as the devkit expects.
 MAP_RESOLUTION = .1
 
 Rows = Dict[str, List[Dict[str, Any]]]
@@ -72,7 +72,7 @@ class NuScenesObject:
         attribute (str): One of :data:`ATTRIBUTES`, or nothing.
         visibility (str): Key of :data:`VISIBILITIES`.
         size (tuple[float]): Width, length, height, metres.
-        translation (tuple[float]): Middle in the frame of the map, metres.
+        translation (tuple[float]): Centre in the frame of the map, metres.
         yaw (float): Heading in that frame, radians.
         lidar_points (int): Points of the frame's sweep in the box.
     """
@@ -88,7 +88,7 @@ class NuScenesObject:
 
 @dataclass
 class NuScenesFrame:
-    """A sweep, and at key frames the pictures and annotations with it.
+    """A sweep, with images and annotations at key frames.
 
     Args:
         time (float): Seconds since the scene began.
@@ -109,20 +109,20 @@ class NuScenesFrame:
 
     @property
     def is_key_frame(self) -> bool:
-        """Whether there are pictures and annotations."""
+        """Whether there are images and annotations."""
         return bool(self.images)
 
 
 @dataclass
 class NuScenesScene:
-    """What the frames of a scene have in common.
+    """The common properties of a scene's frames.
 
     Args:
         name (str): Official name, such as ``scene-0061``.
         split (str): ``train``, ``val`` or ``test``.
         number (int): Number of the scene, which sets its date.
         location (str): City.
-        description (str): In words.
+        description (str): A short text.
         mounts (list[NuScenesMount]): All sensors, the LiDAR last.
         drivable (list[np.ndarray]): Polygons (P, 2) of the road in the frame
             of the map, metres.
@@ -152,8 +152,8 @@ def yaw_quaternion(yaw: float) -> List[float]:
 class NuScenesWriter:
     """Write scenes as files and tables of nuScenes.
 
-    Tokens are MD5 sums of what they name, so a data set of the same seed has
-    the same tokens.
+    Tokens are MD5 hashes of the names of their objects, so data sets with the
+    same seed have the same tokens.
 
     Args:
         root (str): Folder of the nuScenes data, the one with ``samples``.
@@ -216,7 +216,7 @@ class NuScenesWriter:
         return round((start + frame.time) * 1e6)
 
     def _write_place(self, scene: NuScenesScene, rows: Rows) -> None:
-        """The log and its map: a scene has a place of its own."""
+        """Write the log and its map: each scene has its own place."""
         log = self.token(scene.name, 'log')
         name = osp.join('maps', f'{self.token(scene.name, "map")}.png')
         width, height = (

@@ -1,4 +1,4 @@
-"""What one training step is: networks, taps, distillers, weights."""
+"""The parts of a training step: networks, taps, distillers, weights."""
 from mmkd.core.distiller import Distiller, Instances, StepBatch
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, WeightSchedule

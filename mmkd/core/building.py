@@ -1,4 +1,4 @@
-"""Building the parts of a distillation model, and fitting them together."""
+"""Building and connecting the parts of a distillation model."""
 import copy
 from typing import Dict, Mapping, Optional, Tuple, Union
 
@@ -10,7 +10,7 @@ from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead, check_same_code
+from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
 from mmkd.utils.suggestions import did_you_mean
@@ -21,8 +21,8 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
 
     Args:
         name (str): Its name in the config.
-        teacher (dict | Teacher): Arguments of :class:`Teacher`, or a teacher
-            that is built already.
+        teacher (dict | Teacher): Arguments of :class:`Teacher`, or a built
+            teacher.
 
     Raises:
         ConfigError: If an argument is wrong.
@@ -42,8 +42,8 @@ def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
 
     Args:
         name (str): Its name in the config.
-        distiller (dict | Distiller): Type and arguments, or a distiller that
-            is built already.
+        distiller (dict | Distiller): Type and arguments, or a built
+            distiller.
 
     Raises:
         ConfigError: If there is no such method, or an argument is wrong.
@@ -71,7 +71,7 @@ def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
 def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
               teachers: Mapping[str, Teacher], size: Tuple[int, int],
               raw: Optional[dict]) -> Tuple[TapPlan, Dict[str, DryRun]]:
-    """Run each network once, and plan the taps by what they gave.
+    """Run each network once, and plan the taps from their outputs.
 
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
@@ -79,20 +79,21 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
         teachers (Mapping[str, Teacher]): The teachers by name.
         size (tuple[int, int]): Height and width in pixels of the synthetic
             image.
-        raw (dict, optional): A batch of the data loader in place of the
+        raw (dict, optional): A batch of the data loader to use instead of the
             synthetic one.
 
     Returns:
-        tuple[TapPlan, dict[str, DryRun]]: The taps, and what each network
-        showed, by teacher; the student's name is ``''``.
+        tuple[TapPlan, dict[str, DryRun]]: The taps, and the dry run of each
+        teacher by name; the student's name is ``''``.
     """
     plan = TapPlan(*resolve_taps(distillers, student, teachers), {}, {})
     names = list(distillers)
 
     def prepared(network: nn.Module, data: Optional[dict]) -> Optional[dict]:
-        return None if data is None else network.data_preprocessor(data, True)
+        preprocessor = family_of(network).preprocessor(network)
+        return None if data is None else preprocessor(data, True)
 
-    # A copy, since a network may count what it has seen.
+    # A copy, since a network may keep counters.
     student = copy.deepcopy(student)
     runs = {
         '':
@@ -100,25 +101,26 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
             student,
             plan.student_taps(names),
             'the student', ('loss', 'tensor'),
-            tuple(size),
+            size,
             prepared(student, raw),
             training=True)
     }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
         runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
-                             f'teacher {name!r}', teacher.trial_modes,
-                             tuple(size), prepared(teacher.network, data))
+                             f'teacher {name!r}', teacher.trial_modes, size,
+                             prepared(teacher.network, data))
     return plan.after(runs.values()), runs
 
 
 def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
                       student: nn.Module, teachers: Mapping[str,
                                                             Teacher]) -> None:
-    """Let each distiller build what depends on the shapes of its taps.
+    """Set up each distiller with the shapes of its taps.
 
     Raises:
-        ConfigError: If student and teachers do not fit; names the distiller.
+        ConfigError: If student and teachers do not match; the message names
+            the distiller.
     """
     for name, distiller in distillers.items():
         try:
@@ -131,9 +133,11 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
 
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
                  teachers: Mapping[str, Teacher]) -> None:
-    """Check that the outputs of both networks' heads mean the same."""
-    own = DetectionHead.of(student, 'the student')
+    """Check that the heads of both networks use the same encoding."""
+    own = family_of(student).detection_head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
-    for name in sorted({tap.network for tap in taps}):
-        theirs = DetectionHead.of(teachers[name].network, f'teacher {name!r}')
-        check_same_code(own, theirs, name)
+    for name in sorted({tap.network for tap in taps if tap.network}):
+        network = teachers[name].network
+        own.check_same_code(
+            family_of(network).detection_head(network, f'teacher {name!r}'),
+            name)

@@ -33,18 +33,17 @@ class Instances(NamedTuple):
 
 @dataclass
 class StepBatch:
-    """What a distiller may know of the batch besides the tapped tensors.
+    """The batch of a step, as distillers can access it.
 
     Attributes:
         inputs (Tensor | dict): The student's prepared inputs.
         data_samples (list): The student's data samples, with ground truth.
-        progress (Progress): Where training stands.
-        active_terms (frozenset[str]): The terms of the asking distiller
-            whose weight is not 0 at this iteration; others need not be
-            computed.
+        progress (Progress): Progress of the training.
+        active_terms (frozenset[str]): The distiller's terms with nonzero
+            weight at this iteration; others need not be computed.
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
-        make_head (Callable, optional): Gives what :attr:`head` is.
+        make_head (Callable, optional): Returns the value of :attr:`head`.
     """
     inputs: object = None
     data_samples: Optional[list] = None
@@ -55,11 +54,11 @@ class StepBatch:
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:
-        """What all distillers of a step need: made once, by the first.
+        """Return an object that all distillers of a step share.
 
         Args:
             key (str): Its name.
-            make (Callable): Makes it; called without arguments.
+            make (Callable): Creates it on the first call.
         """
         if key not in self._shared:
             self._shared[key] = make()
@@ -69,18 +68,17 @@ class StepBatch:
         """Prepared inputs of a teacher.
 
         Args:
-            teacher (str, optional): Its name, as ``network`` of a tap has
-                it.
+            teacher (str, optional): Its name, as in ``network`` of a tap.
 
         Returns:
-            Tensor | dict: The student's where the teacher has none of its
-            own.
+            Tensor | dict: The student's inputs if the teacher has no separate
+            ones.
         """
-        return self.teacher_inputs.get(teacher, self.inputs)
+        return self.teacher_inputs.get(teacher or '', self.inputs)
 
     @property
     def head(self) -> Any:
-        """The student's 3D detection head, as far as a method may use it: a
+        """The student's 3D detection head, a
         :class:`~mmkd.families.detection_heads.DetectionHead`.
 
         Raises:
@@ -116,8 +114,8 @@ class StepBatch:
 
     @property
     def instances(self) -> List[Instances]:
-        """Boxes and classes of the objects of each image; those that are
-        marked to be ignored are left out.
+        """Boxes and classes of the objects in each image, without ignored
+        ones.
 
         Raises:
             ConfigError: If the batch has no boxes in images.
@@ -126,16 +124,17 @@ class StepBatch:
 
     def _read_instances(self) -> List[Instances]:
         found = []
-        for sample in self.data_samples or []:
+        samples = self.data_samples or []
+        for sample in samples:
             objects = sample.get('gt_instances')
             if objects is None or 'bboxes' not in objects:
                 break
-            # mmdet may keep boxes in a class of their own.
+            # mmdet may wrap boxes in a class.
             boxes = getattr(objects.bboxes, 'tensor', objects.bboxes)
             if boxes.dim() != 2 or boxes.size(1) != 4:
                 break
             found.append(Instances(boxes.float(), objects.labels))
-        if not found or len(found) < len(self.data_samples):
+        if not found or len(found) < len(samples):
             raise ConfigError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
@@ -153,7 +152,8 @@ class StepBatch:
         if not isinstance(images, Tensor) or images.dim() != 4:
             raise ConfigError('this method needs a batch of images '
                               '(N, C, H, W) as input of the student')
-        return tuple(images.shape[-2:])
+        height, width = images.shape[-2:]
+        return height, width
 
     @property
     def image_sizes(self) -> List[Tuple[int, int]]:
@@ -165,52 +165,51 @@ class StepBatch:
         ]
 
     def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
-        """The same batch as another distiller sees it."""
+        """The same batch for a distiller with other active terms."""
         return replace(self, active_terms=active_terms)
 
 
 class Distiller(BaseModule):
-    """Turn tensors of a student and of its teachers into named losses.
+    """Base class of methods: computes losses from tapped tensors.
 
-    A method is a subclass that names the places it reads (:attr:`roles`),
-    builds its trainable modules in :meth:`setup`, when the shapes are known,
-    and computes its terms in :meth:`losses`. It never sees a whole model, a
-    runner or a file.
+    A method is a subclass that declares the places it reads (:attr:`roles`),
+    builds its trainable modules in :meth:`setup`, once the shapes are known,
+    and computes its terms in :meth:`losses`. It has no access to a whole
+    model, a runner or a file.
 
     Args:
-        student (str | dict | list, optional): Where to read in the student:
-            a tap, a list of taps (levels), or a dict from role to either.
-            None takes the standard place of the network's family for every
-            role. Defaults to None.
-        teacher (str | dict | list, optional): The same for the teacher. A
-            tap may name its network, ``'assistant:neck'``, when there are
-            several teachers. Defaults to None.
+        student (str | dict | list, optional): Taps in the student: a tap, a
+            list of taps (levels), or a dict from role to either. Defaults to
+            None: the standard place of the network's family for every role.
+        teacher (str | dict | list, optional): The same for the teacher. With
+            several teachers, a tap can name its network, as in
+            ``'assistant:neck'``. Defaults to None.
         weights (dict[str, float | dict], optional): Weight of some or all
             terms, a number or the arguments of :class:`WeightSchedule`.
-            Terms that are left out have their :attr:`default_weights`.
+            Other terms have their :attr:`default_weights`.
             Defaults to None.
-        loss_weight (float | dict): Weight of the whole method, on top of
-            those of the terms. Defaults to 1.0.
-        init_cfg (dict, optional): Initialisation of the own modules.
+        loss_weight (float | dict): Weight of the whole method, which
+            multiplies those of the terms. Defaults to 1.0.
+        init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
     Raises:
-        ConfigError: If a weight or a role makes no sense.
+        ConfigError: If a weight or a role is invalid.
     """
 
-    #: What the method reads in the student.
+    #: Roles of the tensors that the method reads in the student.
     roles: ClassVar[Tuple[str, ...]] = ('logits', )
-    #: What it reads in the teacher; None means the same roles.
+    #: Roles in the teacher; None means the same roles.
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
-    #: Whether it asks the student's 3D detection head (``batch.head``), so
-    #: that the heads of both networks must mean the same.
+    #: Whether it uses the student's 3D detection head (``batch.head``). The
+    #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
-    #: All terms that :meth:`losses` may return, each with its weight where
-    #: the config gives none.
+    #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
-    #: Figures for the log that :meth:`losses` may return beside the terms.
+    #: Values for the log that :meth:`losses` may return besides the terms.
     figures: Tuple[str, ...] = ()
-    #: Terms that train the own modules, and give the student no gradient.
+    #: Terms that only train the method's modules, without a gradient for the
+    #: student.
     own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
@@ -231,7 +230,7 @@ class Distiller(BaseModule):
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:
-        """The weights of all terms, with the given ones in place."""
+        """The weights of all terms: the given ones and the defaults."""
         unknown = [term for term in given if term not in self.default_weights]
         if not unknown:
             return {**self.default_weights, **given}
@@ -255,23 +254,26 @@ class Distiller(BaseModule):
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
-        """Read the taps of a config; None marks the standard place."""
+        """Parse the taps of a config; None stands for the standard place."""
+        given: Mapping[str, Any]
         if taps is None:
-            taps = {}
-        elif not isinstance(taps, Mapping) or 'module' in taps:
+            given = {}
+        elif isinstance(taps, Mapping) and 'module' not in taps:
+            given = taps
+        else:
             if len(roles) != 1:
                 raise ConfigError(
                     f'{type(self).__name__} reads several places; give '
                     f'`{side}` as a dict with the keys {", ".join(roles)}')
-            taps = {roles[0]: taps}
-        unknown = [role for role in taps if role not in roles]
+            given = {roles[0]: taps}
+        unknown = [role for role in given if role not in roles]
         if unknown:
             raise ConfigError(
                 f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
                 f'takes the keys {", ".join(roles)}')
         by_role: Dict[str, Optional[List[Tap]]] = {}
         for role in roles:
-            value = taps.get(role)
+            value: Any = given.get(role)
             if value is None:
                 by_role[role] = None
             elif isinstance(value, (list, tuple)):
@@ -285,11 +287,11 @@ class Distiller(BaseModule):
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Build what depends on shapes; called once, after the dry run.
+        """Build everything that depends on shapes, once, after the dry run.
 
         Args:
-            student (dict[str, list[TapSpec]]): What the student's taps gave
-                in the dry run, by role, one entry a level.
+            student (dict[str, list[TapSpec]]): Specs of the student's taps
+                from the dry run, by role, one per level.
             teacher (dict[str, list[TapSpec]]): The same for the teacher.
 
         Raises:
@@ -299,7 +301,7 @@ class Distiller(BaseModule):
 
     def check_levels(self, student: Dict[str, List[TapSpec]],
                      teacher: Dict[str, List[TapSpec]]) -> None:
-        """Check that both sides give the same number of levels a role."""
+        """Check that both sides have the same number of levels per role."""
         for role in set(student) & set(teacher):
             levels_s, levels_t = student[role], teacher[role]
             if len(levels_s) != len(levels_t):
@@ -317,7 +319,7 @@ class Distiller(BaseModule):
 
         Args:
             student (dict[str, list[Tensor]]): The student's tensors by role,
-                one a level.
+                one per level.
             teacher (dict[str, list[Tensor]]): The teachers' tensors by role,
                 detached.
             batch (StepBatch): Ground truth, progress and active terms.
@@ -331,12 +333,12 @@ class Distiller(BaseModule):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """What the method looks at in a batch, for pictures.
+        """Report the method's masks, attention or distances for visualization.
 
-        Called apart from training, on a copy in eval mode and without
-        gradient, by :class:`mmkd.engine.hooks.DistillationVisualizationHook`
-        and ``mmkd browse``. By default there is nothing to
-        draw.
+        :class:`mmkd.engine.hooks.DistillationVisualizationHook` and
+        ``mmkd browse`` call it on a copy in eval mode
+        without gradients, independently of training. By default, there is
+        nothing to draw.
 
         Args:
             student (dict[str, list[Tensor]]): As in :meth:`losses`.
@@ -344,14 +346,13 @@ class Distiller(BaseModule):
             batch (StepBatch): Ground truth and progress; no term is active.
 
         Returns:
-            list[Visual]: In the order in which they are drawn; names differ
-            within a group.
+            list[Visual]: The visuals in drawing order; names are unique within
+            a group.
         """
         return []
 
     def term_weights(self, progress: Progress) -> Dict[str, float]:
-        """Weight of each term at ``progress``; terms with weight 0 left out.
-        """
+        """Weight of each term at ``progress``, without terms of weight 0."""
         whole = self.loss_weight(progress)
         weights = {
             term: whole * weight(progress)
@@ -360,7 +361,7 @@ class Distiller(BaseModule):
         return {term: weight for term, weight in weights.items() if weight}
 
     def peak_weights(self) -> Dict[str, float]:
-        """Largest weight of each term; terms with weight 0 left out."""
+        """Maximum weight of each term, without terms of weight 0."""
         weights = {
             term: weight.peak * self.loss_weight.peak
             for term, weight in self.weights.items()
@@ -381,9 +382,9 @@ class Distiller(BaseModule):
                 term. Defaults to None: those at ``batch.progress``.
 
         Returns:
-            dict[str, Tensor]: One weighted scalar for each declared term; a
-            term that is not active is an exact zero. Figures for the log
-            follow, as they are and detached.
+            dict[str, Tensor]: One weighted scalar for each declared term; an
+            inactive term is an exact zero. Values for the log follow,
+            unweighted and detached.
         """
         if weights is None:
             weights = self.term_weights(batch.progress)
@@ -411,13 +412,13 @@ class Distiller(BaseModule):
         return {**weighted, **figures}
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
-        """Exact zeros for every term, attached to the own parameters.
+        """Exact zeros for every term, attached to the method's parameters.
 
-        Distributed training needs every parameter in the graph, at the
-        iterations too at which the method does not run.
+        Distributed training needs every parameter in the graph, even in
+        iterations in which the method does not run.
 
         Args:
-            device (torch.device): Where the zeros shall be.
+            device (torch.device): Device of the zeros.
         """
         zero = torch.zeros((), device=device)
         own = [p for p in self.parameters() if p.requires_grad]
@@ -427,11 +428,11 @@ class Distiller(BaseModule):
 
 
 class _AttachedZero(torch.autograd.Function):
-    """A zero that has parameters in its graph and gives them no gradient.
+    """A zero with parameters in its graph, but without gradients for them.
 
-    A gradient of zeros would do for distributed training, but would let
-    weight decay and momentum move what idles, and would take part in the norm
-    that the student's gradient is clipped by, whose last bit depends on how
+    Distributed training would also accept zero gradients. However, weight
+    decay and momentum would then change idle parameters, and the zeros would
+    be part of the norm for gradient clipping, whose last bit depends on how
     many numbers are summed.
     """
 

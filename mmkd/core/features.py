@@ -1,4 +1,4 @@
-"""What the methods on feature maps share: checks, connectors and sizes."""
+"""Checks, connectors and sizes for methods on feature maps."""
 from typing import Sequence, Union
 
 from torch import Tensor, nn
@@ -15,11 +15,12 @@ def check_features(method: str, student: Sequence[TapSpec],
     Args:
         method (str): Name of the method, for messages.
         student (Sequence[TapSpec]): The student's levels.
-        teacher (Sequence[TapSpec]): The teacher's, as many.
+        teacher (Sequence[TapSpec]): The teacher's levels, of equal number.
         resize (bool): Whether the student's maps may be resized.
 
     Raises:
-        ConfigError: If one is no map, or if sizes differ that must not.
+        ConfigError: If a tensor is not a map, or if sizes differ and
+            ``resize`` is False.
     """
     for spec_s, spec_t in zip(student, teacher):
         for spec in (spec_s, spec_t):
@@ -40,9 +41,8 @@ def build_connectors(cfg: Union[str, dict, None], student: Sequence[TapSpec],
                      teacher: Sequence[TapSpec]) -> nn.ModuleList:
     """Build a connector for each level.
 
-    ``'auto'`` gives a 1x1 convolution, where the channels differ, with the
-    initialisation that PyTorch gives it, as the released codes of methods on
-    features have it.
+    ``'auto'`` is a 1x1 convolution if the channels differ, with PyTorch's
+    default initialisation, as in the released code of feature-based methods.
 
     Args:
         cfg (str | dict | None): As in
@@ -64,7 +64,7 @@ def build_connectors(cfg: Union[str, dict, None], student: Sequence[TapSpec],
 
 def match_student(method: str, feat_s: Tensor, feat_t: Tensor,
                   resize: bool) -> Tensor:
-    """The student's map in the size of the teacher's.
+    """Resize the student's map to the size of the teacher's.
 
     Args:
         method (str): Name of the method, for messages.

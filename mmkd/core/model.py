@@ -19,44 +19,43 @@ from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.teacher import Teacher
 from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead
+from mmkd.families import family_of
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
 
 
 @MODELS.register_module()
 class DistillationModel(BaseModel):
-    """A student to keep, frozen teachers, and what is between them.
+    """A student, its frozen teachers, and the distillers.
 
-    To a runner it is an ordinary model. One step: the student's own forward
-    in ``loss`` mode with its taps open; one forward of each teacher that is
-    needed, as far as its last tap; the losses of each distiller. The sum,
-    ``student.*`` and ``<distiller>.*``, goes through ``parse_losses``.
-    Validation and test run the student alone.
+    For a runner, it is an ordinary model. A step consists of the student's
+    forward pass in ``loss`` mode with its taps open, a forward pass of each
+    needed teacher up to its last tap, and the losses of each distiller.
+    ``student.*`` and ``<distiller>.*`` go through ``parse_losses``.
+    Validation and testing run only the student.
 
     A checkpoint holds the student under its own key names and the
-    distillers' modules under ``distill.``; the teachers are in none.
+    distillers' modules under ``distill.``, but not the teachers.
 
     Args:
-        student (str | dict | Config | nn.Module): The network to keep:
+        student (str | dict | Config | nn.Module): The student:
             ``'pkg::path'``, a config file, a config or model dict, or a
             built network.
-        teachers (dict[str, dict | Teacher]): The frozen networks by name;
-            arguments of :class:`Teacher`.
-        distillers (dict[str, dict | Distiller]): The methods by the name
-            under which their losses are logged.
+        teachers (dict[str, dict | Teacher]): Arguments of :class:`Teacher`
+            by name.
+        distillers (dict[str, dict | Distiller]): The methods, by the names
+            of their losses in the log.
         dry_run_size (tuple[int, int]): Height and width in pixels of the
-            made-up image that shows the shapes of the taps. Defaults to
-            (128, 128).
-        dry_run_batch (dict, optional): A batch as the data loader yields it,
-            in place of the made-up one. Defaults to None.
-        data_preprocessor (dict, optional): The student's preprocessor, where
-            the config keeps it outside of the model. Defaults to None.
+            synthetic image for the dry run. Defaults to (128, 128).
+        dry_run_batch (dict, optional): A batch of the data loader to use
+            instead of the synthetic one. Defaults to None.
+        data_preprocessor (dict, optional): The student's preprocessor, if
+            the config has it outside the model. Defaults to None.
 
     Raises:
-        ConfigError: If a part is named wrongly or does not fit another.
+        ConfigError: If a part has a wrong name or does not match another.
         CheckpointError: If a teacher's weights cannot be used.
-        TapError: If a tap gives nothing in the dry run.
+        TapError: If a tap does not fire in the dry run.
     """
 
     def __init__(self,
@@ -86,30 +85,29 @@ class DistillationModel(BaseModel):
         network = build_network(student, 'the student')
         with preserve_rng():
             super().__init__()
-            self.student = network
+            self.student: BaseModel = network
             self.teachers: Dict[str, Teacher] = {
                 name: build_teacher(name, teacher)
                 for name, teacher in teachers.items()
             }
-            self.distillers = nn.ModuleDict({
-                name:
-                build_distiller(name, distiller)
+            methods = {
+                name: build_distiller(name, distiller)
                 for name, distiller in distillers.items()
-            })
-            self.taps, runs = plan_taps(self.distillers, self.student,
-                                        self.teachers, dry_run_size,
+            }
+            self.distillers: Any = nn.ModuleDict(methods)
+            self.taps, runs = plan_taps(methods, self.student, self.teachers,
+                                        (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(self.distillers, self.taps, self.student,
-                              self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers)
         self.planner = StepPlanner(
-            self.distillers, {
+            methods, {
                 teacher: [
-                    name for name in self.distillers
+                    name for name in methods
                     if self.taps.teacher_taps(teacher, [name])
                 ]
                 for teacher in self.teachers
             })
-        self.data_preprocessor = DistillationDataPreprocessor(
+        self.data_preprocessor: Any = DistillationDataPreprocessor(
             self.student, self.teachers, self.planner, {
                 name: run.writes_input
                 for name, run in runs.items()
@@ -122,7 +120,7 @@ class DistillationModel(BaseModel):
     # ------------------------------------------------------------- one step
 
     def prepare_batch(self, data: dict, teachers: Sequence[str] = ()) -> dict:
-        """Prepare a batch of the data loader as for a training step.
+        """Prepare a batch of the data loader, as in a training step.
 
         Args:
             data (dict): The batch of the data loader.
@@ -142,19 +140,19 @@ class DistillationModel(BaseModel):
         teacher_batches: Optional[Dict[str, dict]] = None,
         step: Optional[Step] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
-        """Losses of a training step, or the student's own forward.
+        """Compute the losses of a training step, or call the student.
 
         Args:
             inputs (Tensor | dict): The student's inputs, (N, C, H, W) for
                 images.
             data_samples (list, optional): Its data samples.
-            mode (str): ``'loss'``, or another, which is the student's alone.
-                Defaults to ``'tensor'``.
+            mode (str): ``'loss'``; other modes run only the student. Defaults
+                to ``'tensor'``.
             teacher_batches (dict[str, dict], optional): ``inputs`` and
-                ``data_samples`` of each teacher that is needed; a teacher
-                that is not in it gets the student's. Defaults to None.
-            step (Step, optional): What the preprocessor prepared the batch
-                for. Defaults to None: the iteration that the runner is at.
+                ``data_samples`` of each needed teacher; other teachers get
+                those of the student. Defaults to None.
+            step (Step, optional): The step of the batch. Defaults to None:
+                the runner's current iteration.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -187,23 +185,24 @@ class DistillationModel(BaseModel):
         """Run the student and the teachers of a step, and read their taps.
 
         Args:
-            step (Step): Says which distillers and teachers are active.
-            batch (dict): What :meth:`prepare_batch` gives for its teachers;
-                a teacher without a batch of its own gets the student's.
-            end_early (bool): Whether the student's forward ends at its last
-                tap, and so gives no losses. Defaults to False.
+            step (Step): The active distillers and teachers.
+            batch (dict): Result of :meth:`prepare_batch` for its teachers;
+                a teacher without a batch gets the student's.
+            end_early (bool): Whether the student's forward pass stops after
+                its last tap, without losses. Defaults to False.
 
         Returns:
             tuple: Losses of the student by name; the student's and the
             teachers' tensors by role, for each active distiller by name; and
-            what else a distiller may know of the batch.
+            the :class:`StepBatch`.
         """
         inputs, samples = batch['inputs'], batch.get('data_samples')
         active = list(step.weights)
         catcher = TapCatcher(self.student, self.taps.student_taps(active),
                              'the student',
                              self.taps.counts if end_early else None)
-        losses: Dict[str, Tensor] = {}  # stays so if the forward ends early
+        losses: Dict[str,
+                     Tensor] = {}  # unchanged if the forward pass stops early
         with catcher:
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
@@ -222,8 +221,9 @@ class DistillationModel(BaseModel):
                 name: theirs['inputs']
                 for name, theirs in batches.items()
             },
-            make_head=functools.partial(DetectionHead.of, self.student,
-                                        'the student'))
+            make_head=functools.partial(
+                family_of(self.student).detection_head, self.student,
+                'the student'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 
@@ -231,18 +231,18 @@ class DistillationModel(BaseModel):
     def observe(
             self, batch: dict
     ) -> Tuple[Dict[str, Tuple[Tensors, Tensors]], StepBatch]:
-        """What the distillers read in a batch, without a loss.
+        """Read the taps of all distillers, without computing a loss.
 
-        The networks run as far as their last tap. The student runs in the
-        mode it is in, and may note what it sees (statistics, counters): look
-        at a copy (:func:`mmkd.visualization.frozen_copy`).
+        The networks stop after their last tap. The student runs in its
+        current mode and may update its state (statistics, counters), so use a
+        copy (:func:`mmkd.visualization.frozen_copy`).
 
         Args:
-            batch (dict): What :meth:`prepare_batch` gives for all teachers.
+            batch (dict): Result of :meth:`prepare_batch` for all teachers.
 
         Returns:
             tuple: Student's and teachers' tensors by role, for each
-            distiller by name, and what else it may know of the batch.
+            distiller by name, and the :class:`StepBatch`.
         """
         _, tensors, step_batch = self.run_networks(
             self.planner.watching(), batch, end_early=True)
@@ -268,7 +268,7 @@ class DistillationModel(BaseModel):
         self._is_init = True
 
     def __getattr__(self, name: str) -> Any:
-        """Attributes that hooks expect of the student are the student's."""
+        """Forward attributes that hooks expect of a model to the student."""
         try:
             return super().__getattr__(name)
         except AttributeError:
@@ -292,7 +292,8 @@ class DistillationModel(BaseModel):
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:
-        """Take keys as a checkpoint has them: the student's unprefixed."""
+        """Load keys as in a checkpoint, with those of the student
+        unprefixed."""
         prefix_student(self.student, state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
@@ -302,7 +303,7 @@ class DistillationModel(BaseModel):
 
 
 def _check_name(name: str, what: str) -> None:
-    """Names stand in taps, in keys of checkpoints and in the log."""
+    """Check a name for use in taps, checkpoint keys and the log."""
     taken = ('student', *dir(nn.ModuleDict))
     if not isinstance(name, str) or not name.isidentifier() or name in taken:
         raise ConfigError(f'{name!r} cannot be a name in `{what}`; take '

@@ -1,4 +1,4 @@
-"""Building a student or a teacher from whatever the user gives."""
+"""Building a student or a teacher from a config or network."""
 from typing import Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
@@ -16,19 +16,19 @@ NetworkLike = Union[ConfigLike, nn.Module]
 def network_config(
     cfg: ConfigLike, name: str,
     _within: Tuple[str, ...] = ()) -> Tuple[ConfigDict, Optional[str]]:
-    """The model part of a config, and the scope that it is written in.
+    """The model of a config, and its default scope.
 
     Args:
-        cfg (str | dict | Config): ``'pkg::path'``, a file, a whole config or
-            a model dict. Of a distillation config, its student is taken.
-        name (str): What to call the network in messages.
+        cfg (str | dict | Config): ``'pkg::path'``, a file, a config or a
+            model dict. For a distillation config, the student is used.
+        name (str): Name of the network in messages.
 
     Returns:
         tuple[ConfigDict, str | None]: Arguments of the model with its
         ``data_preprocessor``, and the default scope if the config names one.
 
     Raises:
-        ConfigError: If there is no model in it, or if it is its own student.
+        ConfigError: If it has no model, or if it is its own student.
     """
     if not isinstance(cfg, (str, dict, Config)):
         raise ConfigError(f'{name} is a config file, `pkg::path`, a dict or a '
@@ -63,8 +63,8 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
 
     Args:
         network (str | dict | Config | nn.Module): As in
-            :func:`network_config`, or a network that is built already.
-        name (str): What to call it in messages.
+            :func:`network_config`, or a built network.
+        name (str): Name of the network in messages.
 
     Raises:
         ConfigError: If its config cannot be read or built.

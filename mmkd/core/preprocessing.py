@@ -1,160 +1,41 @@
 """One batch, prepared for each network."""
-from dataclasses import dataclass
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Sequence, Tuple
 
-import torch
-import torch.nn.functional as F
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from mmkd.core.step import StepPlanner
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class ImageNorm:
-    """How a network wants its images.
-
-    Attributes:
-        mean (tuple[float]): Subtracted from the pixels (0 to 255), a
-            channel each, in the network's channel order.
-        std (tuple[float]): Divides them after that.
-        flip_channels (bool): Whether the loaded channel order is reversed.
-        pad_value (float): Value of padded cells, after normalisation.
-        divisor (int): Height and width must be a multiple of it, in pixels.
-    """
-    mean: Tuple[float, ...]
-    std: Tuple[float, ...]
-    flip_channels: bool = False
-    pad_value: float = 0.0
-    divisor: int = 1
-
-    @classmethod
-    def of(cls, preprocessor: Optional[nn.Module]) -> Optional['ImageNorm']:
-        """Read it off an image preprocessor of mmengine, mmdet or mmseg.
-
-        Returns:
-            ImageNorm | None: None if the preprocessor is of another kind.
-        """
-        flip = getattr(preprocessor, 'channel_conversion',
-                       getattr(preprocessor, '_channel_conversion', None))
-        normalises = getattr(preprocessor, '_enable_normalize', None)
-        if flip is None or normalises is None:
-            return None
-        if normalises:
-            mean = tuple(preprocessor.mean.flatten().tolist())
-            std = tuple(preprocessor.std.flatten().tolist())
-        else:
-            mean, std = (0.0, ), (1.0, )
-        pad_value = getattr(preprocessor, 'pad_val',
-                            getattr(preprocessor, 'pad_value', 0))
-        divisor = getattr(preprocessor, 'size_divisor',
-                          getattr(preprocessor, 'pad_size_divisor', 1))
-        return cls(mean, std, bool(flip), float(pad_value), int(divisor or 1))
-
-    def convert(self, images: Tensor, source: 'ImageNorm',
-                sizes: List[Tuple[int, int]]) -> Tensor:
-        """Turn images that are normalised for another network into ours.
-
-        Geometry, and with it every augmentation, stays as it is.
-
-        Args:
-            images (Tensor): Images of the other network, (N, C, H, W).
-            source (ImageNorm): How the other network wants its images.
-            sizes (list[tuple[int, int]]): Height and width of the part of
-                each image that is not padding.
-
-        Returns:
-            Tensor: (N, C, H', W'), padded right and below to the divisor.
-        """
-
-        def row(values: Tuple[float, ...]) -> Tensor:
-            # float64, so that scale and shift are rounded once.
-            return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
-
-        mean_s, std_s = row(source.mean), row(source.std)
-        if self.flip_channels != source.flip_channels:
-            images, mean_s, std_s = (images.flip(1), mean_s.flip(1),
-                                     std_s.flip(1))
-        mean, std = row(self.mean), row(self.std)
-        scale, shift = std_s / std, (mean_s - mean) / std
-        images = torch.addcmul(shift.to(images), images, scale.to(images))
-        height, width = images.shape[-2:]
-        for image, (h, w) in zip(images, sizes):
-            if h < height:
-                image[:, h:] = self.pad_value
-            if w < width:
-                image[:, :, w:] = self.pad_value
-        below, right = -height % self.divisor, -width % self.divisor
-        if below or right:
-            images = F.pad(images, (0, right, 0, below), value=self.pad_value)
-        return images
-
-
-def same_preprocessing(first: Optional[nn.Module],
-                       second: Optional[nn.Module]) -> bool:
-    """Whether two preprocessors make the same of the same batch."""
-    norm_1, norm_2 = ImageNorm.of(first), ImageNorm.of(second)
-    if type(first) is not type(second):
-        return norm_1 is not None and norm_1 == norm_2
-    return _settings(first) == _settings(second)
-
-
-def _settings(preprocessor: Optional[nn.Module]) -> Dict[str, str]:
-    if preprocessor is None:
-        return {}
-    norm = ImageNorm.of(preprocessor)
-    own = {
-        name: repr(value)
-        for name, value in vars(preprocessor).items()
-        if not name.startswith('_') and name not in ('training', 'size',
-                                                     'batch_augments',
-                                                     'test_cfg')
-    }
-    parts = {
-        name: _without_cap(part)
-        for name, part in preprocessor.named_children()
-    }
-    return {**own, **parts, 'norm': repr(norm)}
-
-
-def _without_cap(part: nn.Module) -> str:
-    """A voxel layer of mmdet3d but for how many voxels it keeps.
-
-    It keeps another number in training than in evaluation, so that a student
-    and a teacher in eval mode would get other voxels of the same scan, whose
-    rows do not belong together. So the teacher takes the student's.
-    """
-    cap = getattr(part, 'max_voxels', None)
-    return repr(part).replace(f', max_voxels={cap}', '')
+from mmkd.families import family_of
+from mmkd.families.preprocessing import ImageNorm
 
 
 class DistillationDataPreprocessor(BaseDataPreprocessor):
     """Prepare the batch of the data loader for student and teachers.
 
     The student's own preprocessor runs first, exactly as in plain training,
-    its random batch augmentations included. A teacher with the same
-    preprocessing shares the result; a voxel layer that differs only in how
-    many voxels it keeps counts as the same. One with other image statistics
-    gets the student's batch renormalised, so that both see the same geometry.
-    Any other teacher (other inputs, other sensors) runs its own preprocessor
-    on the batch of the data loader. Only teachers that are needed at this
-    iteration are served.
+    including its random batch augmentations. A teacher with the same
+    preprocessing shares the result; voxel layers that differ only in the
+    maximum number of voxels count as the same. A teacher with other image
+    statistics gets the student's batch renormalised, so both have the same
+    geometry. Any other teacher (other inputs, other sensors) runs its own
+    preprocessor on the batch of the data loader. Batches are prepared only
+    for teachers that this iteration needs.
 
     Args:
         student (nn.Module): The student.
         teachers (dict[str, Teacher]): The teachers by name.
-        planner (StepPlanner): Says which teachers an iteration needs.
-        writes_input (dict[str, bool]): Which networks write into their
-            input, by name; the student's is ``''``.
+        planner (StepPlanner): Determines which teachers an iteration needs.
+        writes_input (dict[str, bool]): Whether a network modifies its input,
+            by name; the student's name is ``''``.
     """
 
     def __init__(self, student: nn.Module, teachers: Dict[str, Teacher],
                  planner: StepPlanner, writes_input: Dict[str, bool]) -> None:
         super().__init__()
-        # Plain dicts, so that nothing is registered as a part of this one.
-        self._networks = {'': student}
+        # Not as a module, which would register it as a part of this one.
+        object.__setattr__(self, '_student', student)
         self._teachers = teachers
         self._planner = planner
         self.writes_input = writes_input
@@ -162,33 +43,38 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         self._norms: Dict[str, Tuple[ImageNorm, ImageNorm]] = {}
 
     @property
-    def _own(self) -> Optional[nn.Module]:
+    def _own(self) -> Any:
         """The student's own preprocessor."""
-        return getattr(self._networks[''], 'data_preprocessor', None)
+        return family_of(self._student).preprocessor(self._student)
 
     def how(self, name: str) -> str:
         """``'shared'``, ``'renormalised'`` or ``'own'``, for a teacher.
 
         Raises:
             ConfigError: If a random batch augmentation of the student cannot
-                be handed on to this teacher.
+                be applied to this teacher's batch.
         """
-        if name not in self._how:  # found once, since it reads from devices
+        if name not in self._how:  # computed once, since it reads from devices
             self._how[name] = self._find_how(name)
         return self._how[name]
 
     def _find_how(self, name: str) -> str:
-        teacher, own = self._teachers[name], self._own
-        if not teacher.input_map and same_preprocessing(
-                own, teacher.preprocessor):
-            return 'shared'
-        norms = ImageNorm.of(teacher.preprocessor), ImageNorm.of(own)
-        # Those with voxels, of mmdet3d, take several inputs in a dict.
-        if all(norms) and not teacher.input_map and not any(
-                hasattr(p, 'voxel') for p in (own, teacher.preprocessor)):
-            self._norms[name] = norms
-            return 'shared' if norms[0] == norms[1] else 'renormalised'
-        if getattr(own, 'batch_augments', None):
+        teacher = self._teachers[name]
+        networks = self._student, teacher.network
+        families = [family_of(network) for network in networks]
+        if not teacher.input_map:
+            settings = [
+                family.preprocessing(network)
+                for family, network in zip(families, networks)
+            ]
+            if settings[0] == settings[1]:
+                return 'shared'
+            own, theirs = (family.image_norm(network)
+                           for family, network in zip(families, networks))
+            if own is not None and theirs is not None:
+                self._norms[name] = theirs, own
+                return 'shared' if own == theirs else 'renormalised'
+        if families[0].augments_batches(self._student):
             raise ConfigError(
                 f'teacher {name!r} has its own preprocessing, which would '
                 "not see the random batch augmentation of the student's; "
@@ -200,14 +86,14 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
 
         Args:
             data (dict): The batch of the data loader.
-            training (bool): Whether to train. Without it, this is the
-                student's own preprocessor and nothing else.
+            training (bool): Whether the batch is for training. Otherwise,
+                only the student's own preprocessor runs.
 
         Returns:
-            dict: What the student's preprocessor gives and, in training,
+            dict: The result of the student's preprocessor and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
-            for each active teacher, and ``step``: the :class:`Step` that it
-            was prepared for.
+            for each active teacher, and ``step``: the :class:`Step` of the
+            batch.
         """
         if not training:
             return self._own(data, False)

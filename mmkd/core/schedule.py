@@ -8,12 +8,12 @@ from mmkd.errors import ConfigError
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands.
+    """Progress of a training run.
 
     Attributes:
-        iter (int): Optimisation iterations done so far.
-        max_iters (int, optional): Iterations of the whole run; None where it
-            is not known.
+        iter (int): Number of completed iterations.
+        max_iters (int, optional): Iterations of the whole run; None if
+            unknown.
     """
     iter: int = 0
     max_iters: Optional[int] = None
@@ -26,7 +26,7 @@ class WeightSchedule:
     The weight is 0 before ``begin``, rises linearly to ``value`` over
     ``warmup``, stays there until ``decay_begin``, falls to ``final`` at
     ``end`` along ``decay``, and keeps ``final`` from then on. Times are
-    iterations; a float in (0, 1] is a share of the whole run.
+    iterations; a float in (0, 1] is a fraction of the whole run.
 
     Args:
         value (float): The weight after warm-up, at least 0.
@@ -42,7 +42,7 @@ class WeightSchedule:
 
     Raises:
         ConfigError: If a weight is negative or not finite, or if a name or a
-            time makes no sense.
+            time is invalid.
 
     Examples:
         >>> weight = WeightSchedule(10., warmup=100)
@@ -77,16 +77,17 @@ class WeightSchedule:
             time = getattr(self, name)
             if isinstance(time, bool) or not isinstance(time, (int, float)):
                 raise ConfigError(f'{name} must be a number of iterations or '
-                                  f'a share of the run, but got {time!r}')
+                                  f'a fraction of the run, but got {time!r}')
             if time < 0 or (isinstance(time, float) and time > 1):
                 raise ConfigError(
-                    f'{name}={time!r}: iterations are integers >= 0, shares '
+                    f'{name}={time!r}: iterations are integers >= 0, '
+                    f'fractions '
                     'of the run floats in [0, 1]')
-        # Iterations and shares can be compared when the length is known.
+        # Iterations and fractions can be compared once the length is known.
         if self.decay in ('linear', 'cosine') and type(
                 self.decay_begin) is type(
                     self.end) and self.decay_begin >= self.end:
-            raise ConfigError(f'a decay ends after it begins, but '
+            raise ConfigError(f'a decay must end after it begins, but '
                               f'decay_begin={self.decay_begin!r} and '
                               f'end={self.end!r}')
 
@@ -96,7 +97,7 @@ class WeightSchedule:
         return float(max(self.value, self.final) if self.decay else self.value)
 
     def needs_length(self) -> bool:
-        """Whether a time is a share of the run, whose length then counts."""
+        """Whether a time is a fraction of the run, which needs its length."""
         times = [self.begin, self.warmup]
         if self.decay:
             times += [self.decay_begin, self.end]
@@ -104,14 +105,17 @@ class WeightSchedule:
 
     def __call__(self, progress: Progress) -> float:
         """The weight at ``progress``."""
-        if self.needs_length() and not progress.max_iters:
+        length = progress.max_iters
+        if self.needs_length() and not length:
             raise ConfigError(
-                'a weight schedule in shares of the run needs the length of '
+                'a weight schedule in fractions of the run needs the length '
+                'of '
                 'the run, which is not known here; give iterations instead')
 
         def in_iters(time: Union[int, float]) -> float:
-            return time * progress.max_iters if isinstance(
-                time, float) and time > 0 else time
+            if length and isinstance(time, float) and time > 0:
+                return time * length
+            return time
 
         now, begin = progress.iter, in_iters(self.begin)
         if now < begin:
@@ -136,7 +140,7 @@ WeightLike = Union[float, Dict, WeightSchedule]
 
 
 def build_weight(weight: WeightLike) -> WeightSchedule:
-    """Make a schedule of a number, of a dict of its arguments, or of itself.
+    """Make a schedule from a number, a dict of arguments, or a schedule.
 
     Raises:
         ConfigError: If an argument is unknown or out of its range.

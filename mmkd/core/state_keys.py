@@ -16,8 +16,8 @@ def prefix_student(student: nn.Module, state_dict: dict, prefix: str) -> None:
 
     Args:
         student (nn.Module): The student of the model.
-        state_dict (dict): Weights as a checkpoint has them: the student's
-            unprefixed, the connectors' under ``distill.``.
+        state_dict (dict): Weights as in a checkpoint: those of the student
+            unprefixed, those of the connectors under ``distill.``.
         prefix (str): Prefix of the model in ``state_dict``.
 
     Raises:
@@ -41,8 +41,8 @@ def prefix_student(student: nn.Module, state_dict: dict, prefix: str) -> None:
         for new, value in [(renamed[name], state_dict.pop(prefix + name))
                            for name in given]
     })
-    metadata = getattr(state_dict, '_metadata', None)
-    for key, value in list((metadata or {}).items()):
+    metadata = getattr(state_dict, '_metadata', None) or {}
+    for key, value in list(metadata.items()):
         if key.startswith(prefix) and key != prefix[:-1]:
             new = rename(f'{key[len(prefix):]}.')[:-1]
             metadata.setdefault(prefix + new, value)
@@ -55,15 +55,15 @@ def prefix_student(student: nn.Module, state_dict: dict, prefix: str) -> None:
 
 def unprefix_student(model: nn.Module, state_dict: dict, prefix: str,
                      local_metadata: dict) -> None:
-    """Give the student its own key names, and the connectors ``distill.``; a
+    """Remove the student's prefix and move the connectors to ``distill.``; a
     state-dict hook of :class:`~mmkd.core.model.DistillationModel`."""
     pairs = ((STUDENT_PREFIX, ''), (DISTILLERS_PREFIX, DISTILL_KEY))
     metadata = getattr(state_dict, '_metadata', None)
     for names, tail in ((state_dict, ''), (metadata, '.')):
         if names is None:
             continue
-        # All are taken out before one is put back, since an old name of one
-        # may be the new name of another.
+        # Remove all keys before adding one, since an old name of one may be #
+        # the new name of another.
         for key, value in [(key, names.pop(key)) for key in list(names)]:
             for old, new in pairs:
                 if (key + tail).startswith(prefix + old):

@@ -1,4 +1,4 @@
-"""One training step: who takes part in it, and at which weights."""
+"""A training step: its active distillers and teachers, and the weights."""
 from dataclasses import dataclass, replace
 from typing import (Callable, Dict, Iterable, List, Mapping, Optional,
                     Sequence, Tuple)
@@ -16,19 +16,18 @@ from mmkd.families.places import standard_taps
 
 #: Taps by role.
 Roles = Dict[str, List[Tap]]
-#: Tensors by role, one a level.
+#: Tensors by role, one per level.
 Tensors = Dict[str, List[Tensor]]
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one iteration is.
+    """One training iteration.
 
     Attributes:
-        progress (Progress): Where training stands.
+        progress (Progress): Progress of the training.
         weights (Mapping[str, Mapping[str, float]]): Weight of each active
-            term, by the name of its distiller; distillers that are not
-            active are not in it.
+            term, by the name of its distiller; without inactive distillers.
         teachers (tuple[str]): The teachers that the active distillers read.
     """
     progress: Progress
@@ -37,16 +36,17 @@ class Step:
 
 
 class TapPlan:
-    """Which taps each distiller reads, and what they give.
+    """The taps of each distiller, and their specs.
 
     Args:
         student (dict[str, dict[str, list[Tap]]]): Taps of the student by
             distiller and role.
         teacher (dict[str, dict[str, list[Tap]]]): Taps of the teachers; each
             names its network.
-        specs (dict[Tap, list[TapSpec]]): What each tap gave in the dry run,
-            one entry a level.
-        counts (dict[Tap, int]): How often each tap fires in one forward.
+        specs (dict[Tap, list[TapSpec]]): Specs of each tap from the dry run,
+            one per level.
+        counts (dict[Tap, int]): Number of times each tap fires in a forward
+            pass.
     """
 
     def __init__(self, student: Dict[str, Roles], teacher: Dict[str, Roles],
@@ -58,8 +58,8 @@ class TapPlan:
         self.counts = counts
 
     def after(self, runs: Iterable[DryRun]) -> 'TapPlan':
-        """The plan with what dry runs showed; taps whose tensor a later layer
-        writes into copy it."""
+        """The plan with the results of dry runs; taps whose tensor is modified
+        by a later layer copy it."""
         specs: Dict[Tap, List[TapSpec]] = {}
         counts: Dict[Tap, int] = {}
         copying: Dict[Tap, Tap] = {}
@@ -97,15 +97,15 @@ class TapPlan:
     def specs_of(
         self, distiller: str
     ) -> Tuple[Dict[str, List[TapSpec]], Dict[str, List[TapSpec]]]:
-        """What a distiller's taps gave in the dry run, by role: the
-        student's and the teachers'."""
+        """Specs of a distiller's taps by role: the student's and the
+        teachers'."""
         return self._by_role(distiller, self.specs)
 
     def tensors_of(
             self, distiller: str,
             tensors: Dict[Tap, List[Tensor]]) -> Tuple[Tensors, Tensors]:
-        """A distiller's share of tapped tensors, by role: the student's and
-        the teachers'."""
+        """Tensors of a distiller's taps by role: the student's and the
+        teachers'."""
         return self._by_role(distiller, tensors)
 
     def _by_role(self, distiller: str, levels: Dict[Tap, list]) -> tuple:
@@ -130,7 +130,7 @@ class StepPlanner:
         self._readers = readers
 
     def now(self) -> Step:
-        """The step of the iteration that mmengine's runner is at."""
+        """The step of the runner's current iteration."""
         hub = MessageHub.get_current_instance()
         return self.at(
             Progress(
@@ -143,12 +143,12 @@ class StepPlanner:
                           lambda distiller: distiller.term_weights(progress))
 
     def peak(self) -> Step:
-        """A step with each term at the largest weight of the run."""
+        """A step with each term at its maximum weight of the run."""
         return self._step(Progress(0, None), Distiller.peak_weights)
 
     def watching(self) -> Step:
-        """The step of this iteration with all distillers and no terms, to
-        look at what they read."""
+        """The step of this iteration with all distillers but no terms, for
+        visualization."""
         return Step(self.now().progress, dict.fromkeys(self._distillers, {}),
                     tuple(self._readers))
 
@@ -171,8 +171,8 @@ def resolve_taps(
                       Teacher]) -> Tuple[Dict[str, Roles], Dict[str, Roles]]:
     """Resolve the taps of each distiller.
 
-    Standard places stand in where the config names no tap, and each tap of a
-    teacher gets the name of its network.
+    Taps that the config leaves out default to standard places, and each tap
+    of a teacher gets the name of its network.
 
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
@@ -184,8 +184,8 @@ def resolve_taps(
         distiller and role.
 
     Raises:
-        ConfigError: If a tap names an unknown network, or a network has no
-            such standard place.
+        ConfigError: If a tap names an unknown network, or a network lacks a
+            standard place.
     """
     found_s: Dict[str, Roles] = {}
     found_t: Dict[str, Roles] = {}
@@ -222,7 +222,7 @@ def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
     resolved: List[Tap] = []
     for tap in taps or [Tap('', network=only)]:
         network = tap.network or only
-        if network not in teachers:
+        if network is None or network not in teachers:
             known = ', '.join(teachers) or 'none'
             raise ConfigError(
                 f'distiller {distiller!r} wants a teacher {network!r} for '
@@ -231,10 +231,10 @@ def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
                 f'distiller {distiller!r}: which teacher is meant for '
                 f"{role!r}? Write taps as '<teacher>:<module>' with one of "
                 f'{known}')
-        places = [tap] if tap.module else map(
-            Tap.parse,
-            standard_taps(teachers[network].network, role,
-                          f'teacher {network!r}'))
+        places = [tap] if tap.module else [
+            Tap.parse(place) for place in standard_taps(
+                teachers[network].network, role, f'teacher {network!r}')
+        ]
         resolved += [replace(place, network=network) for place in places]
     return resolved
 

@@ -1,4 +1,4 @@
-"""The table of taps that a distillation model prints."""
+"""The table of taps of a distillation model."""
 from typing import List, Mapping, Sequence
 
 from mmkd.core.distiller import Distiller

@@ -1,4 +1,4 @@
-"""A frozen network to learn from."""
+"""The frozen teacher."""
 import contextlib
 from typing import Any, Dict, List, Optional, Sequence, Union
 
@@ -22,32 +22,31 @@ _PRECISIONS = {
 
 
 class Teacher:
-    """One frozen network: weights, own preprocessing, precision, taps.
+    """A frozen network with its weights, preprocessing, precision and taps.
 
-    Not an ``nn.Module``, so that a model that holds it counts none of its
-    weights as its own: not in the optimiser, the checkpoint, DDP or EMA.
-    A deep copy shares the network, which never changes.
+    It is not an ``nn.Module``, so its weights are not part of the model that
+    holds it: not in the optimiser, the checkpoint, DDP or EMA. A deep copy
+    shares the network, which never changes.
 
     Args:
         cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
             a config or model dict, or a built network.
-        ckpt (str): Weights: a file or address, ``'official'`` for those that
-            the library publishes for ``cfg``, or ``'random'`` to leave the
-            network untrained (for tests). May be left out for a built
-            network.
-        input_map (dict[str, str], optional): Where the teacher's inputs lie
-            in the batch of the data loader, for a teacher that sees other
-            data than the student: ``{'inputs.points': 'inputs.complete'}``.
-            Defaults to None.
+        ckpt (str): Weights: a file or URL, ``'official'`` for those that the
+            library publishes for ``cfg``, or ``'random'`` to leave the
+            network untrained (for tests). Optional for a built network.
+        input_map (dict[str, str], optional): Keys of the teacher's inputs in
+            the batch of the data loader, for a teacher whose data differ from
+            the student's: ``{'inputs.points': 'inputs.complete'}``. Defaults
+            to None.
         precision (str, optional): ``'fp32'``, ``'fp16'`` or ``'bf16'`` runs
             it in that precision; None follows the training step. Defaults to
             None.
         mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
             taps that fire nowhere else, such as auxiliary heads. Defaults to
-            ``'tensor'``, in place of which a network that lacks this mode
-            (mmdet3d's ``CenterPoint`` and its kin) takes ``'predict'``.
-        trusted (bool): Whether the file ``ckpt`` may hold more than weights
-            and plain data, and so run code. Defaults to False.
+            ``'tensor'``, or to ``'predict'`` for networks without this mode
+            (such as mmdet3d's ``CenterPoint``).
+        trusted (bool): Whether the file ``ckpt`` may contain more than
+            weights and plain data, which can run code. Defaults to False.
         strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
             True.
         name (str): Its name in configs and messages. Defaults to
@@ -92,7 +91,7 @@ class Teacher:
 
     def _read_weights(self, cfg: NetworkLike, ckpt: Optional[str],
                       trusted: bool) -> Optional[Checkpoint]:
-        """Read the weights first: a wrong file is found before a build."""
+        """Read the weights, so that a wrong file is found before building."""
         if ckpt == 'random' or (ckpt is None and isinstance(cfg, nn.Module)):
             return None
         if ckpt is None:
@@ -108,12 +107,12 @@ class Teacher:
         return self
 
     @property
-    def preprocessor(self) -> Optional[nn.Module]:
-        """The network's own data preprocessor."""
-        return getattr(self.network, 'data_preprocessor', None)
+    def preprocessor(self) -> Any:
+        """The network's own data preprocessor, None if it has none."""
+        return family_of(self.network).preprocessor(self.network)
 
     def own_data(self, data: dict) -> dict:
-        """The batch of the data loader as this teacher is to see it."""
+        """The batch of the data loader with this teacher's inputs."""
         for target, source in self.input_map.items():
             value: Any = data
             for key in source.split('.'):
@@ -132,18 +131,18 @@ class Teacher:
             taps: Sequence[Tap],
             counts: Optional[Dict[Tap,
                                   int]] = None) -> Dict[Tap, List[Tensor]]:
-        """Run the network as far as the last tap and return the tensors.
+        """Run the network up to the last tap and return the tensors.
 
         Args:
             inputs (Tensor | dict): Prepared inputs, (N, C, H, W) for images.
             data_samples (list, optional): Prepared data samples.
-            taps (Sequence[Tap]): What to catch.
-            counts (dict[Tap, int], optional): How often each tap fires in
-                one forward, which ends after the last one. Defaults to None:
-                the forward runs to its end.
+            taps (Sequence[Tap]): The taps to capture.
+            counts (dict[Tap, int], optional): Number of times each tap fires
+                in a forward pass, which ends after the last one. Defaults to
+                None: the forward pass is complete.
 
         Returns:
-            dict[Tap, list[Tensor]]: Detached tensors, one a level.
+            dict[Tap, list[Tensor]]: Detached tensors, one per level.
 
         Raises:
             TapError: If a tap does not fire.

@@ -1,4 +1,4 @@
-"""What a method looks at, as data to draw."""
+"""Values of a method, such as masks and distances, as data to draw."""
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
@@ -11,26 +11,26 @@ from mmkd.ops.precision import full_precision
 
 @dataclass
 class Visual:
-    """One thing to draw, for each image of a batch.
+    """Values to draw for each image of a batch.
 
-    A kind of visual says where its values lie; how it is painted is known to
-    :func:`mmkd.visualization.paint`, which further kinds register with.
+    Subclasses define the positions of the values.
+    :func:`mmkd.visualization.paint` paints them; register a function there
+    for a new subclass.
 
     Attributes:
-        name (str): What it shows, the same at every iteration.
-        values (Sequence[Tensor]): The values of each image. NaN marks where
-            the method does not look.
-        group (str): Visuals of a group stand in one row, such as the level
-            of a pyramid.
-        limits (tuple[float, float], optional): Values of the first and of
-            the last colour. None takes the range of the values.
-        scale (str): Visuals of one image and scale share their colours; ''
-            for colours of its own.
-        log (bool): Whether colours go with the logarithm of the values; 0
-            then counts as NaN.
-        color (str, optional): A colour in which values from 0 to 1 are laid
-            over the image, as their opacity. None paints a map of colours.
-        changes (bool): Whether it is worth watching over the training.
+        name (str): Title, the same at every iteration.
+        values (Sequence[Tensor]): The values of each image. NaN marks cells
+            that the method does not use.
+        group (str): Visuals of a group are drawn in one row, such as the
+            level of a pyramid.
+        limits (tuple[float, float], optional): Values of the first and the
+            last colour. None uses the range of the values.
+        scale (str): Visuals of an image with the same scale share their
+            colours; '' means separate colours.
+        log (bool): Whether colours are logarithmic; 0 then counts as NaN.
+        color (str, optional): Colour of an overlay whose opacity is the
+            value, from 0 to 1. None uses a colour map.
+        changes (bool): Whether to draw its change over the training.
     """
     name: str
     values: Sequence[Tensor]
@@ -47,27 +47,27 @@ class Heatmap(Visual):
     """A number for each cell of a map, (N, H, W).
 
     Attributes:
-        extent (tuple[float], optional): Region that the map covers, as
-            ``(x_min, y_min, x_max, y_max)`` in metres, for a map in
-            bird's-eye view whose rows go with y. None: the map covers the
-            student's prepared image, padding included.
+        extent (tuple[float], optional): Region of a map in bird's-eye view,
+            ``(x_min, y_min, x_max, y_max)`` in metres, with rows along y.
+            None: the map covers the student's prepared image, including
+            padding.
     """
     extent: Optional[Tuple[float, float, float, float]] = None
 
 
 @dataclass
 class Points(Visual):
-    """A number for each of some points in bird's-eye view, (P, ) a scan.
+    """A number for each of some points in bird's-eye view, (P, ) per scan.
 
     Attributes:
-        positions (Sequence[Tensor]): x and y of each point in metres (in
-            cells, where the method knows no metres), (P, 2) a scan.
-        cloud (Sequence[Tensor]): What lies beneath in grey, in the same
-            frame, (Q, 2) a scan. Defaults to ().
-        edges (Sequence[Tensor]): Rows of the points that a line joins,
-            (E, 2) a scan. Defaults to ().
-        extent (tuple[float]): Region ``(x_min, y_min, x_max, y_max)`` that
-            is shown.
+        positions (Sequence[Tensor]): x and y of each point in metres (or in
+            cells, if metres are not available), (P, 2) per scan.
+        cloud (Sequence[Tensor]): Background points in grey, in the same
+            frame, (Q, 2) per scan. Defaults to ().
+        edges (Sequence[Tensor]): Row indices of points that are joined by a
+            line, (E, 2) per scan. Defaults to ().
+        extent (tuple[float]): Region to show, ``(x_min, y_min, x_max,
+            y_max)``.
     """
     positions: Sequence[Tensor] = ()
     cloud: Sequence[Tensor] = ()
@@ -101,11 +101,11 @@ def logits_distance(logits_s: Tensor,
         logits_s (Tensor): Student's logits (N, C, H, W).
         logits_t (Tensor): Teacher's logits of the same shape.
         tau (float): Temperature. Defaults to 1.0.
-        valid (Tensor, optional): Bool map (N, 1, H, W) of the cells that
-            take part. Defaults to None: all.
+        valid (Tensor, optional): Bool map (N, 1, H, W) of the cells to
+            include. Defaults to None: all.
 
     Returns:
-        Tensor: (N, H, W); NaN at cells that take no part.
+        Tensor: (N, H, W); NaN in excluded cells.
     """
     distance = class_divergence(logits_s, logits_t, tau)
     if valid is not None:
@@ -123,7 +123,7 @@ def distances(students: Sequence[Tensor],
         students (Sequence[Tensor]): Student's maps after their connectors.
         teachers (Sequence[Tensor]): Teacher's maps.
         name (str): Name of the visuals. Defaults to that of features.
-        role (str): What a level is called. Defaults to ``'level'``.
+        role (str): Name of a level. Defaults to ``'level'``.
     """
     return [
         Heatmap(

@@ -1,53 +1,60 @@
-"""What a family of networks tells mmkd, and the list of families."""
+"""The interface of a family of networks, and the list of families."""
+import copy
 import inspect
-from typing import Any, Callable, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
 
 import torch
+from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead
+from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
+                                         read_settings)
+from mmkd.families.taps import KnownTap, Place
 
 Batch = Dict[str, Any]
 
 
-class Place(NamedTuple):
-    """A place that many networks of a family have.
+class ImagePrediction(NamedTuple):
+    """What a network predicts for an image.
 
     Attributes:
-        description (str): What lies there.
-        find (Callable): Maps a network to its taps of this place; an empty
-            list if it lacks the place.
+        labels (Tensor, optional): Class of each pixel, (H, W).
+        instances (InstanceData, optional): ``bboxes`` (n, 4) in pixels,
+            ``labels`` and ``scores`` of the objects.
     """
-    description: str
-    find: Callable[[nn.Module], list]
+    labels: Optional[Tensor] = None
+    instances: Optional[InstanceData] = None
 
 
 class Family:
-    """Networks that follow the conventions of one library; holds no network.
+    """The conventions of one library's networks; holds no network.
 
     Attributes:
         name (str): Package that defines the networks, as ``'mmseg'``.
         prefixes (tuple[str, ...]): What may precede ``backbone`` and
             ``neck`` in the name of a part; the first one found is taken.
-        predicts_on_images (bool): Whether mode ``'predict'`` gives
-            ``pred_sem_seg`` or ``pred_instances`` in the image.
-        places (dict[str, Place]): Standard places by name. Where several lie
-            in one module, the last one names it in lists.
+        places (dict[str, Place]): Standard places by name. Of several that
+            have the same tap, the last one says what it is.
     """
     name = ''
     prefixes: Tuple[str, ...] = ('', )
-    predicts_on_images = False
 
     def __init__(self) -> None:
         self.places: Dict[str, Place] = {
             'maps':
             Place(
                 'class scores of a segmentation head, or else levels of the '
-                'neck', lambda x: _logits(x) or self._neck(x)),
+                'neck',
+                lambda x: self.taps(x, 'logits') or self.taps(x, 'neck')),
             'features':
             Place(
                 'levels of the neck that have a convolution of their own, or '
                 'else the last stage of the backbone', self._features),
+            'auxiliary_logits':
+            Place('class scores of the other segmentation heads',
+                  _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
             'stages':
@@ -65,10 +72,20 @@ class Family:
 
     def matches(self, network: nn.Module) -> bool:
         """Whether a network belongs to the family: by default, whether its
-        class or a base of it is defined in the package :attr:`name`."""
+        class or one of its bases is defined in the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
+
+    def taps(self, network: nn.Module, place: str) -> List[KnownTap]:
+        """The taps of a standard place in a network, none if it lacks it."""
+        known = self.places.get(place)
+        found = known.find(network) if known else ()
+        taps = [
+            tap if isinstance(tap, KnownTap) else KnownTap(tap, level=i)
+            for i, tap in enumerate(found)
+        ]
+        return [tap if tap.kind else tap._replace(kind=place) for tap in taps]
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -110,6 +127,69 @@ class Family:
         # boxes by the thousand; a step ends at the last tap.
         return (mode, ) if found == mode else ('loss', found)
 
+    def preprocessor(self, network: nn.Module) -> Any:
+        """The network's own data preprocessor, None if it has none."""
+        return getattr(network, 'data_preprocessor', None)
+
+    def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network's preprocessor does to a batch.
+
+        Returns:
+            dict: Equal for networks that can share a prepared batch.
+        """
+        return read_settings(self.preprocessor(network))
+
+    def image_norm(self, network: nn.Module) -> Optional[ImageNorm]:
+        """How the network wants its images.
+
+        Returns:
+            ImageNorm | None: None if its input is more than images, or is
+            prepared in a way that is not known.
+        """
+        return read_image_norm(self.preprocessor(network))
+
+    def augments_batches(self, network: nn.Module) -> bool:
+        """Whether the network's preprocessor augments batches at random."""
+        return bool(
+            getattr(self.preprocessor(network), 'batch_augments', None))
+
+    def stop_augmenting(self, network: nn.Module) -> None:
+        """Leave random batch augmentations out from now on."""
+        if self.augments_batches(network):
+            self.preprocessor(network).batch_augments = None
+
+    def detection_head(self,
+                       network: nn.Module,
+                       name: str = 'the network') -> DetectionHead:
+        """The 3D detection head of a network, as far as methods use it.
+
+        Args:
+            network (nn.Module): A network of the family.
+            name (str): What to call it in messages. Defaults to
+                ``'the network'``.
+
+        Raises:
+            ConfigError: If it has no head of a known kind.
+        """
+        raise ConfigError(
+            f'{name} ({type(network).__name__}) has no 3D detection head that '
+            'is known; this method serves 3D detectors of mmdet3d')
+
+    def predict_image(self, network: nn.Module, batch: Batch,
+                      size: Tuple[int, int]) -> Optional[ImagePrediction]:
+        """What the network predicts for the one image of a batch, to draw.
+
+        Args:
+            network (nn.Module): A network of the family, in eval mode.
+            batch (dict): ``inputs`` and ``data_samples``, as prepared.
+            size (tuple[int, int]): Height and width in pixels of the image
+                without its padding.
+
+        Returns:
+            ImagePrediction | None: None if nothing can be drawn in the image.
+        """
+        return None
+
     def _part(self, network: nn.Module, name: str) -> List[str]:
         for prefix in self.prefixes:
             if isinstance(
@@ -123,23 +203,25 @@ class Family:
     def _neck(self, network: nn.Module) -> List[str]:
         return self._part(network, 'neck')
 
-    def _features(self, network: nn.Module) -> List[str]:
+    def _features(self, network: nn.Module) -> List[KnownTap]:
         for name in self._neck(network):
             neck = getattr(network, name)
-            # A level beyond the convolutions of a pyramid is pooled from the
-            # last one and says nothing new.
+            # A level beyond the convolutions of a pyramid is pooled from the #
+            # last one and adds no information.
             convs = getattr(neck, 'fpn_convs', None)
-            pooled = isinstance(convs,
-                                nn.ModuleList) and 0 < len(convs) < getattr(
-                                    neck, 'num_outs', 0)
-            return [f'{name}[0:{len(convs)}]' if pooled else name]
-        return [f'{name}[-1]' for name in self._stages(network)]
+            count = len(convs) if isinstance(convs, nn.ModuleList) else 0
+            pooled = 0 < count < getattr(neck, 'num_outs', 0)
+            return [KnownTap(f'{name}[0:{count}]' if pooled else name, 'neck')]
+        return [
+            KnownTap(f'{name}[-1]', 'stages', level=-1)
+            for name in self._stages(network)
+        ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
-        """The patch embedding of each stage of a transformer pyramid.
+        """The patch embedding of each stage of a hierarchical transformer.
 
-        Of backbones laid out as mmseg's ``MixVisionTransformer`` and mmdet's
-        ``PyramidVisionTransformerV2``: stages that begin with a
+        It supports backbones structured like mmseg's ``MixVisionTransformer``
+        and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
         ``PatchEmbed``.
         """
         for name in self._stages(network):
@@ -153,7 +235,7 @@ class Family:
         return []
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They give the tokens and the size of the map that they make.
+        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:
@@ -162,24 +244,63 @@ class Family:
         ]
 
 
+def _segmentation_heads(network: nn.Module, name: str) -> List[str]:
+    """Paths of the heads of this name that classify with ``conv_seg``."""
+    head = getattr(network, name, None)
+    heads = {f'{name}.{i}': part for i, part in enumerate(head)} \
+        if isinstance(head, nn.ModuleList) else {name: head}
+    return [path for path, part in heads.items() if hasattr(part, 'conv_seg')]
+
+
 def _logits(network: nn.Module) -> List[str]:
-    head = getattr(network, 'decode_head', None)
-    if isinstance(head, nn.ModuleList):  # a cascade: the last head decides
-        last = len(head) - 1
-        return [f'decode_head.{last}.conv_seg'] if hasattr(
-            head[last], 'conv_seg') else []
-    return ['decode_head.conv_seg'] if hasattr(head, 'conv_seg') else []
+    # Of a cascade, the last head decides.
+    heads = _segmentation_heads(network, 'decode_head')
+    return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _auxiliary_logits(network: nn.Module) -> List[str]:
+    heads = [
+        *_segmentation_heads(network, 'decode_head')[:-1],
+        *_segmentation_heads(network, 'auxiliary_head')
+    ]
+    return [f'{path}.conv_seg' for path in heads]
+
+
+def predict_sample(network: nn.Module, batch: Batch, size: Tuple[int,
+                                                                 int]) -> Any:
+    """The first data sample that mode ``'predict'`` of an OpenMMLab model
+    gives, in the geometry of the prepared image.
+
+    Args:
+        network (nn.Module): The network.
+        batch (dict): ``inputs``, images (N, C, H, W), and ``data_samples``,
+            which stay as they are.
+        size (tuple[int, int]): Height and width in pixels of the image
+            without its padding.
+    """
+    samples = copy.deepcopy(batch['data_samples'])
+    for sample in samples:
+        # The libraries turn predictions back to the file's geometry.
+        sample.set_metainfo(
+            dict(
+                ori_shape=size,
+                img_shape=size,
+                pad_shape=tuple(batch['inputs'].shape[-2:]),
+                scale_factor=(1., 1.),
+                flip=False))
+    return network(batch['inputs'], samples, mode='predict')[0]
 
 
 def image_channels(network: nn.Module) -> int:
-    """Channels of the images that a network takes."""
+    """Number of channels of a network's input images."""
     mean = getattr(getattr(network, 'data_preprocessor', None), 'mean', None)
     if isinstance(mean, Tensor) and mean.numel() > 1:
         return mean.numel()
     first = next(
         (module.in_channels
          for module in network.modules() if isinstance(module, nn.Conv2d)), 3)
-    # A stem that stacks the pixels of a patch has a multiple of three.
+    # A stem that stacks the pixels of a patch has a multiple of three
+    # channels.
     return first if first % 3 else 3
 
 
@@ -200,14 +321,14 @@ def image_meta(size: Tuple[int, int]) -> dict:
         img_path='')
 
 
-#: In order of precedence: the first that matches is taken.
+#: In order of precedence: the first match is used.
 FAMILIES: List[Family] = []
 
 
-def register_family(family: type) -> type:
+def register_family(family: Type[Family]) -> Type[Family]:
     """Add a family, ahead of those that are registered already.
 
-    It replaces one of the same name. Use it as a decorator.
+    It replaces a family of the same name. Use it as a decorator.
 
     Args:
         family (type): A subclass of :class:`Family`.

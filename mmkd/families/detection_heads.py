@@ -1,14 +1,33 @@
-"""What a method may ask of a 3D detection head, whatever its kind."""
+"""A common interface to 3D detection heads, for methods."""
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import List, NamedTuple, Optional, Sequence
+from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
+                    Sequence, Type)
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.taps import KnownTap
 from mmkd.ops.precision import full_precision
+
+
+class HeadBranch(NamedTuple):
+    """Which output of a head a tensor is; see
+    :class:`~mmkd.families.taps.KnownTap`."""
+    task: Optional[int]
+    name: str
+    level: int = 0
+
+    def __str__(self) -> str:
+        where = f'level {self.level}' if self.task is None else (
+            f'task {self.task}')
+        return f'{self.name!r} of {where}'
+
+
+#: Tapped outputs of a head, those of the place ``head_maps``.
+HeadMaps = Mapping[HeadBranch, Tensor]
 
 
 class TaskMaps(NamedTuple):
@@ -16,21 +35,22 @@ class TaskMaps(NamedTuple):
 
     Attributes:
         cls (Tensor): Class logits (B, C, H, W).
-        reg (Tensor): Box codes, one row a place where a box may be:
-            (B * H * W, R), or (B * H * W * A, R) with A anchors a cell.
+        reg (Tensor): Box codes, one row per possible box: (B * H * W, R), or
+            (B * H * W * A, R) with A anchors per cell.
     """
     cls: Tensor
     reg: Tensor
 
 
 class TaskTargets(NamedTuple):
-    """What some objects ask of :class:`TaskMaps`.
+    """Targets of objects for :class:`TaskMaps`.
 
     Attributes:
-        mask (Tensor): (B, H, W), 0 to 1: how much of an object a cell is.
-        positives (Tensor): (n, ), rows of ``reg`` that stand for an object.
-        peaks (Tensor, optional): (B, C, H, W), bool: the cell of the middle
-            of an object of each class; None for heads without heatmaps.
+        mask (Tensor): (B, H, W), 0 to 1: weight of each cell for the objects.
+        positives (Tensor): (n, ), rows of ``reg`` that are assigned to an
+            object.
+        peaks (Tensor, optional): (B, C, H, W), bool: cells with the centre of
+            an object of each class; None for heads without heatmaps.
     """
     mask: Tensor
     positives: Tensor
@@ -38,91 +58,96 @@ class TaskTargets(NamedTuple):
 
 
 class DetectionHead(ABC):
-    """A head of mmdet3d by what methods need of it; holds no state.
+    """A wrapper of a head of mmdet3d with the interface for methods.
 
     Args:
         head (nn.Module): The head.
-        point_cloud_range (Sequence[float]): ``(x1, y1, z1, x2, y2, z2)`` in
-            metres in the frame of the LiDAR, which the maps cover.
+        point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
+            z1, x2, y2, z2)`` in metres in the LiDAR frame.
     """
-    #: Whether the distance of box codes is smooth L1, else L1.
+    #: Whether the distance of box codes is smooth L1 instead of L1.
     smooth = False
     #: Whether the mask of scores is weighted by the teacher's score.
     soft_mask = False
 
-    def __init__(self, head: nn.Module,
-                 point_cloud_range: Sequence[float]) -> None:
+    def __init__(self, head: Any, point_cloud_range: Sequence[float]) -> None:
         self.head = head
         self.point_cloud_range = [float(x) for x in point_cloud_range]
-
-    @staticmethod
-    def of(network: nn.Module, name: str = 'the network') -> 'DetectionHead':
-        """The head of a detector of LiDAR or cameras.
-
-        Args:
-            network (nn.Module): A detector of mmdet3d.
-            name (str): What to call it in messages. Defaults to
-                ``'the network'``.
-
-        Raises:
-            ConfigError: If it has no head of a known kind.
-        """
-        head = find_head(network)
-        layer = getattr(
-            getattr(network, 'data_preprocessor', None), 'voxel_layer', None)
-        if layer is None:  # of cameras: the grid that they are lifted to
-            layer = getattr(
-                getattr(network, 'view_transform', None), 'grid', None)
-        kind = next((kind for marker, kind in _KINDS if hasattr(head, marker)),
-                    None)
-        if kind is None or layer is None:
-            raise ConfigError(
-                f'{name} ({type(network).__name__}) has no head that this '
-                'method knows: it serves detectors with voxels or cameras '
-                'on a map, and a CenterHead or an Anchor3DHead')
-        return kind(head, layer.point_cloud_range)
 
     @property
     @abstractmethod
     def code(self) -> dict:
-        """What its outputs mean, for comparison with another head."""
+        """The encoding of its outputs, for comparison with another head."""
+
+    def check_same_code(self, teacher: 'DetectionHead', name: str) -> None:
+        """Check that the outputs of a teacher's head mean the same.
+
+        Args:
+            teacher (DetectionHead): Head of the teacher.
+            name (str): Name of the teacher.
+
+        Raises:
+            ConfigError: If they do not; the message names both values.
+        """
+        if type(self) is not type(teacher):
+            raise ConfigError(
+                f'the student has a {type(self.head).__name__}, but teacher '
+                f'{name!r} a {type(teacher.head).__name__}; this method '
+                'compares heads of one kind')
+        theirs = teacher.code
+        for key, value in self.code.items():
+            if value != theirs[key]:
+                raise ConfigError(
+                    f'the {key} of the student is {value}, but that of '
+                    f'teacher {name!r} is {theirs[key]}; maps of both must '
+                    'mean the same')
 
     @property
     def code_weights(self) -> Optional[List[float]]:
-        """Weight of each number of a box code; None for equal ones."""
+        """Weight of each number of a box code; None if they are equal."""
         return None
 
+    @classmethod
     @abstractmethod
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
-        """Sort the tensors of the place ``head_maps``."""
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
+        """Taps of the last convolutions of a head that lies at ``path``, as
+        of the place ``head_maps``."""
+
+    @abstractmethod
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
+        """Scores and box codes of each task, or of each level.
+
+        Raises:
+            ConfigError: If an output of the head was not tapped.
+        """
 
     @abstractmethod
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
+                outputs: HeadMaps) -> List[TaskTargets]:
         """What objects ask of each of :meth:`maps`.
 
         Args:
             objects (list[InstanceData]): ``bboxes_3d`` and ``labels_3d`` of
                 each frame.
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            outputs (HeadMaps): Outputs of the head.
         """
 
     @abstractmethod
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
-        Those of lower scores are left out before overlapping boxes are
-        suppressed, which does not change what becomes of the others.
+        Boxes with lower scores are removed before NMS, which does not affect
+        the others.
 
         Args:
-            tensors (Sequence[Tensor]): Of the place ``head_maps``.
+            outputs (HeadMaps): Outputs of the head.
             metas (list[dict]): Meta information of each frame.
-            min_score (float): Least score.
+            min_score (float): Minimum score.
         """
 
     @abstractmethod
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """The head's own loss for these objects, a scalar."""
 
@@ -130,12 +155,12 @@ class DetectionHead(ABC):
 class CenterHeads(DetectionHead):
     """mmdet3d's ``CenterHead``: a heatmap and regressions for each task."""
     soft_mask = True
-    #: In the order of its box codes.
+    #: Branches in the order of its box codes.
     NAMES = ('reg', 'height', 'dim', 'rot', 'vel')
 
     @property
     def code(self) -> dict:
-        """Range of the points, tasks, and form of sizes."""
+        """Point cloud range, tasks, and encoding of sizes."""
         return dict(
             point_cloud_range=self.point_cloud_range,
             tasks=[list(names) for names in self.head.class_names],
@@ -147,33 +172,33 @@ class CenterHeads(DetectionHead):
         return self.head.train_cfg.get('code_weights')
 
     @classmethod
-    def taps(cls, head: nn.Module, path: str) -> List[str]:
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: by task, the heatmap first."""
-        taps = []
+        taps: List[KnownTap] = []
         for number, task in enumerate(head.task_heads):
             base = f'{path}.task_heads.{number}'
-            # One with deformable convolutions keeps the heatmap apart.
-            split = hasattr(task, 'cls_head')
-            taps.append(f'{base}.cls_head' if split else f'{base}.heatmap')
-            regression = task.task_head if split else task
+            regression = _regression(task)
+            split = regression is not task
+            heatmap = f'{base}.cls_head' if split else f'{base}.heatmap'
+            taps.append(KnownTap(heatmap, task=number, branch='heatmap'))
             base = f'{base}.task_head' if split else base
             taps += [
-                f'{base}.{name}' for name in cls.NAMES
-                if name in regression.heads
+                KnownTap(f'{base}.{name}', task=number, branch=name)
+                for name in cls.NAMES if name in regression.heads
             ]
         return taps
 
-    def _by_task(self, tensors: Sequence[Tensor]) -> List[dict]:
-        size = len(tensors) // len(self.head.task_heads)
-        return [
-            dict(zip(('heatmap', *self.NAMES), tensors[i:i + size]))
-            for i in range(0, len(tensors), size)
-        ]
+    def _by_task(self, outputs: HeadMaps) -> List[Dict[str, Tensor]]:
+        return [{
+            name: _output(outputs, HeadBranch(number, name))
+            for name in ('heatmap', *self.NAMES)
+            if name in ('heatmap', *_regression(task).heads)
+        } for number, task in enumerate(self.head.task_heads)]
 
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
         """Heatmap and regression of each task."""
         found = []
-        for task in self._by_task(tensors):
+        for task in self._by_task(outputs):
             reg = torch.cat([task[x] for x in self.NAMES if x in task], 1)
             found.append(
                 TaskMaps(task['heatmap'],
@@ -181,7 +206,7 @@ class CenterHeads(DetectionHead):
         return found
 
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
+                outputs: HeadMaps) -> List[TaskTargets]:
         """Peaks around the objects, and the cells of their centres."""
         heatmaps, _, indices, masks = self.head.get_targets(objects)
         found = []
@@ -195,33 +220,36 @@ class CenterHeads(DetectionHead):
         return found
 
     @full_precision
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         head = copy(self.head)
         head.bbox_coder = copy(head.bbox_coder)
         head.bbox_coder.score_threshold = max(
             head.bbox_coder.score_threshold or 0, min_score)
-        return head.predict_by_feat([[x] for x in self._by_task(tensors)],
+        return head.predict_by_feat([[x] for x in self._by_task(outputs)],
                                     metas)
 
     @full_precision
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Focal loss of the heatmaps and L1 of the regressions."""
-        # It applies the sigmoid to the heatmap in place.
+        # The loss applies the sigmoid to the heatmap in place.
         tasks = [[dict(task, heatmap=task['heatmap'].clone())]
-                 for task in self._by_task(tensors)]
-        return sum(self.head.loss_by_feat(tasks, objects).values())
+                 for task in self._by_task(outputs)]
+        return _total(self.head.loss_by_feat(tasks, objects).values())
 
 
 class AnchorHeads(DetectionHead):
     """mmdet3d's ``Anchor3DHead``: scores and codes of anchors, by level."""
     smooth = True
+    #: Its convolutions and what they give, in the order of its outputs.
+    CONVS = (('conv_cls', 'cls_score'), ('conv_reg', 'bbox_pred'),
+             ('conv_dir_cls', 'dir_cls_pred'))
 
     @property
     def code(self) -> dict:
-        """Range of the points, classes and anchors."""
+        """Point cloud range, classes and anchors."""
         generator = self.head.prior_generator
         return dict(
             point_cloud_range=self.point_cloud_range,
@@ -234,24 +262,28 @@ class AnchorHeads(DetectionHead):
         """Those of its training."""
         return self.head.train_cfg.get('code_weight')
 
-    @staticmethod
-    def taps(head: nn.Module, path: str) -> List[dict]:
+    @classmethod
+    def taps(cls, head: Any, path: str) -> List[KnownTap]:
         """Taps of the place ``head_maps``: scores of all levels first."""
         return [
-            dict(module=f'{path}.{name}', calls='all')
-            for name in ('conv_cls', 'conv_reg', 'conv_dir_cls')
+            KnownTap(
+                dict(module=f'{path}.{name}', calls='all'), branch=branch)
+            for name, branch in (('conv_cls', 'cls_score'),
+                                 ('conv_reg', 'bbox_pred'), ('conv_dir_cls',
+                                                             'dir_cls_pred'))
             if hasattr(head, name)
         ]
 
-    def _by_kind(self, tensors: Sequence[Tensor]) -> List[Sequence[Tensor]]:
-        kinds = 3 if hasattr(self.head, 'conv_dir_cls') else 2
-        size = len(tensors) // kinds
-        found = [tensors[i:i + size] for i in range(0, len(tensors), size)]
-        return found if kinds == 3 else [*found, [None] * size]
+    def _by_kind(self, outputs: HeadMaps) -> List[List[Any]]:
+        levels = range(1 + max(branch.level for branch in outputs))
+        return [[
+            _output(outputs, HeadBranch(None, branch, level)) if hasattr(
+                self.head, conv) else None for level in levels
+        ] for conv, branch in self.CONVS]
 
-    def maps(self, tensors: Sequence[Tensor]) -> List[TaskMaps]:
+    def maps(self, outputs: HeadMaps) -> List[TaskMaps]:
         """Scores and codes of each level."""
-        cls, reg, _ = self._by_kind(tensors)
+        cls, reg, _ = self._by_kind(outputs)
         size = self.head.box_code_size
         return [
             TaskMaps(score,
@@ -260,15 +292,15 @@ class AnchorHeads(DetectionHead):
         ]
 
     def targets(self, objects: List[InstanceData],
-                tensors: Sequence[Tensor]) -> List[TaskTargets]:
-        """Cells with an anchor of an object, and these anchors."""
+                outputs: HeadMaps) -> List[TaskTargets]:
+        """Cells with a positive anchor, and these anchors."""
         head = self.head
-        cls = self._by_kind(tensors)[0]
+        cls = self._by_kind(outputs)[0]
         sizes = [tuple(x.shape[-2:]) for x in cls]
-        metas = [{}] * len(objects)
+        metas: List[dict] = [{}] * len(objects)
         found = head.anchor_target_3d(
             head.get_anchors(sizes, metas, device=cls[0].device),
-            # It turns their boxes into tensors.
+            # It converts their boxes to tensors in place.
             [
                 InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
                 for x in objects
@@ -289,72 +321,47 @@ class AnchorHeads(DetectionHead):
         return targets
 
     @full_precision
-    def predict(self, tensors: Sequence[Tensor], metas: List[dict],
+    def predict(self, outputs: HeadMaps, metas: List[dict],
                 min_score: float) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         cfg = copy(self.head.test_cfg)
         cfg.score_thr = max(cfg.get('score_thr', 0), min_score)
         return self.head.predict_by_feat(
-            *self._by_kind(tensors), batch_input_metas=metas, cfg=cfg)
+            *self._by_kind(outputs), batch_input_metas=metas, cfg=cfg)
 
     @full_precision
-    def loss(self, tensors: Sequence[Tensor], objects: List[InstanceData],
+    def loss(self, outputs: HeadMaps, objects: List[InstanceData],
              metas: List[dict]) -> Tensor:
         """Losses of scores, codes and directions."""
         copies = [
             InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
             for x in objects
         ]
-        losses = self.head.loss_by_feat(*self._by_kind(tensors), copies, metas)
-        return sum(sum(x) for x in losses.values())
+        losses = self.head.loss_by_feat(*self._by_kind(outputs), copies, metas)
+        return _total(_total(x) for x in losses.values())
 
 
-# What only a head of this kind has.
-_KINDS = (('task_heads', CenterHeads), ('prior_generator', AnchorHeads))
+def _total(losses: Iterable[Any]) -> Any:
+    return sum(losses)
 
 
-def find_head(network: nn.Module) -> Optional[nn.Module]:
-    """The dense head of a detector of mmdet3d, if it has one."""
-    for name in ('pts_bbox_head', 'bbox_head', 'rpn_head'):
-        head = getattr(network, name, None)
-        if isinstance(head, nn.Module):
-            return head
+def _output(outputs: HeadMaps, branch: HeadBranch) -> Tensor:
+    if branch not in outputs:
+        raise ConfigError(f'the taps of the head lack {branch}; leave them '
+                          'out to read all of its outputs')
+    return outputs[branch]
+
+
+def _regression(task: Any) -> Any:
+    """The part of a task of a CenterHead with the regression branches: one
+    with deformable convolutions keeps the heatmap apart."""
+    return task.task_head if hasattr(task, 'cls_head') else task
+
+
+def head_kind(head: Optional[nn.Module]) -> Optional[Type[DetectionHead]]:
+    """The kind of a head of mmdet3d; None if it is not known."""
+    if hasattr(head, 'task_heads'):
+        return CenterHeads
+    if hasattr(head, 'prior_generator'):
+        return AnchorHeads
     return None
-
-
-def head_taps(network: nn.Module) -> list:
-    """Taps of the last convolutions of a known head; see ``head_maps`` in
-    :data:`mmkd.families.places.PLACES`."""
-    head = find_head(network)
-    path = next(
-        (name for name, module in network.named_children() if module is head),
-        '')
-    for marker, kind in _KINDS:
-        if head is not None and hasattr(head, marker):
-            return kind.taps(head, path)
-    return []
-
-
-def check_same_code(student: DetectionHead, teacher: DetectionHead,
-                    name: str) -> None:
-    """Check that the outputs of two heads mean the same.
-
-    Args:
-        student (DetectionHead): Head of the student.
-        teacher (DetectionHead): Head of a teacher.
-        name (str): Name of the teacher.
-
-    Raises:
-        ConfigError: If they do not; names both values.
-    """
-    if type(student) is not type(teacher):
-        raise ConfigError(
-            f'the student has a {type(student.head).__name__}, but teacher '
-            f'{name!r} a {type(teacher.head).__name__}; this method compares '
-            'heads of one kind')
-    code_s, code_t = student.code, teacher.code
-    for key, value in code_s.items():
-        if value != code_t[key]:
-            raise ConfigError(f'the {key} of the student is {value}, but that '
-                              f'of teacher {name!r} is {code_t[key]}; maps '
-                              'of both must mean the same')

@@ -1,17 +1,17 @@
 """Detectors of mmdet."""
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from mmengine.structures import InstanceData, PixelData
 from torch import nn
 
-from mmkd.families.base import Batch, Family, image_meta
+from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
+                                predict_sample)
 
 
 class MMDetFamily(Family):
     """Detectors of mmdet."""
     name = 'mmdet'
-    predicts_on_images = True
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -38,3 +38,11 @@ class MMDetFamily(Family):
                 data=torch.zeros((1, height, width), dtype=torch.long)))
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
+
+    def predict_image(self, network: nn.Module, batch: Batch,
+                      size: Tuple[int, int]) -> Optional[ImagePrediction]:
+        """The class of each pixel, if the network gives it, or objects."""
+        found = predict_sample(network, batch, size)
+        if 'pred_sem_seg' in found:
+            return ImagePrediction(labels=found.pred_sem_seg.data[0])
+        return ImagePrediction(instances=found.get('pred_instances'))

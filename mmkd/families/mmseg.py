@@ -1,17 +1,17 @@
 """Segmentors of mmseg."""
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 from mmengine.structures import PixelData
 from torch import nn
 
-from mmkd.families.base import Batch, Family, image_meta
+from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
+                                predict_sample)
 
 
 class MMSegFamily(Family):
     """Segmentors of mmseg."""
     name = 'mmseg'
-    predicts_on_images = True
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -25,3 +25,9 @@ class MMSegFamily(Family):
             gt_edge_map=PixelData(data=labels.clone()))
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
+
+    def predict_image(self, network: nn.Module, batch: Batch,
+                      size: Tuple[int, int]) -> Optional[ImagePrediction]:
+        """The class of each pixel."""
+        found = predict_sample(network, batch, size)
+        return ImagePrediction(labels=found.pred_sem_seg.data[0])

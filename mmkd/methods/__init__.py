@@ -1,7 +1,7 @@
-"""Distillation methods, a folder each.
+"""Distillation methods, one folder each.
 
-Importing this package imports every method, which registers it; a new folder
-is found without being listed.
+Importing this package imports and thereby registers every method. A new folder
+is found automatically.
 """
 from importlib import import_module
 from pkgutil import iter_modules

@@ -15,25 +15,29 @@ def upcast(value: Any) -> Any:
     if isinstance(value, (list, tuple)) and any(
             isinstance(item, Tensor) for item in value):
         return type(value)(upcast(item) for item in value)
+    if isinstance(value, dict):
+        return {key: upcast(item) for key, item in value.items()}
     return value
 
 
 def _devices(values: Any) -> Iterator[str]:
-    """Devices of the tensors of nested lists and tuples."""
+    """Devices of the tensors of nested lists, tuples and dicts."""
     for value in values:
         if isinstance(value, Tensor):
             yield value.device.type
         elif isinstance(value, (list, tuple)):
             yield from _devices(value)
+        elif isinstance(value, dict):
+            yield from _devices(value.values())
 
 
 def full_precision(loss: Callable) -> Callable:
     """Make a loss compute in float32 with autocast off.
 
-    Tensors in float16 or bfloat16, also in lists and tuples, are cast to
-    float32 before the call; gradients flow back in the original type. Without
-    this, sums of exponentials overflow under mixed precision. Tensors in
-    float64 are not cast, for numerical gradient checks.
+    Tensors in float16 or bfloat16, also in lists, tuples and dicts, are cast
+    to float32 before the call; gradients flow back in the original type.
+    Without this, sums of exponentials overflow under mixed precision. Tensors
+    in float64 are not cast, for numerical gradient checks.
 
     Args:
         loss (Callable): A function of tensors.
@@ -43,11 +47,11 @@ def full_precision(loss: Callable) -> Callable:
     """
 
     @functools.wraps(loss)
-    def wrapper(*args, **kwargs):
-        args = [upcast(value) for value in args]
-        kwargs = {name: upcast(value) for name, value in kwargs.items()}
-        device = next(_devices([*args, *kwargs.values()]), 'cpu')
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        given = [upcast(value) for value in args]
+        named = {name: upcast(value) for name, value in kwargs.items()}
+        device = next(_devices([*given, *named.values()]), 'cpu')
         with torch.autocast(device_type=device, enabled=False):
-            return loss(*args, **kwargs)
+            return loss(*given, **named)
 
     return wrapper

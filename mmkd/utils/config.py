@@ -78,7 +78,7 @@ def parts_of(path: str, *names: str) -> Dict[str, Any]:
     return {name: model[name] for name in names}
 
 
-def official_weights(cfg: str) -> str:
+def official_weights(cfg: Any) -> str:
     """URL of the weights that a library publishes for one of its configs.
 
     Args:

@@ -105,7 +105,7 @@ def only_trainer(work_dir: str) -> Iterator[None]:
         try:
             if fcntl is not None:
                 # Owned by this process only: data loader workers that outlive
-                # # a killed run would keep a lock by `flock`.
+                # a killed run would keep a lock by `flock`.
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if error.errno in (errno.EACCES, errno.EAGAIN):

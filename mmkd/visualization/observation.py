@@ -46,9 +46,7 @@ def frozen_copy(model: DistillationModel) -> DistillationModel:
         model (DistillationModel): The model; not changed.
     """
     model = copy.deepcopy(model)
-    preprocessor = getattr(model.student, 'data_preprocessor', None)
-    if getattr(preprocessor, 'batch_augments', None):
-        preprocessor.batch_augments = None
+    family_of(model.student).stop_augmenting(model.student)
     _as_in_training(model)
     model.distillers.eval()
     return model
@@ -194,24 +192,14 @@ class Observer:
 
     def _add_prediction(self, scene: Scene, name: str, network: nn.Module,
                         batch: dict) -> None:
-        if not family_of(network).predicts_on_images:
+        found = family_of(network).predict_image(network, batch,
+                                                 scene.image.shape[:2])
+        if found is None:
             return
-        samples = copy.deepcopy(batch['data_samples'])
-        size = scene.image.shape[:2]
-        for sample in samples:
-            # The libraries map predictions back to the file's geometry.
-            sample.set_metainfo(
-                dict(
-                    ori_shape=size,
-                    img_shape=size,
-                    pad_shape=scene.size,
-                    scale_factor=(1., 1.),
-                    flip=False))
-        found = network(batch['inputs'], samples, mode='predict')[0]
-        if 'pred_sem_seg' in found:
-            scene.panels[name] = found.pred_sem_seg.data[0].cpu().numpy()
-        elif 'pred_instances' in found:
-            objects = found.pred_instances
+        if found.labels is not None:
+            scene.panels[name] = found.labels.cpu().numpy()
+        elif found.instances is not None:
+            objects = found.instances
             scene.panels[name] = self._boxes(
                 objects[objects.scores >= self.score_thr])
 

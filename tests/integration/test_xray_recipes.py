@@ -254,7 +254,7 @@ def test_complete_objects_tool(tmp_path, capsys):
     options = (tmp_path / 'complete_objects/theirs/manifest.json').read_text()
     assert '"voxel":0.0' in options and '"max_points":0' in options
     # Whole clouds on demand, of the scene that did not fail.
-    with pytest.raises(ConfigError, match='--window says.*--frames'):
+    with pytest.raises(ConfigError, match='--window is for.*--frames'):
         cli.call([*given, '--window', '2'])
     assert cli.call([*given, '--frames', '--window', '2']) == 1
     clouds = load_infos(f'{root}/train_complete_frames.pkl')['data_list']

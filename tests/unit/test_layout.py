@@ -29,6 +29,8 @@ UNTESTED = {
     'tests/unit/evaluation/test_kitti.py',
     'mmkd/evaluation/kitti_precision.py':
     'tests/unit/evaluation/test_kitti.py',
+    'mmkd/families/taps.py':
+    'tests/unit/core/taps/test_recognise.py',
     'mmkd/methods/*/examples.py':
     'tests/unit/methods/test_contracts.py',
     'mmkd/methods/xray/data/placement.py':

@@ -32,9 +32,9 @@ import time
 from pathlib import Path
 
 SOURCES = 'mmcv/ops/csrc/pytorch'
-# Each of these defines templates of the same names, or macros that the
-# torch headers cannot stand: no two of them share a unit, and the last
-# named come last in theirs.
+# Each of these defines templates with the same names, or macros that break the
+# torch headers: no two of them share a unit, and the last ones come last in
+# theirs.
 APART = ('cpu/bezier_align.cpp', 'cpu/roi_align.cpp',
          'cpu/roi_align_rotated.cpp', 'cpu/rotated_feature_align.cpp')
 LAST = ('cpu/psamask.cpp', )
@@ -42,7 +42,7 @@ ALONE = ('pybind.cpp', )
 
 # The headers of torch need it; mmcv's setup.py asks for C++17.
 STANDARD = 'c++20'
-# What mmcv's setup.py sees in place of its own list of C++ files.
+# Replaces the list of C++ files in mmcv's setup.py.
 WRAPPER = """\
 import glob, os, sys
 units = {units!r}
@@ -99,7 +99,7 @@ def write_unit(tree, unit):
     text = ''.join(f'#include "../{SOURCES}/{name}"\n' for name in unit)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     path = tree / 'unity' / f'u{len(unit):02d}_{digest}.cpp'
-    if not path.exists():  # a new time stamp would compile it again
+    if not path.exists():  # a new time stamp would trigger recompilation
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
     return path
@@ -145,7 +145,7 @@ def run_setup(tree, units, jobs, log_file, started):
         stderr=subprocess.STDOUT,
         text=True,
         errors='replace',
-        close_fds=False,  # a lock that the caller holds goes with the job
+        close_fds=False,  # the job inherits a lock of the caller
         start_new_session=True)
     lines = []
     total = len(units)
@@ -158,7 +158,7 @@ def run_setup(tree, units, jobs, log_file, started):
             if match:
                 report(int(match[1]), int(match[2]), total, jobs, started)
     except BaseException:
-        # ninja removes what its compilers have half written
+        # ninja removes partial outputs of its compilers
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise

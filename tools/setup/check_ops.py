@@ -1,8 +1,8 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""Let mmcv's compiled operators compute, and compare with known answers.
+"""Run mmcv's compiled operators and compare the results with known values.
 
-A build that went wrong shows here and not in the middle of a training. Each
-check runs on the CPU, forward and, where mmcv has it, backward.
+This detects a broken build before training. Each check runs on the CPU,
+forward and, if mmcv supports it, backward.
 """
 import math
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""Commands of the set-up: a log of all output, and one clear line."""
+"""Running commands of the set-up, with a log and short messages."""
 import re
 import subprocess
 import sys
@@ -9,7 +9,7 @@ FULL_DISK = ('the disk is full; MMKD_CACHE=/other/folder puts the environment '
 # Lines of pip and of build_mmcv.py that are worth showing.
 PROGRESS = re.compile(r'\s*(Downloading \S+ \((?:[\d.]+ GB|\d\d[\d.]* MB)\)|'
                       r'Installing collected packages|mmcv: .*)')
-# What a log says, and what the user reads for it.
+# Patterns in a log, and the messages for the user.
 REASONS = {
     r'connection broken by|Could not fetch URL|Max retries exceeded|'
     r'Read timed out':
@@ -38,12 +38,12 @@ def run(command, what, log_path, environ, pass_fds=()):
     Args:
         command (list): The command.
         what (str): What it does, in words.
-        log_path (Path): The log, which grows.
-        environ (dict): The variables to run it with.
-        pass_fds (tuple[int]): Open files that the command keeps.
+        log_path (Path): The log; output is appended.
+        environ (dict): Its environment variables.
+        pass_fds (tuple[int]): Open files that the command inherits.
 
     Raises:
-        SetupError: If it fails; one line says why.
+        SetupError: If it fails; the message gives the reason in one line.
     """
     log_path.parent.mkdir(parents=True, exist_ok=True)
     tail = []

@@ -8,8 +8,8 @@ in ``tools/`` look beside themselves. pip installs just what lock.txt lists,
 without resolving anything, and refuses files of other hashes. mmcv is compiled
 by build_mmcv.py, and its wheel is kept for environments of other pins.
 
-Each stage leaves a mark when it is done. After an interruption, the next call
-resumes behind the last mark, and the build of mmcv behind its last object.
+Each completed stage leaves a mark. After an interruption, the next call
+resumes after the last mark, and the build of mmcv after its last object.
 
 Only the standard library is used here.
 """
@@ -82,7 +82,7 @@ class Setup:
 
     @contextlib.contextmanager
     def lock(self):
-        """Let one set-up at a time work in the cache."""
+        """Allow one set-up at a time in the cache."""
         try:
             self.cache.mkdir(parents=True, exist_ok=True)
             handle = open(self.cache / 'lock', 'a+', encoding='utf-8')
@@ -109,7 +109,7 @@ class Setup:
             self.lock_fds = ()
 
     def stage(self, name, text, function):
-        """Run a stage unless its mark is there."""
+        """Run a stage unless its mark exists."""
         if (self.marks / name).exists():
             say(f'{text}: done before')
             return
@@ -121,7 +121,7 @@ class Setup:
         say(f'{text}: {time.time() - started:.0f} s')
 
     def environ(self, **more):
-        """The caller's variables without those that lead pip astray."""
+        """The caller's variables without those that would mislead pip."""
         kept = {
             key: value
             for key, value in os.environ.items()
@@ -138,7 +138,7 @@ class Setup:
         run(command, what, self.log, self.environ(**environ), self.lock_fds)
 
     def pip(self, what, *args):
-        """Install packages, after removing what an interruption left."""
+        """Install packages, after removing partial installations."""
         self.mend()
         self.run([
             self.python, '-m', 'pip', 'install', '--no-deps', '--only-binary',
@@ -146,7 +146,7 @@ class Setup:
         ], what)
 
     def mend(self):
-        """Remove distributions whose installation was cut off.
+        """Remove distributions whose installation was interrupted.
 
         pip writes ``RECORD`` last; without it a distribution counts as
         installed though files may be missing.
@@ -255,7 +255,7 @@ class Setup:
                  'trying the operators of mmcv')
 
     def prepare(self):
-        """Do what is not done yet."""
+        """Run the stages that are not complete."""
         if self.ready():
             return
         with self.lock():
@@ -304,7 +304,7 @@ def main(argv=None):
         action='store_true',
         help='with clean: remove the environments of other pins instead')
     args = parser.parse_args(argv)
-    # A kill becomes an ordinary interruption: marks and locks stay sound.
+    # SIGTERM becomes an ordinary interruption: marks and locks stay valid.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         check_python()

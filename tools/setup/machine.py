@@ -1,5 +1,5 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""What the set-up needs of a machine: Python, a compiler, perhaps CUDA."""
+"""Requirements of the set-up: Python, a compiler, optionally CUDA."""
 import os
 import shutil
 import subprocess
@@ -66,14 +66,14 @@ def check_compiler():
 
 
 def mmcv_kind(python, environ):
-    """Whether mmcv is built for the CPU alone, or with CUDA kernels.
+    """Whether to build mmcv only for the CPU, or with CUDA kernels.
 
     CUDA kernels need a GPU and a CUDA compiler of torch's major version;
     MMKD_MMCV=cpu or =cuda overrides that.
 
     Args:
         python (Path): An interpreter that has torch.
-        environ (dict): The variables to run it with.
+        environ (dict): Its environment variables.
     """
     choice = os.environ.get('MMKD_MMCV', '')
     if choice not in ('', 'cpu', 'cuda'):
@@ -91,5 +91,5 @@ def mmcv_kind(python, environ):
     fits = gpu == 'True' and cuda.split('.')[0] == nvcc.split('.')[0]
     if gpu == 'True' and not fits and not choice:
         say(f'a GPU, but no CUDA compiler (nvcc) of version {cuda}: '
-            'the operators of mmcv are built for the CPU alone')
+            'the operators of mmcv are built only for the CPU')
     return 'cu' + cuda.replace('.', '') if choice or fits else 'cpu'

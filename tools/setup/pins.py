@@ -1,5 +1,5 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""The pinned versions, and the names that follow from them."""
+"""The pinned versions, and names derived from them."""
 import hashlib
 import os
 import platform
@@ -17,7 +17,7 @@ LOCK = ROOT / 'lock.txt'
 
 
 def cache_root(environ=os.environ):
-    """The folder for everything that clones share."""
+    """The folder that all clones share."""
     if environ.get('MMKD_CACHE'):
         return Path(environ['MMKD_CACHE']).expanduser().absolute()
     base = environ.get('XDG_CACHE_HOME') or os.path.expanduser('~/.cache')
@@ -25,7 +25,7 @@ def cache_root(environ=os.environ):
 
 
 def read_lines(path):
-    """The lines of a requirements file, without remarks."""
+    """The lines of a requirements file, without comments."""
     lines = Path(path).read_text(encoding='utf-8').splitlines()
     return [line for line in (x.split('#')[0].strip() for x in lines) if line]
 
@@ -67,7 +67,7 @@ def normalise(name):
 
 
 def platform_tag():
-    """System, machine and, where it matters, the C library."""
+    """System, machine and, if relevant, the C library."""
     parts = [platform.system().lower(), platform.machine()]
     return '-'.join(filter(None, [*parts, ''.join(platform.libc_ver())]))
 
@@ -78,7 +78,7 @@ def python_tag():
 
 
 def env_key(root=ROOT, tag=None):
-    """Name of the environment: a hash of what it is made of."""
+    """Name of the environment: a hash of its contents."""
     digest = hashlib.sha256(f'{RECIPE} {platform_tag()}'.encode())
     if os.environ.get('MMKD_MMCV') == 'cuda':  # requested by hand
         digest.update(b' cuda')
@@ -89,6 +89,6 @@ def env_key(root=ROOT, tag=None):
 
 
 def wheel_key(pins, kind='cpu', tag=None):
-    """Name of mmcv's wheel, which depends on no other pins."""
+    """Name of mmcv's wheel, which is independent of other pins."""
     return (f'mmcv-{pins["mmcv"]}-torch-{pins["torch"]}-{tag or python_tag()}'
             f'-{platform_tag()}-{kind}')

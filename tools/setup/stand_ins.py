@@ -1,9 +1,9 @@
 # Copyright (c) mmkd contributors. All rights reserved.
-"""Stand-ins for packages and libraries that the environment does without.
+"""Stand-ins for packages and libraries that the environment does not need.
 
-Distributions: a dependency requires a name whose files are not wanted.
-Libraries: open3d links to windows and depth cameras, which a machine without
-a screen often lacks; then it does not even import.
+Distributions: a dependency requires a distribution that is not needed.
+Libraries: open3d links to libraries for windows and depth cameras, without
+which it cannot be imported; machines without a screen often lack them.
 """
 import ctypes
 import re

@@ -1,4 +1,4 @@
-"""What several vehicles have: paint, wheels, lamps, windows."""
+"""Common parts of vehicles: paint, wheels, lamps, windows."""
 from typing import Tuple
 
 import numpy as np
@@ -10,7 +10,7 @@ Size = Tuple[float, float, float]
 GLASS = (.05, .06, .07)
 RUBBER = (.02, .02, .02)
 CHROME = (.5, .5, .52)
-#: Body colours (linear RGB) and how frequent they are.
+#: Body colours (linear RGB) and their frequencies.
 CAR_COLORS = np.array([[.02, .02, .025], [.65, .65, .65], [.28, .29, .31],
                        [.10, .11, .12], [.03, .07, .22], [.35, .02, .02],
                        [.05, .16, .10], [.40, .30, .16], [.55, .36, .04],

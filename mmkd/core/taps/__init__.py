@@ -1,4 +1,4 @@
-"""Reading tensors out of a network while it runs."""
+"""Capturing tensors inside a network during a forward pass."""
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 

@@ -1,4 +1,4 @@
-"""Catching the tensors of taps during one forward."""
+"""Capturing the tensors of taps during a forward pass."""
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from torch import Tensor, nn
@@ -9,28 +9,28 @@ from mmkd.utils.suggestions import did_you_mean
 
 
 class _AllCaught(BaseException):
-    """Ends a forward whose remainder nobody needs.
+    """Ends a forward pass after the last tap.
 
-    Not an ``Exception``, so that no handler inside of a network keeps it.
+    Not an ``Exception``, so that no handler inside a network catches it.
     """
 
 
 class TapCatcher:
-    """Context in which one forward of a network is listened to.
+    """Context that captures tensors in a forward pass of a network.
 
-    Hooks exist inside of the context only, and the caught tensors leave with
-    :meth:`take`, so that a network stays free of both between two steps.
+    Hooks exist only inside the context, and :meth:`take` hands over the
+    captured tensors, so that the network holds neither between two steps.
 
     Args:
         network (nn.Module): The network that will run.
-        taps (Sequence[Tap]): What to catch.
-        name (str): What to call the network in messages.
-        counts (dict[Tap, int], optional): How often each tap fires in one
-            forward. When given, the forward ends as soon as every tap has
-            fired that often. Defaults to None: the forward runs to its end.
+        taps (Sequence[Tap]): The taps to capture.
+        name (str): Name of the network in messages.
+        counts (dict[Tap, int], optional): Number of times each tap fires in a
+            forward pass, which ends once every tap has fired that often.
+            Defaults to None: the forward pass is complete.
 
     Raises:
-        ConfigError: If a tap names no module.
+        ConfigError: If a module does not exist.
 
     Examples:
         >>> with TapCatcher(network, [tap], 'student') as caught:
@@ -113,12 +113,12 @@ class TapCatcher:
 
     @property
     def fired(self) -> Dict[Tap, int]:
-        """How often each tap fired."""
+        """Number of times each tap fired."""
         return dict(self._fired)
 
     @property
     def overwritten(self) -> List[Tap]:
-        """Taps whose tensor was written into after it was caught."""
+        """Taps whose tensor was modified after it was captured."""
         return [
             tap for tap in self.taps
             if any(tensor._version != version for tensor, version in zip(
@@ -126,18 +126,18 @@ class TapCatcher:
         ]
 
     def take(self, check_overwritten: bool = True) -> Dict[Tap, List[Tensor]]:
-        """Hand over the caught tensors and forget them.
+        """Return the captured tensors and release them.
 
         Args:
-            check_overwritten (bool): Whether a tensor that was written into
-                since is an error. Defaults to True.
+            check_overwritten (bool): Whether a tensor that was modified since
+                is an error. Defaults to True.
 
         Returns:
-            dict[Tap, list[Tensor]]: The tensors of each tap, one a level.
+            dict[Tap, list[Tensor]]: The tensors of each tap, one per level.
 
         Raises:
             TapError: If a tap did not fire, fired more often than expected,
-                or holds a tensor that a later layer has written into.
+                or holds a tensor that a later layer has modified.
         """
         for tap in self.taps:
             if self._fired[tap] == 0:
@@ -161,7 +161,7 @@ class TapCatcher:
     def _silent(self, tap: Tap) -> str:
         module = self._modules[tap.module]
         children = [name for name, _ in module.named_children()]
-        # What makes the class scores is what people look for.
+        # Prefer modules that produce class scores.
         children.sort(key=lambda name: name not in ('conv_seg', 'conv_cls'))
         if children:
             inside = [f'{tap.module}.{name}' for name in children[:4]]

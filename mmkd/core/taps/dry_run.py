@@ -1,4 +1,4 @@
-"""One forward on a small made-up batch, to learn what the taps give."""
+"""A forward pass on a small synthetic batch, to find the taps' shapes."""
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.recognise import recognise
 from mmkd.core.taps.tap import Tap, TapSpec, describe
 from mmkd.errors import ConfigError, TapError
-from mmkd.families import family_of
+from mmkd.families import KnownTap, family_of
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
@@ -29,13 +30,13 @@ def tensors_in(value: Any) -> List[Tensor]:
 
 @contextmanager
 def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
-    """No gradient; modes and buffers are as before on exit.
+    """Context without gradients that restores modes and buffers on exit.
 
     Args:
         network (nn.Module): The network that will run.
-        training (bool): Whether it shall do what it does in training. Batch
-            normalisation, which may need several images or a GPU then, is
-            left in eval mode. Defaults to False: eval mode.
+        training (bool): Whether the network is in training mode. Batch
+            normalisation, which could need several images or a GPU, stays in
+            eval mode. Defaults to False: eval mode.
     """
     modes = {module: module.training for module in network.modules()}
     buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
@@ -55,7 +56,7 @@ def untouched(network: nn.Module, training: bool = False) -> Iterator[None]:
 
 
 def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
-    """The public attributes of a module that are plain data."""
+    """The public attributes of a module with plain data."""
 
     def is_plain(value: Any) -> bool:
         if isinstance(value, (list, tuple)):
@@ -70,20 +71,20 @@ def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
 
 
 def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
-    """The input of a dry run in words, and how to change it."""
+    """Describe the input of a dry run, and how to change it."""
     if isinstance(batch['inputs'], dict):
         return 'this input', '`dry_run_batch` sets another one'
     return (f'a {size[0]}x{size[1]} image', '`dry_run_size` sets another size')
 
 
 class DryRun:
-    """What one forward showed of a network.
+    """Result of a dry run.
 
     Attributes:
-        specs (dict[Tap, list[TapSpec]]): Shapes of each tap, a level each.
-        counts (dict[Tap, int]): How often each tap fired.
-        overwritten (list[Tap]): Taps whose tensor a later layer wrote into.
-        writes_input (bool): Whether the network wrote into its input.
+        specs (dict[Tap, list[TapSpec]]): Specs of each tap, one per level.
+        counts (dict[Tap, int]): Number of times each tap fired.
+        overwritten (list[Tap]): Taps whose tensor a later layer modified.
+        writes_input (bool): Whether the network modified its input.
     """
 
     def __init__(self) -> None:
@@ -100,33 +101,33 @@ def dry_run(network: nn.Module,
             size: Tuple[int, int],
             batch: Optional[Batch] = None,
             training: bool = False) -> DryRun:
-    """Run a network once and note what its taps give.
+    """Run a network once and record the shapes of its taps.
 
-    Modes and buffers are put back. A network may keep other state (counters,
-    histories), so the student should be a copy; and it may draw random
-    numbers, see :func:`~mmkd.utils.rng.preserve_rng`.
+    Modes and buffers are restored. A network may keep other state (counters,
+    histories), so pass a copy of the student. It may also draw random
+    numbers; see :func:`~mmkd.utils.rng.preserve_rng`.
 
     Args:
         network (nn.Module): The network.
-        taps (Sequence[Tap]): What to look at.
-        name (str): What to call the network in messages.
-        modes (Sequence[str]): Modes of ``forward`` to try in turn; the first
-            one in which the network runs is taken.
-        size (tuple[int, int]): Height and width of the made-up image.
-        batch (dict, optional): A prepared batch in place of the made-up one.
-            Defaults to None.
+        taps (Sequence[Tap]): The taps.
+        name (str): Name of the network in messages.
+        modes (Sequence[str]): Modes of ``forward`` to try in order; the first
+            one in which the network runs is used.
+        size (tuple[int, int]): Height and width of the synthetic image.
+        batch (dict, optional): A prepared batch to use instead of the
+            synthetic one. Defaults to None.
         training (bool): See :func:`untouched`. Defaults to False.
 
     Raises:
-        TapError: If a tap does not fire, or more often than expected.
+        TapError: If a tap does not fire, or fires more often than expected.
         ConfigError: If the network does not run.
     """
     batch = family_of(network).example_batch(network,
                                              size) if batch is None else batch
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
-    input_size = tuple(image.shape[-2:]) if image is not None else None
-    failure: Optional[Exception] = None
+    input_size = None if image is None else (image.shape[-2], image.shape[-1])
+    failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
         result = DryRun()
         versions = [tensor._version for tensor in inputs]
@@ -147,22 +148,39 @@ def dry_run(network: nn.Module,
             if mode != modes[-1] or not all(
                     tap.calls == 'one' and catcher.fired[tap] for tap in taps):
                 continue
-            # All taps lie in front of what fails.
+            # All taps fired before the failure.
         result.overwritten = catcher.overwritten
         result.counts = catcher.fired
         caught = catcher.take(check_overwritten=False)
         for tap, tensors in caught.items():
-            levels = len(tensors) > 1
-            attributes = _plain_attributes(tap.resolve(network, name))
-            result.specs[tap] = [
-                TapSpec(f'{tap.path}[{i}]' if levels else tap.path,
-                        tuple(tensor.shape), tensor.dtype, input_size,
-                        tap.network, attributes)
-                for i, tensor in enumerate(tensors)
-            ]
+            result.specs[tap] = _specs(network, tap,
+                                       tap.resolve(network,
+                                                   name), tensors, input_size)
         result.writes_input = versions != [t._version for t in inputs]
         return result
     raise failure
+
+
+def _specs(network: nn.Module, tap: Tap, module: nn.Module,
+           tensors: List[Tensor],
+           input_size: Optional[Tuple[int, int]]) -> List[TapSpec]:
+    """What a tap gave, and what its family knows of it."""
+    known = recognise(network, tap) or KnownTap(tap.path)
+    place = family_of(network).places.get(known.kind or '')
+    return [
+        TapSpec(
+            f'{tap.path}[{i}]' if len(tensors) > 1 else tap.path,
+            tuple(tensor.shape),
+            tensor.dtype,
+            input_size if place is None or place.in_image else None,
+            tap.network,
+            known.kind,
+            known.task,
+            known.branch,
+            known.level + i if known.kind else None,
+            attributes=_plain_attributes(module))
+        for i, tensor in enumerate(tensors)
+    ]
 
 
 def trace(network: nn.Module,
@@ -170,19 +188,19 @@ def trace(network: nn.Module,
           size: Tuple[int, int],
           modes: Sequence[str] = ('loss', 'tensor'),
           training: bool = True) -> List[Tuple[str, str, int, str]]:
-    """Run a network once and note every module that is called.
+    """Run a network once and record every module that is called.
 
     Args:
         network (nn.Module): The network.
-        name (str): What to call it in messages.
+        name (str): Name of the network in messages.
         size (tuple[int, int]): Height and width in pixels of the image.
         modes (Sequence[str]): As in :func:`dry_run`. Defaults to those of a
             student.
         training (bool): See :func:`untouched`. Defaults to True.
 
     Returns:
-        list[tuple]: Path, class, number of calls, and what it gave, for each
-        module in the order of the first call's end.
+        list[tuple]: Path, class, number of calls, and output of each module,
+        in the order in which their first calls end.
     """
     names = {module: path for path, module in network.named_modules() if path}
     calls: Dict[str, int] = {}
@@ -206,7 +224,7 @@ def trace(network: nn.Module,
                 break
             except Exception as error:
                 print_log(
-                    f'{name}: the made-up run in mode {mode!r} failed: '
+                    f'{name}: the dry run in mode {mode!r} failed: '
                     f'{error!r}', 'current')
                 failure = error
         else:

@@ -1,4 +1,4 @@
-"""What a tap is, and how it is written."""
+"""Taps: their syntax, and the tensors that they select."""
 import re
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, Optional, Tuple, Union
@@ -41,31 +41,31 @@ def _write_index(index: Tuple[Index, ...]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Tap:
-    """A place in a network where tensors are read during one forward.
+    """A place in a network where tensors are captured in a forward pass.
 
-    As text: ``[network:]module[index][@input]``, for instance ``'neck'``
+    As text: ``[network:]module[index][@input]``, for example ``'neck'``
     (every level), ``'neck[0]'``, ``'backbone[1:4]'``,
     ``'decode_head.conv_seg'``, ``'assistant:neck'``, or
-    ``'decode_head.conv_seg@input'`` for what goes into a module (its first
+    ``'decode_head.conv_seg@input'`` for the input of a module (its first
     positional argument). As a dict: the fields below by name.
 
-    Two taps of the same place are equal, so that a tensor which several
-    distillers read is caught once.
+    Two taps of the same place are equal, so a tensor that several distillers
+    read is captured once.
 
     Args:
         module (str): Path of the module, as in ``named_modules()``.
-        index (tuple): How to get from the module's output to tensors, step
-            by step; integers, slices and keys. Defaults to ().
+        index (tuple): Integers, slices and keys that lead from the module's
+            output to tensors. Defaults to ().
         where (str): ``'output'`` or ``'input'``. Defaults to ``'output'``.
-        network (str, optional): Name of the teacher; None where there is
-            only one. Defaults to None.
-        calls (str): ``'one'`` when the module runs once a forward, ``'all'``
-            for one that runs several times, such as a head shared by the
-            levels of a pyramid: the tensors of all calls then follow each
-            other as levels. Defaults to ``'one'``.
-        copy (bool, optional): Whether to copy the tensor, which is needed
-            where a later layer writes into it (an in-place ReLU). None lets
-            the dry run find out. Defaults to None.
+        network (str, optional): Name of the teacher; None if there is only
+            one. Defaults to None.
+        calls (str): ``'one'`` if the module runs once per forward pass;
+            ``'all'`` if it runs several times, such as a head shared by the
+            levels of a pyramid: each call is then a level. Defaults to
+            ``'one'``.
+        copy (bool, optional): Whether to copy the tensor, which is needed if
+            a later layer modifies it (an in-place ReLU). Defaults to None:
+            the dry run decides.
     """
     module: str
     index: Tuple[Index, ...] = ()
@@ -76,10 +76,10 @@ class Tap:
 
     @classmethod
     def parse(cls, tap: 'TapLike') -> 'Tap':
-        """Read a tap from text, from a dict, or take it as it is.
+        """Parse a tap from text or a dict; a tap is returned unchanged.
 
         Raises:
-            ConfigError: If it cannot be read.
+            ConfigError: If it cannot be parsed.
         """
         if isinstance(tap, Tap):
             return tap
@@ -117,7 +117,7 @@ class Tap:
 
     @property
     def _key(self) -> tuple:
-        # The path stands for the index, whose slices have no hash.
+        # The path represents the index, since slices are not hashable.
         return self.path, self.calls, self.copy
 
     @property
@@ -131,14 +131,14 @@ class Tap:
         """The module of the tap.
 
         Args:
-            network (nn.Module): The network to look in.
-            name (str): What to call it in messages.
+            network (nn.Module): The network.
+            name (str): Name of the network in messages.
 
         Raises:
-            ConfigError: If there is no such module; names the nearest ones.
+            ConfigError: If there is no such module; suggests similar names.
         """
         try:
-            # Not `named_modules()`: this is asked at every step.
+            # Not `named_modules()`, since this runs at every step.
             return network.get_submodule(self.module)
         except AttributeError:
             hint = did_you_mean(self.module,
@@ -149,13 +149,13 @@ class Tap:
                 'that can be tapped.') from None
 
     def select(self, value: Any) -> List[Tensor]:
-        """The tensors of the tap in what a module took or gave.
+        """Select the tensors of the tap from a module's input or output.
 
         Args:
             value (Any): Output or first input of the module.
 
         Returns:
-            list[Tensor]: One tensor a level.
+            list[Tensor]: One tensor per level.
 
         Raises:
             TapError: If the index does not lead to tensors.
@@ -180,7 +180,7 @@ TapLike = Union[str, dict, Tap]
 
 
 def describe(value: Any) -> str:
-    """Shape of a nested output, in words, for messages and tables."""
+    """Describe the shape of a nested output, for messages and tables."""
     if isinstance(value, Tensor):
         return f'a tensor {tuple(value.shape)}'
     if isinstance(value, dict):
@@ -197,12 +197,22 @@ class TapSpec:
     """What one level of a tap gave in the dry run.
 
     Attributes:
-        path (str): The tap as text, with the level where there are several.
+        path (str): The tap as text, with the level where there are several;
+            for messages. What it is stands in ``kind`` and what follows.
         shape (tuple[int]): Shape of the tensor, (N, C, H, W) for a map.
         dtype (torch.dtype): Its type.
         input_size (tuple[int], optional): Height and width in pixels of the
             image that went in, if one did.
         network (str, optional): Name of the teacher; None for the student.
+        kind (str, optional): What the tensor is, as a standard place of the
+            network's family: ``'logits'``, ``'neck'``, ``'stages'``,
+            ``'bev_low'`` and so on. None, here and below, for what the
+            family does not know.
+        task (int, optional): Task of a head that has several.
+        branch (str, optional): Output of a head: ``'heatmap'``, ``'reg'``,
+            ``'cls_score'``, ``'bbox_pred'`` and so on.
+        level (int, optional): Index among the levels of its kind, task and
+            branch; negative if counted from the last one.
         attributes (dict[str, Any]): The tapped module's plain attributes,
             such as the ``kernel_size`` of a convolution: numbers, text, and
             sequences of them.
@@ -212,6 +222,10 @@ class TapSpec:
     dtype: torch.dtype = torch.float32
     input_size: Optional[Tuple[int, int]] = None
     network: Optional[str] = None
+    kind: Optional[str] = None
+    task: Optional[int] = None
+    branch: Optional[str] = None
+    level: Optional[int] = None
     attributes: Dict[str, Any] = field(
         default_factory=dict, compare=False, repr=False)
 
@@ -222,7 +236,7 @@ class TapSpec:
 
     @property
     def stride(self) -> Optional[float]:
-        """Pixels of the input a cell, if the tensor is a map of an image."""
+        """Input pixels per cell, if the tensor is a map of an image."""
         if self.input_size is None or len(self.shape) != 4:
             return None
         return self.input_size[0] / self.shape[2]

@@ -1,5 +1,4 @@
-"""Exact attention whose memory grows with the positions, not their square.
-"""
+"""Exact attention with memory linear in the number of positions."""
 from typing import Optional, Tuple
 
 import torch
@@ -9,7 +8,7 @@ from torch.autograd.function import once_differentiable
 from torch.backends.cuda import (SDPAParams, can_use_efficient_attention,
                                  can_use_flash_attention)
 
-#: Queries of a chunk where no fused kernel serves.
+#: Queries per chunk if there is no fused kernel.
 CHUNK_SIZE = 1024
 
 
@@ -17,27 +16,27 @@ def cross_attention(query: Tensor,
                     key: Tensor,
                     value: Tensor,
                     chunk_size: int = 0) -> Tensor:
-    r"""Scaled dot-product attention of the cells of one map over another's.
+    r"""Scaled dot-product attention from the cells of one map to another's.
 
     .. math::
         Z_p = \sum_j A_{pj} V_j, \quad A_p =
             \mathrm{softmax}_j(Q_p \cdot K_j / \sqrt{C_q})
 
-    One head, exact, with gradients. The matrix A (P x P') is never held as a
-    whole: a fused kernel of PyTorch is taken where there is one, and chunks
-    of queries, computed once more in the backward pass, elsewhere. Time
-    grows with P * P'.
+    The attention is exact, with one head. The matrix A (P x P') is never
+    stored: PyTorch's fused kernel is used if there is one; otherwise, chunks
+    of queries are processed, and recomputed in the backward pass. Time grows
+    with P * P'.
 
     Args:
         query (Tensor): Map (N, C_q, H, W), P = H * W positions.
         key (Tensor): Map (N, C_q, H', W'), P' = H' * W' positions.
         value (Tensor): Map (N, C, H', W').
-        chunk_size (int): Queries of a chunk; 0 takes a fused kernel if it
-            can. Defaults to 0.
+        chunk_size (int): Queries per chunk; 0 uses a fused kernel if
+            possible. Defaults to 0.
 
     Returns:
         Tensor: Map (N, C, H, W), in the common type of the arguments or, under
-        autocast, of autocast.
+        autocast, in the type of autocast.
     """
     if query.size(1) != key.size(1) or key.shape[2:] != value.shape[2:]:
         raise ValueError(
@@ -46,8 +45,9 @@ def cross_attention(query: Tensor,
             f'{tuple(value.shape)}')
     size, channels = query.shape[2:], value.size(1)
     scale = query.size(1)**-0.5
-    # Fused kernels want one width for all three, and a multiple of 8. The
-    # zeros change neither the products nor the kept part of the result.
+    # Fused kernels need the same width for all three, a multiple of 8. The
+    # zeros change neither the products nor the part of the result that is
+    # kept.
     width = -(-max(query.size(1), channels) // 8) * 8
     tokens = [_tokens(feat, width) for feat in (query, key, value)]
     if chunk_size == 0 and _has_fused_kernel(*tokens):
@@ -66,7 +66,8 @@ def _tokens(feat: Tensor, width: int) -> Tensor:
 
 
 def _has_fused_kernel(query: Tensor, key: Tensor, value: Tensor) -> bool:
-    """Whether PyTorch attends without the whole matrix in memory."""
+    """Whether PyTorch has an attention kernel that does not store the
+    matrix."""
     if query.is_cuda:
         params = SDPAParams(query, key, value, None, 0.0, False, False)
         return can_use_flash_attention(params) or can_use_efficient_attention(
@@ -79,12 +80,12 @@ def _attend(query: Tensor, key: Tensor, scale: float) -> Tensor:
 
 
 class _ChunkedAttention(torch.autograd.Function):
-    """Attention, some queries at a time; the backward pass attends again."""
+    """Chunked attention; the backward pass recomputes it."""
 
     @staticmethod
     def forward(ctx, query: Tensor, key: Tensor, value: Tensor, scale: float,
                 chunk_size: int) -> Tensor:
-        """Attend with tokens (..., P, width)."""
+        """Compute attention for tokens (..., P, width)."""
         ctx.save_for_backward(query, key, value)
         ctx.scale, ctx.chunk_size = scale, chunk_size
         return torch.cat([

@@ -20,68 +20,65 @@ from mmkd.ops.connectors import match_size
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import take_options
 
-#: What may be distilled; 'maps' is one of the others, by the network.
+#: Maps to distil; 'maps' selects another one, depending on the network.
 Place = Literal['maps', 'neck', 'logits', 'stages']
-#: Masks of each kind where features are distilled, as published.
+#: Kinds of taps that give class scores, one channel a class.
+_CLASS_MAPS = ('logits', 'auxiliary_logits')
+#: Published number of masks of each kind for features.
 NUM_MASKS = 6
-
-
-def _is_class_map(spec: TapSpec) -> bool:
-    """Whether a level holds a segmentor's scores, one channel a class."""
-    return 'conv_seg' in spec.path and '@input' not in spec.path
 
 
 @DISTILLERS.register_module()
 class ACAM(Distiller):
-    r"""Match feature maps under masks that student and teacher make together.
+    r"""Match feature maps under masks computed from student and teacher.
 
     `ACAM-KD: Adaptive and Cooperative Attention Masking for Knowledge
     Distillation <https://arxiv.org/abs/2503.06307>`_ (Lan and Tian, ICCV
     2025). At every step cross-attention fuses the teacher's map (query) with
     the student's (key and value); M learnable selection units turn the
-    fused map into M masks over the cells and M over the channels. Under each
-    the squared difference of the maps is averaged
-    (:func:`spatial_mask_loss`,
-    :func:`channel_mask_loss`), and the masks of a kind are kept
-    apart (:func:`mask_diversity`):
+    fused map into M masks over the cells and M over the channels. The
+    squared difference of the maps is averaged under each mask
+    (:func:`spatial_mask_loss`, :func:`channel_mask_loss`), and a diversity
+    term keeps the masks of each kind distinct (:func:`mask_diversity`):
 
     ``L = L_task + alpha (L_spatial + L_channel) + lambda_div L_div``
 
     The letters are the weights of the terms ``spatial``, ``channel`` and
     ``div``.
 
-    Each level has projections and units of its own. No ground truth is read.
-    The attention is exact, and its memory grows with the cells of a map; its
-    time grows with their square (:func:`cross_attention`).
+    Each level has its own projections and units. The method needs no ground
+    truth. The attention is exact; its memory grows linearly with the number
+    of cells, its time quadratically (:func:`cross_attention`).
 
-    The authors published no code. Ours are, where the paper is silent: the
-    mean over pairs as diversity (``div_reduction='ratio'`` is the formula as
-    reported), its sum over both kinds of masks, sums over levels, the
-    initialisation, and that the student's map is detached where masks are
-    made. As the equations stand, masks may collapse to 0 or 1 everywhere.
-    The log therefore shows, for each level, ``mask_mean``, ``mask_std`` (over
-    the cells) and ``mask_dead`` (share of units with a mean below 0.02 or
-    above 0.98), and a warning comes once when they have collapsed.
-    ``stabilise=True`` is **our** remedy, not the paper's; say so with results.
+    The authors published no code. Where the paper leaves details open, these
+    choices are ours: the mean over pairs as diversity
+    (``div_reduction='ratio'`` is the formula as reported), its sum over both
+    kinds of masks, sums over levels, the initialisation, and detaching the
+    student's map before the masks are computed. With the equations as
+    published, masks can collapse to 0 or 1 everywhere. The log therefore
+    shows, for each level, ``mask_mean``, ``mask_std`` (over the cells) and
+    ``mask_dead`` (fraction of units with a mean below 0.02 or above 0.98),
+    and a collapse causes a warning once. ``stabilise=True`` is **our** remedy,
+    not the paper's; report it with your results.
 
     Args:
-        place (str): What is distilled: ``'neck'``, ``'logits'`` (class maps
-            before any resize), ``'stages'`` (levels of the backbone), or
-            ``'maps'``: class maps of a segmentor and neck levels of a
+        place (str): Maps to distil: ``'neck'``, ``'logits'`` (class maps
+            before any resizing), ``'stages'`` (levels of the backbone), or
+            ``'maps'``: class maps of a segmentor or neck levels of a
             detector. Defaults to ``'maps'``.
-        student (str | list[str], optional): Taps (N, C, H, W) in the student
-            if not the standard ones; maps of any kind, such as bird's-eye
-            view. Class maps are recognised by the name ``conv_seg`` (not
-            ``conv_seg@input``, the features before it), or by
-            ``place='logits'``. Defaults to None.
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student, instead of the standard ones; maps of any kind, also in
+            bird's-eye view. The class scores of a segmentation head are
+            recognised; of other networks, ``place='logits'`` says that these
+            are class maps. Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
-            teacher. The student's map is resized to H' x W' where the
+            teacher. The student's map is resized to H' x W' before the
             difference is taken. Defaults to None.
         kwargs: The fields of :class:`ACAMOptions`, such as ``num_masks``,
             and the arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
-        ConfigError: If an option makes no sense, or contradicts another.
+        ConfigError: If an option is invalid, or contradicts another.
     """
 
     Options = ACAMOptions
@@ -96,13 +93,13 @@ class ACAM(Distiller):
             raise ConfigError('ACAM: place is one of '
                               f'{", ".join(get_args(Place))}, not {place!r}')
         options = take_options(ACAMOptions, kwargs)
-        # What is read is the one role of this distiller.
+        # The place is the only role of this distiller.
         self.roles = (place, )
         super().__init__(student=student, teacher=teacher, **kwargs)
         used = dict(
             spatial=options.use_spatial,
             channel=options.use_channel,
-            # Frozen units have nothing to keep apart.
+            # Frozen units need no diversity term.
             div=options.mask_source != 'teacher_fixed')
         self.weights = {k: v for k, v in self.weights.items() if used[k]}
         self.place = place
@@ -120,7 +117,7 @@ class ACAM(Distiller):
         levels_s, levels_t = student[self.place], teacher[self.place]
         check_features('ACAM', levels_s, levels_t, resize=True)
         are_logits = self.place == 'logits' or (self.place == 'maps' and all(
-            map(_is_class_map, [*levels_s, *levels_t])))
+            spec.kind in _CLASS_MAPS for spec in [*levels_s, *levels_t]))
         connector = self.options.connector
         if are_logits:
             check_logits('ACAM', levels_s, levels_t)
@@ -154,14 +151,14 @@ class ACAM(Distiller):
     @torch.no_grad()
     def masks(self, student: Dict[str, List[Tensor]],
               teacher: Dict[str, List[Tensor]]) -> List[Masks]:
-        """The masks of a batch, for pictures; nothing is kept of them.
+        """Compute the masks of a batch, for visualization.
 
         Args:
             student (dict[str, list[Tensor]]): As in :meth:`losses`.
             teacher (dict[str, list[Tensor]]): As in :meth:`losses`.
 
         Returns:
-            list[Masks]: One entry a level.
+            list[Masks]: One entry per level.
         """
         return [
             level(feat_s, feat_t, self._align(i, feat_s, feat_t))
@@ -172,8 +169,7 @@ class ACAM(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Each mask over the cells, and where the maps differ, level by
-        level."""
+        """The spatial masks and the distance of the maps, level by level."""
         visuals: List[Visual] = []
         for i, (masks, feat_s, feat_t) in enumerate(
                 zip(
@@ -239,9 +235,9 @@ class ACAM(Distiller):
 
     def _warn_of_collapse(self, dead: List[Tensor], deviations: List[Tensor],
                           iteration: int) -> None:
-        """Say once that the masks select nothing any more."""
+        """Warn once that the masks no longer select anything."""
         since = iteration - self.warn_after
-        # Seldom: a GPU is waited for to read the figures.
+        # Rarely, since reading the statistics waits for the GPU.
         if self._has_warned or since < 0 or since % 50:
             return
         share = float(torch.stack(dead).mean())

@@ -8,7 +8,7 @@ from torch import Tensor
 from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 
-#: Keeps a quotient finite where a mask is empty.
+#: Keeps quotients finite for empty masks.
 EPS = 1e-6
 
 
@@ -17,12 +17,12 @@ def standardise(feat: Tensor, dim: int, eps: float = 1e-8) -> Tensor:
     """Zero mean and unit variance along a dimension.
 
     Args:
-        feat (Tensor): Of any shape.
+        feat (Tensor): Tensor of any shape.
         dim (int): The dimension.
         eps (float): Added to the variance. Defaults to 1e-8.
 
     Returns:
-        Tensor: Of the same shape; zeros where nothing varies.
+        Tensor: Of the same shape; zeros for constant values.
     """
     feat = feat - feat.mean(dim, keepdim=True)
     return feat * (feat.square().mean(dim, keepdim=True) + eps).rsqrt()
@@ -32,7 +32,7 @@ def standardise(feat: Tensor, dim: int, eps: float = 1e-8) -> Tensor:
 def spatial_masks(feat: Tensor,
                   units: Tensor,
                   standardised: bool = False) -> Tensor:
-    r"""Masks over the cells, one of each selection unit.
+    r"""Masks over the cells, one per selection unit.
 
     .. math::
         M^s_m = \sigma(\sum_k u_{mk} Z_k)
@@ -57,7 +57,7 @@ def spatial_masks(feat: Tensor,
 def channel_masks(feat: Tensor,
                   units: Tensor,
                   standardised: bool = False) -> Tensor:
-    r"""Masks over the channels, one of each selection unit.
+    r"""Masks over the channels, one per selection unit.
 
     .. math::
         M^c_m = \sigma(u_m v), \quad v = \mathrm{mean}_p Z_p
@@ -88,10 +88,10 @@ def _masked_distance(energy: Tensor, masks: Tensor, others: int) -> Tensor:
     """Mean over images and units of <M^2, energy> / (others * sum M + eps).
 
     Args:
-        energy (Tensor): Squared differences, summed over what the masks do
-            not see, (N, L).
+        energy (Tensor): Squared differences, summed over the dimension without
+            masks, (N, L).
         masks (Tensor): Masks (N, M, L).
-        others (int): How many were summed.
+        others (int): Size of the summed dimension.
     """
     weighted = torch.einsum('nml,nl->nm', masks.square(), energy)
     return (weighted / (others * masks.sum(dim=2) + EPS)).mean()
@@ -109,7 +109,7 @@ def spatial_mask_loss(feat_s: Tensor, feat_t: Tensor, masks: Tensor) -> Tensor:
             {C \sum_p M^s_{mp} + \epsilon}
 
     averaged over the images. The squares are summed over the channels before
-    they are masked, so nothing of the size M x C x P is made.
+    masking, so no tensor of size M x C x P is created.
 
     Args:
         feat_s (Tensor): Student's map (N, C, H, W).
@@ -153,7 +153,7 @@ def channel_mask_loss(feat_s: Tensor, feat_t: Tensor, masks: Tensor) -> Tensor:
 
 @full_precision
 def mask_diversity(masks: Tensor, reduction: str = 'pairwise_mean') -> Tensor:
-    r"""Overlap of the masks of an image: a Dice coefficient to make small.
+    r"""Overlap of the masks of an image: a Dice coefficient to minimise.
 
     ``'pairwise_mean'`` is the mean over ordered pairs, in [0, 1], as in
     MasKD and FreeKD; ``'ratio'`` is one quotient of sums, in [0, M - 1], as
@@ -172,7 +172,7 @@ def mask_diversity(masks: Tensor, reduction: str = 'pairwise_mean') -> Tensor:
         reduction (str): One of the two. Defaults to ``'pairwise_mean'``.
 
     Returns:
-        Tensor: Scalar; an attached 0 where there is one mask only.
+        Tensor: Scalar; a 0 attached to the graph if there is only one mask.
     """
     if reduction not in ('pairwise_mean', 'ratio'):
         raise ValueError("reduction is 'pairwise_mean' or 'ratio', but got "
@@ -196,16 +196,16 @@ def mask_diversity(masks: Tensor, reduction: str = 'pairwise_mean') -> Tensor:
 @torch.no_grad()
 @full_precision
 def mask_statistics(masks: Tensor, margin: float = 0.02) -> Dict[str, Tensor]:
-    """Figures that tell whether masks still select anything.
+    """Statistics that show whether masks still select anything.
 
     Args:
         masks (Tensor): Masks (N, M, ...).
-        margin (float): A unit whose mean over an image lies this close to 0
-            or 1 counts as dead. Defaults to 0.02.
+        margin (float): A unit is dead if its mean over an image is within this
+            distance of 0 or 1. Defaults to 0.02.
 
     Returns:
         dict[str, Tensor]: ``mean``; ``std``, the standard deviation within
-        a mask, averaged over the units and images; ``dead``, the share of
+        a mask, averaged over the units and images; ``dead``, the fraction of
         dead units in [0, 1].
     """
     masks = masks.flatten(2)

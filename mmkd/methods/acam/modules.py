@@ -12,7 +12,7 @@ from mmkd.methods.acam.options import ACAMOptions
 from mmkd.ops.connectors import match_size
 from mmkd.ops.precision import full_precision
 
-#: Standard deviation of fresh selection units.
+#: Standard deviation of selection units at initialisation.
 UNIT_STD = 0.01
 
 _add = full_precision(torch.add)
@@ -41,11 +41,11 @@ class FeatureFusion(nn.Module):
     channels.
 
     Args:
-        query_channels (int): Channels of the map that asks.
-        key_channels (int): Channels of the map that is asked.
+        query_channels (int): Channels of the query map.
+        key_channels (int): Channels of the map for keys and values.
         out_channels (int): Channels of Z, those of the teacher.
-        max_kv (int, optional): Most positions that are attended over; larger
-            maps are average-pooled first. None is exact. Defaults to None.
+        max_kv (int, optional): Maximum number of positions to attend to;
+            larger maps are average-pooled first. Defaults to None: exact.
     """
 
     def __init__(self,
@@ -76,8 +76,8 @@ class FeatureFusion(nn.Module):
             self.query(asking), self.key(asked), self.value(asked))
 
     def _pool(self, feat: Tensor) -> Tensor:
-        """Pool by the smallest stride that leaves at most ``max_kv`` cells.
-        """
+        """Pool with the smallest stride that leaves at most ``max_kv``
+        cells."""
         height, width = feat.shape[2:]
         if self.max_kv is None or height * width <= self.max_kv:
             return feat
@@ -135,7 +135,7 @@ class MaskLevel(nn.Module):
 
     def forward(self, feat_s: Tensor, feat_t: Tensor,
                 aligned: Tensor) -> Masks:
-        """Make the masks of a batch.
+        """Compute the masks of a batch.
 
         Args:
             feat_s (Tensor): Student's map (N, C_S, H', W').

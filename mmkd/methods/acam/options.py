@@ -8,11 +8,11 @@ from mmkd.utils.arguments import check_choices
 
 @dataclass(frozen=True)
 class ACAMOptions:
-    """What ACAM distils, and how it makes its masks.
+    """Options of the masks and losses of ACAM.
 
     Args:
-        num_masks: M, masks of each kind. Defaults to None: 6, and the number
-            of classes on class maps.
+        num_masks: M, the number of masks of each kind. Defaults to None: 6,
+            or the number of classes for class maps.
         use_spatial: Whether there are masks over cells.
         use_channel: Whether there are masks over channels.
         query: Source of the queries in the fusion.
@@ -27,27 +27,27 @@ class ACAMOptions:
             unit and channel.
         div_reduction: ``'ratio'`` is up to M - 1 times as large as
             ``'pairwise_mean'``.
-        detach_inputs: Whether the masks give the student no gradient.
-        max_kv: Largest number of positions that are attended over; maps with
-            more are pooled for keys and values, an approximation that is
-            logged. Defaults to None: exact.
+        detach_inputs: Whether the masks pass no gradient to the student.
+        max_kv: Maximum number of positions to attend to; keys and values of
+            larger maps are pooled, an approximation that is logged. Defaults
+            to None: exact.
         unit_norm: ``'standardise'`` standardises the input of the units:
             each channel over the cells for masks over cells, the pooled
             vector over channels for the others. Not from the paper.
-        residual: What is added to the fused map: ``'teacher'`` or ``'both'``
-            maps, detached. Not from the paper.
+        residual: Maps to add to the fused map, detached: ``'teacher'`` or
+            ``'both'``. Not from the paper.
         stabilise: Remedy against collapse: ``unit_norm='standardise'`` and
             ``residual='both'``. Not from the paper.
-        connector: For features: ``'auto'`` (a 1x1 convolution where the
-            channels differ), None, or a config. Class maps have none.
+        connector: For features: ``'auto'`` (a 1x1 convolution if the channels
+            differ), None, or a config. Class maps have none.
         level_weights: A factor for each level, such as ``(1, 0.4)`` for a
             main and an auxiliary head. Defaults to None: all 1.
-        align_corners: How to resize.
-        warn_after: Iteration from which a collapse is reported; fresh units
-            hardly vary over the cells.
+        align_corners: See ``F.interpolate``.
+        warn_after: First iteration with a warning about a collapse, since new
+            masks hardly vary over the cells.
 
     Raises:
-        ConfigError: If an option is refused, or contradicts another.
+        ConfigError: If an option is invalid, or contradicts another.
     """
     num_masks: Optional[int] = None
     use_spatial: bool = True
@@ -96,5 +96,5 @@ class ACAMOptions:
 
     @property
     def added(self) -> str:
-        """What is added to the fused map, as in ``residual``."""
+        """The maps added to the fused map, as in ``residual``."""
         return 'both' if self.stabilise else self.residual

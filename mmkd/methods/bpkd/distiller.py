@@ -15,36 +15,35 @@ from mmkd.registry import DISTILLERS
 
 @DISTILLERS.register_module()
 class BPKD(Distiller):
-    """Distil the edges and the bodies of the classes apart.
+    """Distil the edges and the bodies of the classes separately.
 
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
     Segmentation <https://arxiv.org/abs/2306.08075>`_ (Liu et al., WACV
-    2024). Soft masks of each class's edge, made from the label maps, split
-    the logits of both networks. The edge part is matched cell by cell over
-    the classes (:func:`edge_loss`), the body part class by class
-    over the cells (:func:`body_loss`):
+    2024). Soft edge masks of each class, computed from the label maps, split
+    the logits of both networks. The edge part is matched over the classes of
+    each cell (:func:`edge_loss`), the body part over the cells of each class
+    (:func:`body_loss`):
 
     ``L = L_seg + lambda_edge * L_edge + lambda_body * L_body``
 
     The lambdas are the weights of the terms ``edge`` and ``body``.
 
-    Nothing is learned besides the student. The student's auxiliary head
-    keeps its own loss and is not distilled.
+    The method has no trainable modules. The student's auxiliary head keeps its
+    own loss and is not distilled.
 
     The authors published no training code. All weights and the edge width
     are the values that independent re-implementations agree on; the
     temperature 1, the average over each class's edge cells and the treatment
-    of ignored pixels are choices of this project:
-
-    - ignored pixels are left out; ``body_on_ignored=True`` keeps them in the
-      body, and ``ignore_as_edge=True`` lets the border of a void region
-      count as an edge, which together is the literal reading;
-    - a teacher of another output size, which no published pair has, is
-      resized bilinearly to the student's.
+    of ignored pixels are choices of this project: - ignored pixels are
+    excluded. ``body_on_ignored=True`` includes them in the body, and
+    ``ignore_as_edge=True`` treats the border of a void region as an edge;
+    together, these follow the paper literally; - logits of a teacher with a
+    different output size, which no published pair has, are resized bilinearly
+    to the student's size.
 
     Args:
         student (str, optional): Tap of the student's logits (N, C, H, W)
-            before any resize. Defaults to None, the deciding head.
+            before any resizing. Defaults to None, the main head.
         teacher (str, optional): Tap of the teacher's logits
             (N, C, H', W'). Defaults to None.
         tau_edge (float): Temperature over classes. Defaults to 1.0.
@@ -52,21 +51,20 @@ class BPKD(Distiller):
         edge_class_weights (float | Sequence[float]): Weight of each class's
             edge, alpha in the paper: one number or C numbers. Defaults to
             2.0.
-        edge_width (int): Side of the window that makes the edge, in label
-            pixels, odd and at least 3; the band is one pixel narrower.
-            Defaults to 7.
+        edge_width (int): Side of the edge window in label pixels, odd and at
+            least 3; the band is one pixel narrower. Defaults to 7.
         use_prm (bool): Pre-mask filtering: multiply the logits by the edge
             mask before the softmax. Defaults to True.
         use_pom (bool): Post-mask filtering: multiply the divergence by the
             edge mask. Defaults to True.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
         ignore_as_edge (bool): Whether ignored pixels count as another class
-            when edges are made. Defaults to False.
-        body_on_ignored (bool): Whether ignored cells take part in the body.
+            in the edge masks. Defaults to False.
+        body_on_ignored (bool): Whether the body includes ignored cells.
             Defaults to False.
-        valid_threshold (float): Share of labelled pixels from which a cell
-            takes part. Defaults to 0.5.
-        align_corners (bool): How to resize the teacher's logits, as in the
+        valid_threshold (float): Minimum fraction of labelled pixels in a
+            valid cell. Defaults to 0.5.
+        align_corners (bool): For resizing the teacher's logits, as in the
             student's head. Defaults to False.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
     """
@@ -118,7 +116,7 @@ class BPKD(Distiller):
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Check that both sides have one map of the same classes."""
+        """Check that both sides have one map with the same classes."""
         super().setup(student, teacher)
         check_logits('BPKD', student['logits'], teacher['logits'])
         if len(student['logits']) != 1:
@@ -141,7 +139,7 @@ class BPKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Edges of all classes, and where the class scores differ."""
+        """Edges of all classes, and the divergence of the class scores."""
         logits_s, logits_t = student['logits'][0], teacher['logits'][0]
         logits_t = match_size(logits_t, logits_s, self.align_corners)
         masks, valid = self.masks(logits_s, batch)

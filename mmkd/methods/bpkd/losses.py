@@ -1,7 +1,7 @@
-"""Edge and body of a segmentation's logits, after BPKD.
+"""Edge and body losses of BPKD.
 
-The names and the order follow the paper: masks from the labels, then the
-edge part over classes and the body part over space.
+The names and the order follow the paper: masks from the labels, then the edge
+part over classes and the body part over space.
 """
 from typing import Callable, Optional, Sequence, Tuple, Union
 
@@ -15,7 +15,7 @@ from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
                             share_of_cells, valid_cells)
 from mmkd.ops.precision import full_precision
 
-# Pixels of class maps that are worked on at once, about 20 MB.
+# Pixels of class maps that are processed at once, about 20 MB.
 _CHUNK = 1 << 21
 
 
@@ -30,7 +30,7 @@ def _slide(maps: Tensor, width: int, op: Callable, fill) -> Tensor:
         width (int): Side of the window, odd.
         op (Callable): Idempotent reduction of two tensors such as
             ``torch.maximum``.
-        fill: Its neutral value, used beyond the frame.
+        fill: Its neutral value, used outside the maps.
 
     Returns:
         Tensor: Maps (N, H, W), each cell reduced over its window.
@@ -58,14 +58,14 @@ def edge_masks(labels: Tensor,
 
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
     Segmentation <https://arxiv.org/abs/2306.08075>`_. The one-hot map of a
-    class is dilated and eroded by a square window; a pixel where the two
-    differ lies on the class's edge: its window holds the class and another
-    one. The mask is the share of such pixels in a cell. It is made for the
-    classes that an image holds, all others are 0.
+    class is dilated and eroded with a square window. A pixel where the two
+    differ lies on the edge of the class: its window contains this class and
+    another one. The mask is the fraction of such pixels in a cell. Masks of
+    classes that are not in an image are 0.
 
-    Ignored pixels are neither edge nor class. By default they are no "other
-    class" either, so the border of a void region is no semantic edge, which
-    the literal morphological gradient would make it.
+    Ignored pixels belong to neither an edge nor a class. By default, they do
+    not count as another class, so the border of a void region is not an edge;
+    with the literal morphological gradient, it would be.
 
     Args:
         labels (Tensor): Integer labels (N, Hg, Wg) or (N, 1, Hg, Wg).
@@ -76,12 +76,12 @@ def edge_masks(labels: Tensor,
             pixels. Defaults to 7.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
         ignore_as_edge (bool): Whether ignored pixels count as another class,
-            the literal reading of the paper. Defaults to False.
-        valid_threshold (float): Share of labelled pixels from which a cell
-            is valid. Defaults to 0.5.
+            as in a literal reading of the paper. Defaults to False.
+        valid_threshold (float): Minimum fraction of labelled pixels in a
+            valid cell. Defaults to 0.5.
 
     Returns:
-        tuple: Masks (N, C, H, W) in float32 within [0, 1] and 0 on invalid
+        tuple: Masks (N, C, H, W) in float32 within [0, 1], 0 in invalid
         cells, and valid cells (N, 1, H, W) in bool.
     """
     if edge_width < 3 or edge_width % 2 == 0:
@@ -97,7 +97,7 @@ def edge_masks(labels: Tensor,
             f'ignore_index is {ignore_index}')
     valid = labelled_cells(labels, size, ignore_index, valid_threshold)
 
-    # Pixels whose window holds two labels at least.
+    # Pixels whose window contains at least two labels.
     other = labels.masked_fill(~labelled, num_classes)
     lowest = _slide(other, edge_width, torch.minimum, num_classes)
     if not ignore_as_edge:
@@ -111,7 +111,7 @@ def edge_masks(labels: Tensor,
     for image, marked in enumerate(mixed):
         present = labels[image][labelled[image]].bincount().nonzero()
         for classes in present.squeeze(1).int().split(chunk):
-            # The class lies in the window, and so does another one.
+            # The window contains the class and another one.
             same = labels[image] == classes.view(-1, 1, 1)
             edge = _slide(same, edge_width, torch.logical_or, False) & marked
             masks[image, classes] = share_of_cells(edge, size)
@@ -127,7 +127,7 @@ def edge_loss(logits_s: Tensor,
               class_weights: Union[float, Sequence[float]] = 2.0,
               use_prm: bool = True,
               use_pom: bool = True) -> Tensor:
-    r"""Edge part of BPKD: class probabilities at the edge cells.
+    r"""Edge part of BPKD: class probabilities in the edge cells.
 
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
     Segmentation <https://arxiv.org/abs/2306.08075>`_. With the masks M and
@@ -140,16 +140,16 @@ def edge_loss(logits_s: Tensor,
         L_E = \frac{1}{B} \sum_b \sum_c \frac{\alpha_c}{\max(1, n_{bc})}
             \sum_i \phi_{bi} M_{bci}
 
-    Summed over classes, averaged over each class's edge cells and over the
-    images. A logit that the mask removes becomes 0, not -inf, so the loss
-    changes if a constant is added to the logits.
+    The loss is summed over classes, averaged over each class's edge cells and
+    over the images. Masked logits become 0, not -inf, so the loss changes if
+    a constant is added to the logits.
 
     Args:
         logits_s (Tensor): Student's logits (N, C, H, W).
         logits_t (Tensor): Teacher's logits (N, C, H, W); no gradient.
         masks (Tensor): Edge masks (N, C, H, W), see :func:`edge_masks`.
-        valid (Tensor, optional): Valid cells (N, 1, H, W); the other cells
-            are left out. Defaults to None, which means all.
+        valid (Tensor, optional): Valid cells (N, 1, H, W); other cells are
+            excluded. Defaults to None, which means all.
         tau (float): Temperature. Defaults to 1.0.
         class_weights (float | Sequence[float]): Weight of each class, one
             number for all or C numbers. Defaults to 2.0.
@@ -194,16 +194,16 @@ def body_loss(logits_s: Tensor,
     """Body part of BPKD: channel-wise divergence away from the edges.
 
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
-    Segmentation <https://arxiv.org/abs/2306.08075>`_. The logits times
-    (1 - M), the complement of the edge masks M over the whole channel, go
-    through :func:`channel_wise_divergence`. Without any edge it
-    is that loss on the plain logits.
+    Segmentation <https://arxiv.org/abs/2306.08075>`_. It applies
+    :func:`channel_wise_divergence` to the logits times (1 - M), the
+    complement of the edge masks M. Without edges, it is that loss of the
+    unmasked logits.
 
     Args:
         logits_s (Tensor): Student's logits (N, C, H, W).
         logits_t (Tensor): Teacher's logits (N, C, H, W); no gradient.
         masks (Tensor): Edge masks (N, C, H, W), see :func:`edge_masks`.
-        valid (Tensor, optional): Cells that carry mass, (N, 1, H, W).
+        valid (Tensor, optional): Cells with probability mass, (N, 1, H, W).
             Defaults to None, which means all.
         tau (float): Temperature. Defaults to 1.0.
 

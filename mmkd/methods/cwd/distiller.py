@@ -20,7 +20,7 @@ LOSS_WEIGHTS = dict(logits=3.0, stages=50.0, neck=50.0)
 
 @DISTILLERS.register_module()
 class CWD(Distiller):
-    """Match, channel by channel, where in the image a channel is active.
+    """Match the spatial distribution of the activation of each channel.
 
     `Channel-wise Knowledge Distillation for Dense Prediction
     <https://arxiv.org/abs/2011.13256>`_ (Shu et al., ICCV 2021). Each
@@ -29,35 +29,33 @@ class CWD(Distiller):
     is averaged over channels and images. See
     :func:`channel_wise_divergence`.
 
-    Temperature 4 and weight 3 are what the authors' released code is run
-    with on a segmentation's logits; weight 50 on features is the value
-    commonly quoted, which their code's front page does not state. Other
-    toolboxes ship others (mmrazor: temperature 1 and weight 5 for PSPNet's
-    logits), with the same formula. Departures: several levels may be given
-    and are summed, and invalid cells may be left out; both are off by
-    default.
+    The authors' released code uses temperature 4 and weight 3 for segmentation
+    logits. Weight 50 for features is commonly quoted, but not stated on the
+    front page of their code. Other toolboxes use other values with the same
+    formula (mmrazor: temperature 1 and weight 5 for PSPNet's logits). There
+    are two additions, both off by default: several levels are summed, and
+    invalid cells can be excluded.
 
     Args:
-        place (str): What is distilled: ``'logits'``, ``'stages'`` (levels of
-            the backbone) or ``'neck'``. It names the standard taps, and
-            decides on connectors: logits are compared class by class, and
-            the student's features go through a connector first. Defaults to
-            ``'logits'``.
+        place (str): Maps to distil: ``'logits'``, ``'stages'`` (levels of the
+            backbone) or ``'neck'``. It selects the standard taps and
+            determines whether there are connectors: logits are compared class
+            by class; the student's features pass through a connector.
+            Defaults to ``'logits'``.
         student (str | list[str], optional): Taps (N, C, H, W) in the
-            student, such as ``'backbone[3]'``, if not the standard ones.
+            student, such as ``'backbone[3]'``, instead of the standard ones.
             Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher, resized bilinearly to the student's size if they differ.
             Defaults to None.
         tau (float): Temperature. Defaults to 4.0.
         connector (str | dict | None): For features: ``'auto'`` (a 1x1
-            convolution where the channels differ), None, or the config of a
+            convolution if the channels differ), None, or the config of a
             connector. Defaults to ``'auto'``.
-        valid_only (bool): Whether cells of which the larger part is ignored
-            in the label maps carry no mass; else no labels are needed.
-            Defaults to False.
+        valid_only (bool): Whether to exclude cells with most of their pixels
+            ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
-        align_corners (bool): How to resize. Defaults to False.
+        align_corners (bool): See ``F.interpolate``. Defaults to False.
         loss_weight (float | dict, optional): Weight or schedule. Defaults to
             None: 3 on logits, 50 on features.
         kwargs: Arguments of :class:`Distiller`.
@@ -81,7 +79,7 @@ class CWD(Distiller):
             raise ConfigError(
                 "CWD: logits take no connector; for features set place='"
                 "stages' or place='neck'")
-        # The place is the one role of this distiller.
+        # The place is the only role of this distiller.
         self.roles = (place, )
         if loss_weight is None:
             loss_weight = LOSS_WEIGHTS[place]
@@ -118,7 +116,7 @@ class CWD(Distiller):
             self, student: Dict[str, List[Tensor]],
             teacher: Dict[str, List[Tensor]], batch: StepBatch
     ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
-        """Maps of both sides in one space, and valid cells or None."""
+        """Maps of both sides with equal shapes, and valid cells or None."""
         for connector, feat_s, feat_t in zip(self.connectors,
                                              student[self.place],
                                              teacher[self.place]):
@@ -132,9 +130,9 @@ class CWD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Where the channels of both sides are active, and where that
-        differs. 1 is the share of a cell in a channel that is active
-        everywhere alike; averaged over the channels."""
+        """Activity of both sides and its difference, averaged over the
+        channels. A uniformly active channel has the value 1 in every
+        cell."""
         visuals: List[Visual] = []
         for i, (feat_s, feat_t,
                 valid) in enumerate(self._levels(student, teacher, batch)):

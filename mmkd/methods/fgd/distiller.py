@@ -31,55 +31,52 @@ PRESETS = dict(
 
 @DISTILLERS.register_module()
 class FGD(Distiller):
-    r"""Distil objects and background apart, and what relates all cells.
+    r"""Distil objects, background, attention and global context separately.
 
     `Focal and Global Knowledge Distillation for Detectors
     <https://arxiv.org/abs/2111.11837>`_ (Yang et al., CVPR 2022). Four terms
     on the maps of the neck, each summed over channels, cells and levels and
     averaged over the images:
 
-    - ``fg``, ``bg``: squared distance on the cells of the objects
-      and on those of the background, under the teacher's attention to cells
-      and channels (:func:`box_masks`,
-      :func:`focal_distances`);
-    - ``att``: absolute difference of the attentions of both networks
+    - ``fg``, ``bg``: squared distance in the cells of objects and of the
+      background, weighted by the teacher's attention to cells and channels
+      (:func:`box_masks`, :func:`focal_distances`);
+    - ``att``: absolute difference of the attention of both networks
       (:func:`attention_maps`);
     - ``global_``: squared distance after a context block on each side,
-      mmcv's ``ContextBlock`` (GCNet), whose weights are trained with the
-      student and are no part of it.
+      mmcv's ``ContextBlock`` (GCNet). The blocks are trained with the student
+      but are not part of it.
 
     ``L = L_task + alpha L_fg + beta L_bg + gamma L_att + lambda L_global``,
-    whose letters are the weights of the terms. Boxes are read from the
-    ground truth, classes are not. In an image without objects, all cells are
-    background.
-
-    One departure: the released code scales boxes by each image's size
-    before padding, though the map stands for the padded batch, so that the
-    boxes of the smaller images are stretched. Here they are scaled by the
-    size of the batch; ``box_scale='img'`` gives the published behaviour.
+    whose letters are the weights of the terms. Only boxes are read from the
+    ground truth, not classes. In an image without objects, all cells are
+    background. There is one deviation: the released code scales boxes by each
+    image's size before padding, although the map covers the padded batch,
+    which stretches the boxes of smaller images. Here, boxes are scaled by the
+    size of the batch; ``box_scale='img'`` restores the published behaviour.
 
     Args:
         student (str | list[str], optional): Taps (N, C, H, W) in the
-            student. Defaults to None: the levels of the neck that have a
-            convolution of their own. The released code reads these
-            convolutions, ``'neck.fpn_convs.0.conv'`` and so on, which is
-            the same unless the neck has a normalisation.
+            student. Defaults to None: the neck levels that have their own
+            convolution. The released code reads these convolutions,
+            ``'neck.fpn_convs.0.conv'`` and so on, which is the same unless
+            the neck has normalisation layers.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        preset (str): Whose published values the temperature and the weights
-            take where they are left out: ``'one_stage'`` (RetinaNet, GFL,
+        preset (str): Selects the published defaults of the temperature and the
+            weights: ``'one_stage'`` (RetinaNet, GFL,
             SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
             or ``'fcos'``. Defaults to ``'one_stage'``.
         tau (float, optional): Temperature of the attention. Defaults to
             None.
         box_scale (str): ``'batch'`` or ``'img'``, see above. Defaults to
             ``'batch'``.
-        connector (str | dict | None): Before all terms: ``'auto'`` (a 1x1
-            convolution where the channels differ), None, or the config of a
+        connector (str | dict | None): Applied before all terms: ``'auto'`` (a
+            1x1 convolution if the channels differ), None, or the config of a
             connector. Defaults to ``'auto'``.
-        resize (bool): Whether the student's map is resized bilinearly to
-            the teacher's size where they differ; an error otherwise.
-            Defaults to False.
+        resize (bool): Whether to resize the student's map bilinearly to the
+            teacher's size; otherwise, different sizes are an error. Defaults
+            to False.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
     """
 
@@ -124,7 +121,7 @@ class FGD(Distiller):
             for _ in range(2))
 
     def _boxes(self, batch: StepBatch) -> Tuple[list, list]:
-        """Boxes of each image, and the size that its map stands for."""
+        """Boxes of each image, and the image size that its map covers."""
         boxes = [instances.boxes for instances in batch.instances]
         frames = batch.image_sizes if self.box_scale == 'img' else [
             batch.input_size
@@ -134,8 +131,8 @@ class FGD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Attention of both sides, weights of the objects' cells, and where
-        the features differ, level by level."""
+        """Attention of both sides, weights of the objects' cells, and the
+        distance of the features, level by level."""
         boxes, frames = self._boxes(batch)
         visuals: List[Visual] = []
         for i, (connector, feat_s, feat_t) in enumerate(
@@ -166,7 +163,7 @@ class FGD(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute the terms, each the sum over the levels."""
+        """Compute the terms, each summed over the levels."""
         boxes, frames = self._boxes(batch)
         terms: Dict[str, List[Tensor]] = {
             term: []
@@ -183,7 +180,7 @@ class FGD(Distiller):
                 terms[term].append(loss)
         return {term: sum(losses) for term, losses in terms.items()}
 
-    # Attention sums to the number of cells, which float16 cannot hold.
+    # Attention sums to the number of cells, which can exceed float16.
     @full_precision
     def level_losses(self, level: int, feat_s: Tensor, feat_t: Tensor,
                      masks: Tuple[Tensor, Tensor],
@@ -191,18 +188,18 @@ class FGD(Distiller):
         """Compute the active terms of a level, in float32.
 
         Args:
-            level (int): Which one.
+            level (int): Index of the level.
             feat_s (Tensor): Student's map after the connector
                 (N, C, H, W).
             feat_t (Tensor): Teacher's map (N, C, H, W).
-            masks (tuple[Tensor, Tensor]): Of objects and background, both
-                (N, H, W).
+            masks (tuple[Tensor, Tensor]): Masks of objects and background,
+                both (N, H, W).
             active (frozenset[str]): Names of the terms to compute.
 
         Returns:
-            dict[str, Tensor]: A scalar a term.
+            dict[str, Tensor]: One scalar per term.
         """
-        # The context block reads memory as if it were contiguous.
+        # The context block assumes contiguous memory.
         feat_s, feat_t = feat_s.contiguous(), feat_t.detach().contiguous()
         terms = {}
         attention_t = attention_maps(feat_t, self.tau)

@@ -1,4 +1,4 @@
-"""Objects, background, attention and context of feature maps, after FGD."""
+"""Masks, attention and losses of FGD."""
 from typing import List, Sequence, Tuple
 
 import torch
@@ -7,13 +7,13 @@ from torch import Tensor
 from mmkd.ops.distances import check_features
 from mmkd.ops.precision import full_precision
 
-# Cells of box masks that are worked on at once, about 16 MB.
+# Cells of box masks that are processed at once, about 16 MB.
 _CHUNK = 1 << 22
 
 
 @full_precision
 def attention_maps(feat: Tensor, tau: float = 0.5) -> Tuple[Tensor, Tensor]:
-    r"""Where in the image a map is active, and in which channels.
+    r"""Attention over the cells and over the channels of a map.
 
     `Focal and Global Knowledge Distillation for Detectors
     <https://arxiv.org/abs/2111.11837>`_ (CVPR 2022):
@@ -52,25 +52,25 @@ def box_masks(boxes: Sequence[Tensor], frames: Sequence[Tuple[int, int]],
 
     `Focal and Global Knowledge Distillation for Detectors
     <https://arxiv.org/abs/2111.11837>`_. A box, scaled to the map, covers
-    the cells from the floor of its lower edges to the ceiling of its upper
-    ones, both included; it gives each the weight 1 / (number of its cells).
-    Where boxes overlap, the largest weight counts, that of the smallest box.
-    The cells without a box share a weight of 1.
+    the cells from the floor of its minimum to the ceiling of its maximum
+    coordinates, both included; each of them has the weight 1 / (number of its
+    cells). Where boxes overlap, the largest weight counts, that of the
+    smallest box. The weights of the cells without a box sum to 1.
 
-    A box that touches the right or the lower border covers a cell beyond the
-    map, which is counted but carries no weight, as in the released code.
+    A box at the right or the lower border covers cells beyond the map. They
+    are counted but have no weight, as in the released code.
 
     Args:
         boxes (Sequence[Tensor]): Boxes (n, 4) of each of the N images,
             ``(x1, y1, x2, y2)`` in pixels; n may be 0.
         frames (Sequence[tuple[int, int]]): Height and width in pixels of
-            the part of each image that the map stands for.
+            the part of each image that the map covers.
         size (tuple[int, int]): Height and width (H, W) of the map in cells.
 
     Returns:
         tuple: Weights of the objects' cells and of the background's, both
-        (N, H, W) in float32 and on the device of the boxes. The second is 0
-        everywhere in an image that boxes cover altogether.
+        (N, H, W) in float32 on the device of the boxes. The second is 0 in an
+        image that boxes cover completely.
     """
     if len(boxes) != len(frames) or not boxes:
         raise ValueError('boxes and frames must be given for the same images, '
@@ -84,13 +84,13 @@ def box_masks(boxes: Sequence[Tensor], frames: Sequence[Tuple[int, int]],
 
 def _box_mask(boxes: Tensor, frame: Tuple[int, int],
               size: Tuple[int, int]) -> Tensor:
-    """The largest weight at each cell (H, W), for the boxes of one image."""
+    """Maximum weight in each cell (H, W) over the boxes of one image."""
     if boxes.dim() != 2 or boxes.size(1) != 4:
         raise ValueError('boxes must have the shape (n, 4), but got '
                          f'{tuple(boxes.shape)}')
     height, width = size
     boxes = boxes.float()
-    # The map's size first: a product of integers is exact.
+    # Multiply by the map's size first: a product of integers is exact.
     x1 = (boxes[:, 0] * width / frame[1]).floor()
     y1 = (boxes[:, 1] * height / frame[0]).floor()
     x2 = (boxes[:, 2] * width / frame[1]).ceil()
@@ -98,7 +98,7 @@ def _box_mask(boxes: Tensor, frame: Tuple[int, int],
     weight = 1 / ((x2 + 1 - x1) * (y2 + 1 - y1)).clamp(min=1)
     columns = torch.arange(width, device=boxes.device)
     rows = torch.arange(height, device=boxes.device)
-    # A box is the product of its rows and its columns.
+    # The mask of a box is the product of its rows and columns.
     columns = (columns >= x1[:, None]) & (columns <= x2[:, None])
     rows = (rows >= y1[:, None]) & (rows <= y2[:, None])
     rows = rows * weight[:, None]
@@ -114,7 +114,7 @@ def _box_mask(boxes: Tensor, frame: Tuple[int, int],
 @full_precision
 def focal_distances(feat_s: Tensor, feat_t: Tensor, cells: Tensor,
                     channels: Tensor, masks: Sequence[Tensor]) -> List[Tensor]:
-    r"""Squared distance of features under attention, for each of some masks.
+    r"""Attention-weighted squared distance of features, for several masks.
 
     `Focal and Global Knowledge Distillation for Detectors
     <https://arxiv.org/abs/2111.11837>`_, for a mask M of the objects or of
@@ -124,8 +124,8 @@ def focal_distances(feat_s: Tensor, feat_t: Tensor, cells: Tensor,
         L = \frac{1}{N} \sum_n \sum_p M_{np} A^S_{np}
             \sum_k A^C_{nk} (F^T_{nkp} - F^S_{nkp})^2
 
-    Summed over cells and channels, averaged over the images. The sum over
-    channels is taken once for all masks.
+    The distance is summed over cells and channels and averaged over the
+    images. The sum over channels is computed once for all masks.
 
     Args:
         feat_s (Tensor): Student's features (N, C, H, W).
@@ -136,7 +136,7 @@ def focal_distances(feat_s: Tensor, feat_t: Tensor, cells: Tensor,
         masks (Sequence[Tensor]): Masks (N, H, W), see :func:`box_masks`.
 
     Returns:
-        list[Tensor]: A scalar for each mask.
+        list[Tensor]: One scalar per mask.
     """
     check_features(feat_s, feat_t)
     squares = (feat_s - feat_t.detach()).square().flatten(2)

@@ -19,30 +19,26 @@ class LogitsKD(Distiller):
 
     `Distilling the Knowledge in a Neural Network
     <https://arxiv.org/abs/1503.02531>`_ by Hinton et al., applied to every
-    cell of a segmentation's logits; the pixel-wise term of `Structured
+    cell of segmentation logits. This is the pixel-wise term of `Structured
     Knowledge Distillation for Semantic Segmentation
     <https://arxiv.org/abs/1903.04197>`_. See
-    :func:`kl_divergence`. The baseline that any method on
-    logits should beat.
+    :func:`kl_divergence`. It is the baseline for methods on logits.
 
-    Departures: the divergence is summed over classes, where some published
-    code averages over them as well. The weight depends on the task and is
-    no value of a paper.
+    The divergence is summed over classes; some published code averages over
+    them. The weight depends on the task and is not taken from a paper.
 
     Args:
         student (str | list[str], optional): Taps of the student's logits
-            (N, C, H, W); several are summed. Defaults to None, the deciding
-            head.
+            (N, C, H, W); levels are summed. Defaults to None, the main head.
         teacher (str | list[str], optional): Taps of the teacher's logits
             (N, C, H', W'), resized bilinearly to the student's size if they
             differ. Defaults to None.
         tau (float): Temperature. Defaults to 1.0.
-        valid_only (bool): Whether to leave out cells of which the larger
-            part is ignored in the label maps; else no labels are needed.
-            Defaults to False.
+        valid_only (bool): Whether to exclude cells with most of their pixels
+            ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
-        align_corners (bool): How to resize, as in the student's head.
-            Defaults to False.
+        align_corners (bool): For resizing, as in the student's head. Defaults
+            to False.
         kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
     """
 
@@ -84,7 +80,7 @@ class LogitsKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Where the class scores differ."""
+        """The divergence of the class scores."""
         return [
             Heatmap(
                 'divergence over the classes',

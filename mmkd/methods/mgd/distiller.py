@@ -17,59 +17,60 @@ from mmkd.ops.distances import squared_distance
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import fill_from_preset
 
-#: Published weight and share of masked cells by kind of student.
+#: Published weight and fraction of masked cells by kind of student.
 PRESETS = dict(
     one_stage=dict(loss_weight=2e-5, mask_ratio=0.65),
     two_stage=dict(loss_weight=5e-7, mask_ratio=0.45),
     segmentation=dict(loss_weight=2e-5, mask_ratio=0.75))
-# From here on, blocks are worth a warning: 128 MB of weights in float32.
+# Number of parameters that causes a warning: 128 MB of weights in float32.
 _MANY = 1 << 25
 
 
 @DISTILLERS.register_module()
 class MGD(Distiller):
-    r"""Let a part of the student's map generate the teacher's whole map.
+    r"""Generate the teacher's whole map from a part of the student's map.
 
     `Masked Generative Distillation <https://arxiv.org/abs/2205.01529>`_
     (Yang et al., ECCV 2022). Random cells of the student's map are set to 0
-    (B), and a block G of two convolutions must rebuild the map of the
-    teacher at all cells, kept or not:
+    (B), and a block G of two convolutions reconstructs the teacher's map in
+    all cells:
 
     .. math::
         L = \frac{1}{N} \sum \left(G(f(F_S) \cdot B) - F_T\right)^2
 
-    summed over channels, cells and levels, averaged over the images. f is a
-    1x1 convolution where the channels differ. f and G have weights of their
-    own at each level, are trained with the student and are no part of it.
-    Kept values are not scaled up as in dropout. No ground truth is read.
+    summed over channels, cells and levels, and averaged over the images. f is
+    a 1x1 convolution if the channels differ. f and G have separate weights at
+    each level; they are trained with the student but are not part of it.
+    Unlike in dropout, the remaining values are not scaled up. The method needs
+    no ground truth.
 
-    Since the loss is a sum, its weight goes with the number of cells and
-    channels. The published runs of segmentation add CWD on the logits
-    (temperature 4, weight 3), here a distiller of its own beside this one.
+    Since the loss is a sum, a suitable weight depends on the number of cells
+    and channels. The published segmentation runs add CWD on the logits
+    (temperature 4, weight 3), here as a second distiller.
 
     Args:
         student (str | list[str], optional): Taps (N, C, H, W) in the
             student. Defaults to None: the levels of the neck, or the last
-            stage of the backbone of a network without one.
+            stage of the backbone if there is no neck.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher. Defaults to None.
-        preset (str): Whose published values ``mask_ratio`` and
-            ``loss_weight`` take where they are left out: ``'one_stage'``
+        preset (str): Selects the published defaults of ``mask_ratio`` and
+            ``loss_weight``: ``'one_stage'``
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
             R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``.
-        mask_ratio (float, optional): Share of cells that are set to 0.
+        mask_ratio (float, optional): Fraction of cells that are set to 0.
             Defaults to None: 0.65, 0.45 or 0.75.
-        connector (str | dict | None): f: ``'auto'`` (a 1x1 convolution
-            where the channels differ), None, or the config of a connector.
-            Defaults to ``'auto'``.
-        gen_channels (int, optional): Channels within G. Defaults to None:
-            those of the teacher, as published, which makes 75 million
-            weights for a map of 2048 channels.
+        connector (str | dict | None): f: ``'auto'`` (a 1x1 convolution if
+            the channels differ), None, or the config of a connector. Defaults
+            to ``'auto'``.
+        gen_channels (int, optional): Hidden channels of G. Defaults to None:
+            those of the teacher, as published, which gives 75 million weights
+            for a map with 2048 channels.
         reduction (str): ``'sum_per_image'`` or ``'mean'``; the published
             weights are for the former. Defaults to ``'sum_per_image'``.
-        resize (bool): Whether the student's map is resized bilinearly to
-            the teacher's size where they differ; an error otherwise.
-            Defaults to False.
+        resize (bool): Whether to resize the student's map bilinearly to the
+            teacher's size; otherwise, different sizes are an error. Defaults
+            to False.
         loss_weight (float | dict, optional): Weight or schedule. Defaults to
             None: 2e-5, 5e-7 or 2e-5.
         kwargs: Arguments of :class:`Distiller`.
@@ -139,8 +140,8 @@ class MGD(Distiller):
         self, student: Dict[str, List[Tensor]], teacher: Dict[str,
                                                               List[Tensor]]
     ) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
-        """Kept cells (N, 1, H, W), what is generated of them, and the
-        teacher's map, level by level."""
+        """Kept cells (N, 1, H, W), the generated map, and the teacher's map,
+        level by level."""
         for connector, generator, feat_s, feat_t in zip(
                 self.connectors, self.generators, student['features'],
                 teacher['features']):
@@ -152,8 +153,8 @@ class MGD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """One draw of the kept cells, and how far what is generated of them
-        is from the teacher's map, level by level."""
+        """One random draw of the kept cells, and the distance between the
+        generated and the teacher's map, level by level."""
         visuals: List[Visual] = []
         for i, (cells, generated,
                 feat_t) in enumerate(self._generate(student, teacher)):

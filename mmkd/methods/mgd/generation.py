@@ -1,4 +1,4 @@
-"""A block that rebuilds the teacher's map from what is left of one."""
+"""A block that reconstructs the teacher's map from a masked map."""
 from typing import Optional
 
 from torch import Tensor, nn
@@ -15,10 +15,10 @@ class GenerationBlock(nn.Module):
     initialisation and biases as in the released code.
 
     Args:
-        channels (int): Channels that go in and come out.
+        channels (int): Input and output channels.
         mid_channels (int, optional): Channels between the convolutions; a
-            small number saves memory where ``channels`` is large. Defaults
-            to None, which means ``channels``, as published.
+            small number saves memory if ``channels`` is large. Defaults to
+            None, which means ``channels``, as published.
     """
 
     def __init__(self,

@@ -4,17 +4,17 @@ from torch import Tensor
 
 
 def random_cells(feat: Tensor, mask_ratio: float) -> Tensor:
-    """Draw the cells of a map that are kept, all channels alike.
+    """Draw the cells of a map that are kept, the same for all channels.
 
     `Masked Generative Distillation <https://arxiv.org/abs/2205.01529>`_
-    (ECCV 2022): each cell of each image is dropped with the probability
-    ``mask_ratio``. Drawn from torch's generator of the map's device, in
-    float32, whatever the type of the map: half precision knows too few
-    numbers between 0 and 1.
+    (ECCV 2022): each cell of each image is dropped with probability
+    ``mask_ratio``. The random numbers come from torch's generator of the
+    map's device. They are always float32, since half precision has too few
+    values between 0 and 1.
 
     Args:
         feat (Tensor): Features (N, C, H, W).
-        mask_ratio (float): Share of cells to drop, within [0, 1].
+        mask_ratio (float): Fraction of cells to drop, within [0, 1].
 
     Returns:
         Tensor: (N, 1, H, W) in the type of ``feat``; 1 where a cell is kept

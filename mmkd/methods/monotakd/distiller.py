@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch, TapsLike
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -25,7 +26,7 @@ from mmkd.utils.arguments import fill_from_preset
 
 #: Weights of the soft labels by kind of head, as in the released code.
 HEADS = dict(anchor=dict(cls=2., box=2., dir=.4), center=dict(cls=1., box=4.))
-#: Options by name of what they reproduce.
+#: Options of each preset.
 PRESETS = dict(
     default=dict(
         keep_ratio=.6, per_batch=False, normalize='none', batch_sum=False),
@@ -33,17 +34,19 @@ PRESETS = dict(
         keep_ratio=0., per_batch=False, normalize='none', batch_sum=True),
     release=dict(
         keep_ratio=.6, per_batch=True, normalize='minmax', batch_sum=True))
-_ANCHOR_LEVELS = ('conv_cls', 'conv_reg', 'conv_dir_cls')
+#: Outputs of an Anchor3DHead.
+_ANCHOR_OUTPUTS = ('cls_score', 'bbox_pred', 'dir_cls_pred')
 
 
 class SoftLabels(Distiller):
-    """What both stages of MonoTAKD share: the teacher's head as labels.
+    """Base class of both stages of MonoTAKD: the teacher's head as soft
+    labels.
 
     Args:
         head (str): ``'anchor'`` for ``Anchor3DHead`` or ``'center'`` for
             ``CenterHead``. Defaults to ``'anchor'``.
-        min_score (float): Scores of the teacher above it count as confident.
-            Defaults to 0.1.
+        min_score (float): Minimum score of confident predictions of the
+            teacher. Defaults to 0.1.
         batch_sum (bool): See :func:`soft_class_distance`.
             Defaults to False.
         kwargs: More arguments of :class:`Distiller`.
@@ -67,46 +70,39 @@ class SoftLabels(Distiller):
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Note which tensor of the heads is what."""
+        """Identify the tensors of the heads."""
         super().setup(student, teacher)
         name = type(self).__name__
-        own, other = student['head_maps'], teacher['head_maps']
-        for one, two in zip(own, other):
-            if one.shape[1:] != two.shape[1:]:
-                raise ConfigError(
-                    f'{name}: {one.path} of the student has the shape '
-                    f'{tuple(one.shape[1:])}, but {two.path} of the teacher '
-                    f'{tuple(two.shape[1:])}; heads and cells must agree')
-        names = [spec.path.split('.')[-1] for spec in own]
+        branches, self._order_t = match_heads(name, student['head_maps'],
+                                              teacher['head_maps'])
+        #: Where each output lies in the student's list, by task and name.
+        self._index: Dict[Optional[int], Dict[str, int]] = {}
+        for i, branch in enumerate(branches):
+            self._index.setdefault(branch.task, {})[branch.name] = i
+        found = ', '.join(spec.path for spec in student['head_maps'])
         if self.head == 'anchor':
-            if tuple(names) != _ANCHOR_LEVELS:
+            if len(branches) != len(_ANCHOR_OUTPUTS) or set(
+                    self._index.get(None, ())) != set(_ANCHOR_OUTPUTS):
                 raise ConfigError(
                     f"{name}: head='anchor' reads the scores, codes and "
                     'directions of an Anchor3DHead on one map, but found '
-                    f'{", ".join(spec.path for spec in own)}; a CenterHead '
-                    "needs head='center'")
-            self._anchors = own[2].shape[1] // 2
-        else:
-            # With deformable convolutions a heat map is called `cls_head`.
-            starts = [
-                i for i, name in enumerate(names)
-                if name in ('heatmap', 'cls_head')
-            ]
-            if not starts or starts[0] != 0:
-                raise ConfigError(
-                    f"{name}: head='center' reads the tasks of a CenterHead, "
-                    f'but found {", ".join(spec.path for spec in own)}; an '
-                    "Anchor3DHead needs head='anchor'")
-            self._tasks = list(zip(starts, [*starts[1:], len(names)]))
+                    f"{found}; a CenterHead needs head='center'")
+            directions = self._index[None]['dir_cls_pred']
+            self._anchors = student['head_maps'][directions].shape[1] // 2
+        elif not all('heatmap' in task for task in self._index.values()):
+            raise ConfigError(
+                f"{name}: head='center' reads the tasks of a CenterHead, but "
+                f"found {found}; an Anchor3DHead needs head='anchor'")
 
     def head_losses(self, maps_s: List[Tensor],
                     maps_t: List[Tensor]) -> Dict[str, Tensor]:
         """Terms between two heads; the tensors of the place ``head_maps``."""
+        maps_t = [maps_t[i] for i in self._order_t]
         if self.head == 'anchor':
-            (cls_s, reg_s,
-             dir_s), (cls_t, reg_t,
-                      dir_t) = ([self._by_anchor(x) for x in maps]
-                                for maps in (maps_s, maps_t))
+            (cls_s, reg_s, dir_s), (cls_t, reg_t, dir_t) = ([
+                self._by_anchor(maps[self._index[None][name]])
+                for name in _ANCHOR_OUTPUTS
+            ] for maps in (maps_s, maps_t))
             weights = soft_anchor_weights(cls_t, self.min_score)
             return dict(
                 cls=soft_class_distance(cls_s, cls_t, self.min_score,
@@ -114,12 +110,14 @@ class SoftLabels(Distiller):
                 box=soft_box_distance(reg_s, reg_t, weights),
                 dir=soft_direction_distance(dir_s, dir_t, weights))
         classes, boxes = 0., 0.
-        for first, end in self._tasks:
-            heat_s, heat_t = maps_s[first], maps_t[first]
+        for task in self._index.values():
+            heat_s, heat_t = maps_s[task['heatmap']], maps_t[task['heatmap']]
+            codes = [i for name, i in task.items() if name != 'heatmap']
             classes = classes + center_class_distance(heat_s, heat_t)
             boxes = boxes + center_box_distance(
-                torch.cat(maps_s[first + 1:end], 1),
-                torch.cat(maps_t[first + 1:end], 1), heat_t, self.min_score)
+                torch.cat([maps_s[i] for i in codes], 1),
+                torch.cat([maps_t[i]
+                           for i in codes], 1), heat_t, self.min_score)
         return dict(cls=classes, box=boxes)
 
     def _by_anchor(self, values: Tensor) -> Tensor:
@@ -130,7 +128,7 @@ class SoftLabels(Distiller):
 
 @DISTILLERS.register_module()
 class MonoTAKD(SoftLabels):
-    r"""Learn from an assistant, and learn what it lacks of the teacher.
+    r"""Learn from an assistant, and from its residual to the teacher.
 
     `MonoTAKD: Teaching Assistant Knowledge Distillation for Monocular 3D
     Object Detection <https://arxiv.org/abs/2404.04910>`_ (Liu et al., CVPR
@@ -142,56 +140,56 @@ class MonoTAKD(SoftLabels):
 
     - ``intra``: squared difference of the visual branch and the
       assistant's map (intra-modal distillation);
-    - ``residual``: that of the aligned spatial branch and the residual
-      of teacher and assistant (:func:`residual_target`);
+    - ``residual``: squared difference of the aligned spatial branch and the
+      residual of teacher and assistant (:func:`residual_target`);
     - ``cls``, ``box`` and, with anchors, ``dir``: the
       teacher's head as soft labels, without ground truth.
 
     The weights are those of the released code: 1 and 0.2 (1 in the paper)
     on the maps; 2, 2 and 0.4 with anchors, 1 and 4 with a centre head.
 
-    A sample without a LiDAR point in any image takes no part in the first
-    two, as the assistant says nothing about it.
+    A sample without a LiDAR point in any image is excluded from the first two
+    terms, since the assistant has no information about it.
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.
-        preset (str): What the four options below are where they are not
-            given: ``'default'``; ``'arxiv_v1'``, the code of March 2024,
-            which keeps every residual; or ``'release'``, the code of April
-            2025. Both sum the class loss over the batch. Weights are the
-            same in all three. Defaults to ``'default'``.
-        keep_ratio (float, optional): Part of the largest residual below
-            which one counts as 0. Defaults to None: 0.6, or 0 in
+        preset (str): Defaults of ``keep_ratio``, ``per_batch``, ``normalize``
+            and ``batch_sum``: ``'default'``; ``'arxiv_v1'``, the code of
+            March 2024, which keeps every residual; or ``'release'``, the code
+            of April 2025. The latter two sum the class loss over the batch.
+            All three have the same weights. Defaults to ``'default'``.
+        keep_ratio (float, optional): Residuals below this fraction of the
+            maximum are set to 0. Defaults to None: 0.6, or 0 in
             ``'arxiv_v1'``.
-        per_batch (bool, optional): Whether the largest is that of the batch.
-            Defaults to None: of the sample, but in ``'release'``.
-        normalize (str, optional): ``'minmax'`` brings the assistant's map
-            and the visual branch between 0 and 1
-            (:func:`min_max`), and leaves the teacher's as it is;
-            ``'none'`` leaves all. Defaults to None: ``'none'``, but in
-            ``'release'``.
+        per_batch (bool, optional): Whether the maximum is over the batch
+            instead of the sample. Defaults to None: only in ``'release'``.
+        normalize (str, optional): ``'minmax'`` scales the assistant's map and
+            the visual branch, but not the teacher's map, to between 0 and 1
+            (:func:`min_max`); ``'none'`` does not. Defaults to None:
+            ``'none'``, except in ``'release'``.
         batch_sum (bool, optional): See :class:`SoftLabels`. Defaults to
             None: that of the preset.
         signed (bool): Whether the residual keeps its sign; for branches with
             ``alignment=dict(last_relu=False)``. Defaults to False.
-        binary (bool): Whether residuals that are kept become 1. Defaults to
+        binary (bool): Whether to set the kept residuals to 1. Defaults to
             False.
         empty_weight (float): Weight in ``intra`` of cells where the
             assistant's map is 0; 0.05 is an option of the released code.
             Defaults to 1.
-        connector (str | dict | None): On both branches, where their channels
+        connector (str | dict | None): On both branches, if their channels
             differ from those of teacher and assistant. Defaults to
             ``'auto'``.
         resize_teacher (bool): Whether the teacher's map is resized to the
-            assistant's. Defaults to False: another size is an error.
-        kwargs: More arguments of :class:`SoftLabels`. Taps that are not
-            given: ``img_bev_encoder.visual`` and
+            size of the assistant's. Defaults to False: different sizes are an
+            error.
+        kwargs: More arguments of :class:`SoftLabels`. The default taps are
+            ``img_bev_encoder.visual`` and
             ``img_bev_encoder.alignment`` of the student, ``bev_low`` of
             ``teacher``, ``bev_backbone@input`` and ``view_transform[0]`` of
             ``assistant``, and ``head_maps`` of student and teacher.
 
     Raises:
-        ConfigError: If an option is wrong, or maps or heads do not fit.
+        ConfigError: If an option is invalid, or maps or heads do not match.
     """
     roles = ('bev_visual', 'bev_spatial', 'head_maps')
     map_weights = dict(intra=1., residual=.2)
@@ -319,7 +317,7 @@ class MonoTAKD(SoftLabels):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Features of all in bird's-eye view, and both sides' residual."""
+        """Features of all networks in bird's-eye view, and the residuals."""
         visual, spatial, assistant, residual = self._maps(student, teacher)
         bounds = batch.head.point_cloud_range
         extent = tuple(bounds[i] for i in (0, 1, 3, 4))
@@ -346,20 +344,20 @@ class MonoTAKD(SoftLabels):
 class MonoTAKDAssistant(SoftLabels):
     """Train the assistant of :class:`MonoTAKD` from its teacher.
 
-    The release has no recipe for this stage; what its history did is kept:
-    the assistant's map is drawn to that of the LiDAR (``feature``, mean
-    squared difference, with the weight 32), and its head to the teacher's.
+    The released code has no recipe for this stage. As in its history, the
+    assistant's map is matched to that of the LiDAR (``feature``, mean squared
+    difference, with the weight 32), and its head to the teacher's.
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.
-        connector (str | dict | None): On the assistant's map, where its
-            channels differ. MonoTAKD needs as many as the teacher has.
-            Defaults to None.
+        connector (str | dict | None): On the assistant's map, if its channels
+            differ. MonoTAKD needs the same number as in the teacher. Defaults
+            to None.
         kwargs: More arguments of :class:`SoftLabels`. Standard places are
             ``bev_low`` and ``head_maps``.
 
     Raises:
-        ConfigError: If maps or heads do not fit.
+        ConfigError: If maps or heads do not match.
     """
     roles = ('bev_low', 'head_maps')
     map_weights = dict(feature=32.)
@@ -395,9 +393,9 @@ class MonoTAKDAssistant(SoftLabels):
 
 
 def _with_defaults(taps: TapsLike, **defaults: str) -> TapsLike:
-    """Taps by role, with places of mmkd's own detectors where left out."""
+    """Taps by role, with defaults for mmkd's own detectors."""
     if taps is None:
         return defaults
     if not isinstance(taps, Mapping) or 'module' in taps:
-        return taps  # which the base class refuses
+        return taps  # the base class refuses it
     return {**defaults, **taps}

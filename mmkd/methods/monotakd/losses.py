@@ -22,20 +22,20 @@ def residual_target(feat_t: Tensor,
                     per_batch: bool = False,
                     signed: bool = False,
                     binary: bool = False) -> Tensor:
-    """What an assistant lacks of its teacher, where it lacks most.
+    """The largest differences between teacher and assistant.
 
     Args:
         feat_t (Tensor): Teacher's map (B, C, H, W).
         feat_a (Tensor): Assistant's map, of the same shape.
-        keep_ratio (float): Entries whose absolute value is below this share
-            of the largest one become 0; 0 keeps all. Defaults to 0.6, as in
-            the released code.
-        per_batch (bool): Whether the largest of the whole batch counts, as
-            in the released code, or that of each sample. Defaults to False.
-        signed (bool): Whether to keep signs, which an output of a ReLU
-            cannot follow. Defaults to False: absolute values.
-        binary (bool): Whether the entries that are kept become 1 (or -1), as
-            in the paper. Defaults to False.
+        keep_ratio (float): Entries whose absolute value is below this fraction
+            of the maximum become 0; 0 keeps all. Defaults to 0.6, as in the
+            released code.
+        per_batch (bool): Whether the maximum is over the batch, as in the
+            released code, instead of the sample. Defaults to False.
+        signed (bool): Whether to keep signs, which the output of a ReLU
+            cannot match. Defaults to False: absolute values.
+        binary (bool): Whether to set the kept entries to 1 (or -1), as in
+            the paper. Defaults to False.
 
     Returns:
         Tensor: (B, C, H, W), without gradient.
@@ -57,15 +57,15 @@ def residual_target(feat_t: Tensor,
 
 @full_precision
 def min_max(feat: Tensor, eps: float = 1e-6) -> Tensor:
-    """A map between 0 and 1, by the least and the largest value of the batch.
+    """Scale a map to between 0 and 1 by the extrema of the batch.
 
     The released code does so with the assistant's map and the student's
-    visual branch, and cuts their gradient off; here it flows.
+    visual branch, and detaches them; here, gradients flow.
 
     Args:
         feat (Tensor): (B, C, H, W).
-        eps (float): Least difference of the two, so that a constant map is
-            0. Defaults to 1e-6.
+        eps (float): Minimum difference of the extrema, so that a constant map
+            is 0. Defaults to 1e-6.
 
     Returns:
         Tensor: Of the same shape.
@@ -83,12 +83,11 @@ def map_distance(feat_s: Tensor,
     Args:
         feat_s (Tensor): Student's map (B, C, H, W).
         target (Tensor): Of the same shape; gets no gradient.
-        weight (Tensor, optional): Of samples or cells, (B, 1, 1, 1) or (B,
-            1, H, W). Defaults to None: 1 each.
+        weight (Tensor, optional): Weight of samples or cells, (B, 1, 1, 1) or
+            (B, 1, H, W). Defaults to None: 1 each.
 
     Returns:
-        Tensor: Scalar, a mean over what the weights leave; 0 if they leave
-        nothing.
+        Tensor: Scalar, the weighted mean; 0 if all weights are 0.
 
     Raises:
         ValueError: If the maps differ in shape.
@@ -115,10 +114,10 @@ def soft_class_distance(logits_s: Tensor,
         logits_s (Tensor): Student's class logits (B, N, C) of N anchors.
         logits_t (Tensor): Teacher's, of the same anchors.
         min_score (float): The sum over a class is divided by the number of
-            anchors of the image to which the teacher gives more than this.
-            Defaults to 0.1.
+            anchors of the image with a teacher score above this. Defaults to
+            0.1.
         batch_sum (bool): Whether images are summed, as in the released code,
-            or averaged. Defaults to False.
+            instead of averaged. Defaults to False.
 
     Returns:
         Tensor: Scalar; exactly 0 for equal logits.
@@ -134,12 +133,12 @@ def soft_class_distance(logits_s: Tensor,
 @torch.no_grad()
 @full_precision
 def soft_anchor_weights(logits_t: Tensor, min_score: float = .1) -> Tensor:
-    """How much the box of each anchor counts.
+    """Weight of the box of each anchor.
 
     Args:
         logits_t (Tensor): Teacher's class logits (B, N, C).
-        min_score (float): Anchors whose probabilities do not sum to more
-            than this do not count. Defaults to 0.1.
+        min_score (float): Anchors whose probabilities sum to at most this do
+            not count. Defaults to 0.1.
 
     Returns:
         Tensor: (B, N): the sum of the probabilities, divided by the number
@@ -155,15 +154,16 @@ def soft_box_distance(codes_s: Tensor,
                       codes_t: Tensor,
                       weights: Tensor,
                       beta: float = 1 / 9) -> Tensor:
-    """Smooth L1 of the box codes of anchors; of the yaw, that of the sine of
-    the difference.
+    """Smooth L1 of the box codes of anchors; for the yaw, of the sine of the
+    difference.
 
     Args:
         codes_s (Tensor): Student's codes (B, N, >=7); the seventh is the
             yaw in radians.
         codes_t (Tensor): Teacher's codes.
-        weights (Tensor): (B, N), of :func:`soft_anchor_weights`.
-        beta (float): Where the square ends. Defaults to 1/9.
+        weights (Tensor): (B, N), see :func:`soft_anchor_weights`.
+        beta (float): Threshold between square and absolute value. Defaults to
+            1/9.
 
     Returns:
         Tensor: Scalar, a mean over the images.
@@ -178,8 +178,8 @@ def soft_box_distance(codes_s: Tensor,
 @full_precision
 def soft_direction_distance(logits_s: Tensor, logits_t: Tensor,
                             weights: Tensor) -> Tensor:
-    """Cross entropy of the directions of anchors against the teacher's
-    choice.
+    """Cross entropy between the directions of anchors and the teacher's
+    predicted directions.
 
     Args:
         logits_s (Tensor): Student's direction logits (B, N, 2).

@@ -1,4 +1,4 @@
-"""What follows the lift of cameras: collapsed heights, a residual branch."""
+"""Modules after the camera lift: height collapse and residual branches."""
 from typing import Optional, Sequence
 
 import torch
@@ -15,15 +15,14 @@ _NORM = dict(type='BN')
 
 @MODELS.register_module()
 class HeightCollapse(BaseModule):
-    """Make one map of a stack of heights: 1x1 convolution, BN, ReLU.
+    """Reduce a stack of heights to one map: 1x1 convolution, BN, ReLU.
 
     Args:
         in_channels (int): Channels of all heights together.
         out_channels (int): Channels of the map.
         alignment (dict, optional): Arguments of a :class:`SpatialAlignment`
-            that the map goes through, as that of MonoTAKD's assistant does
-            in the released code (which shares the student's). Defaults to
-            None: there is none.
+            for the map, as for MonoTAKD's assistant in the released code
+            (which shares the student's). Defaults to None: no alignment.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -50,8 +49,8 @@ class HeightCollapse(BaseModule):
 
 
 class _CalibratedBlock(nn.Module):
-    """Half of the channels through a convolution, half through one that its
-    surroundings gate."""
+    """A convolution on half of the channels, and a convolution gated by its
+    context on the other half."""
 
     def __init__(self, channels: int, pooling: int, norm_cfg: dict) -> None:
         super().__init__()
@@ -94,7 +93,7 @@ class SelfCalibration(nn.Sequential):
     Args:
         channels (int): Channels C of the map.
         num_blocks (int): Number of blocks. Defaults to 4.
-        pooling (int): Side in cells of what is averaged for the gate.
+        pooling (int): Side of the averaging window for the gate, in cells.
             Defaults to 4.
         norm_cfg (dict): Normalisation. Defaults to BN.
     """
@@ -111,7 +110,7 @@ class SelfCalibration(nn.Sequential):
 
 
 class _Pyramid(nn.Module):
-    """Surroundings of several sizes beside each other (ASPP)."""
+    """Concatenated context at several scales (ASPP)."""
 
     def __init__(self, channels: int, hidden: int, dilations: Sequence[int],
                  norm_cfg: dict) -> None:
@@ -128,7 +127,7 @@ class _Pyramid(nn.Module):
                     dilation=dilation,
                     bias=True,
                     norm_cfg=norm_cfg))
-        # Without BN, which cannot be trained on the one cell of one sample.
+        # Without BN, which cannot be trained on one cell of one sample.
         self.pooled = ConvModule(channels, hidden, 1, bias=True)
         self.project = ConvModule(
             hidden * (len(dilations) + 2),
@@ -145,11 +144,11 @@ class _Pyramid(nn.Module):
 
 
 class _DeformConv(DeformConv2d):
-    """A 3x3 deformable convolution whose CPU path is not a loop over pixels.
+    """A 3x3 deformable convolution with a fast CPU implementation.
 
-    MMCV's takes seconds a step there. On a CPU the nine shifted copies of the
-    map are sampled by ``grid_sample`` and weighed by a 1x1 convolution: the
-    same sums, up to rounding.
+    mmcv's takes seconds per step on a CPU. Here, ``grid_sample`` samples the
+    nine shifted copies of the map, and a 1x1 convolution weights them. The
+    results agree up to rounding.
     """
 
     def forward(self, x: Tensor, offset: Tensor) -> Tensor:
@@ -157,14 +156,14 @@ class _DeformConv(DeformConv2d):
         the column of each of the nine taps."""
         if x.device.type != 'cpu':
             return super().forward(x, offset)
-        # `grid_sample` wants one type; autocast may have given two.
+        # `grid_sample` needs equal types; autocast may cause two.
         x, offset = x.float(), offset.float()
         batch, channels, height, width = x.shape
         taps = torch.arange(9)
         rows = torch.arange(height)[:, None] + taps[:, None, None] // 3 - 1
         cols = torch.arange(width) + taps[:, None, None] % 3 - 1
         offset = offset.view(batch, 9, 2, height, width)
-        # From cells to the -1 to 1 between the outer edges of the map.
+        # From cells to the range -1 to 1 between the outer edges of the map.
         grid = torch.stack([(offset[:, :, 1] + cols + 0.5) * (2 / width) - 1,
                             (offset[:, :, 0] + rows + 0.5) * (2 / height) - 1],
                            -1)
@@ -180,18 +179,18 @@ class SpatialAlignment(BaseModule):
     """Spatial alignment module (SAM) of MonoTAKD.
 
     Liu et al., CVPR 2025 (arXiv 2404.04910), as in the released code: the
-    input under a gate for each channel that its surroundings of several
-    sizes give, plus the input through a deformable convolution, twice with
-    the same weights; then two convolutions. A map of zeros stays one.
+    input, gated for each channel by context at several scales, plus the input
+    after a deformable convolution, applied twice with the same weights; then
+    two convolutions. A map of zeros remains zero.
 
     Args:
         channels (int): Channels C of the map. Defaults to 128.
-        hidden_channels (int): Channels of each size of surroundings.
-            Defaults to 64.
-        dilations (Sequence[int]): Of their 3x3 convolutions. Defaults to (6,
-            12).
-        last_relu (bool): Whether the result is not negative, which suits
-            the absolute residual alone. Defaults to True.
+        hidden_channels (int): Channels of each scale of context. Defaults to
+            64.
+        dilations (Sequence[int]): Dilations of the 3x3 convolutions of the
+            context. Defaults to (6, 12).
+        last_relu (bool): Whether a ReLU follows, which only suits the
+            absolute residual. Defaults to True.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -232,7 +231,7 @@ class SpatialAlignment(BaseModule):
 class FeatureFusion(BaseModule):
     """Feature fusion module (FFM) of MonoTAKD: a sum and three convolutions.
 
-    As in the released code, but each convolution has a BN of its own.
+    As in the released code, but each convolution has its own BN.
 
     Args:
         channels (int): Channels C of the maps. Defaults to 128.
@@ -260,14 +259,14 @@ class FeatureFusion(BaseModule):
 class ResidualBranches(BaseModule):
     """The student's two branches in MonoTAKD, and their fusion.
 
-    One lifted stack of heights is collapsed twice: ``visual``, which learns
-    from an assistant, and ``spatial``, which goes through ``alignment`` and
-    learns what the assistant lacks; ``fusion`` makes one map of both. It is
-    a part of the student, in tests and exports too.
+    The lifted stack of heights is collapsed twice: ``visual`` learns from an
+    assistant; ``spatial`` goes through ``alignment`` and learns the residual
+    of the assistant; ``fusion`` combines both. The module is part of the
+    student, also in testing and export.
 
-    With ``calibration``, ``visual`` ends behind its blocks, and this is what
-    learns from the assistant and what is fused. The released code fuses the
-    map in front of them, so that they serve the loss alone.
+    With ``calibration``, the output of its blocks learns from the assistant
+    and is fused. The released code fuses the map before them, so they only
+    affect the loss.
 
     Args:
         in_channels (int): Channels of all heights together.
@@ -276,7 +275,7 @@ class ResidualBranches(BaseModule):
             Defaults to None.
         calibration (dict, optional): Arguments of a
             :class:`SelfCalibration` on the visual branch. Defaults to None:
-            there is none.
+            no calibration.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """

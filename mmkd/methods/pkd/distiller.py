@@ -25,26 +25,26 @@ class PKD(Distiller):
     .. math::
         L = \sum_l \frac{1}{2} \mathrm{mean} (\hat S_l - \hat T_l)^2
 
-    Levels are paired by index, not by stride. No ground truth is read.
-    Formula and values are those of the released code; of the paper, only
-    the abstract was available. Unlike the code, mmkd gives constant
-    channels of the student no gradient (the code's is about 1e6 times too
-    large), compares widths as well as heights before it resizes, and keeps
-    the teacher in evaluation mode.
+    Levels are paired by index, not by stride. The method needs no ground
+    truth. Formula and values are those of the released code; only the abstract
+    of the paper was available. Unlike in the code, constant channels of the
+    student get no gradient (the code's is about 1e6 times too large), widths
+    are compared as well as heights before resizing, and the teacher is in eval
+    mode.
 
     Args:
         student (str | list[str]): Taps (N, C, H, W) in the student.
             Defaults to ``'neck[0:4]'``.
         teacher (str | list[str]): Taps (N, C, H', W') in the teacher.
             Defaults to ``'neck[0:4]'``.
-        connector (str | dict | None): None, as published, refuses unlike
-            channels; ``'auto'`` puts a 1x1 convolution on the student
-            there. Defaults to None.
+        connector (str | dict | None): None, as published, requires equal
+            channels; ``'auto'`` adds a 1x1 convolution to the student if they
+            differ. Defaults to None.
         resize_student (bool): Whether the student's map is resized to the
-            teacher's size where they differ, or the teacher's to the
+            teacher's size if they differ, instead of the teacher's to the
             student's. Defaults to True.
-        min_std (float): Channels of the student with at most this standard
-            deviation get no gradient; 0 is the released behaviour. Defaults
+        min_std (float): Student channels whose standard deviation is at most
+            this value get no gradient; 0 is the released behaviour. Defaults
             to 1e-6.
         loss_weight (float | dict): Weight or schedule. Defaults to 10.0,
             for one-stage pairs; 6.0 for Faster R-CNN and a Swin teacher.
@@ -96,7 +96,7 @@ class PKD(Distiller):
             self, student: Dict[str, List[Tensor]],
             teacher: Dict[str,
                           List[Tensor]]) -> Iterator[Tuple[Tensor, Tensor]]:
-        """Maps of both sides in one size, level by level."""
+        """Maps of both sides at equal size, level by level."""
         for connector, feat_s, feat_t in zip(self.connectors, student['neck'],
                                              teacher['neck']):
             feat_s = connector(feat_s)
@@ -108,7 +108,7 @@ class PKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Where the maps of both sides differ, level by level."""
+        """The distance of the maps of both sides, level by level."""
         maps_s, maps_t = zip(*self._levels(student, teacher))
         return distances(maps_s, maps_t)
 

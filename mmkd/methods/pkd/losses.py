@@ -1,4 +1,4 @@
-"""The Pearson-correlation loss of two feature maps, after PKD."""
+"""The Pearson-correlation loss of PKD."""
 import torch
 from torch import Tensor
 
@@ -9,13 +9,13 @@ _EPS = 1e-6
 
 
 def standardise(feat: Tensor, min_std: float = 1e-6) -> Tensor:
-    """Give each channel mean 0 and standard deviation 1 over the batch.
+    """Standardise each channel over the batch.
 
     Args:
         feat (Tensor): Features (N, C, H, W) with more than one position.
         min_std (float): Channels whose standard deviation is at most this
-            become a constant 0 without gradient. 0 switches that off, as in
-            the released code. Defaults to 1e-6.
+            become a constant 0 without gradient. 0 disables this, as in the
+            released code. Defaults to 1e-6.
 
     Returns:
         Tensor: Features (N, C, H, W).
@@ -25,7 +25,7 @@ def standardise(feat: Tensor, min_std: float = 1e-6) -> Tensor:
     if min_std <= 0:
         return centred / scale
     dead = std <= min_std
-    # Not even the discarded branch may divide by a tiny number.
+    # Even the discarded branch must not divide by a tiny number.
     return (centred / scale.masked_fill(dead, 1)).masked_fill(dead, 0)
 
 
@@ -35,8 +35,8 @@ def pearson_loss(feat_s: Tensor,
                  min_std: float = 1e-6) -> Tensor:
     """Half the mean squared difference of standardised channels.
 
-    For M positions in the batch this is (M - 1) / M times the mean of
-    1 - r over the channels, r being their Pearson correlation.
+    For M positions in the batch, this is (M - 1) / M times the mean of 1 - r
+    over the channels, where r is their Pearson correlation.
 
     Args:
         feat_s (Tensor): Student's map (N, C, H, W).
@@ -45,8 +45,8 @@ def pearson_loss(feat_s: Tensor,
             Defaults to 1e-6.
 
     Returns:
-        Tensor: Scalar between 0 and 2; an attached 0 for a single position,
-        which has no standard deviation.
+        Tensor: Scalar between 0 and 2; a 0 attached to the graph for a single
+        position, which has no standard deviation.
     """
     if feat_s[:, :1].numel() < 2:
         return zero_like_graph(feat_s)

@@ -24,18 +24,17 @@ from mmkd.utils.arguments import take_options
 
 @DISTILLERS.register_module()
 class PointDistiller(Distiller):
-    r"""Distil what local graphs of voxels, cells or points look like.
+    r"""Distil local graphs of voxels, cells or points.
 
     `PointDistiller: Structured Knowledge Distillation Towards Efficient and
     Compact 3D Detection <https://arxiv.org/abs/2205.11098>`_ (Zhang et al.,
-    CVPR 2023), between a wide and a thin LiDAR detector of one kind:
+    CVPR 2023), between a wide and a thin LiDAR detector of the same type:
 
     1. the N most important nodes become centres
        (:func:`choose_centres`);
-    2. each is joined with its K nearest nodes in the space of the teacher's
-       features, itself among them (:func:`nearest_nodes`), and
-       one layer a network encodes the edges
-       (:class:`EdgeConv`);
+    2. each is connected with its K nearest nodes in the teacher's feature
+       space, including itself (:func:`nearest_nodes`), and one layer per
+       network encodes the edges (:class:`EdgeConv`);
     3. the squared difference of the encodings, averaged over neighbours and
        channels, is averaged over the centres with weights of mean 1:
 
@@ -44,21 +43,21 @@ class PointDistiller(Distiller):
             w_a \left(G^T_{akc'} - G^S_{akc'}\right)^2
 
     ``loss`` is its sum over the levels. Centres, neighbours and weights come
-    from the teacher and pass no gradient. Both layers are trained and are no
-    part of the student; since the teacher's is trained too, it could
-    collapse: ``graph_mean`` and ``graph_var`` of its encodings are logged.
-    Equal networks have the loss 0 only if both layers are equal, which they
-    are not when they are made.
+    from the teacher and pass no gradient. Both layers are trained but are not
+    part of the student. Since the teacher's layer is also trained, it could
+    collapse: ``graph_mean`` and ``graph_var`` of its encodings are logged. For
+    equal networks, the loss is 0 only if both layers are equal, which they are
+    not at initialisation.
 
     Nodes are rows of a voxel encoder (M, C), cells of a map (B, C, H, W) or
-    points (B, C, P). No ground truth is read. What the paper, the released
-    code and mmkd do differently is in docs/methods/pointdistiller.md.
+    points (B, C, P). The method needs no ground truth. For differences between
+    the paper, the released code and mmkd, see docs/methods/pointdistiller.md.
 
     Args:
         student (str | list[str], optional): Taps in the student. Defaults to
-            None: the outputs of a learned voxel encoder, of the first two
-            stages behind one that averages, of the finest level of an FPN,
-            or of a PointNet++ neck.
+            None: the output of a learned voxel encoder, of the first two
+            stages after an encoder that averages points, of the finest level
+            of an FPN, or of a PointNet++ neck.
         teacher (str | list[str], optional): Taps in the teacher. Defaults to
             None.
         loss_weight (float | dict, optional): Weight or schedule. Defaults to
@@ -87,7 +86,8 @@ class PointDistiller(Distiller):
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Take the values for this kind of nodes; build two layers a level."""
+        """Resolve the options for the kind of nodes, and build two layers per
+        level."""
         levels_s = find_levels(student['nodes'])
         levels_t = find_levels(teacher['nodes'])
         self._network = teacher['nodes'][0].network
@@ -127,7 +127,7 @@ class PointDistiller(Distiller):
     def graphs(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> List[List[PointGraph]]:
-        """The graphs that are compared.
+        """The compared graphs.
 
         Args:
             student (dict[str, list[Tensor]]): As in :meth:`losses`.
@@ -135,8 +135,8 @@ class PointDistiller(Distiller):
             batch (StepBatch): As in :meth:`losses`.
 
         Returns:
-            list[list[PointGraph]]: For each level, those of each group that
-            has nodes.
+            list[list[PointGraph]]: For each level, the graph of each group
+            with nodes.
         """
         found = []
         for level in range(len(self.layers_s)):
@@ -151,9 +151,9 @@ class PointDistiller(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Nodes with their importance, centres with their weight and with
-        the distance of their encodings, and a few centres with the nodes
-        that they are joined with."""
+        """Nodes with their importance, centres with their weight and the
+        distance of their encodings, and some centres with their
+        neighbours."""
         visuals: List[Visual] = []
         for level in range(len(self.layers_s)):
             nodes = self._nodes(level, student, teacher, batch)
@@ -194,10 +194,10 @@ class PointDistiller(Distiller):
     @full_precision
     def _level_loss(self, level: int, feat_s: Tensor, feat_t: Tensor,
                     graphs: List[PointGraph]) -> Tuple[Tensor, Tensor, Tensor]:
-        """Loss of a level in float32, mean over the scans that have nodes."""
+        """Loss of a level in float32, averaged over the scans with nodes."""
         edges = sum(graph.neighbours.numel() for graph in graphs)
         if edges < 2 and (self.training or not edges):
-            # Batch normalisation knows no variance of a single edge.
+            # Batch normalisation needs more than a single edge.
             zero = zero_like_graph(feat_s, *self.parameters())
             return zero, zero.detach(), zero.detach()
         pairs, encoded_t = self._compare(level, feat_s, feat_t, graphs)
@@ -231,7 +231,7 @@ class PointDistiller(Distiller):
         return pairs, encoded_t
 
     def _pooled(self, encoded: Tensor) -> Tensor:
-        """Pool (N, K, C') over the neighbours, or not."""
+        """Optionally pool (N, K, C') over the neighbours."""
         if self.resolved.pool == 'none':
             return encoded
         if self.resolved.pool == 'max':

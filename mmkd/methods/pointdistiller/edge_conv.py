@@ -11,16 +11,16 @@ class EdgeConv(nn.Module):
 
     ``ReLU(BN(W [neighbour ; centre]))``: one linear layer without bias, batch
     normalisation over all edges and a ReLU, as in the released code of
-    PointDistiller (arXiv 2205.11098). Edges themselves are never formed:
-    ``W [x_j ; x_i] = W_a x_j + W_b x_i``, and either half is computed once a
+    PointDistiller (arXiv 2205.11098). Edges are never materialised:
+    ``W [x_j ; x_i] = W_a x_j + W_b x_i``, and each half is computed once per
     node.
 
     Args:
         in_channels (int): Channels of a node.
         out_channels (int): Channels of an encoded edge.
         edge (str): ``'concat'`` for ``[x_j ; x_i]`` with the neighbour j
-            first, ``'diff'`` for ``[x_i - x_j ; x_i]``; both span the same
-            functions. Defaults to ``'concat'``.
+            first, ``'diff'`` for ``[x_i - x_j ; x_i]``; both can represent
+            the same functions. Defaults to ``'concat'``.
     """
 
     def __init__(self,
@@ -31,7 +31,7 @@ class EdgeConv(nn.Module):
         self.edge = edge
         self.linear = nn.Linear(2 * in_channels, out_channels, bias=False)
         self.norm = nn.BatchNorm1d(out_channels)
-        # As mmcv's ConvModule initialises a 1x1 convolution.
+        # As in mmcv's ConvModule for a 1x1 convolution.
         kaiming_init(self.linear)
 
     def forward(self, nodes: Tensor,
@@ -40,9 +40,9 @@ class EdgeConv(nn.Module):
 
         Args:
             nodes (Tensor): Features of all nodes, (M, C).
-            graphs (Sequence[tuple[Tensor, Tensor]]): For each sample, the
-                indices of the centres (N, ) and those of the neighbours of
-                each, (N, K); N and K may differ.
+            graphs (Sequence[tuple[Tensor, Tensor]]): For each sample, indices
+                of the centres (N, ) and of their neighbours (N, K); N and K
+                may differ.
 
         Returns:
             list[Tensor]: Encoded edges of each sample, (N, K, C').

@@ -10,17 +10,18 @@ from mmkd.ops.precision import full_precision
 
 @torch.no_grad()
 def choose_centres(importance: Tensor, num: int, how: str = 'top') -> Tensor:
-    """Choose the nodes at which graphs are built.
+    """Choose the centres of the graphs.
 
-    Importance sampling of PointDistiller (arXiv 2205.11098). Ties are broken
-    arbitrarily.
+    This is the importance sampling of PointDistiller (arXiv 2205.11098). Ties
+    are broken arbitrarily.
 
     Args:
         importance (Tensor): Importance of each node, (M, ).
-        num (int): How many; all nodes where there are fewer.
-        how (str): ``'top'`` for the most important ones, ``'bottom'`` for
-            the least, ``'random'`` for a draw without replacement,
-            ``'mixed'`` for half top and half bottom. Defaults to ``'top'``.
+        num (int): Number of centres; all nodes if there are fewer.
+        how (str): ``'top'`` for the most important nodes, ``'bottom'`` for
+            the least important, ``'random'`` for sampling without
+            replacement, ``'mixed'`` for half top and half bottom. Defaults to
+            ``'top'``.
 
     Returns:
         Tensor: Indices of the centres, (min(num, M), ).
@@ -42,19 +43,19 @@ def nearest_nodes(nodes: Tensor,
                   centres: Tensor,
                   num: int,
                   budget_mib: float = 64.) -> Tensor:
-    """Find the nodes that are nearest to each centre, exactly.
+    """Find the exact nearest nodes of each centre.
 
-    Squared Euclidean distance between feature vectors, in float32. A centre
-    is among its own neighbours (at distance 0), unless ``num`` others
-    coincide with it. Distances are computed for as many centres at a time as
-    the budget holds, so that no matrix of all pairs exists.
+    The distance is the squared Euclidean distance between feature vectors, in
+    float32. A centre is one of its own neighbours (at distance 0), unless
+    ``num`` others coincide with it. Distances are computed for as many centres
+    at a time as the budget allows, so there is no matrix of all pairs.
 
     Args:
         nodes (Tensor): Features of the nodes, (M, C).
         centres (Tensor): Indices of the centres, (N, ).
-        num (int): Neighbours a centre; all nodes where there are fewer.
+        num (int): Neighbours per centre; all nodes if there are fewer.
         budget_mib (float): Size of the block of distances in MiB; at least
-            one centre is served at a time. Defaults to 64.
+            one centre is processed at a time. Defaults to 64.
 
     Returns:
         Tensor: Indices of the neighbours in no particular order,
@@ -64,7 +65,7 @@ def nearest_nodes(nodes: Tensor,
     found = centres.new_empty((len(centres), num))
     if not found.numel():
         return found
-    # ||x||^2 - 2 q.x ranks like ||q - x||^2, since q is that of the row.
+    # ||x||^2 - 2 q.x ranks like ||q - x||^2, since q is constant per row.
     norms = nodes.square().sum(dim=1)
     rows = int(budget_mib * 2**20 / (nodes.element_size() * len(nodes)))
     rows = min(max(rows, 1), len(centres))
@@ -85,7 +86,7 @@ def centre_weights(importance: Tensor, tau: float) -> Tensor:
 
     Args:
         importance (Tensor): Importance of each centre, (N, ).
-        tau (float): Temperature; the larger, the more equal the weights.
+        tau (float): Temperature; larger values give more uniform weights.
 
     Returns:
         Tensor: Weights in float32 with the mean 1, (N, ).
@@ -94,16 +95,16 @@ def centre_weights(importance: Tensor, tau: float) -> Tensor:
 
 
 def match_voxels(coors_s: Tensor, coors_t: Tensor) -> Tuple[Tensor, Tensor]:
-    """Pair the voxels that two networks have in common.
+    """Match the voxels that two networks have in common.
 
     Args:
         coors_s (Tensor): Sample and cell ``(b, z, y, x)`` of each voxel of
-            the student, integer, (M, 4), none twice.
-        coors_t (Tensor): Of the teacher, in the same grid, (M', 4).
+            the student, integer, (M, 4), without duplicates.
+        coors_t (Tensor): The same for the teacher, in the same grid, (M', 4).
 
     Returns:
-        tuple[Tensor, Tensor]: Rows in the student and rows in the teacher of
-        the common voxels, in the order of the teacher, both (L, ).
+        tuple[Tensor, Tensor]: Rows of the common voxels in the student and in
+        the teacher, in the order of the teacher, both (L, ).
     """
     keys_s, keys_t = _keys(coors_s, coors_t)
     if not keys_s.numel() or not keys_t.numel():
@@ -119,8 +120,9 @@ def points_per_voxel(coors_points: Tensor, coors_voxels: Tensor) -> Tensor:
 
     Args:
         coors_points (Tensor): Sample and cell ``(b, z, y, x)`` of each
-            point, integer, (P, 4); negative for one outside of the grid.
-        coors_voxels (Tensor): Of each voxel, (M, 4), none twice.
+            point, integer, (P, 4); negative for points outside the grid.
+        coors_voxels (Tensor): The same for each voxel, (M, 4), without
+            duplicates.
 
     Returns:
         Tensor: Integer counts, (M, ).
@@ -136,7 +138,7 @@ def points_per_voxel(coors_points: Tensor, coors_voxels: Tensor) -> Tensor:
 
 
 def _keys(*coors: Tensor) -> Tuple[Tensor, ...]:
-    """One number for each row of several (M, 4), equal for equal rows."""
+    """A key for each row of several (M, 4), equal for equal rows."""
     every = torch.cat(coors).long()
     sizes = every.amax(dim=0) + 1 if len(every) else every.new_ones(4)
     keys = every[:, 0]
@@ -146,13 +148,13 @@ def _keys(*coors: Tensor) -> Tuple[Tensor, ...]:
 
 
 class PointGraph(NamedTuple):
-    """The graphs of one group of nodes, for pictures and for tests.
+    """The graphs of one group of nodes.
 
     Attributes:
         centres (Tensor): Rows in the teacher's tensor, (N, ).
         neighbours (Tensor): Rows in the teacher's tensor, (N, K).
-        weights (Tensor): Weights of the centres, (N, ); 1 each where they
-            come from the encoded edges.
+        weights (Tensor): Weights of the centres, (N, ); 1 each if they come
+            from the encoded edges.
     """
     centres: Tensor
     neighbours: Tensor
@@ -161,16 +163,16 @@ class PointGraph(NamedTuple):
 
 def build_graphs(feat_t: Tensor, importance: Tensor, sizes: Sequence[int],
                  options: PointDistillerOptions) -> List[PointGraph]:
-    """Build the graph of each group that has nodes.
+    """Build the graph of each group with nodes.
 
     Args:
         feat_t (Tensor): Teacher's features of the nodes, (M, C).
         importance (Tensor): Importance of the nodes, (M, ).
         sizes (Sequence[int]): Number of nodes of each group, in order.
-        options (PointDistillerOptions): With all values filled in.
+        options (PointDistillerOptions): The resolved options.
 
     Returns:
-        list[PointGraph]: In rows of ``feat_t``.
+        list[PointGraph]: Graphs with indices into the rows of ``feat_t``.
     """
     graphs = []
     begin = 0

@@ -10,21 +10,21 @@ from mmkd.methods.pointdistiller.graphs import match_voxels, points_per_voxel
 from mmkd.methods.pointdistiller.options import PointDistillerOptions
 from mmkd.ops.connectors import match_size
 
-#: Index of the tap of a level's features, and of the coordinates beside them.
+#: Indices of the taps of a level's features and of their coordinates.
 Level = Tuple[int, Optional[int]]
 
 
 class Nodes(NamedTuple):
-    """The nodes of a level, those of both networks in the same order.
+    """The nodes of a level, in the same order for both networks.
 
     Attributes:
         feat_s (Tensor): Student's features, (M, C_s).
         feat_t (Tensor): Teacher's features, (M, C_t).
-        importance (Tensor): Of each node, from the teacher's side, (M, ).
-        sizes (list[int]): How many of them, one after the other, form a
-            group: all of the batch, or those of each scan.
-        rows (Tensor): Where the nodes lie in the teacher's tensor, with
-            cells and points counted on through the scans, (M, ).
+        importance (Tensor): Importance of each node, from the teacher, (M, ).
+        sizes (list[int]): Numbers of consecutive nodes that form a group: all
+            of the batch, or those of each scan.
+        rows (Tensor): Indices of the nodes in the teacher's tensor, numbered
+            consecutively over the scans, (M, ).
     """
     feat_s: Tensor
     feat_t: Tensor
@@ -39,10 +39,10 @@ class NodeReader:
     Args:
         kind (str): ``'voxels'`` (M, C), ``'cells'`` (B, C, H, W) or
             ``'points'`` (B, C, P).
-        options (PointDistillerOptions): With all values filled in.
-        levels_s (list[tuple]): The student's levels, as of
+        options (PointDistillerOptions): The resolved options.
+        levels_s (list[tuple]): The student's levels; see
             :func:`find_levels`.
-        levels_t (list[tuple]): The teacher's, as many.
+        levels_t (list[tuple]): The teacher's levels, of equal number.
     """
 
     def __init__(self, kind: str, options: PointDistillerOptions,
@@ -54,17 +54,17 @@ class NodeReader:
 
     def read(self, level: int, student: List[Tensor], teacher: List[Tensor],
              inputs_s: Any, inputs_t: Any) -> Nodes:
-        """Read the nodes of a level and bring them into one order.
+        """Read the nodes of a level in the same order for both networks.
 
         Args:
             level (int): The level.
-            student (list[Tensor]): The student's tensors, one a tap.
+            student (list[Tensor]): The student's tensors, one per tap.
             teacher (list[Tensor]): The teacher's.
             inputs_s (dict): Prepared inputs of the student.
             inputs_t (dict): Prepared inputs of the teacher.
 
         Raises:
-            ConfigError: If the nodes of both networks do not belong together.
+            ConfigError: If the nodes of both networks do not correspond.
         """
         (at_s, beside_s), (at_t, beside_t) = (self.levels_s[level],
                                               self.levels_t[level])
@@ -75,8 +75,8 @@ class NodeReader:
         voxels_t = _voxels(inputs_t)
         counts = voxels_t.get('num_points')
         coors_s, coors_t = voxels_s.get('coors'), voxels_t.get('coors')
-        # A dynamic encoder gives the coordinates of its rows beside them;
-        # those of the batch are then of points.
+        # A dynamic encoder also returns the coordinates of its rows; those
+        # of the batch then belong to points.
         if beside_s is not None:
             coors_s = student[beside_s]
         if beside_t is not None:
@@ -134,18 +134,18 @@ class NodeReader:
 
     def places(self, level: int, teacher: List[Tensor], nodes: Nodes,
                inputs_t: Any) -> Tuple[Tensor, Tensor, bool]:
-        """Locate nodes for pictures.
+        """Positions of nodes, for visualization.
 
         Args:
             level (int): The level.
-            teacher (list[Tensor]): The teacher's tensors, one a tap.
+            teacher (list[Tensor]): The teacher's tensors, one per tap.
             nodes (Nodes): The nodes of the level.
             inputs_t (dict): Prepared inputs of the teacher.
 
         Returns:
             tuple[Tensor, Tensor, bool]: Positions in bird's-eye view,
             (M, 2); index of the scan of each node, (M, ); and whether the
-            positions are in metres (else in cells).
+            positions are in metres (instead of cells).
         """
         at, beside = self.levels_t[level]
         feat = teacher[at]
@@ -174,11 +174,11 @@ class NodeReader:
 
 
 def find_levels(specs: Sequence[TapSpec]) -> List[Level]:
-    """Find the tap of each level's features, and that of the coordinates
-    that a dynamic encoder gives behind them.
+    """Find the tap of each level's features, and of the coordinates that a
+    dynamic encoder returns after them.
 
     Raises:
-        ConfigError: If a tap gives integers that are no coordinates.
+        ConfigError: If a tap has integers that are not coordinates.
     """
     levels: List[Level] = []
     for i, spec in enumerate(specs):
@@ -193,10 +193,10 @@ def find_levels(specs: Sequence[TapSpec]) -> List[Level]:
 
 
 def kind_of(spec: TapSpec) -> str:
-    """Kind of the nodes that a tap gives.
+    """Kind of the nodes of a tap.
 
     Raises:
-        ConfigError: If its shape is that of no kind.
+        ConfigError: If its shape matches no kind.
     """
     kinds = {2: 'voxels', 3: 'points', 4: 'cells'}
     if len(spec.shape) not in kinds:
@@ -211,7 +211,7 @@ def check_level(spec_s: TapSpec, spec_t: TapSpec, kind: str,
     """Check that the nodes of a level can be matched.
 
     Raises:
-        ConfigError: If not; names the tap.
+        ConfigError: If not; the message names the tap.
     """
     if align == 'bev' and kind != 'cells':
         raise ConfigError(
@@ -243,7 +243,7 @@ def _needed(value: Optional[Tensor], what: str) -> Tensor:
 
 
 def _differ(first: Optional[Tensor], second: Optional[Tensor]) -> bool:
-    """Whether rows are known to be of different voxels."""
+    """Whether rows are known to belong to different voxels."""
     if first is None or second is None or first is second:
         return False
     return first.shape != second.shape or not torch.equal(first, second)

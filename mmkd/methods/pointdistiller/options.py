@@ -43,7 +43,7 @@ PRESETS = dict(
     points=_POINTS,
     pointpillars=_VOXELS,
     pointpillars_16x=dict(_VOXELS, num_centres=12000),
-    # The released loss is a sum over the 6 scans that a GPU has.
+    # The released loss is a sum over the 6 scans of a GPU.
     second=dict(
         _CELLS, num_neighbours=256, graph_channels=32, loss_weight=12.0),
     second_16x=dict(_CELLS, tau=1e-4, graph_channels=32, loss_weight=12.0),
@@ -51,51 +51,50 @@ PRESETS = dict(
     pointpillars_fpn=dict(_CELLS, tau=1e-4, graph_channels=64),
     centerpoint_pillar=_VOXELS,
     centerpoint_voxel=_CELLS)
-#: What the paper says otherwise; points have other weights besides.
+#: Values of the paper that differ; for points, the weights differ as well.
 PAPER = dict(scope='sample', pool='max', reweight='softmax', loss_weight=1.0)
 
 
 @dataclass(frozen=True)
 class PointDistillerOptions:
-    """How nodes are matched, joined to graphs and compared.
+    """Options for matching nodes, building graphs and comparing them.
 
-    An option that is None takes the value of the preset and the variant; see
+    Options that are None get the value of the preset and the variant; see
     :meth:`resolve`.
 
     Args:
-        preset: Whose values are taken: ``'pointpillars'``,
+        preset: Selects the defaults: ``'pointpillars'``,
             ``'pointpillars_16x'``, ``'second'``, ``'second_16x'``,
             ``'point_rcnn'``, ``'pointpillars_fpn'``,
             ``'centerpoint_pillar'`` or ``'centerpoint_voxel'``. Defaults to
             None: those of the nodes' kind, ``'voxels'``, ``'cells'`` or
             ``'points'``.
-        variant: ``'paper'`` takes what the paper says where it differs from
-            the released code: graphs of each scan, one pooled encoding a
-            centre, weights from a softmax, coefficient 1.
-        num_centres: N, of each group.
+        variant: ``'paper'`` uses the paper's values where they differ from the
+            released code: one graph per scan, one pooled encoding per
+            centre, softmax weights, coefficient 1.
+        num_centres: N, per group.
         num_neighbours: K.
         importance: ``'count'``, the points of a voxel; ``'max'`` or
             ``'abs_mean'`` of the teacher's channels.
-        sample: Which nodes become centres, by importance.
+        sample: Selection of the centres, by importance.
         reweight: Weights of the centres: ``'softmax'`` of the importance;
-            ``'encoding'``, a softmax of the largest channel of the teacher's
+            ``'encoding'``, a softmax of the maximum channel of the teacher's
             encoding; or ``'uniform'``.
         tau: Temperature of the softmax.
         pool: Pooling of the encodings over the neighbours.
-        scope: Nodes of a group: all of the ``'batch'`` on a GPU, or those of
-            a ``'sample'``.
-        graph_channels: C'. None without a value of the preset: as many as
-            the student has.
-        align: How the nodes of both networks are matched: ``'row'``, by
-            position; ``'coors'``, by the coordinates of voxels of one grid,
-            of which only common ones are used; ``'bev'``, maps of other
-            sizes, the student's resized bilinearly to the teacher's.
+        scope: One group per ``'batch'`` on a GPU, or per ``'sample'``.
+        graph_channels: C'. If neither this option nor the preset sets it, the
+            student's number of channels.
+        align: How the nodes of both networks are matched: ``'row'``, by row;
+            ``'coors'``, by the coordinates of voxels in a common grid, using
+            only common voxels; ``'bev'``, for maps of different sizes, by
+            resizing the student's bilinearly to the teacher's.
         edge: See :class:`EdgeConv`.
         teacher_layer: Whether the layer on the teacher's edges is trained.
         knn_budget_mib: Memory for distances in the search, in MiB.
 
     Raises:
-        ConfigError: If a value is refused.
+        ConfigError: If a value is invalid.
     """
     preset: Optional[str] = None
     variant: Literal['code', 'paper'] = 'code'
@@ -130,10 +129,10 @@ class PointDistillerOptions:
 
     @property
     def loss_weight(self) -> float:
-        """Weight of the loss where the config gives none."""
+        """Default weight of the loss."""
         if self.variant == 'paper':
             return PAPER['loss_weight']
-        # All kinds of nodes have the same one where no preset is named.
+        # Without a preset, all kinds of nodes have the same weight.
         return PRESETS[self.preset or 'voxels']['loss_weight']
 
     def resolve(self, kind: str) -> 'PointDistillerOptions':
@@ -144,7 +143,7 @@ class PointDistillerOptions:
                 ``'points'``.
 
         Raises:
-            ConfigError: If an option is not for this kind.
+            ConfigError: If an option does not apply to this kind.
         """
         values = dict(PRESETS[self.preset or kind])
         if self.variant == 'paper':

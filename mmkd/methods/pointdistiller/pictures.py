@@ -1,4 +1,4 @@
-"""Pictures of the graphs that PointDistiller compares."""
+"""Visuals of the graphs of PointDistiller."""
 from typing import List, Sequence, Tuple
 
 import torch
@@ -7,7 +7,7 @@ from torch import Tensor
 from mmkd.core.visuals import Points, Visual
 from mmkd.methods.pointdistiller.graphs import PointGraph
 
-#: Centres whose neighbours a picture shows.
+#: Number of centres whose neighbours are shown.
 _SHOWN = 6
 
 
@@ -19,7 +19,7 @@ def draw_graphs(importance: Tensor, graphs: List[PointGraph],
 
     Args:
         importance (Tensor): Importance of the nodes, (M, ).
-        graphs (list[PointGraph]): In rows of the nodes; at least one.
+        graphs (list[PointGraph]): Graphs of the nodes; at least one.
         weights (Sequence[Tensor]): Weights of the centres of each graph.
         distances (Sequence[Tensor]): Squared distances of their encodings.
         places (Tensor): Positions of the nodes in bird's-eye view, (M, 2).
@@ -58,8 +58,8 @@ def draw_graphs(importance: Tensor, graphs: List[PointGraph],
 def _joined(graphs: List[PointGraph], weights: Tensor, places: Tensor,
             scans: Tensor, cloud: List[Tensor],
             extent: Tuple[float, float, float, float], group: str) -> Points:
-    """A few of the heaviest centres of each group, in a colour each,
-    with lines to their neighbours in the same scan."""
+    """The centres with the largest weights in each group, each in its own
+    colour, with lines to their neighbours in the same scan."""
     none = scans[:0]
     rows, colors, edges = ([[none] for _ in cloud], [[none] for _ in cloud],
                            [[none.view(0, 2)] for _ in cloud])

@@ -1,24 +1,24 @@
-"""Thinner LiDAR detectors, from the config of a wide one."""
+"""Configs of thinner LiDAR detectors, derived from a wide one."""
 import math
 from copy import deepcopy
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from mmkd.errors import ConfigError
 
-#: What PointDistiller divides widths by, for its compressions (its other
-#: rates are the square root, which these two are close to).
+#: Published divisors of the widths by compression (for other compressions,
+#: the square root, which these two are close to).
 RATIOS = {2: 1.4, 8: 2.8}
 
 Widths = Union[int, Sequence]
 
 
 def thin(model: Dict[str, Any], compression: float) -> Dict[str, Any]:
-    """Divide every learned width of a LiDAR detector, at the same depth.
+    """Divide every learned width of a LiDAR detector; the depth is kept.
 
-    As the students of PointDistiller (arXiv 2205.11098) are made: each width
-    is divided by the square root of the compression and rounded down, and
-    what a layer is given follows from what the one before it gives. In a
-    config, behind its ``_base_``::
+    This is how the students of PointDistiller (arXiv 2205.11098) are made:
+    each width is divided by the square root of the compression and rounded
+    down, and input channels follow from the preceding layer. In a config,
+    after its ``_base_``::
 
         from mmkd.methods.pointdistiller import thin
         model = thin(_base_.model, 4)
@@ -27,14 +27,15 @@ def thin(model: Dict[str, Any], compression: float) -> Dict[str, Any]:
         model (dict): Model of the wide detector: ``VoxelNet``,
             ``CenterPoint``, ``MVXFasterRCNN`` (all with ``SECOND`` under
             ``SECONDFPN`` or ``FPN``) or ``PointRCNN``.
-        compression (float): How many times fewer parameters and operations,
-            about: 2, 4, 8, 16 or any other number from 1 on.
+        compression (float): Approximate factor by which parameters and
+            operations decrease: 2, 4, 8, 16 or any other number of at least
+            1.
 
     Returns:
-        dict: The whole model, with other widths and nothing else changed.
+        dict: The model; only widths differ.
 
     Raises:
-        ConfigError: If the detector or one of its parts is not known.
+        ConfigError: If the detector or one of its parts is not supported.
     """
     if not compression >= 1:
         raise ConfigError('thin: the compression must be at least 1, but got '
@@ -67,13 +68,13 @@ class _Widths:
     def __call__(self, widths: Any, multiple: int = 1) -> Any:
         if isinstance(widths, (list, tuple)):
             return type(widths)(self(width, multiple) for width in widths)
-        # 196 / 2.8 is 70, whatever the last bit says.
+        # 196 / 2.8 must be 70 despite rounding errors.
         thinner = math.floor(widths / self.ratio + 1e-6)
         return max(thinner // multiple, 1) * multiple
 
 
 def _plain(value: Any) -> Any:
-    """A copy in plain dicts, free of the lookups of a config."""
+    """A copy in plain dicts, without the lookups of a config."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -112,7 +113,7 @@ def _thin_voxel_detector(model: Dict[str, Any], prefix: str,
         backbone['in_channels'] = middle['in_channels']
     else:
         depth = backbone['in_channels'] // middle.get('output_channels', 128)
-        # As `SparseEncoder` has them where its config leaves them out.
+        # The defaults of `SparseEncoder`.
         defaults = dict(
             base_channels=16,
             output_channels=128,
@@ -151,7 +152,7 @@ def _thin_dense_head(head: Dict[str, Any], in_channels: int,
 def _thin_point_rcnn(model: Dict[str, Any], widths: _Widths) -> None:
     backbone, neck = model['backbone'], model['neck']
     backbone['sa_channels'] = widths(backbone['sa_channels'])
-    # What each set abstraction gives: the last widths of its scales.
+    # Output of each set abstraction: the last widths of its scales.
     skips: List[int] = [backbone['in_channels'] - 3] + [
         sum(scale[-1] for scale in scales)
         for scales in backbone['sa_channels']

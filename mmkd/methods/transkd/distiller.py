@@ -26,49 +26,48 @@ from mmkd.utils.arguments import take_options
 
 @DISTILLERS.register_module()
 class TransKD(Distiller):
-    """Distil a pyramid of transformers: its stages and patch embeddings.
+    """Distil the stages and patch embeddings of hierarchical transformers.
 
     `TransKD: Transformer Knowledge Distillation for Efficient Semantic
     Segmentation <https://arxiv.org/abs/2202.13393>`_ (Liu et al.). At each
-    stage i the student's feature maps, fused top-down
-    (:class:`CrossSelectiveFusion`), are drawn to the teacher's F by
-    :func:`hierarchical_context_loss` (HCL), and its patch
-    embeddings, through a linear layer (patch embedding alignment, PEA), to
-    the teacher's E by their mean squared difference:
+    stage i, the student's feature maps, fused top-down
+    (:class:`CrossSelectiveFusion`), are matched to the teacher's F with
+    :func:`hierarchical_context_loss` (HCL). The student's patch embeddings,
+    after a linear layer (patch embedding alignment, PEA), are matched to the
+    teacher's E with the mean squared difference:
 
     ``L = L_seg + lambda_feature * sum_i HCL(CSF(F_s)_i, F_t_i)
     + lambda_embedding * sum_i alpha_i * MSE(PEA(E_s_i), E_t_i)``
 
-    ``variant='gl'`` puts a :class:`GlobalLocalMixer` before the alignment of
-    the last stage, ``variant='ea'`` an :class:`EmbeddingAssistant` beside
-    that of every stage. All modules are for training alone: they read what
-    the student computes and add nothing to it.
+    ``variant='gl'`` adds a :class:`GlobalLocalMixer` before the alignment of
+    the last stage, ``variant='ea'`` an :class:`EmbeddingAssistant` in parallel
+    to that of every stage. All modules are only used in training and do not
+    affect the student's output.
 
-    Needs networks with an embedding and a map at each stage, such as mmseg's
+    The networks need an embedding and a map at each stage, such as mmseg's
     ``MixVisionTransformer`` (SegFormer) and mmdet's
-    ``PyramidVisionTransformerV2``; for others name the taps. The student may
-    have other widths, and other sizes, which are resized bilinearly to the
-    teacher's.
+    ``PyramidVisionTransformerV2``; for others, name the taps. The student's
+    widths may differ, and so may its sizes, which are resized bilinearly to
+    the teacher's.
 
-    The values are those of the released code; the body of the paper was not
-    compared. Departures from it:
+    The values are those of the released code; they were not compared with the
+    text of the paper. Deviations from the code:
 
-    - the two weights of the GL-Mixer, memory that is never set there, start
-      at ``gl_init``; (0, 0) is close to the values it usually holds;
-    - one squeezing convolution serves batches of one image too, without
+    - the two weights of the GL-Mixer, which are uninitialised there, start at
+      ``gl_init``; (0, 0) is close to the values that they usually have;
+    - one squeezing convolution also processes batches of one image, without
       batch normalisation in training; ``single_image_conv=True`` adds the
       separate one of the released code;
-    - the teacher is run without gradient, which changes none of the
-      student's;
-    - probabilities of the optional losses are taken in log space.
+    - the teacher runs without gradients, which does not affect the student;
+    - probabilities of the optional losses are computed in log space.
 
     The class weights, the class for ignored pixels, the loss at a quarter of
-    the resolution and the schedule of the released training are no part of
-    the method and not ported.
+    the resolution and the schedule of the released training are not part of
+    the method and were not ported.
 
     Args:
-        student (dict, optional): Taps of the student by role, each one
-            level a stage from fine to coarse: ``embeddings``, tokens
+        student (dict, optional): Taps of the student by role, each with one
+            level per stage from fine to coarse: ``embeddings``, tokens
             (N, L, C) or maps (N, C, H, W); ``stages``, maps (N, C, H, W) of
             the same height and width as the tokens; for ``'ea'``
             ``patches``, the inputs (N, C, H, W) of the patch convolutions;
@@ -84,7 +83,7 @@ class TransKD(Distiller):
             and the arguments of :class:`Distiller`, such as ``loss_weight``.
 
     Raises:
-        ConfigError: If an argument makes no sense.
+        ConfigError: If an argument is invalid.
     """
 
     Options = TransKDOptions
@@ -97,7 +96,7 @@ class TransKD(Distiller):
                  weights: Optional[Dict[str, WeightLike]] = None,
                  **kwargs) -> None:
         options = take_options(TransKDOptions, kwargs)
-        # The places that are read depend on the options.
+        # The roles depend on the options.
         self.teacher_roles = self.roles
         with_logits = _has_weight((weights or {}).get('logits', 0.))
         if with_logits:
@@ -113,7 +112,7 @@ class TransKD(Distiller):
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
-        """Check both pyramids, and build the modules for their widths."""
+        """Check both networks, and build the modules for their widths."""
         for side, specs in (('student', student), ('teacher', teacher)):
             check_pyramid(side, specs['stages'], specs['embeddings'])
         super().setup(student, teacher)
@@ -157,7 +156,8 @@ class TransKD(Distiller):
                                                      widths)
 
     def _mixer_heads(self, stages: List[TapSpec], channels: int) -> int:
-        """Heads of the student's last stage, unless they are given."""
+        """Attention heads of the mixer; by default, of the student's last
+        stage."""
         heads = self.options.gl_heads
         if heads is None:
             known = stages[-1].attributes.get('num_heads')
@@ -254,7 +254,7 @@ class TransKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Where the maps and where the embeddings differ, stage by stage."""
+        """The distances of the maps and of the embeddings, stage by stage."""
 
         def as_maps(side: Dict[str, List[Tensor]],
                     embeddings: List[Tensor]) -> List[Tensor]:

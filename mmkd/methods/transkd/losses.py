@@ -1,4 +1,5 @@
-"""Feature maps compared at several scales, and patch embeddings (TransKD)."""
+"""Losses of feature maps at several scales and of patch embeddings (TransKD).
+"""
 from typing import Sequence
 
 import torch.nn.functional as F
@@ -10,8 +11,8 @@ from mmkd.ops.precision import full_precision
 def _pool(maps: Tensor, size: int) -> Tensor:
     """Adaptive average pooling to a square grid.
 
-    Plain pooling gives the same where the grid divides the map, and its
-    gradient is deterministic on a GPU too.
+    If the grid divides the map, plain pooling gives the same result, with a
+    gradient that is deterministic also on a GPU.
     """
     height, width = maps.shape[2:]
     if height % size == 0 and width % size == 0:
@@ -26,8 +27,8 @@ def hierarchical_context_loss(
     r"""Squared difference of two maps and of their averages over grids.
 
     The hierarchical context loss of `Distilling Knowledge via Knowledge
-    Review <https://arxiv.org/abs/2104.09044>`_ (CVPR 2021), which `TransKD
-    <https://arxiv.org/abs/2202.13393>`_ takes over. With
+    Review <https://arxiv.org/abs/2104.09044>`_ (CVPR 2021), used by `TransKD
+    <https://arxiv.org/abs/2202.13393>`_. With
     :math:`\mathrm{pool}_l`, the averages over a grid of l x l cells, and the
     levels smaller than the height of the map,
 
@@ -36,9 +37,9 @@ def hierarchical_context_loss(
             \mathrm{MSE}(\mathrm{pool}_{l_k}(S), \mathrm{pool}_{l_k}(T))}
             {1 + \sum_k 2^{-k}}, \quad k = 1, 2, \dots
 
-    Averaged over images, channels and cells. A level that is left out takes
-    no power of two; a map of one row has the first term alone. The width is
-    not asked, as in both released codes.
+    The differences are averaged over images, channels and cells. Skipped
+    levels do not use up a power of two; a map with one row has only the first
+    term. As in both released codes, the width is not considered.
 
     Args:
         feat_s (Tensor): Student's map (N, C, H, W), in the teacher's space.
@@ -56,7 +57,7 @@ def hierarchical_context_loss(
         raise ValueError(
             'student and teacher must have one shape (N, C, H, W), but got '
             f'{tuple(feat_s.shape)} and {tuple(feat_t.shape)}')
-    # Averaging is linear, so the difference is pooled once for both.
+    # Averaging is linear, so it suffices to pool the difference.
     gap = feat_s - feat_t.detach()
     loss, weight, total = gap.square().mean(), 1.0, 1.0
     for level in levels:

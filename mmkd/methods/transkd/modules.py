@@ -12,18 +12,18 @@ from mmkd.ops.precision import upcast
 class Squeeze(nn.Module):
     """Squeeze a pooled vector: convolution, normalisation, ReLU.
 
-    Batch normalisation cannot train on one value a channel, so with one
-    image on the device it is left out of that step; its parameters stay in
-    the graph with a gradient of zero.
+    Batch normalisation cannot train on one value per channel, so it is skipped
+    if there is one image on the device; its parameters stay in the graph with
+    zero gradients.
 
     Args:
         in_channels (int): Channels of the vector.
         out_channels (int): Channels after it.
         norm (str, optional): ``'BN'``, ``'GN'`` or None. Defaults to
             ``'BN'``.
-        single_image_conv (bool): Whether batches of one image, in
-            evaluation too, go through a convolution of their own without
-            normalisation, as in the released code. Defaults to False.
+        single_image_conv (bool): Whether batches of one image go through a
+            separate convolution without normalisation, also in evaluation, as
+            in the released code. Defaults to False.
     """
 
     def __init__(self,
@@ -63,7 +63,7 @@ class Squeeze(nn.Module):
 
 
 def _of_one_device(norm: nn.Module) -> bool:
-    """Whether a layer has the images of one device for its statistics."""
+    """Whether a layer computes its statistics over one device only."""
     if isinstance(norm, nn.SyncBatchNorm):
         return not torch.distributed.is_initialized() or (
             torch.distributed.get_world_size(norm.process_group) == 1)
@@ -71,11 +71,10 @@ def _of_one_device(norm: nn.Module) -> bool:
 
 
 class SelectiveFusion(nn.Module):
-    """Mix a stage with the coarser stages above it, channel by channel.
+    """Mix a stage with the coarser stages, channel by channel.
 
-    One stage of cross selective fusion: both maps are summed and pooled, and
-    a softmax over the two decides for each image and channel what share each
-    of them has.
+    One stage of cross selective fusion: both maps are summed and pooled, and a
+    softmax over the two determines their weights for each image and channel.
 
     Args:
         channels (int): Channels of both maps.
@@ -95,7 +94,7 @@ class SelectiveFusion(nn.Module):
         self.expand_above = nn.Conv2d(squeezed, channels, 1)
 
     def weights(self, own: Tensor, above: Tensor) -> Tuple[Tensor, Tensor]:
-        """Share of each map, (N, C, 1, 1); the two add up to 1."""
+        """Weight of each map, (N, C, 1, 1); the two sum to 1."""
         hidden = self.squeeze(
             F.adaptive_avg_pool2d(own, 1) + F.adaptive_avg_pool2d(above, 1))
         scores = [self.expand_own(hidden), self.expand_above(hidden)]
@@ -118,12 +117,13 @@ class SelectiveFusion(nn.Module):
 
 
 class CrossSelectiveFusion(nn.Module):
-    """CSF: bring the student's stages, fused top-down, to the teacher's.
+    """CSF: fuse the student's stages top-down and map them to the teacher's.
 
     From the last stage to the first, each map is reduced to ``mid_channels``
-    and mixed with the fused map of the stage above
-    (:class:`SelectiveFusion`). The mixture is handed down; a 3x3 convolution
-    makes the teacher's channels of it. Normalised, without activations.
+    and mixed with the fused map of the coarser stage
+    (:class:`SelectiveFusion`). The mixture is passed on, and a 3x3 convolution
+    maps it to the teacher's channels. The convolutions have normalisation but
+    no activations.
 
     Args:
         in_channels (Sequence[int]): Channels of the student's stages.
@@ -156,7 +156,7 @@ class CrossSelectiveFusion(nn.Module):
             feats (Sequence[Tensor]): Maps (N, C, H, W), from fine to coarse.
 
         Returns:
-            list[Tensor]: A map (N, C', H, W) of each stage.
+            list[Tensor]: A map (N, C', H, W) for each stage.
         """
         fused: Optional[Tensor] = None
         outputs: List[Tensor] = []
@@ -182,16 +182,15 @@ def _conv_norm(in_channels: int, out_channels: int,
 class GlobalLocalMixer(nn.Module):
     """GL-Mixer: attention over all tokens, and a convolution along them.
 
-    Both are weighted by a learned number each and summed. The gated
-    convolution runs along the tokens in the order of rows, so it reaches
-    across the ends of rows.
+    Both are multiplied by a learned weight and summed. The gated convolution
+    runs along the tokens in row-major order, so it crosses the ends of rows.
 
     Args:
         channels (int): Channels of the tokens.
         num_heads (int): Heads of the attention.
-        init (Sequence[float]): First weights of the global and of the local
+        init (Sequence[float]): Initial weights of the global and the local
             branch. Defaults to (0.5, 0.5).
-        residual (bool): Whether the tokens are added. Defaults to False.
+        residual (bool): Whether to add the input. Defaults to False.
     """
 
     def __init__(self,
@@ -235,18 +234,16 @@ class GlobalLocalMixer(nn.Module):
 class EmbeddingAssistant(nn.Module):
     """EA: a second patch embedding, with the teacher's channels.
 
-    It sees what the student's patch convolution sees, and has its geometry.
-    Its tokens and the aligned ones are weighted by a learned number each and
-    summed.
+    It has the input and geometry of the student's patch convolution. Its
+    tokens and the aligned ones are multiplied by a learned weight and summed.
 
     Args:
-        in_channels (int): Channels of what the student's patch convolution
-            is given.
+        in_channels (int): Input channels of the student's patch convolution.
         out_channels (int): Channels of the teacher's tokens.
         conv (dict): ``kernel_size``, ``stride``, ``padding`` and
             ``dilation`` of the student's patch convolution.
-        aligned_weight (float): First weight of the aligned tokens.
-        own_weight (float): First weight of the own tokens.
+        aligned_weight (float): Initial weight of the aligned tokens.
+        own_weight (float): Initial weight of its own tokens.
     """
 
     def __init__(self, in_channels: int, out_channels: int, conv: dict,
@@ -261,7 +258,7 @@ class EmbeddingAssistant(nn.Module):
         self.own_weight = nn.Parameter(torch.tensor(float(own_weight)))
 
     def embed(self, patches: Tensor) -> Tensor:
-        """The own tokens (N, L, C) of what is embedded, (N, C', H, W)."""
+        """Embed an input (N, C', H, W) as tokens (N, L, C)."""
         tokens = self.projection(patches).flatten(2).transpose(1, 2)
         return self.norm(tokens)
 
@@ -270,14 +267,14 @@ class EmbeddingAssistant(nn.Module):
 
         Args:
             aligned (Tensor): (N, L, C).
-            patches (Tensor): What the student's patch convolution is given,
-                (N, C', H, W).
+            patches (Tensor): Input of the student's patch convolution, (N, C',
+                H, W).
 
         Returns:
             Tensor: (N, L, C).
 
         Raises:
-            ValueError: If both do not have as many tokens.
+            ValueError: If the numbers of tokens differ.
         """
         own = self.embed(patches)
         if own.shape != aligned.shape:

@@ -9,11 +9,11 @@ from mmkd.utils.arguments import check_choices
 
 @dataclass(frozen=True)
 class TransKDOptions:
-    """Which modules TransKD trains, and how it weighs the stages.
+    """Options of TransKD's modules and losses.
 
     Args:
-        variant: Modules besides the fusion and the alignment. Defaults to
-            ``'base'``: none.
+        variant: Modules in addition to the fusion and the alignment. Defaults
+            to ``'base'``: none.
         embedding_weights: Weight of each stage's embedding loss, alpha in
             the paper; 0 leaves a stage out.
         feature_weights: Weight of each stage's feature loss. Defaults to
@@ -25,19 +25,19 @@ class TransKDOptions:
         logits_tau: Temperature of ``logits``.
         mid_channels: Width of the fusion.
         squeeze_norm: Normalisation of the pooled vector in the fusion.
-            ``'GN'`` is better for one or two images a device, where batch
-            statistics tell little.
-        single_image_conv: Whether batches of one image have a squeezing
-            convolution of their own, as in the released code.
-        gl_heads: Heads of the GL-Mixer's attention. Defaults to None: as
-            many as the student's last stage has.
+            ``'GN'`` is better for one or two images per device, where batch
+            statistics carry little information.
+        single_image_conv: Whether batches of one image have a separate
+            squeezing convolution, as in the released code.
+        gl_heads: Heads of the GL-Mixer's attention. Defaults to None: those
+            of the student's last stage.
         gl_init: Initial weights of its global and its local branch.
         gl_residual: Whether it adds its input.
         ea_aligned_init: Initial weight of each stage's aligned tokens.
         ea_own_init: Initial weight of each stage's assistant.
 
     Raises:
-        ConfigError: If a value is refused.
+        ConfigError: If a value is invalid.
     """
     variant: Literal['base', 'gl', 'ea'] = 'base'
     embedding_weights: Sequence[float] = (0.1, 0.1, 0.5, 1.0)

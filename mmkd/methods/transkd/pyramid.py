@@ -1,4 +1,4 @@
-"""Tokens and maps of a pyramid of transformers."""
+"""Tokens and maps of hierarchical transformers."""
 from typing import List, Tuple
 
 import torch.nn.functional as F
@@ -10,15 +10,15 @@ from mmkd.errors import ConfigError
 
 def resize_tokens(tokens: Tensor, size: Tuple[int, int],
                   new_size: Tuple[int, int]) -> Tensor:
-    """Resize tokens bilinearly as the map that they stand for.
+    """Resize tokens bilinearly, as a map.
 
     Args:
-        tokens (Tensor): (N, H * W, C), row by row.
+        tokens (Tensor): (N, H * W, C), in row-major order.
         size (tuple[int, int]): Their height and width (H, W).
-        new_size (tuple[int, int]): The wanted ones, (H', W').
+        new_size (tuple[int, int]): The new height and width (H', W').
 
     Returns:
-        Tensor: (N, H' * W', C); ``tokens`` themselves if the size is right.
+        Tensor: (N, H' * W', C); ``tokens`` itself if the size is the same.
 
     Raises:
         ValueError: If there are not H * W tokens.
@@ -42,7 +42,7 @@ def as_tokens(embedding: Tensor,
 
 
 def embedding_channels(embedding: TapSpec) -> int:
-    """Channels of an embedding, which may be tokens or a map."""
+    """Channels of an embedding, given as tokens or a map."""
     return embedding.shape[-1 if len(embedding.shape) == 3 else 1]
 
 
@@ -51,7 +51,7 @@ def check_pyramid(side: str, stages: List[TapSpec],
     """Check that each embedding has the map of its stage.
 
     Raises:
-        ConfigError: If not; names what is missing.
+        ConfigError: If not; the message names what is missing.
     """
     for spec in stages:
         if len(spec.shape) != 4:

@@ -1,5 +1,4 @@
 """Distillation between detectors of different sensors (UniDistill)."""
-import re
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -7,6 +6,7 @@ from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -35,73 +35,73 @@ PATHS = dict(
     fusion2camera=_weights(10., 5., 10.),
     camera2lidar=_weights(10., 5., 1.),
     fusion2lidar=_weights(10., 1., 10.))
-#: Options by name of what they reproduce.
+#: Options of each preset.
 PRESETS = dict(
     default=dict(teacher_tau=1., transpose_xy=False),
     released=dict(teacher_tau=2., transpose_xy=True))
-_RESPONSE = re.compile(r'\[(\d+)\]\[0\]\[(\w+)\]$')
 _CONNECTOR = dict(
     type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
 
 @DISTILLERS.register_module()
 class UniDistill(Distiller):
-    r"""Match two sensors' maps in bird's-eye view where the objects are.
+    r"""Match the bird's-eye-view maps of two sensors at the objects.
 
     `UniDistill: A Universal Cross-Modality Knowledge Distillation Framework
     for 3D Object Detection in Bird's-Eye View
     <https://arxiv.org/abs/2303.15083>`_ (Zhou et al., CVPR 2023), between
-    any two detectors on such a map, of cameras, LiDAR or both. Three terms:
+    any two detectors in bird's-eye view with cameras, LiDAR or both. There are
+    three kinds of terms:
 
-    - ``feature``: absolute difference of the low-level maps at nine
-      points of each box (:func:`key_point_distance`);
-    - ``relation``: that of the cosines between the nine features of a
-      box in the high-level maps (:func:`relation_distance`);
-    - ``response_cls`` and ``response_reg``: that of the highest
-      class probability and of the regression branches of all tasks, under a
-      blob at each box (:func:`masked_distance`).
+    - ``feature``: absolute difference of the low-level maps at nine points of
+      each box (:func:`key_point_distance`);
+    - ``relation``: absolute difference of the cosine similarities between the
+      nine features of a box in the high-level maps
+      (:func:`relation_distance`);
+    - ``response_cls`` and ``response_reg``: absolute difference of the maximum
+      class probability and of the regression branches of all tasks, weighted
+      by a Gaussian at each box (:func:`masked_distance`).
 
-    Boxes are the batch's, after its augmentation; both networks must see
-    this augmentation. Sums are divided by the number of boxes, or the mass
-    of the blobs, averaged over the processes.
+    The boxes are those of the batch after augmentation, which must be the same
+    for both networks. Sums are divided by the number of boxes, or the sum of
+    the mask, averaged over the processes.
 
-    What is read: ``bev_low``, ``bev_high`` and ``responses``, the branches
-    of a ``CenterHead``. Their standard places are known for ``BEVDetector``
+    The method taps ``bev_low``, ``bev_high`` and ``responses``, the branches
+    of a ``CenterHead``. Their standard places are defined for ``BEVDetector``
     and mmdet3d's ``CenterPoint``.
 
     Args:
-        path (str): From what to what: ``'lidar2camera'``,
+        path (str): Sensors of teacher and student: ``'lidar2camera'``,
             ``'fusion2camera'``, ``'camera2lidar'`` or ``'fusion2lidar'``.
-            It gives the published weights of feature, relation and response
-            terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10), and says
-            where a connector is needed.
+            It selects the published weights of the feature, relation and
+            response terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10) and
+            the connectors.
         point_cloud_range (Sequence[float]): Range of the student's maps:
             lower x, y, z, then upper ones, metres.
         teacher_range (Sequence[float], optional): Range of the teacher's
-            low- and high-level maps. Points that lie outside of either range
-            are then left out. Defaults to None: the student's.
+            low- and high-level maps. Points outside either range are
+            excluded. Defaults to None: the student's.
         connector (str | dict | None): Connector on the student's low-level
-            map, and on its high-level map where the student is the stronger
-            one. ``'auto'``: for ``camera2lidar`` a 3x3 convolution with BN
-            on both; else a 1x1 convolution on the low-level map where its
-            channels differ. Defaults to ``'auto'``.
-        reg_keys (Sequence[str]): Regression branches that are matched.
-            Defaults to all of ``CenterHead``'s.
-        preset (str): ``'released'`` gives ``teacher_tau`` and
-            ``transpose_xy`` of the released code where they are left out;
-            its lift rounds otherwise, too
-            (``LSSViewTransform(rounding='trunc')``). Defaults to
-            ``'default'``.
+            map, and on its high-level map if the student is the stronger
+            network. ``'auto'``: for ``camera2lidar``, a 3x3 convolution with
+            BN on both; otherwise, a 1x1 convolution on the low-level map if
+            its channels differ. Defaults to ``'auto'``.
+        reg_keys (Sequence[str]): Regression branches to match. Defaults to
+            all of ``CenterHead``'s.
+        preset (str): ``'released'`` sets the defaults of ``teacher_tau`` and
+            ``transpose_xy`` to those of the released code, whose lift also
+            rounds differently (``LSSViewTransform(rounding='trunc')``).
+            Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
-        min_radius (int): Least radius of a blob in cells; 0 in the released
-            code. Defaults to 0.
-        per_task_mask (bool): Whether the responses of a task are compared
-            under the blobs of its own classes alone. Defaults to False: all
-            tasks under all blobs, as in the released code.
-        transpose_xy (bool, optional): Whether the maps are read at (y, x).
-            Defaults to None: only in ``'released'``.
-        eps (float): Added to divisors and lengths. Defaults to 1e-4.
+        min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
+            released code. Defaults to 0.
+        per_task_mask (bool): Whether to mask the responses of a task only
+            with the boxes of its own classes. Defaults to False: the boxes of
+            all tasks, as in the released code.
+        transpose_xy (bool, optional): Whether the maps are sampled at (y,
+            x). Defaults to None: only in ``'released'``.
+        eps (float): Added to divisors and norms. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
     Raises:
@@ -182,27 +182,8 @@ class UniDistill(Distiller):
 
     def _match_heads(self, specs_s: List[TapSpec],
                      specs_t: List[TapSpec]) -> None:
-        """Note which level is what, and check that both sides agree."""
-        layouts = []
-        for specs in (specs_s, specs_t):
-            layout = []
-            for spec in specs:
-                found = _RESPONSE.search(spec.path)
-                if not found:
-                    raise ConfigError(
-                        'UniDistill reads branches of a CenterHead, written '
-                        "'bbox_head[0][0][heatmap]' with the task and the "
-                        f'branch, not {spec.path!r}')
-                layout.append((int(found[1]), found[2], tuple(spec.shape[1:])))
-            layouts.append(layout)
-        for one, other in zip(*layouts):
-            if one != other:
-                raise ConfigError(
-                    'UniDistill: the heads do not correspond: branch '
-                    f'{one[1]!r} of task {one[0]} has the shape {one[2]} in '
-                    f'the student, and the teacher has {other[1]!r} of task '
-                    f'{other[0]} with {other[2]} there; tasks, branches and '
-                    'cells must be the same')
+        """Note which tensor is what, and check that both sides agree."""
+        branches, self._order_t = match_heads('UniDistill', specs_s, specs_t)
         for name, what in dict(
                 class_names='classes of the tasks',
                 norm_bbox='coding of boxes').items():
@@ -212,7 +193,7 @@ class UniDistill(Distiller):
             if None not in given and given[0] != given[1]:
                 raise ConfigError(f'UniDistill: the {what} differ: {given[0]} '
                                   f'in the student, {given[1]} in the teacher')
-        kinds = [kind for _, kind, _ in layouts[0]]
+        kinds = [branch.name for branch in branches]
         heat = [i for i, kind in enumerate(kinds) if kind == 'heatmap']
         boxes = [i for i, kind in enumerate(kinds) if kind in self.reg_keys]
         unknown = [key for key in self.reg_keys if key not in kinds]
@@ -224,13 +205,15 @@ class UniDistill(Distiller):
         # Heatmaps, regressions and classes that share a mask.
         self._groups = [(heat, boxes, None)]
         if self.per_task_mask:
-            # Labels are counted over the tasks in turn.
+            # Labels are numbered consecutively over the tasks.
             first, self._groups = 0, []
             for i in heat:
-                task, _, shape = layouts[0][i]
-                own = [j for j in boxes if layouts[0][j][0] == task]
-                self._groups.append(([i], own, range(first, first + shape[0])))
-                first += shape[0]
+                own = [
+                    j for j in boxes if branches[j].task == branches[i].task
+                ]
+                classes = range(first, first + specs_s[i].channels)
+                self._groups.append(([i], own, classes))
+                first = classes.stop
 
     # --------------------------------------------------------------- losses
 
@@ -266,12 +249,13 @@ class UniDistill(Distiller):
     def _response_losses(self, maps_s: List[Tensor], maps_t: List[Tensor],
                          batch: StepBatch,
                          boxes: List[Tensor]) -> Dict[str, Tensor]:
-        """Both response terms, summed over what shares a mask."""
+        """Both response terms, summed over the groups that share a mask."""
         masks = [
             self._mask(maps_s[0], _of_classes(boxes, batch, classes))
             for _, _, classes in self._groups
         ]
         mass = _mean_over_processes(sum(mask.sum() for mask in masks))
+        maps_t = [maps_t[i] for i in self._order_t]
         heat, codes = 0., 0.
         for mask, (own, regressions, _) in zip(masks, self._groups):
             heat = heat + masked_distance(
@@ -290,8 +274,8 @@ class UniDistill(Distiller):
         return sample_bev(feat, points, extent, self.transpose_xy)
 
     def _valid(self, points: Tensor) -> Tuple[Optional[Tensor], Tensor]:
-        """Points (N, 9) that both maps have, None for all; number of boxes
-        with any."""
+        """Points (N, 9) in the range of both maps, None for all; and the
+        number of boxes with such points."""
         if self.extent == self.teacher_extent:
             return None, _mean_over_processes(
                 points.new_tensor(float(len(points))))
@@ -311,11 +295,11 @@ class UniDistill(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """Class heat and low-level features of both, and where boxes are."""
+        """Class heat and low-level features of both sides, and the boxes."""
+        heats = [i for own, _, _ in self._groups for i in own]
         heat = [
-            class_heat([
-                side['responses'][i] for own, _, _ in self._groups for i in own
-            ]) for side in (student, teacher)
+            class_heat([student['responses'][i] for i in heats]),
+            class_heat([teacher['responses'][self._order_t[i]] for i in heats])
         ]
         low = [
             feat.float().norm(dim=1)
@@ -342,7 +326,7 @@ def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
 
 def _of_classes(boxes: List[Tensor], batch: StepBatch,
                 classes: Optional[range]) -> List[Tensor]:
-    """The boxes of some classes, None for all."""
+    """The boxes of some classes; None means all."""
     if classes is None:
         return boxes
     labels = [x.gt_instances_3d.labels_3d for x in batch.data_samples]

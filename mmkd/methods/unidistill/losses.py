@@ -1,4 +1,4 @@
-"""Losses at the objects of a bird's-eye-view map, of UniDistill.
+"""Losses of UniDistill at the objects of bird's-eye-view maps.
 
 `UniDistill: A Universal Cross-Modality Knowledge Distillation Framework for
 3D Object Detection in Bird's-Eye View <https://arxiv.org/abs/2303.15083>`_
@@ -20,15 +20,15 @@ KEY_POINTS = 9
 
 
 def box_key_points(boxes: Tensor) -> Tensor:
-    """Corners, middle and middles of the edges of boxes in bird's-eye view.
+    """Corners, centre and edge midpoints of boxes in bird's-eye view.
 
     Args:
         boxes (Tensor): (n, 5): x, y, length, width, yaw.
 
     Returns:
-        Tensor: (n, 9, 2), x and y in metres: four corners from back right
-        on, clockwise as seen from above the first; the middle; the middles
-        of the edges from the first corner to the second, and so on.
+        Tensor: (n, 9, 2), x and y in metres: the four corners, clockwise
+        from above, starting at the back right; the centre; the midpoints of
+        the edges, starting between the first two corners.
     """
     corner = boxes.new_tensor([[-.5, -.5], [-.5, .5], [.5, .5], [.5, -.5]])
     middle = (corner + corner.roll(-1, 0)) / 2
@@ -50,14 +50,14 @@ def sample_bev(feat: Tensor,
                points: List[Tensor],
                extent: Sequence[float],
                transpose_xy: bool = False) -> Tensor:
-    """Read a map at points, bilinearly; 0 outside of it.
+    """Sample a map bilinearly at points; 0 outside the map.
 
     Args:
         feat (Tensor): (B, C, H, W).
         points (list[Tensor]): (n_b, P, 2) of each sample, x and y in metres.
         extent (Sequence[float]): Range of the map.
-        transpose_xy (bool): Whether x and y change places before reading, as
-            in the released code. Defaults to False.
+        transpose_xy (bool): Whether to swap x and y, as in the released code.
+            Defaults to False.
 
     Returns:
         Tensor: (sum of n_b, P, C).
@@ -96,11 +96,11 @@ def key_point_distance(feat_s: Tensor,
     Args:
         feat_s (Tensor): Student's features (N, P, C).
         feat_t (Tensor): Teacher's features (N, P, C).
-        valid (Tensor, optional): Which points count, (N, P), bool. A box
+        valid (Tensor, optional): Points to include, (N, P), bool. A box
             without any counts as 0. Defaults to None: all.
-        avg_factor (Tensor, optional): Divides the sum over the boxes.
+        avg_factor (Tensor, optional): Divisor of the sum over the boxes.
             Defaults to None: N.
-        eps (float): Added to it. Defaults to 1e-4.
+        eps (float): Added to the divisor. Defaults to 1e-4.
 
     Returns:
         Tensor: Scalar; exactly 0 without boxes.
@@ -116,12 +116,12 @@ def key_point_distance(feat_s: Tensor,
 
 @full_precision
 def key_point_relations(feat: Tensor, eps: float = 1e-4) -> Tensor:
-    """Cosines between the features of the points of each box.
+    """Cosine similarities between the features of the points of each box.
 
     Args:
         feat (Tensor): (N, P, C).
-        eps (float): Added to the lengths, so that a feature of zeros has the
-            cosine 0 with all. Defaults to 1e-4.
+        eps (float): Added to the norms, so that the cosine with a zero
+            feature is 0. Defaults to 1e-4.
 
     Returns:
         Tensor: (N, P, P).
@@ -141,8 +141,8 @@ def relation_distance(feat_s: Tensor,
     Args:
         feat_s (Tensor): Student's features (N, P, C).
         feat_t (Tensor): Teacher's features (N, P, C'); C' may differ.
-        valid (Tensor, optional): As in :func:`key_point_distance`; a pair
-            counts if both points do. Defaults to None.
+        valid (Tensor, optional): As in :func:`key_point_distance`; a pair is
+            included if both points are. Defaults to None.
         avg_factor (Tensor, optional): As in :func:`key_point_distance`.
         eps (float): As in :func:`key_point_relations`, and added to the
             divisor. Defaults to 1e-4.
@@ -164,14 +164,15 @@ def relation_distance(feat_s: Tensor,
 def gaussian_radius(length: Tensor,
                     width: Tensor,
                     min_overlap: float = .7) -> Tensor:
-    """How far a box may move until its overlap falls under a bound.
+    """Distance that a box can move before its overlap falls below a bound.
 
-    CornerNet's form, as mmdet3d's function of this name, for many boxes.
+    CornerNet's formula, as in mmdet3d's function of this name, for many boxes
+    at once.
 
     Args:
         length (Tensor): (n, ), in cells.
         width (Tensor): (n, ), in cells.
-        min_overlap (float): The bound. Defaults to 0.7.
+        min_overlap (float): Minimum overlap. Defaults to 0.7.
 
     Returns:
         Tensor: (n, ), in cells.
@@ -192,17 +193,17 @@ def box_gaussian_mask(boxes: List[Tensor],
                       extent: Sequence[float],
                       min_overlap: float = .7,
                       min_radius: int = 0) -> Tensor:
-    """A blob for each box, with 1 at the cell of its middle.
+    """A Gaussian for each box, with 1 in the cell of its centre.
 
-    The radius follows from length and width alone; where blobs meet, the
-    larger value counts; what leaves the map is cut off.
+    The radius depends only on length and width. Where Gaussians overlap, the
+    larger value counts. Parts outside the map are cut off.
 
     Args:
         boxes (list[Tensor]): (n, 5) of each sample.
         size (tuple[int, int]): Height H and width W of the map, in cells.
         extent (Sequence[float]): Range of the map.
         min_overlap (float): See :func:`gaussian_radius`. Defaults to 0.7.
-        min_radius (int): Least radius in cells. Defaults to 0.
+        min_radius (int): Minimum radius in cells. Defaults to 0.
 
     Returns:
         Tensor: (B, H, W), float32, 0 to 1.
@@ -219,7 +220,8 @@ def box_gaussian_mask(boxes: List[Tensor],
         middle = ((own[:, :2] - low) / cell).floor()
 
         def gap(count: int, axis: int) -> Tensor:
-            """Cells from the middles, (n, count); far ones are infinite."""
+            """Distances to the centres in cells, (n, count); infinite if
+            far."""
             line = torch.arange(
                 count, device=own.device) - middle[:, axis, None]
             return line.masked_fill(line.abs() > radius, torch.inf)
@@ -236,10 +238,10 @@ def box_gaussian_mask(boxes: List[Tensor],
 def class_heat(logits: List[Tensor],
                tau: float = 1.,
                eps: float = 1e-4) -> Tensor:
-    """Highest probability of any class in each cell.
+    """Maximum class probability in each cell.
 
     Args:
-        logits (list[Tensor]): Heat maps of each task, (B, C_i, H, W).
+        logits (list[Tensor]): Heatmaps of each task, (B, C_i, H, W).
         tau (float): Temperature. Defaults to 1.
         eps (float): Probabilities lie in [eps, 1 - eps]. Defaults to 1e-4.
 
@@ -255,18 +257,18 @@ def masked_distance(values_s: Tensor,
                     mask: Tensor,
                     avg_factor: Optional[Tensor] = None,
                     eps: float = 1e-4) -> Tensor:
-    """Absolute difference under a mask, a mean over channels if there are.
+    """Masked absolute difference, averaged over channels if there are any.
 
     Args:
         values_s (Tensor): Student's (B, H, W) or (B, C, H, W).
         values_t (Tensor): Teacher's, of the same shape.
         mask (Tensor): Weight of each cell, (B, H, W).
-        avg_factor (Tensor, optional): Divides the sum over the cells.
+        avg_factor (Tensor, optional): Divisor of the sum over the cells.
             Defaults to None: the sum of the mask.
-        eps (float): Added to it. Defaults to 1e-4.
+        eps (float): Added to the divisor. Defaults to 1e-4.
 
     Returns:
-        Tensor: Scalar; exactly 0 under a mask of zeros.
+        Tensor: Scalar; exactly 0 for a mask of zeros.
     """
     gap = (values_s - values_t.detach()).abs()
     if gap.dim() == 4:

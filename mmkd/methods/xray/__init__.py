@@ -1,4 +1,4 @@
-"""X-Ray: a teacher that sees complete objects."""
+"""X-Ray: distillation from a teacher with object-complete frames."""
 from mmkd.methods.xray.distiller import XRay
 
 __all__ = ['XRay']

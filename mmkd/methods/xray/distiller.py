@@ -1,4 +1,4 @@
-"""X-Ray distillation, from object-complete frames."""
+"""X-Ray distillation with object-complete frames."""
 from typing import Dict, List, Union
 
 import torch
@@ -8,15 +8,17 @@ from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
+from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
+from mmkd.families.detection_heads import DetectionHead, HeadMaps
 from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
 from mmkd.registry import DISTILLERS
 
 EMBEDDINGS = ('roi', 'mask', 'active')
-#: Weights by kind of score loss.
+#: Weights by type of score loss.
 SCORES = dict(
     squared=dict(cls=10., reg=.2, emb=.1, response=1.),
     focal=dict(cls=1., reg=2., emb=.1, response=1.))
@@ -24,31 +26,30 @@ SCORES = dict(
 
 @DISTILLERS.register_module()
 class XRay(Distiller):
-    r"""Learn from a teacher that sees each object complete.
+    r"""Learn from a teacher with object-complete frames.
 
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
-    The teacher's frames hold, in each box, what all frames of the scene see
-    of the object (``mmkd complete``, ``LoadCompleteObjects``);
-    the student's are ordinary. Both networks have one architecture and go
-    through one augmentation. The paper names heads, embeddings and
-    detections as targets and publishes no losses; these are ours, with masks
-    and weights of SparseKD (Yang et al., NeurIPS 2022):
+    The teacher's frames contain, in each box, the points of the object from
+    all frames of the scene (``mmkd complete``,
+    ``LoadCompleteObjects``); the student's frames are ordinary. Both networks
+    have the same architecture and augmentation. The paper names heads,
+    embeddings and detections as targets but publishes no losses; these are
+    ours, with masks and weights of SparseKD (Yang et al., NeurIPS 2022):
 
-    - ``cls``: squared distance of class scores on the cells of objects
-      (:func:`masked_score_loss`); of a centre
-      head, cells count by the truth's peaks times the teacher's score;
+    - ``cls``: squared distance of class scores in the cells of objects
+      (:func:`masked_score_loss`); for a centre head, the weight of a cell is
+      the ground-truth heatmap times the teacher's score;
     - ``reg``: distance of box codes at the objects' centres or
       anchors (:func:`code_loss`);
     - ``emb``: squared distance of the maps after the neck;
-    - ``response``: the head's own loss once more, with the teacher's
-      detections among the truth.
+    - ``response``: the head's own loss, with the teacher's detections added to
+      the ground truth.
 
     ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
     + lambda_response L_response``. The lambdas are the weights of the terms:
     10, 0.2, 0.1 and 1, or 1, 2, 0.1 and 1 with ``scores='focal'``. Only
-    objects of which the student sees something take part; others it could
-    but hallucinate.
+    objects with points in the student's frame are included.
 
     Args:
         student (dict, optional): Taps of the roles ``neck`` and
@@ -62,26 +63,25 @@ class XRay(Distiller):
             teacher's scores as soft targets
             (:func:`soft_focal_loss`), and
             squared differences of the codes. Defaults to ``'squared'``.
-        embedding (str): Where maps are compared: ``'roi'``, on a grid in
-            each box; ``'mask'``, on the cells of objects; ``'active'``,
-            everywhere, with positive values of the teacher apart
-            (Sparse2Dense). Defaults to ``'roi'``.
-        roi_size (int): Places along each side of that grid. Defaults to 7.
-        min_points (int): Fewest points of the student in the box of an
-            object that takes part. Defaults to 1.
-        response_score (float): Least score of the teacher's detections.
+        embedding (str): Where maps are compared: ``'roi'``, on a grid in each
+            box; ``'mask'``, in the cells of objects; ``'active'``,
+            everywhere, with a separate mean over positive values of the
+            teacher (Sparse2Dense). Defaults to ``'roi'``.
+        roi_size (int): Points along each side of that grid. Defaults to 7.
+        min_points (int): Minimum number of the student's points in the box
+            of an object. Defaults to 1.
+        response_score (float): Minimum score of the teacher's detections.
             Defaults to 0.6.
-        response_iou (float): Least overlap, seen from above, of such a
-            detection with an object that takes part. Defaults to 0.1.
-        connector (str | dict | None): For the maps of ``emb``:
-            ``'auto'`` is a 1x1 convolution where the channels differ, which
-            they do not in networks of one architecture. Defaults to
-            ``'auto'``.
+        response_iou (float): Minimum overlap of such a detection with an
+            included object in bird's-eye view. Defaults to 0.1.
+        connector (str | dict | None): For the maps of ``emb``: ``'auto'`` is
+            a 1x1 convolution if the channels differ, which they do not for
+            equal architectures. Defaults to ``'auto'``.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
-        ConfigError: If an option makes no sense, or the networks' maps do
-            not fit together.
+        ConfigError: If an option is invalid, or the networks' maps do not
+            match.
     """
     roles = ('neck', 'head_maps')
     needs_head = True
@@ -120,21 +120,16 @@ class XRay(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check the shapes of both sides; build connectors."""
         super().setup(student, teacher)
-        for spec_s, spec_t in zip(student['head_maps'], teacher['head_maps']):
-            if spec_s.shape[1:] != spec_t.shape[1:]:
-                raise ConfigError(
-                    f'XRay: {spec_s.path!r} of the student is '
-                    f'{spec_s.shape[1:]}, but {spec_t.path!r} of the teacher '
-                    f'{spec_t.shape[1:]}; both heads must have one grid, '
-                    'tasks and box code')
-        if self.focal and not all('.task_heads.' in spec.path
-                                  for spec in student['head_maps']):
+        self._branches, self._order_t = match_heads('XRay',
+                                                    student['head_maps'],
+                                                    teacher['head_maps'])
+        if self.focal and all(x.name != 'heatmap' for x in self._branches):
             raise ConfigError(
                 "XRay: scores='focal' is a loss of heatmaps, which a "
                 f'CenterHead has; {student["head_maps"][0].path!r} is none, '
                 "take scores='squared'")
         self.connectors = nn.ModuleList()
-        # Without the term, nothing would train them.
+        # Without this term, they would not be trained.
         if self.weights['emb'].peak:
             check_features('XRay', student['neck'], teacher['neck'], False)
             self.connectors = build_connectors(self.connector_cfg,
@@ -146,14 +141,18 @@ class XRay(Distiller):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute the active terms."""
         head, metas = batch.head, [x.metainfo for x in batch.data_samples]
-        tensors_s, tensors_t = student['head_maps'], teacher['head_maps']
+        outputs_s = dict(zip(self._branches, student['head_maps']))
+        outputs_t = {
+            branch: teacher['head_maps'][i]
+            for branch, i in zip(self._branches, self._order_t)
+        }
         objects = [
             visible_objects(true_objects(sample), points,
                             self.min_points) for sample, points in zip(
                                 batch.data_samples, batch.inputs['points'])
         ]
-        targets = head.targets(objects, tensors_s)
-        tasks = list(zip(head.maps(tensors_s), head.maps(tensors_t), targets))
+        targets = head.targets(objects, outputs_s)
+        tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
 
         def cls_loss() -> Tensor:
             return sum(
@@ -172,8 +171,8 @@ class XRay(Distiller):
                                         objects, targets, head)
 
         def response_loss() -> Tensor:
-            labelled = self.with_detections(head, tensors_t, objects, batch)
-            return head.loss(tensors_s, labelled, metas)
+            labelled = self.with_detections(head, outputs_t, objects, batch)
+            return head.loss(outputs_s, labelled, metas)
 
         terms = dict(
             cls=cls_loss, reg=reg_loss, emb=emb_loss, response=response_loss)
@@ -201,7 +200,7 @@ class XRay(Distiller):
         if self.embedding == 'active':
             return sum(map(active_feature_loss, feats_s, feats_t))
         if self.embedding == 'mask':
-            # Of one size, but for several levels of anchors.
+            # They have equal sizes, except for several levels of anchors.
             size = feats_s[0].shape[-2:]
             mask = torch.stack(
                 [F.adaptive_max_pool2d(x.mask, size) for x in targets]).amax(0)
@@ -215,21 +214,21 @@ class XRay(Distiller):
             for feat_s, feat_t in zip(feats_s, feats_t))
 
     @torch.no_grad()
-    def with_detections(self, head, tensors_t: List[Tensor],
+    def with_detections(self, head: DetectionHead, outputs_t: HeadMaps,
                         objects: List[InstanceData],
                         batch: StepBatch) -> List[InstanceData]:
-        """The truth, with detections of the teacher in front of it.
+        """The ground truth, preceded by detections of the teacher.
 
-        After the teacher's own suppression of overlapping boxes. A detection
-        needs enough score, a point of the student, overlap with an object
-        that takes part, and a cell of its own: where it shares that of an
-        object, the truth wins.
+        The detections remain after the teacher's NMS. A detection needs a
+        sufficient score, a point of the student, an overlap with an included
+        object, and a cell without a ground-truth object, which would take
+        precedence.
         """
         from mmcv.ops import box_iou_rotated
-        found = head.predict(tensors_t,
+        found = head.predict(outputs_t,
                              [x.metainfo for x in batch.data_samples],
                              self.response_score)
-        size = tensors_t[0].shape[-2:]
+        size = next(iter(outputs_t.values())).shape[-2:]
         labelled = []
         for sample, points, visible, boxes in zip(batch.data_samples,
                                                   batch.inputs['points'],
@@ -260,7 +259,7 @@ class XRay(Distiller):
 
 
 def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
-    """Number of the cell of each centre; those outside are clamped."""
+    """Index of the cell of each centre, clamped to the map."""
     low = bev.new_tensor(point_cloud_range[:2])
     high = bev.new_tensor(point_cloud_range[3:5])
     limits = bev.new_tensor([size[1], size[0]])
@@ -270,12 +269,12 @@ def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
 
 
 def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
-    """Number of points in each box, its surface included.
+    """Number of points in each box, including its surface.
 
     Args:
         points (Tensor): (N, 3) or more columns, metres.
         boxes (BaseInstance3DBoxes): n boxes of the same frame.
-        chunk (int): Boxes to look at at once. Defaults to 16.
+        chunk (int): Number of boxes to process at once. Defaults to 16.
 
     Returns:
         Tensor: (n, ), integer.
@@ -297,10 +296,10 @@ def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
 
 
 def true_objects(sample) -> InstanceData:
-    """Boxes and labels of a data sample, boxes as such.
+    """Boxes and labels of a data sample, with boxes as objects.
 
-    An ``Anchor3DHead`` with one assigner replaces them by their tensor while
-    it assigns them.
+    An ``Anchor3DHead`` with one assigner replaces them with their tensor
+    during assignment.
     """
     objects = sample.gt_instances_3d
     boxes = objects.bboxes_3d
@@ -311,12 +310,12 @@ def true_objects(sample) -> InstanceData:
 
 def visible_objects(objects: InstanceData, points: Tensor,
                     min_points: int) -> InstanceData:
-    """The objects of a frame that its points show.
+    """The objects of a frame with enough points.
 
     Args:
         objects (InstanceData): ``bboxes_3d`` and ``labels_3d``.
         points (Tensor): (N, 3) or more columns, of the same frame.
-        min_points (int): Fewest points of an object.
+        min_points (int): Minimum number of points of an object.
     """
     seen = count_points(points, objects.bboxes_3d) >= min_points
     seen = seen.to(objects.labels_3d.device)

@@ -19,9 +19,9 @@ _EPS = 1e-6
 @full_precision
 def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
                       mask: Tensor) -> Tensor:
-    """Squared distance of class scores where objects are.
+    """Squared distance of class scores in the cells of objects.
 
-    Summed over classes, averaged over cells by the mask:
+    The distance is summed over classes and averaged over cells by the mask:
     ``sum_p M_p sum_c (sigmoid(s_pc) - sigmoid(t_pc))^2 / sum_p M_p``.
 
     Args:
@@ -30,7 +30,7 @@ def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
         mask (Tensor): (B, H, W), 0 to 1.
 
     Returns:
-        Tensor: Scalar; 0 where the mask is empty.
+        Tensor: Scalar; 0 if the mask is empty.
     """
     # Indexed first, so that other cells do not even reach the sum.
     cells = mask > 0
@@ -49,20 +49,20 @@ def soft_focal_loss(logits_s: Tensor,
                     eps: float = 1e-4) -> Tensor:
     """Focal loss of a heatmap, with the teacher's scores between the peaks.
 
-    CornerNet's loss of CenterPoint, whose penalty near an object follows the
-    teacher's score instead of a Gaussian, as in Wang et al., Sparse2Dense,
-    NeurIPS 2022: ``-1/n sum [peak (1 - s)^2 log s + (1 - t)^4 s^2
-    log(1 - s)]``.
+    CenterPoint's loss (from CornerNet), with a penalty near objects that
+    follows the teacher's score instead of a Gaussian, as in Wang et al.,
+    Sparse2Dense, NeurIPS 2022: ``-1/n sum [peak (1 - s)^2 log s + (1 - t)^4
+    s^2 log(1 - s)]``.
 
     Args:
         logits_s (Tensor): Student's logits (B, C, H, W).
         logits_t (Tensor): Teacher's logits (B, C, H, W).
-        peaks (Tensor): (B, C, H, W), bool: the middles of the n objects.
+        peaks (Tensor): (B, C, H, W), bool: the centres of the n objects.
         eps (float): The student's scores lie in [eps, 1 - eps]. Defaults to
             1e-4.
 
     Returns:
-        Tensor: Scalar; 0 where there is no object. Not 0 for equal logits.
+        Tensor: Scalar; 0 without objects. Not 0 for equal logits.
     """
     if not peaks.any():
         return zero_like_graph(logits_s)
@@ -85,11 +85,11 @@ def code_loss(codes_s: Tensor,
         codes_s (Tensor): Student's codes of n objects (n, R).
         codes_t (Tensor): Teacher's (n, R).
         weights (Sequence[float], optional): (R, ). Defaults to None: 1.
-        smooth (bool): Smooth L1 in place of L1. Defaults to False.
-        squared (bool): The square in place of both. Defaults to False.
+        smooth (bool): Smooth L1 instead of L1. Defaults to False.
+        squared (bool): The square instead of both. Defaults to False.
 
     Returns:
-        Tensor: Scalar, the mean over objects; 0 where there is none.
+        Tensor: Scalar, the mean over objects; 0 without objects.
     """
     measure = F.mse_loss if squared else (
         F.smooth_l1_loss if smooth else F.l1_loss)
@@ -101,18 +101,18 @@ def code_loss(codes_s: Tensor,
 
 def roi_grid(boxes: Tensor, point_cloud_range: Sequence[float],
              size: int) -> Tensor:
-    """Places of a regular grid in boxes, seen from above.
+    """Points of a regular grid in boxes, in bird's-eye view.
 
     Args:
         boxes (Tensor): (R, 5): centre x and y, length, width, in metres, and
-            yaw, in radians, in the frame of the LiDAR.
-        point_cloud_range (Sequence[float]): ``(x1, y1, z1, x2, y2, z2)``,
-            metres, which a map covers.
-        size (int): Places along each side.
+            yaw, in radians, in the LiDAR frame.
+        point_cloud_range (Sequence[float]): Range of the map, ``(x1, y1, z1,
+            x2, y2, z2)``, metres.
+        size (int): Points along each side.
 
     Returns:
-        Tensor: (R, size, size, 2), x and y as ``grid_sample`` wants them: -1
-        to 1 over the map. The length runs along the last side.
+        Tensor: (R, size, size, 2), x and y for ``grid_sample``: -1 to 1 over
+        the map. The length is along the last side.
     """
     steps = (torch.arange(size).to(boxes) + .5) / size - .5
     along = boxes[:, 2, None, None] * steps[None, None, :]
@@ -137,13 +137,13 @@ def roi_loss(feat_s: Tensor,
         feat_s (Tensor): Student's map (B, C, H, W), rows along y and columns
             along x.
         feat_t (Tensor): Teacher's (B, C, H, W).
-        boxes (list[Tensor]): Of each frame, see :func:`roi_grid`.
-        point_cloud_range (Sequence[float]): What the maps cover.
-        size (int): Places along each side of a box. Defaults to 7.
+        boxes (list[Tensor]): Boxes of each frame; see :func:`roi_grid`.
+        point_cloud_range (Sequence[float]): Range of the maps.
+        size (int): Points along each side of a box. Defaults to 7.
 
     Returns:
-        Tensor: Scalar, the mean over boxes, places and channels; 0 where
-        there is no box.
+        Tensor: Scalar, the mean over boxes, points and channels; 0 without
+        boxes.
     """
     found = []
     for map_s, map_t, frame in zip(feat_s, feat_t.detach(), boxes):
@@ -161,12 +161,12 @@ def roi_loss(feat_s: Tensor,
 @full_precision
 def masked_feature_loss(feat_s: Tensor, feat_t: Tensor,
                         mask: Tensor) -> Tensor:
-    """Squared distance of maps where objects are, averaged by the mask.
+    """Squared distance of maps in the cells of objects, averaged by the mask.
 
     Args:
         feat_s (Tensor): Student's map (B, C, H, W).
         feat_t (Tensor): Teacher's (B, C, H, W).
-        mask (Tensor): (B, H', W'), 0 to 1; resized where its size differs.
+        mask (Tensor): (B, H', W'), 0 to 1; resized if its size differs.
 
     Returns:
         Tensor: Scalar; 0 where the mask is empty.
@@ -184,16 +184,17 @@ def active_feature_loss(feat_s: Tensor,
                         feat_t: Tensor,
                         weight_active: float = 10.,
                         weight_rest: float = 20.) -> Tensor:
-    """Squared distance where the teacher's map is positive, and elsewhere.
+    """Squared distance, separately for positive and other teacher values.
 
     Wang et al., Sparse2Dense, NeurIPS 2022.
 
     Args:
         feat_s (Tensor): Student's map (B, C, H, W).
         feat_t (Tensor): Teacher's (B, C, H, W).
-        weight_active (float): Of the mean over positive values. Defaults to
-            10.
-        weight_rest (float): Of the mean over all others. Defaults to 20.
+        weight_active (float): Weight of the mean over positive values.
+            Defaults to 10.
+        weight_rest (float): Weight of the mean over all others. Defaults to
+            20.
 
     Returns:
         Tensor: Scalar.

@@ -3,8 +3,6 @@ import torch
 from mmengine.logging import MessageHub
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.network import build_network
-from mmkd.core.preprocessing import ImageNorm, same_preprocessing
 from mmkd.errors import ConfigError
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
@@ -128,24 +126,3 @@ def test_training_alone_serves_teachers():
     both = model.data_preprocessor(batch, False)
     assert set(both) == set(plain)
     assert both['inputs'].equal(plain['inputs'])
-
-
-def test_norm():
-    network = build_network(segmentor(**OTHER), 'x')
-    norm = ImageNorm.of(network.data_preprocessor)
-    assert norm == ImageNorm(
-        (103.53000, 116.28, 123.675),
-        (1., 2., 3.)) or (norm.std == (1., 2., 3.) and not norm.flip_channels)
-    assert ImageNorm.of(None) is None
-    assert ImageNorm.of(torch.nn.Identity()) is None
-
-
-def test_same():
-    first, second, third = (
-        build_network(cfg, 'x').data_preprocessor
-        for cfg in (segmentor(), segmentor(8, size=(8, 8)),
-                    segmentor(bgr_to_rgb=False)))
-    assert same_preprocessing(first, second)
-    assert not same_preprocessing(first, third)
-    assert same_preprocessing(None, None)
-    assert not same_preprocessing(first, None)

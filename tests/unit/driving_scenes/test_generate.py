@@ -176,7 +176,7 @@ def test_damage_is_named_and_mended(copied, scenes, capsys):
     for wrong, text in (('annotations/instances_val.json', 'is missing'),
                         (named[0], 'is missing'), (named[1],
                                                    'has 40 bytes, not'),
-                        (named[2], 'has another content')):
+                        (named[2], 'has a different content')):
         assert any(x.startswith(wrong) and text in x for x in found), wrong
     # Sizes are looked at whenever a data set is gone on with.
     os.remove(third)

@@ -28,7 +28,10 @@ class Net(nn.Module):
 def test_network_of_no_known_library():
     network = Net()
     family = family_of(network)
-    assert family not in FAMILIES and not family.predicts_on_images
+    assert family not in FAMILIES
+    assert family.predict_image(network, {}, (8, 16)) is None
+    with pytest.raises(ConfigError, match='has no head that this method'):
+        family.detection_head(network)
     assert list(family.places) == list(PLACES)
     assert standard_taps(network, 'stages', 'x') == ['backbone']
     network.pts_backbone = network.backbone

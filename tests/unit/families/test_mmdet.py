@@ -1,4 +1,6 @@
 """What mmkd knows of mmdet's detectors."""
+import torch
+
 from mmkd.core.network import build_network
 from mmkd.families import family_of
 from mmkd.testing import detector
@@ -7,10 +9,10 @@ from mmkd.testing import detector
 def test_places():
     network = build_network(detector(), 'x')
     family = family_of(network)
-    assert family.name == 'mmdet' and family.predicts_on_images
+    assert family.name == 'mmdet'
     found = {
-        name: place.find(network)
-        for name, place in family.places.items()
+        place: [known.tap for known in family.taps(network, place)]
+        for place in family.places
     }
     assert found['maps'] == found['neck'] == ['neck']
     assert found['stages'] == ['backbone'] and found['logits'] == []
@@ -25,3 +27,13 @@ def test_example():
     assert sample.gt_instances.bboxes.tolist() == [[24, 16, 72, 48]]
     assert sample.gt_instances.masks.masks.shape == (1, 64, 96)
     assert network(batch['inputs'], batch['data_samples'], mode='loss')
+
+
+def test_prediction():
+    network = build_network(detector(), 'x').eval()
+    family = family_of(network)
+    batch = family.example_batch(network, (64, 96))
+    with torch.no_grad():
+        found = family.predict_image(network, batch, (60, 90))
+    assert found.labels is None
+    assert found.instances.bboxes.shape == (len(found.instances), 4)

@@ -6,7 +6,6 @@ from mmengine.model import BaseModel
 from mmkd import apis
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
-from mmkd.core.preprocessing import same_preprocessing
 from mmkd.core.taps.dry_run import dry_run
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
@@ -131,9 +130,10 @@ def test_other_caps_share_the_voxels():
 ])
 def test_other_voxels_are_not_shared(other):
     one, two = (
-        build_network(cfg, 'x').data_preprocessor
-        for cfg in (pointpillars(), other))
-    assert not same_preprocessing(one, two)
+        family_of(network).preprocessing(network)
+        for network in (build_network(cfg, 'x')
+                        for cfg in (pointpillars(), other)))
+    assert one != two
 
 
 def test_inputs_of_the_teachers_reach_the_distillers():
@@ -163,8 +163,8 @@ def test_places():
     family = family_of(network)
     assert family.name == 'mmdet3d'
     found = {
-        name: place.find(network)
-        for name, place in family.places.items()
+        place: [known.tap for known in family.taps(network, place)]
+        for place in family.places
     }
     assert found['stages'] == ['pts_backbone']
     assert found['neck'] == ['pts_neck']

@@ -4,18 +4,18 @@ from typing import List, Sequence
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-#: Numbers of a box: centre, size, quaternion.
+#: Size of a box: centre, size, quaternion.
 BOX_SIZE = 10
 
 
 def upright_box(center: Sequence[float], size: Sequence[float],
                 yaw: float) -> np.ndarray:
-    """A box that stands upright, as ten numbers.
+    """An upright box, as ten numbers.
 
     Args:
-        center (Sequence[float]): Middle (x, y, z), metres.
+        center (Sequence[float]): Centre (x, y, z), metres.
         size (Sequence[float]): (length, width, height), metres.
-        yaw (float): Heading of the length about z, radians.
+        yaw (float): Heading about z, radians.
 
     Returns:
         np.ndarray: (10, ), float64: centre, size, quaternion (w, x, y, z).
@@ -27,8 +27,8 @@ def box_of_pose(pose: np.ndarray, size: Sequence[float]) -> np.ndarray:
     """A box from its pose.
 
     Args:
-        pose (np.ndarray): (4, 4), from the box's own frame (origin in its
-            middle, x along the length, z up) to the frame it is given in.
+        pose (np.ndarray): (4, 4), from the box's own frame (origin at its
+            centre, x along the length, z up) to the outer frame.
         size (Sequence[float]): (length, width, height), metres.
 
     Returns:
@@ -41,7 +41,7 @@ def box_of_pose(pose: np.ndarray, size: Sequence[float]) -> np.ndarray:
 
 
 def pose_of_box(box: np.ndarray) -> np.ndarray:
-    """From a box's own frame to the frame it is given in.
+    """Transform from a box's own frame to the outer frame.
 
     Args:
         box (np.ndarray): (10, ), see :func:`upright_box`.
@@ -76,13 +76,13 @@ def transform(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
 def points_in_box(points: np.ndarray,
                   box: np.ndarray,
                   margin: float = 0.) -> np.ndarray:
-    """Indices of the points in a box, its surface included.
+    """Indices of the points in a box, including its surface.
 
     Args:
         points (np.ndarray): (N, 3) or more columns, metres.
         box (np.ndarray): (10, ), see :func:`upright_box`.
-        margin (float): How far the box is enlarged on each side, metres.
-            Defaults to 0.
+        margin (float): Enlargement of the box on each side, metres. Defaults
+            to 0.
 
     Returns:
         np.ndarray: Increasing indices.
@@ -99,7 +99,7 @@ def points_in_box(points: np.ndarray,
 def points_in_boxes(points: np.ndarray,
                     boxes: np.ndarray,
                     margin: float = 0.) -> List[np.ndarray]:
-    """Indices of the points in each box; those of improper boxes are empty.
+    """Indices of the points in each box; empty for invalid boxes.
 
     Args:
         points (np.ndarray): (N, 3) or more columns, metres.

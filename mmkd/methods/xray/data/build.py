@@ -1,4 +1,4 @@
-"""Complete all scenes of an index file: in parallel, and once."""
+"""Completing all scenes of an index file in parallel."""
 import copy
 import json
 import os.path as osp
@@ -22,17 +22,17 @@ from mmkd.methods.xray.data.registration import ALIGNED, REJECTED
 from mmkd.utils.files import read_json, write_json
 from mmkd.version import __version__
 
-#: Folder of what is made, below the root of the data.
+#: Folder of the results in the data folder.
 FOLDER = 'complete_objects'
 
 
 @dataclass
 class Report:
-    """What was made, and what was not.
+    """Summary of a run.
 
     Attributes:
-        counts (Counter): Of scenes, frames, objects, points and so on.
-        failed (dict[str, str]): Scenes that failed, and why.
+        counts (Counter): Numbers of scenes, frames, objects, points etc.
+        failed (dict[str, str]): Failed scenes with the reasons.
     """
     counts: Counter = field(default_factory=Counter)
     failed: Dict[str, str] = field(default_factory=dict)
@@ -49,7 +49,7 @@ def store_folder(data_root: str, tag: str) -> str:
 
 
 def safe_name(scene: str) -> str:
-    """Name of a scene as one of a file, never ``..``."""
+    """A valid file name for a scene, never ``..``."""
     name = ''.join(c if c.isalnum() or c in '-_.' else '_' for c in scene)
     return f'_{name}' if name.startswith('.') else name
 
@@ -75,16 +75,16 @@ def _work(scene: str, frames: List[SceneFrame], options: CompletionOptions,
 
 def keep_manifest(folder: str, options: dict, key: str,
                   overwrite: bool) -> None:
-    """Write down how the files of a folder are made, or check that it is so.
+    """Write the manifest of a folder, or check an existing one.
 
     Args:
-        folder (str): Gets ``manifest.json``.
+        folder (str): Folder of ``manifest.json``.
         options (dict): The options.
-        key (str): What tells them from others.
-        overwrite (bool): Whether everything is made anew.
+        key (str): Key that identifies the options.
+        overwrite (bool): Whether to regenerate everything.
 
     Raises:
-        ConfigError: If the folder stands for other options.
+        ConfigError: If the folder was made with other options.
     """
     path = osp.join(folder, 'manifest.json')
     manifest = json.loads(
@@ -100,13 +100,13 @@ def keep_manifest(folder: str, options: dict, key: str,
             raise ConfigError(
                 f'{osp.dirname(path)} was made with other options '
                 f'({", ".join(changed) or "another version"}); choose '
-                'another --tag, or make it anew with --overwrite')
+                'another --tag, or regenerate it with --overwrite')
         return
     write_json(path, manifest)
 
 
 def _copied(infos: Infos) -> Infos:
-    """A copy as deep as boxes, which leaves sweeps and pictures alone."""
+    """A copy down to the boxes, without copying sweeps and images."""
     return dict(
         infos,
         data_list=[
@@ -125,19 +125,20 @@ def complete(infos: Infos,
              progress: bool = True) -> Tuple[Infos, Report]:
     """Complete the objects of all scenes of an index file.
 
-    A scene is a file that is whole or not there, so what was interrupted
-    goes on; scenes that were made from the same input with the same options
-    are kept. Scenes whose points cannot be read are reported and left out.
+    Each scene is one file, written atomically, so an interrupted run resumes;
+    scenes made from the same input with the same options are kept. Scenes
+    whose points cannot be read are reported and skipped.
 
     Args:
-        infos (dict): Index file with what
-            :func:`~.infos.add_identities` adds.
+        infos (dict): Index file with the entries of
+            :func:`~.infos.add_identities`.
         data_root (str): Folder of the data.
         points_folder (str): Folder of the points below it.
         tag (str): Name of this set of objects. Defaults to ``'complete'``.
         options (CompletionOptions): How objects are gathered.
-        workers (int): Processes. Defaults to 1: this one.
-        overwrite (bool): Make everything anew. Defaults to False.
+        workers (int): Number of processes. Defaults to 1: this one.
+        overwrite (bool): Whether to regenerate everything. Defaults to
+            False.
         progress (bool): Whether to show a progress bar. Defaults to True.
 
     Returns:
@@ -145,7 +146,7 @@ def complete(infos: Infos,
         frame (``path`` of the scene's file, relative to the folder of the
         points, and number of the ``frame``) and, in each instance,
         ``complete_index`` (-1 for none), ``num_complete_pts`` and
-        ``num_own_pts``; and what was done.
+        ``num_own_pts``; and a report.
 
     Raises:
         ConfigError: If the tag was made with other options.
@@ -189,15 +190,15 @@ def complete(infos: Infos,
 def run_scenes(work: Callable[..., None], arguments: Dict[str,
                                                           tuple], workers: int,
                progress: bool, report: Report, title: str) -> None:
-    """Work on scenes, side by side; failures go into the report.
+    """Process scenes in parallel; failures go into the report.
 
     Args:
         work (Callable): A function of a module.
         arguments (dict[str, tuple]): Its arguments by scene.
-        workers (int): Processes; 1 is this one.
+        workers (int): Number of processes; 1 is this one.
         progress (bool): Whether to show a progress bar.
-        report (Report): Gets the scenes that failed.
-        title (str): Of the bar.
+        report (Report): Receives the failed scenes.
+        title (str): Title of the bar.
     """
 
     def note(scene: str, call: Callable[[], None]) -> None:
@@ -218,7 +219,7 @@ def run_scenes(work: Callable[..., None], arguments: Dict[str,
                 note(scene, lambda given=given: work(*given))
                 bar.update()
             return
-        # Spawned, since forked ones inherit the locks of running threads.
+        # Spawned, since forked processes inherit the locks of threads.
         with ProcessPoolExecutor(
                 min(workers, len(arguments)), get_context('spawn')) as pool:
             futures = {
@@ -233,7 +234,7 @@ def run_scenes(work: Callable[..., None], arguments: Dict[str,
 
 def _add_to_infos(members: List[dict], objects: CompleteObjects, path: str,
                   points_folder: str, counts: Counter) -> None:
-    """Say in each frame of a scene where its objects lie; count."""
+    """Add the locations of the objects to each frame, and count them."""
     totals = objects.counts()
     for number, info in enumerate(members):
         folder = osp.dirname(
@@ -263,17 +264,17 @@ def _add_to_infos(members: List[dict], objects: CompleteObjects, path: str,
 
 
 def label_hidden(infos: Infos) -> Infos:
-    """Count completed points as seen, for a teacher that sees them.
+    """Count completed points as visible, for a teacher that uses them.
 
-    mmdet3d drops boxes without points from the truth; where hidden objects
-    are filled in, those that have completed points belong to it.
+    mmdet3d drops boxes without points from the ground truth. If hidden objects
+    are inserted, those with completed points belong to it.
 
     Args:
         infos (dict): Index file of :func:`complete`.
 
     Returns:
-        dict: One with at least a point in ``num_lidar_pts`` of each
-        completed object, and valid boxes.
+        dict: An index file with at least one point in ``num_lidar_pts`` of
+        each completed object, and valid boxes.
     """
     infos = _copied(infos)
     for info in infos['data_list']:
@@ -291,7 +292,7 @@ def add_to_database(database: Dict[str, List[dict]],
                     data_root: str,
                     points_folder: str,
                     tolerance: float = 0.1) -> Dict[str, List[dict]]:
-    """Say in mmdet3d's database of objects where each is complete.
+    """Add the locations of complete objects to mmdet3d's object database.
 
     Args:
         database (dict[str, list[dict]]): ``*_dbinfos_train.pkl`` of
@@ -299,7 +300,7 @@ def add_to_database(database: Dict[str, List[dict]],
         infos (dict): Index file of :func:`complete` for the same frames.
         data_root (str): Folder of the data.
         points_folder (str): Folder of the points below it.
-        tolerance (float): How far the middles of the boxes may lie apart,
+        tolerance (float): Maximum distance between the centres of the boxes,
             metres. Defaults to 0.1.
 
     Returns:
@@ -316,7 +317,7 @@ def add_to_database(database: Dict[str, List[dict]],
         ]
         if not known:
             continue
-        # The database has middles of the underside.
+        # The database has centres of the bottom face.
         center = np.array(entry['box3d_lidar'][:3], np.float64)
         center[2] += entry['box3d_lidar'][5] / 2
         distance = np.linalg.norm(

@@ -1,4 +1,4 @@
-"""Objects as all frames of a scene see them, in their own frames.
+"""Gathering the points of objects over all frames of a scene.
 
 Gambashidze et al., Weak-to-Strong 3D Object Detection with X-Ray
 Distillation, CVPR 2024.
@@ -19,39 +19,37 @@ from mmkd.methods.xray.data.boxes import (BOX_SIZE, is_proper, points_in_boxes,
 from mmkd.methods.xray.data.registration import IcpOptions, register
 
 STRATEGIES = ('concat', 'icp')
-#: Version of the files; a change of it makes them anew.
+#: Version of the files; increase it to regenerate them.
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class CompletionOptions:
-    """How objects are gathered.
+    """Options of completion.
 
     Args:
         strategy (str): ``'concat'`` trusts the boxes; ``'icp'`` registers
-            each view, for boxes that were predicted. Defaults to
-            ``'concat'``.
-        extract_margin (float): How far boxes are enlarged on each side when
-            points are cut out, metres. Defaults to 0.
-        voxel (float): One point is kept in each cube of this edge, metres; 0
+            the views, for predicted boxes. Defaults to ``'concat'``.
+        extract_margin (float): Enlargement of boxes on each side when points
+            are extracted, metres. Defaults to 0.
+        voxel (float): Size of cubes in which one point is kept, metres; 0
             keeps all. Defaults to 0.05.
-        max_points (int): Most points of an object; 0 is no limit. Defaults
-            to 4096.
-        min_points (int): Objects with fewer points are left as they are.
+        max_points (int): Maximum points per object; 0 means no limit.
+            Defaults to 4096.
+        min_points (int): Objects with fewer points are not completed.
             Defaults to 1.
-        min_views (int): Objects seen in fewer frames are left as they are.
+        min_views (int): Objects visible in fewer frames are not completed.
             Defaults to 2.
-        frame_step (int): Every how many frames give views. Defaults to 1.
+        frame_step (int): Use every N-th frame as a view. Defaults to 1.
         classes (tuple[str], optional): Classes of objects to complete.
-            Defaults to None: those to be detected.
-        every_class (bool): Complete objects of all other classes too.
-            Defaults to False.
-        seed (int): Of the choice where there are too many points. Defaults
-            to 0.
-        icp (IcpOptions): Of the strategy ``'icp'``.
+            Defaults to None: the detection classes.
+        every_class (bool): Whether to complete objects of all other classes
+            as well. Defaults to False.
+        seed (int): Seed for sampling points. Defaults to 0.
+        icp (IcpOptions): Options of the strategy ``'icp'``.
 
     Raises:
-        ConfigError: If a value makes no sense.
+        ConfigError: If a value is invalid.
     """
     strategy: str = 'concat'
     extract_margin: float = 0.
@@ -79,28 +77,28 @@ class CompletionOptions:
                                   f'{getattr(self, name)}')
 
     def key(self) -> str:
-        """What tells these options from others."""
+        """Key that identifies these options."""
         text = json.dumps(dict(asdict(self), format=_FORMAT), sort_keys=True)
         return hashlib.sha1(text.encode()).hexdigest()[:16]
 
 
-#: As the published tool: nothing thinned, capped or left out. The other half
-#: of it is how frames are put together, see ``LoadCompleteObjects``.
+#: The published tool: no thinning, no limit, all objects. Its placement is the
+#: preset of ``LoadCompleteObjects``.
 PUBLISHED = dict(
     strategy='concat', voxel=0., max_points=0, min_views=1, every_class=True)
 
 
 class SceneFrame(NamedTuple):
-    """A frame of a scene as completion needs it.
+    """Input of completion for a frame.
 
     Attributes:
-        name (str): What to call it.
+        name (str): Name of the frame.
         path (str): File of its points, float32.
-        columns (int): Numbers of a point in the file.
-        ids (list[str]): Object of each box; ``''`` where it is not known.
-        labels (list[int]): Class of each box, of the data set's infos; -1
+        columns (int): Columns of the points in the file.
+        ids (list[str]): Object of each box; ``''`` if unknown.
+        labels (list[int]): Class of each box in the data set's infos; -1
             for classes that are not detected.
-        boxes (np.ndarray): (n, 10), in the frame of the LiDAR.
+        boxes (np.ndarray): (n, 10), in the LiDAR frame.
     """
     name: str
     path: str
@@ -111,10 +109,10 @@ class SceneFrame(NamedTuple):
 
 
 def read_points(path: str, columns: int) -> np.ndarray:
-    """Points of a file, (N, columns), float32.
+    """Read the points of a file, (N, columns), float32.
 
     Raises:
-        ConfigError: If the file is missing or has another layout.
+        ConfigError: If the file is missing or has a different layout.
     """
     try:
         values = np.fromfile(path, np.float32)
@@ -128,13 +126,13 @@ def read_points(path: str, columns: int) -> np.ndarray:
 
 
 def thin(points: np.ndarray, views: np.ndarray, voxel: float) -> np.ndarray:
-    """Choose one point a cube: that nearest to its middle.
+    """Choose one point per cube: the nearest to its centre.
 
     Args:
         points (np.ndarray): (N, 3), metres.
-        views (np.ndarray): (N, ), view of each. Of points equally near, that
-            of the first view is kept, and there the first.
-        voxel (float): Edge of the cubes, metres.
+        views (np.ndarray): (N, ), view of each point. Ties are resolved by
+            the first view, then by the first point.
+        voxel (float): Size of the cubes, metres.
 
     Returns:
         np.ndarray: Increasing indices.
@@ -153,36 +151,37 @@ def thin(points: np.ndarray, views: np.ndarray, voxel: float) -> np.ndarray:
 
 @dataclass
 class CompleteObjects:
-    """The objects of a scene, each with the points of all of its views.
+    """The objects of a scene, each with the points of all its views.
 
-    Points lie in the object's own frame: origin in the middle of its box, x
+    Points are in the object's own frame: origin at the centre of its box, x
     along its length, z up. They are sorted by object; objects by id. A view
-    is what one frame sees of one object.
+    holds the points of one object in one frame.
 
     Attributes:
         points (np.ndarray): (N, D), float32, columns as in the files.
         view_id (np.ndarray): (N, ), view of each point.
-        inst_ptr (np.ndarray): (I + 1, ), where the points of each object
-            begin.
+        inst_ptr (np.ndarray): (I + 1, ), offsets of the points of each
+            object.
         inst_id (np.ndarray): (I, ), ids.
-        name (np.ndarray): (I, ), names of their classes, ``''`` where they
-            have none.
+        name (np.ndarray): (I, ), names of their classes, ``''`` if they have
+            none.
         view_inst (np.ndarray): (V, ), object of each view.
         view_frame (np.ndarray): (V, ), its frame.
         view_size (np.ndarray): (V, 3), length, width and height of its box,
             metres.
-        align (np.ndarray): (V, 4, 4), float64, what brings its points onto
-            those of the other views; the identity unless registered.
-        align_status (np.ndarray): (V, ), 0 where no registration was tried,
-            or as :func:`~.registration.register` gives it.
+        align (np.ndarray): (V, 4, 4), float64, transform that aligns its
+            points with those of the other views; the identity unless
+            registered.
+        align_status (np.ndarray): (V, ), 0 without registration, otherwise
+            the status of :func:`~.registration.register`.
         frame_id (np.ndarray): (F, ), names of the frames.
-        own_ptr (np.ndarray): (F + 1, ), where the boxes of each frame begin
-            in the next two.
+        own_ptr (np.ndarray): (F + 1, ), offsets of the boxes of each frame in
+            the next two.
         own_index (np.ndarray): Object of each box of the frames, -1 for
             none.
         own_count (np.ndarray): Points of the frame in each of its boxes; -1
-            for boxes that are not proper.
-        hash (np.ndarray): (), of options and input.
+            for invalid boxes.
+        hash (np.ndarray): (), hash of options and input.
     """
     points: np.ndarray
     view_id: np.ndarray
@@ -204,11 +203,11 @@ class CompleteObjects:
         return len(self.inst_id)
 
     def counts(self) -> np.ndarray:
-        """Points of each object, (I, )."""
+        """Number of points of each object, (I, )."""
         return np.diff(self.inst_ptr)
 
     def save(self, path: str) -> None:
-        """Write a file, which is whole or not there."""
+        """Write a file atomically."""
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         part = f'{path}.part'
         with open(part, 'wb') as file:
@@ -242,26 +241,24 @@ class CompleteObjects:
               own: bool = False,
               window: Optional[int] = None,
               size_mode: str = 'centre') -> np.ndarray:
-        """The points of an object where a frame has it.
+        """The points of an object at its position in a frame.
 
         Args:
-            index (int): Which object.
-            frame (int): Which frame.
+            index (int): Index of the object.
+            frame (int): Index of the frame.
             box (np.ndarray): (10, ), its box there.
-            keep_margin (float, optional): Points further outside of the box
-                are left out, metres; None keeps all. Defaults to 0.1.
-            own (bool): Whether the frame's own view is among them. Defaults
-                to False.
-            window (int, optional): Only views of so many frames before and
-                after. Defaults to None: of the whole scene.
-            size_mode (str): ``'centre'`` leaves points where they are about
-                the middle of the box, ``'scale'`` stretches them by the size
-                of the box over that of the view's. Defaults to
-                ``'centre'``.
+            keep_margin (float, optional): Points further outside the box are
+                dropped, metres; None keeps all. Defaults to 0.1.
+            own (bool): Whether to include the frame's own view. Defaults to
+                False.
+            window (int, optional): Use only views from this many frames
+                before and after. Defaults to None: the whole scene.
+            size_mode (str): ``'centre'`` keeps the positions relative to the
+                centre of the box, ``'scale'`` scales them by the size of the
+                box relative to that of the view. Defaults to ``'centre'``.
 
         Returns:
-            np.ndarray: (M, D), float32, in the frame that ``box`` is given
-            in.
+            np.ndarray: (M, D), float32, in the frame of ``box``.
         """
         part = slice(self.inst_ptr[index], self.inst_ptr[index + 1])
         views = self.view_id[part]
@@ -291,7 +288,7 @@ class CompleteObjects:
 
 def input_hash(frames: Sequence[SceneFrame],
                options: CompletionOptions) -> str:
-    """What tells the result for these frames from any other."""
+    """Hash that identifies the result for these frames."""
     state = hashlib.sha1(options.key().encode())
     for frame in frames:
         named = [frame.name, frame.path, frame.columns, frame.ids]
@@ -345,7 +342,7 @@ def _cut_out(
 
 def _align(views: List[_View],
            options: CompletionOptions) -> Tuple[np.ndarray, np.ndarray]:
-    """What brings each view onto the others, largest view first."""
+    """Transforms that align the views, largest view first."""
     align = np.tile(np.eye(4), (len(views), 1, 1))
     status = np.zeros(len(views), np.int8)
     if options.strategy != 'icp':
@@ -373,7 +370,7 @@ class _Object(NamedTuple):
 
 def _gather(views: List[_View], options: CompletionOptions,
             seed: int) -> Optional[_Object]:
-    """Align and thin the views of an object; None where there are too few."""
+    """Align and thin the views of an object; None if there are too few."""
     total = sum(len(view.points) for view in views)
     if len(views) < options.min_views or total < options.min_points:
         return None
@@ -429,16 +426,15 @@ def complete_scene(
     """Gather the points of every object of a scene.
 
     Each cloud is read once; only the points of objects are kept. The result
-    depends on nothing but the arguments, in particular not on the order of
-    the boxes.
+    depends only on the arguments, and not on the order of the boxes.
 
     Args:
-        scene (str): Name of the scene. Ids are of one scene.
+        scene (str): Name of the scene. Ids are local to a scene.
         frames (Sequence[SceneFrame]): Its frames in order of time.
-        options (CompletionOptions): How.
+        options (CompletionOptions): The options.
         names (dict[int, str], optional): Names of the classes. Defaults to
             None.
-        read (Callable): Gives the points of a path. Defaults to
+        read (Callable): Function that reads the points of a file. Defaults to
             :func:`read_points`.
 
     Raises:

@@ -14,7 +14,7 @@ from mmkd.utils.files import read_json, write_bytes, write_json
 
 
 def _frame_file(data_root: str, tag: str, info: dict) -> str:
-    """File of a whole cloud, named as that of the ordinary one."""
+    """File of a whole cloud, with the name of the ordinary one."""
     return osp.join(
         store_folder(data_root, tag), 'frames', safe_name(info['scene_token']),
         osp.basename(info['lidar_points']['lidar_path']))
@@ -23,7 +23,7 @@ def _frame_file(data_root: str, tag: str, info: dict) -> str:
 def _work(scene: str, members: List[dict], points_folder: str,
           paths: Dict[str, str], placement: Placement, marker: str,
           key: str) -> None:
-    """Write the clouds of a scene; then, that all are there."""
+    """Write the clouds of a scene, then a file that marks it as complete."""
     objects = None
     for info in members:
         lidar = info['lidar_points']
@@ -49,30 +49,31 @@ def write_frames(infos: Infos,
                  workers: int = 1,
                  overwrite: bool = False,
                  progress: bool = True) -> Tuple[Infos, Report]:
-    """Write whole clouds, for pipelines that know nothing of this package.
+    """Write whole clouds, for pipelines without this package.
 
-    A file is whole or not there; scenes that were written from the same
-    objects in the same way are kept. Frames in which no object is completed
-    keep their ordinary file.
+    Files are written atomically; scenes written from the same objects with
+    the same options are kept. Frames in which no object is completed keep
+    their ordinary file.
 
     Args:
         infos (dict): Index file of :func:`~.build.complete`.
         data_root (str): Folder of the data.
         points_folder (str): Folder of the points below it.
         tag (str): Name of the set of objects. Defaults to ``'complete'``.
-        placement (Placement): How objects are put into the frames.
-        workers (int): Processes. Defaults to 1: this one.
-        overwrite (bool): Write everything anew. Defaults to False.
+        placement (Placement): Options for placing objects in the frames.
+        workers (int): Number of processes. Defaults to 1: this one.
+        overwrite (bool): Whether to regenerate everything. Defaults to
+            False.
         progress (bool): Whether to show a progress bar. Defaults to True.
 
     Returns:
         tuple[dict, Report]: The index file with ``lidar_path`` of the
         complete clouds, relative to the folder of the points, and without
-        ``complete_objects``; and what was done.
+        ``complete_objects``; and a report.
 
     Raises:
-        ConfigError: If the clouds of this tag were put together in another
-            way, or two frames of a scene have files of one name.
+        ConfigError: If the clouds of this tag were made with other options,
+            or two frames of a scene have files with the same name.
     """
     folder = osp.join(store_folder(data_root, tag), 'frames')
     keep_manifest(folder, asdict(placement), placement.key(), overwrite)
@@ -118,7 +119,7 @@ def write_frames(infos: Infos,
 
 def _scene_key(members: List[dict], points_folder: str,
                placement: Placement) -> str:
-    """What the clouds of a scene are made of."""
+    """Key that identifies the input of a scene's clouds."""
     info = members[0]
     objects = CompleteObjects.load(
         osp.join(

@@ -1,13 +1,13 @@
-"""Scenes, tracks and full boxes, carried into mmdet3d's index files.
+"""Scenes, tracks and full boxes for mmdet3d's index files.
 
-The index files of mmdet3d say neither which scene a frame belongs to nor
-which boxes are one object. Here both are added, from where each data set has
-them, so that all that follows knows a single form. A frame gets
+The index files of mmdet3d contain neither the scene of a frame nor the tracks
+of its boxes. This module adds both from the data set in a common form. A frame
+gets
 
 - ``scene_token`` (str), ``timestamp`` (seconds) and ``lidar2global`` (4 x 4);
-- in each of its ``instances``, ``instance_id`` (str, ``''`` where it is no
-  single object) and ``box_lidar``, ten numbers in the frame of the LiDAR:
-  middle, length, width, height, and quaternion (w, x, y, z).
+- in each of its ``instances``, ``instance_id`` (str, ``''`` if it is not a
+  single object) and ``box_lidar``, ten numbers in the LiDAR frame: centre,
+  length, width, height, and quaternion (w, x, y, z).
 """
 import os.path as osp
 import pickle
@@ -22,15 +22,15 @@ from mmkd.methods.xray.data.completion import SceneFrame
 from mmkd.utils.files import read_json, write_bytes
 
 LAYOUTS = ('nuscenes', 'kitti', 'waymo', 'infos')
-#: Folder of the points in each layout, below the root of the data.
+#: Folder of the points in each layout, relative to the data folder.
 POINTS_FOLDER = dict(
     nuscenes='samples/LIDAR_TOP',
     kitti='training/velodyne_reduced',
     waymo='training/velodyne',
     infos='')
-#: Farthest that the middle of a box may lie from the one in the tables.
+#: Maximum distance between the centre of a box and the one in the tables.
 _MAX_OFFSET = 0.05
-#: Track id of lines of KITTI's labels that are no single object.
+#: Track id of lines of KITTI's labels that are not a single object.
 _NO_TRACK = -1
 
 Infos = Dict[str, Any]
@@ -40,20 +40,20 @@ def load_infos(path: str) -> Infos:
     """Read an index file of mmdet3d, version 2.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If it is not an index file.
     """
     if not osp.isfile(path):
         raise ConfigError(f'there is no index file {path}')
     with open(path, 'rb') as file:
         infos = pickle.load(file)
     if not isinstance(infos, dict) or 'data_list' not in infos:
-        raise ConfigError(f'{path} is no index file of mmdet3d 1.x; its '
+        raise ConfigError(f'{path} is not an index file of mmdet3d 1.x; its '
                           'update_infos_to_v2.py converts older ones')
     return infos
 
 
 def save_infos(infos: Infos, path: str) -> None:
-    """Write an index file, which is whole or not there."""
+    """Write an index file atomically."""
     write_bytes(osp.abspath(path), pickle.dumps(infos, 4))
 
 
@@ -64,7 +64,7 @@ def add_identities(infos: Infos,
                    folder: str = 'training') -> None:
     """Add scenes, tracks and full boxes to an index file, in place.
 
-    Frames without boxes get scene, time and pose alone.
+    Frames without boxes only get scene, time and pose.
 
     Args:
         infos (dict): The index file.
@@ -73,8 +73,8 @@ def add_identities(infos: Infos,
             ``'waymo'``, from mmdet3d's converter with
             ``save_track_id``; ``'infos'`` has them already.
         data_root (str): Folder of the data.
-        tables (str, optional): Folder with nuScenes' tables, where it is
-            another one. Defaults to None.
+        tables (str, optional): Folder of nuScenes' tables, if different.
+            Defaults to None.
         folder (str): KITTI's folder of the frames, ``'training'`` or
             ``'testing'``. Defaults to ``'training'``.
 
@@ -135,7 +135,7 @@ def _add_nuscenes(frames: List[dict], root: str, version: str) -> None:
         info['timestamp'] = sample['timestamp'] / 1e6
         info['lidar2global'] = to_global.tolist()
         instances = info.setdefault('instances', [])
-        if not instances:  # of a sequence without labels
+        if not instances:  # a sequence without labels
             continue
         if len(instances) != len(sample['anns']):
             raise ConfigError(
@@ -158,9 +158,9 @@ def _add_nuscenes(frames: List[dict], root: str, version: str) -> None:
 
 
 def read_sequences(root: str, split: str) -> List[Dict[str, Any]]:
-    """Read the sequences of KITTI frames, which KITTI itself does not have.
+    """Read the sequences of KITTI frames.
 
-    The driving scenes come with them.
+    The driving scenes include these files; KITTI itself does not.
 
     Args:
         root (str): Folder of the KITTI data.
@@ -178,7 +178,7 @@ def read_sequences(root: str, split: str) -> List[Dict[str, Any]]:
 
 
 def _kitti_box(instance: dict, lidar_to_cam: np.ndarray) -> np.ndarray:
-    """The box as mmdet3d turns it: upright, standing on the same spot."""
+    """The box as converted by mmdet3d: upright, at the same position."""
     x, y, z, length, height, width, rotation = instance['bbox_3d']
     below = np.linalg.inv(lidar_to_cam) @ [x, y, z, 1]
     center = below[:3] + [0, 0, height / 2]
@@ -250,10 +250,10 @@ def group_by_scene(frames: List[dict]) -> Dict[str, List[dict]]:
 
 
 def scene_frame(info: dict, points_folder: str) -> SceneFrame:
-    """A frame of the index file as completion needs it.
+    """The input of completion for a frame of the index file.
 
     Args:
-        info (dict): The frame, with what :func:`add_identities` adds.
+        info (dict): The frame, with the entries of :func:`add_identities`.
         points_folder (str): Folder of the points.
     """
     instances = info['instances']
@@ -269,6 +269,6 @@ def scene_frame(info: dict, points_folder: str) -> SceneFrame:
 
 
 def class_names(infos: Infos) -> Dict[int, str]:
-    """Names of the classes of an index file by number; -1 is no class."""
+    """Names of the classes of an index file by number; -1 means no class."""
     categories = infos['metainfo'].get('categories', {})
     return {number: name for name, number in categories.items() if number >= 0}

@@ -1,4 +1,4 @@
-"""Pictures of object-complete frames."""
+"""Figures of object-complete frames."""
 import os.path as osp
 from typing import List
 
@@ -25,9 +25,9 @@ def _boxes_from_above(axes, instances: List[dict], reach: float) -> None:
 
 
 def draw_frame(info: dict, points_folder: str, path: str) -> str:
-    """A frame from above, ordinary beside complete, and an object of it.
+    """Draw the ordinary and the complete frame from above, and an object.
 
-    The object is that which gains most among those that the frame shows.
+    The object is the visible one that gains the most points.
 
     Args:
         info (dict): Frame of an index file of ``mmkd complete``.
@@ -94,7 +94,7 @@ def _draw_object(axes, points: np.ndarray, added: np.ndarray, instance: dict,
 
 def draw_frames(infos: dict, points_folder: str, folder: str,
                 count: int) -> List[str]:
-    """Draw frames, evenly over an index file; see :func:`draw_frame`."""
+    """Draw frames evenly spread over an index file; see :func:`draw_frame`."""
     frames = infos['data_list']
     count = min(count, len(frames))
     return [

@@ -1,4 +1,4 @@
-"""Object-complete frames in a config, from one of ordinary frames."""
+"""Configs with object-complete frames, derived from ordinary ones."""
 import os.path as osp
 from copy import deepcopy
 from typing import Any, Dict, List
@@ -13,7 +13,7 @@ def _find(steps: List[Step], kinds: tuple) -> List[int]:
 
 
 def _columns(steps: List[Step]) -> Dict[str, Any]:
-    """Columns of the points, from the steps that load them."""
+    """Columns of the points, from the loading transforms."""
     loaders = _find(steps, ('LoadPointsFromFile', ))
     if not loaders:
         raise ConfigError('the pipeline has no LoadPointsFromFile, whose '
@@ -25,7 +25,7 @@ def _columns(steps: List[Step]) -> Dict[str, Any]:
         if name in loader
     }
     if _find(steps, ('LoadPointsFromMultiSweeps', )):
-        columns['time_dim'] = 4  # which mmdet3d writes the age into
+        columns['time_dim'] = 4  # mmdet3d writes the time lag into it
     return columns
 
 
@@ -33,7 +33,7 @@ def _complete(steps: List[Step], keep: str, options: Dict[str, Any]) -> None:
     columns = _columns(steps)
     load = dict(type='mmkd.LoadCompleteObjects', **{**columns, **options})
     split = dict(type='mmkd.SplitCompletePoints', keep=keep)
-    # Where points and boxes have been loaded.
+    # After points and boxes are loaded.
     place = 1 + _find(steps,
                       ('LoadPointsFromFile', 'LoadPointsFromMultiSweeps',
                        'LoadAnnotations3D'))[-1]
@@ -68,36 +68,36 @@ def with_complete_objects(dataloader: Dict[str, Any],
                           tag: str = 'complete',
                           database: bool = False,
                           **options: Any) -> Dict[str, Any]:
-    """Make a data loader of mmdet3d one of object-complete frames.
+    """Convert a data loader of mmdet3d to object-complete frames.
 
-    In a config, behind its ``_base_``::
+    In a config, after its ``_base_``::
 
         from mmkd.methods.xray.data import with_complete_objects
         train_dataloader = with_complete_objects(_base_.train_dataloader)
 
-    The index file becomes that of ``mmkd complete``; points are
-    completed after they have been loaded, before anything random, and taken
-    apart in front of ``PointShuffle``; ``ObjectSample`` pastes the same
-    objects into both clouds.
+    The index file is replaced by that of ``mmkd complete``. Points
+    are completed after loading, before any random transform, and separated
+    before ``PointShuffle``. ``ObjectSample`` pastes the same objects into both
+    clouds.
 
     Args:
-        dataloader (dict): Of a LiDAR data set, which may lie in others
+        dataloader (dict): Data loader of a LiDAR data set, possibly wrapped
             (``RepeatDataset``, ``CBGSDataset``, ``ConcatDataset``).
-        keep (str): ``'both'`` for distillation: the student's input is as
-            before, the teacher's is ``points_teacher``; ``'teacher'`` to
+        keep (str): ``'both'`` for distillation: the student's input does not
+            change, the teacher's is ``points_teacher``; ``'teacher'`` to
             train or evaluate a teacher. Defaults to ``'both'``.
-        tag (str): That of the tool. Defaults to ``'complete'``.
-        database (bool): Whether ``ObjectSample`` takes the database that
-            ``mmkd complete --database`` makes, so that the
-            teacher sees pasted objects complete too. Defaults to False.
+        tag (str): Tag of the tool. Defaults to ``'complete'``.
+        database (bool): Whether ``ObjectSample`` uses the database of
+            ``mmkd complete --database``, so that pasted objects
+            are also complete for the teacher. Defaults to False.
         options: Arguments of
             :class:`LoadCompleteObjects`.
 
     Returns:
-        dict: The whole data loader.
+        dict: The data loader.
 
     Raises:
-        ConfigError: If the pipeline is of another kind.
+        ConfigError: If the pipeline is not supported.
     """
     dataloader = deepcopy(dataloader)
 

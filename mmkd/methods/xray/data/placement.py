@@ -1,4 +1,4 @@
-"""How objects are put into the frames of their scene."""
+"""Placing complete objects in the frames of their scene."""
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
@@ -12,32 +12,31 @@ from mmkd.methods.xray.data.completion import CompleteObjects
 
 MODES = ('add', 'replace')
 SIZE_MODES = ('centre', 'scale')
-#: As the published tool puts frames together.
+#: The placement of the published tool.
 PUBLISHED_PLACEMENT = dict(
     mode='replace', keep_margin=None, min_visible_points=0)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How the objects of a scene are put into one of its frames.
+    """Options for placing the objects of a scene in its frames.
 
     Args:
-        mode (str): ``'add'`` leaves the frame's own points where they are;
-            ``'replace'`` takes those in the box out and puts in all stored
-            ones, the frame's own view among them. Defaults to ``'add'``.
-        keep_margin (float, optional): Points that come to lie further
-            outside of their box are left out, metres; None keeps all.
-            Defaults to 0.1.
-        min_visible_points (int): Objects with fewer points in the frame
-            stay as they are. Defaults to 1: none is made out of nothing.
-        window (int, optional): Only views of so many frames before and
-            after. Defaults to None: of the whole scene.
+        mode (str): ``'add'`` keeps the frame's own points; ``'replace'``
+            removes those in the box and inserts all stored ones, including
+            the frame's own view. Defaults to ``'add'``.
+        keep_margin (float, optional): Points further outside their box are
+            dropped, metres; None keeps all. Defaults to 0.1.
+        min_visible_points (int): Objects with fewer points in the frame are
+            not completed. Defaults to 1: hidden objects are not inserted.
+        window (int, optional): Use only views from this many frames before
+            and after. Defaults to None: the whole scene.
         class_window (dict[str, int]): The same by class. Defaults to {}.
         size_mode (str): See :meth:`CompleteObjects.place`. Defaults to
             ``'centre'``.
 
     Raises:
-        ConfigError: If a value makes no sense.
+        ConfigError: If a value is invalid.
     """
     mode: str = 'add'
     keep_margin: Optional[float] = 0.1
@@ -55,16 +54,16 @@ class Placement:
 
     def placed(self, objects: CompleteObjects, instances: List[dict],
                frame: int) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
-        """The objects that are completed in a frame, in the order of ids.
+        """The completed objects of a frame, in the order of ids.
 
         Args:
-            objects (CompleteObjects): Of the scene.
-            instances (list[dict]): Of the frame, in the index file.
-            frame (int): Its number in the scene.
+            objects (CompleteObjects): Objects of the scene.
+            instances (list[dict]): Instances of the frame in the index file.
+            frame (int): Number of the frame in the scene.
 
         Yields:
-            tuple[np.ndarray, np.ndarray]: Box (10, ) and points (M, D) to be
-            added, both in the frame of the LiDAR.
+            tuple[np.ndarray, np.ndarray]: Box (10, ) and points (M, D) to
+            add, both in the LiDAR frame.
         """
         chosen = [
             x for x in instances if x['complete_index'] >= 0
@@ -84,7 +83,7 @@ class Placement:
                 size_mode=self.size_mode)
 
     def key(self) -> str:
-        """What tells this placement from others."""
+        """Key that identifies this placement."""
         text = json.dumps(asdict(self), sort_keys=True)
         return hashlib.sha1(text.encode()).hexdigest()[:16]
 
@@ -92,18 +91,18 @@ class Placement:
 def complete_cloud(points: np.ndarray, objects: CompleteObjects,
                    instances: List[dict], frame: int,
                    placement: Placement) -> np.ndarray:
-    """A frame with its objects complete.
+    """Complete the objects of a frame.
 
     Args:
         points (np.ndarray): (N, D), as in its file.
-        objects (CompleteObjects): Of the scene.
-        instances (list[dict]): Of the frame, in the index file.
-        frame (int): Its number in the scene.
-        placement (Placement): How objects are put in.
+        objects (CompleteObjects): Objects of the scene.
+        instances (list[dict]): Instances of the frame in the index file.
+        frame (int): Number of the frame in the scene.
+        placement (Placement): Options for placing objects.
 
     Returns:
         np.ndarray: (M, D), float32: the frame's own points in their order,
-        without those that are replaced, and what is added.
+        without replaced ones, and the added points.
     """
     kept = np.ones(len(points), bool)
     added = []

@@ -9,7 +9,7 @@ from mmkd.methods.xray.data.boxes import points_in_boxes, upright_box
 from mmkd.methods.xray.data.completion import read_points
 from mmkd.methods.xray.data.infos import Infos, class_names
 
-#: Least score of a label.
+#: Minimum score of a label.
 MIN_SCORE = 0.3
 
 
@@ -19,26 +19,26 @@ def label_frames(infos: Infos,
                  points_folder: str,
                  min_score: Optional[Dict[str, float]] = None,
                  min_points: int = 1) -> Infos:
-    """Replace the boxes of an index file by predicted ones.
+    """Replace the boxes of an index file with predicted ones.
 
     Args:
         infos (dict): Index file with ``scene_token`` and ``lidar2global``
-            (:func:`~.infos.add_identities`). Its boxes are not looked at.
+            (:func:`~.infos.add_identities`). Its boxes are ignored.
         predictions (dict[int, InstanceData]): By ``sample_idx``:
             ``bboxes_3d`` (LiDAR boxes), ``scores_3d`` and ``labels_3d``.
         classes (Sequence[str]): Names of the predicted labels.
         points_folder (str): Folder of the ordinary points.
-        min_score (dict[str, float], optional): Least score by class.
+        min_score (dict[str, float], optional): Minimum score by class.
             Defaults to None: 0.3 for each.
-        min_points (int): Fewest ordinary points in a box; of what a frame
-            does not show at all it cannot be a label. Defaults to 1.
+        min_points (int): Minimum number of ordinary points in a box, since
+            invisible objects cannot be labels. Defaults to 1.
 
     Returns:
-        dict: Frames without a prediction have no boxes. Each box has its
-        ``score`` and what mmdet3d's data set asks for.
+        dict: The index file; frames without predictions have no boxes. Each
+        box has its ``score`` and the fields that mmdet3d's data set needs.
 
     Raises:
-        ConfigError: If a class is not of the index file.
+        ConfigError: If the index file lacks a class.
     """
     numbers = {name: number for number, name in class_names(infos).items()}
     unknown = [name for name in classes if name not in numbers]
@@ -87,7 +87,7 @@ def label_frames(infos: Infos,
 
 def _instance(kind: str, box: np.ndarray, row: np.ndarray,
               info: dict) -> Dict[str, Any]:
-    """A box in the form of a data set's index file."""
+    """A box in the format of an index file."""
     if kind == 'kitti':
         lidar_to_cam = np.array(info['images']['CAM2']['lidar2cam'])
         below = lidar_to_cam @ [*row[:3], 1]

@@ -4,26 +4,27 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-#: What became of a view; see :func:`register`.
+#: Results of registration; see :func:`register`.
 ALIGNED, TOO_FEW, REJECTED = 1, 2, 3
 
 
 @dataclass(frozen=True)
 class IcpOptions:
-    """How views are registered and which results are taken.
+    """Options of registration and acceptance criteria.
 
     Args:
-        radius (float): Largest distance of a pair, metres. Defaults to 0.5.
-        iterations (int): At most so many. Defaults to 30.
+        radius (float): Maximum distance of a pair, metres. Defaults to 0.5.
+        iterations (int): Maximum number of iterations. Defaults to 30.
         tolerance (float): Stop when the RMSE changes by less, metres.
             Defaults to 1e-4.
-        min_points (int): Fewest points on either side. Defaults to 30.
-        min_pairs (int): Fewest pairs. Defaults to 20.
-        min_share (float): Least share of paired points. Defaults to 0.6.
-        max_rmse_ratio (float): Largest ratio of RMSE after to before.
+        min_points (int): Minimum points on either side. Defaults to 30.
+        min_pairs (int): Minimum number of pairs. Defaults to 20.
+        min_share (float): Minimum fraction of paired points. Defaults to
+            0.6.
+        max_rmse_ratio (float): Maximum ratio of the RMSE after and before.
             Defaults to 0.8.
-        max_yaw (float): Largest rotation, degrees. Defaults to 15.
-        max_shift (float): Largest shift, metres. Defaults to 1.
+        max_yaw (float): Maximum rotation, degrees. Defaults to 15.
+        max_shift (float): Maximum shift, metres. Defaults to 1.
     """
     radius: float = 0.5
     iterations: int = 30
@@ -37,7 +38,7 @@ class IcpOptions:
 
 
 def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Yaw and shift that bring pairs (n, 3) together best; (4, 4)."""
+    """Least-squares yaw and shift for pairs (n, 3), as (4, 4)."""
     mean_s, mean_t = source.mean(0), target.mean(0)
     a, b = source - mean_s, target - mean_t
     yaw = np.arctan2((a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum(),
@@ -52,12 +53,13 @@ def _fit(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 def register(view: np.ndarray,
              cloud: np.ndarray,
              options: IcpOptions = IcpOptions()):
-    """Move a view of an object onto what is known of it.
+    """Register a view of an object to its cloud.
 
-    Point-to-point ICP in yaw and the three shifts. Views from opposite sides
-    have hardly a point in common, and would be pulled onto each other; so a
-    result is taken only if enough points find a partner, they fit clearly
-    better than before, and the motion is small.
+    The method is point-to-point ICP over yaw and translation. Views from
+    opposite sides have hardly any points in common and would be registered
+    onto each other. A result is therefore accepted only if enough points have
+    a correspondence, the error is clearly lower than before, and the motion is
+    small.
 
     Args:
         view (np.ndarray): (N, 3), metres, in the object's frame.
@@ -65,8 +67,8 @@ def register(view: np.ndarray,
         options (IcpOptions): Limits.
 
     Returns:
-        tuple[np.ndarray, int]: (4, 4), to apply to the view, the identity
-        unless it is taken; and :data:`ALIGNED`, :data:`TOO_FEW` or
+        tuple[np.ndarray, int]: Transform (4, 4) of the view, the identity
+        unless accepted; and :data:`ALIGNED`, :data:`TOO_FEW` or
         :data:`REJECTED`.
     """
     identity = np.eye(4)

@@ -10,17 +10,18 @@ from mmkd.methods.xray.data.boxes import transform
 
 @dataclass(frozen=True)
 class TrackOptions:
-    """When boxes of two frames are one object.
+    """Options of tracking.
 
     Args:
-        min_score (float): Least score of a box. Defaults to 0.3.
-        gate (float): How far a standing object may be from where it is
-            expected, metres; one whose speed is not known yet, twice its
-            longest side at least. Defaults to 2.
-        gate_time (float): What its speed adds to that, seconds. Defaults to
-            0.5.
-        max_gap (int): Frames that a track may miss. Defaults to 2.
-        min_length (int): Boxes of a track at least. Defaults to 2.
+        min_score (float): Minimum score of a box. Defaults to 0.3.
+        gate (float): Maximum distance of a static object from its expected
+            position, metres; at least twice its longest side while its speed
+            is unknown. Defaults to 2.
+        gate_time (float): Time whose distance at the object's speed is added
+            to the gate, seconds. Defaults to 0.5.
+        max_gap (int): Maximum number of missing frames in a track. Defaults
+            to 2.
+        min_length (int): Minimum number of boxes in a track. Defaults to 2.
     """
     min_score: float = 0.3
     gate: float = 2.
@@ -34,7 +35,7 @@ class _Track:
     def __init__(self, center: np.ndarray, time: float, frame: int,
                  velocity: np.ndarray) -> None:
         self.center, self.time, self.frame = center, time, frame
-        self.velocity = velocity  # NaN while it is not known
+        self.velocity = velocity  # NaN while unknown
         self.members: List[dict] = []
 
     def expected(self, time: float) -> np.ndarray:
@@ -54,11 +55,11 @@ class _Track:
 
 
 def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
-    """Give the boxes of a scene the ids of their objects, in place.
+    """Assign track ids to the boxes of a scene, in place.
 
-    Centres are compared in the world, where the own motion is gone, with
-    where a constant velocity takes each object; pairs are one to one and the
-    best as a whole, within each class.
+    Centres are compared in the world frame, which removes the ego motion, with
+    the positions predicted by a constant velocity. Within each class, boxes
+    are assigned to tracks one to one with minimum total cost.
 
     Args:
         frames (list[dict]): Frames of a scene in order of time, with
@@ -66,7 +67,7 @@ def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
             ``box_lidar``, ``bbox_label_3d``, ``score`` and, if it is known,
             ``velocity`` (x and y in the frame of the LiDAR, m/s). Their
             ``instance_id`` is set; ``''`` for boxes of no track.
-        options (TrackOptions): When boxes are one object.
+        options (TrackOptions): The options.
 
     Returns:
         int: Number of tracks.
@@ -117,7 +118,7 @@ def _match(live: List[_Track], centers: np.ndarray, time: float,
     expected = np.array([x.expected(time) for x in live])
     gates = np.array([x.gate(options) for x in live])
     distance = np.linalg.norm(centers[:, None] - expected[None], axis=2)
-    # A pair beyond the gate costs more than any number of others.
+    # A pair beyond the gate costs more than all others together.
     too_far = distance > gates
     cost = np.where(too_far, 1e6, distance)
     rows, columns = linear_sum_assignment(cost)

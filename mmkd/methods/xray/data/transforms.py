@@ -1,8 +1,9 @@
-"""Two clouds of a frame through one augmentation: ordinary and complete.
+"""Joint augmentation of the ordinary and the complete cloud of a frame.
 
-Every step of mmdet3d touches ``results['points']`` only. So both clouds
-travel as one, with a last column that says whose each point is, and whatever
-is drawn is drawn once; :class:`SplitCompletePoints` takes them apart again.
+Transforms of mmdet3d only modify ``results['points']``. Both clouds are
+therefore processed as one, with a last column that marks the owner of each
+point, and random numbers are drawn once; :class:`SplitCompletePoints`
+separates them again.
 """
 import os
 import os.path as osp
@@ -24,7 +25,7 @@ from mmkd.methods.xray.data.completion import CompleteObjects
 from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
 from mmkd.registry import TRANSFORMS
 
-#: Whose a point is.
+#: Owner of a point.
 BOTH, STUDENT, TEACHER = 0, 1, 2
 
 
@@ -59,7 +60,7 @@ def _with_column(points: BasePoints, tag: int) -> BasePoints:
 
 
 class _Columns:
-    """Columns of added points as the loader of the frame gives them."""
+    """Columns of added points, in the layout of the frame's loader."""
 
     def __init__(self, use_dim: Union[int, Sequence[int], None],
                  time_dim: Optional[int], time_value: float,
@@ -90,52 +91,49 @@ class _Columns:
 
 @TRANSFORMS.register_module()
 class LoadCompleteObjects(BaseTransform):
-    """Add what other frames see of a frame's objects, for the teacher.
+    """Add points of a frame's objects from other frames, for the teacher.
 
-    Adds a last column to the points that says whose each point is: 0 of
-    both networks, 1 of the student only, 2 of the teacher only. Draws no
-    random number.
+    Adds a last column to the points that marks their owner: 0 for both
+    networks, 1 for the student only, 2 for the teacher only. Draws no random
+    numbers.
 
     Required keys: ``points``, ``lidar_points``, ``instances`` and
     ``complete_objects`` of an index file of ``mmkd complete``.
     Modified key: ``points``.
 
     Args:
-        preset (str, optional): ``'published'`` takes ``mode``,
+        preset (str, optional): ``'published'`` uses ``mode``,
             ``keep_margin`` and ``min_visible_points`` of the published tool.
             Defaults to None.
-        mode (str): ``'add'`` leaves the frame's own points where they are;
-            ``'replace'`` takes those in the box from the teacher and puts in
-            all stored ones, the frame's own view among them. Defaults to
-            ``'add'``.
-        keep_margin (float, optional): Points that come to lie further
-            outside of their box are left out, metres; None keeps all.
-            Defaults to 0.1.
-        min_visible_points (int): Objects with fewer points in the frame
-            stay as they are. Defaults to 1: none is made out of nothing.
-        window (int, optional): Only views of so many frames before and
-            after. Defaults to None: of the whole scene.
+        mode (str): ``'add'`` keeps the frame's own points; ``'replace'``
+            removes the teacher's points in the box and inserts all stored
+            ones, including the frame's own view. Defaults to ``'add'``.
+        keep_margin (float, optional): Points further outside their box are
+            dropped, metres; None keeps all. Defaults to 0.1.
+        min_visible_points (int): Objects with fewer points in the frame are
+            not completed. Defaults to 1: hidden objects are not inserted.
+        window (int, optional): Use only views from this many frames before
+            and after. Defaults to None: the whole scene.
         class_window (dict[str, int], optional): The same by class, for
-            pedestrians, say, whose limbs move. Defaults to None.
+            example for pedestrians, whose limbs move. Defaults to None.
         size_mode (str): ``'centre'`` or ``'scale'``, see
             :meth:`CompleteObjects.place`. Defaults to ``'centre'``.
-        drop_sweeps (bool): Whether points of earlier sweeps in the boxes of
-            completed objects are kept from the teacher; needs ``time_dim``.
+        drop_sweeps (bool): Whether to remove the teacher's points of earlier
+            sweeps in the boxes of completed objects; needs ``time_dim``.
             Defaults to False.
-        time_dim (int, optional): Column of the age of a point. Defaults to
-            None: there is none.
-        time_value (float): Age of added points. Defaults to 0.
-        use_dim (int | list[int], optional): As of ``LoadPointsFromFile``.
-            Defaults to None: as many columns as the points have.
-        norm_intensity (bool): As of ``LoadPointsFromFile``. Defaults to
+        time_dim (int, optional): Column with the time lag of a point.
+            Defaults to None: there is none.
+        time_value (float): Time lag of added points. Defaults to 0.
+        use_dim (int | list[int], optional): See ``LoadPointsFromFile``.
+            Defaults to None: all columns of the points.
+        norm_intensity (bool): See ``LoadPointsFromFile``. Defaults to False.
+        norm_elongation (bool): See ``LoadPointsFromFile``. Defaults to
             False.
-        norm_elongation (bool): The same. Defaults to False.
-        strict (bool): Whether a frame without completed objects is an
-            error; else it stays as it is, with one warning. Defaults to
-            False.
+        strict (bool): Whether a frame without completed objects is an error;
+            otherwise, it is not changed, with one warning. Defaults to False.
 
     Raises:
-        ConfigError: If an option makes no sense, or a file is missing.
+        ConfigError: If an option is invalid, or a file is missing.
     """
 
     def __init__(self,
@@ -191,7 +189,7 @@ class LoadCompleteObjects(BaseTransform):
                 store['path']))
         own = _with_column(points, BOTH)
         values = own.tensor.numpy()
-        # Of points that are new in this frame.
+        # For points that are new in this frame.
         now = values[:, self.time_dim] == 0 if self.time_dim is not None \
             else np.ones(len(values), bool)
         hidden = np.zeros(len(values), bool)
@@ -231,12 +229,12 @@ class LoadCompleteObjects(BaseTransform):
 
 @TRANSFORMS.register_module()
 class SplitCompletePoints(BaseTransform):
-    """Take the clouds of student and teacher apart.
+    """Separate the clouds of student and teacher.
 
-    After all steps that draw random numbers for the geometry; a
-    ``PointShuffle`` that follows is that of the student's points, which are
-    those of the ordinary pipeline then. The teacher's are shuffled here,
-    without a draw from the global generators.
+    It belongs after all random geometric transforms. A following
+    ``PointShuffle`` shuffles the student's points exactly as in the ordinary
+    pipeline. The teacher's points are shuffled here, without using the global
+    random generators.
 
     Required key: ``points`` with the column of
     :class:`LoadCompleteObjects`, which is removed. Added key:
@@ -255,7 +253,7 @@ class SplitCompletePoints(BaseTransform):
         self.keep = keep
 
     def transform(self, results: dict) -> dict:
-        """Take them apart."""
+        """Separate the clouds."""
         points = results['points']
         tag = points.tensor[:, -1]
         student = self._of(points, tag != TEACHER)
@@ -280,7 +278,7 @@ class SplitCompletePoints(BaseTransform):
 
 @TRANSFORMS.register_module()
 class PackCompleteInputs(Pack3DDetInputs):
-    """``Pack3DDetInputs`` that takes the key ``points_teacher`` too."""
+    """``Pack3DDetInputs`` with the additional key ``points_teacher``."""
     INPUTS_KEYS = [*Pack3DDetInputs.INPUTS_KEYS, 'points_teacher']
 
     def pack_single_results(self, results: dict) -> dict:
@@ -293,25 +291,24 @@ class PackCompleteInputs(Pack3DDetInputs):
 
 @TRANSFORMS.register_module()
 class CompleteDataBaseSampler(DataBaseSampler):
-    """Objects to paste, the same for both clouds, for ``ObjectSample``.
+    """Sampler for ``ObjectSample`` that pastes the same objects for both.
 
-    Draws as mmdet3d's ``DataBaseSampler`` does, whose ``sample_all`` fails
-    on numpy 1.24 to 1.26 (``np.long``).
+    It draws the same random numbers as mmdet3d's ``DataBaseSampler``, whose
+    ``sample_all`` fails on numpy 1.24 to 1.26 (``np.long``).
 
     Args:
-        args: As of ``DataBaseSampler``.
-        paste (str): ``'complete'``: the teacher gets the points of other
-            frames too, where the database says where they are
-            (``mmkd complete --database``); ``'same'``: both get
-            the object as the database has it; ``'ordinary'``: the points
-            have no column that says whose they are. Defaults to
+        args: Arguments of ``DataBaseSampler``.
+        paste (str): ``'complete'``: the teacher also gets the points of other
+            frames, if the database has them (``mmkd complete
+            --database``); ``'same'``: both get the object of the database;
+            ``'ordinary'``: the points have no owner column. Defaults to
             ``'complete'``.
         columns (dict, optional): ``use_dim``, ``time_dim``, ``time_value``,
             ``norm_intensity`` and ``norm_elongation`` of
             :class:`LoadCompleteObjects`. Defaults to None.
-        keep_margin (float, optional): As of :class:`LoadCompleteObjects`.
+        keep_margin (float, optional): See :class:`LoadCompleteObjects`.
             Defaults to 0.1.
-        kwargs: As of ``DataBaseSampler``.
+        kwargs: Arguments of ``DataBaseSampler``.
     """
 
     def __init__(self,
@@ -343,7 +340,7 @@ class CompleteDataBaseSampler(DataBaseSampler):
             gt_labels: np.ndarray,
             img: Optional[np.ndarray] = None,
             ground_plane: Optional[np.ndarray] = None) -> Optional[dict]:
-        """Choose objects that collide with none; see mmdet3d's class."""
+        """Choose objects without collisions; see mmdet3d's class."""
         sampled: List[dict] = []
         taken = gt_bboxes
         for name, most in zip(self.sample_classes, self.sample_max_nums):
@@ -374,7 +371,7 @@ class CompleteDataBaseSampler(DataBaseSampler):
                                 len(gt_bboxes) + len(sampled)))
 
     def _points(self, entry: dict) -> BasePoints:
-        """Points of an object where its frame had it."""
+        """Points of an object at its original position."""
         path = osp.join(self.data_root or '', entry['path'])
         points = self.points_loader(
             dict(lidar_points=dict(lidar_path=path)))['points']

@@ -392,20 +392,22 @@ def test_class_maps(harness, tensors):
         harness.set_up(ACAM(place='logits'), [student], [teacher])
 
 
-def test_what_goes_into_the_classifier_is_no_class_map():
-    """Features before `conv_seg` may differ in channels."""
+def test_class_maps_are_known_by_their_kind():
+    """Features, such as those before a classifier, may differ in channels."""
 
-    def set_up(path):
-        distiller = ACAM(student=path, teacher=path)
-        distiller.setup({'maps': [TapSpec(path, (2, 4, 5, 6))]},
-                        {'maps': [TapSpec(f'teacher:{path}', (2, 8, 5, 6))]})
+    def set_up(kind):
+        distiller = ACAM(student='x', teacher='x')
+        distiller.setup({'maps': [TapSpec('x', (2, 4, 5, 6), kind=kind)]},
+                        {'maps': [TapSpec('x', (2, 8, 5, 6), kind=kind)]})
         return distiller
 
-    distiller = set_up('decode_head.conv_seg@input')
-    assert distiller.levels[0].spatial_units.shape == (6, 8)
-    assert not isinstance(distiller.connectors[0], nn.Identity)
-    with pytest.raises(ConfigError, match='class by class'):
-        set_up('decode_head.conv_seg')
+    for kind in (None, 'neck'):
+        distiller = set_up(kind)
+        assert distiller.levels[0].spatial_units.shape == (6, 8)
+        assert not isinstance(distiller.connectors[0], nn.Identity)
+    for kind in ('logits', 'auxiliary_logits'):
+        with pytest.raises(ConfigError, match='class by class'):
+            set_up(kind)
 
 
 def test_bev_maps(harness, tensors):

@@ -179,9 +179,9 @@ def test_prediction_needs_images_alone():
 def specs(change=None):
     low = TapSpec('low', (2, 4, 6, 8))
     heads = [
-        TapSpec(f'bbox_head.{name}', (2, channels, 6, 8))
-        for name, channels in (('conv_cls', 18), ('conv_reg', 42),
-                               ('conv_dir_cls', 12))
+        TapSpec(f'bbox_head.{name}', (2, channels, 6, 8), branch=name)
+        for name, channels in (('cls_score', 18), ('bbox_pred', 42),
+                               ('dir_cls_pred', 12))
     ]
     student = dict(
         bev_visual=[low],
@@ -391,6 +391,18 @@ def test_wrong_arguments():
 def test_what_does_not_fit(change, options, match):
     with pytest.raises(ConfigError, match=match):
         MonoTAKD(**options).setup(*specs(change))
+
+
+def test_order_of_the_heads_does_not_matter():
+    found = []
+    for order in ((0, 1, 2), (2, 0, 1)):
+        distiller = MonoTAKD()
+        heads = [specs()[1]['head_maps'][i] for i in order]
+        distiller.setup(*specs([(1, 'head_maps', heads)]))
+        student, teacher = sides()
+        teacher['head_maps'] = [teacher['head_maps'][i] for i in order]
+        found.append(distiller(student, teacher, StepBatch()))
+    assert all(found[0][term] == found[1][term] for term in found[0])
 
 
 def test_other_sizes():

@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -105,6 +106,8 @@ def plain():
                 TapSpec(
                     f'bbox_head[{task}][0][{kind}]',
                     tuple(x.shape),
+                    task=task,
+                    branch=kind,
                     attributes=dict(class_names=[['car'], ['truck', 'bus']]))
                 for (task, kind), x in zip(
                     itertools.product(range(2), kinds), found['responses'])
@@ -336,27 +339,29 @@ def test_teacher_with_its_exported_config(tmp_path):
 def test_heads_that_do_not_correspond(plain):
 
     def fewer_classes(teacher):
-        spec = teacher['responses'][6]
-        teacher['responses'][6] = TapSpec(spec.path, (2, 1, 24, 32))
+        teacher['responses'][6] = replace(
+            teacher['responses'][6], shape=(2, 1, 24, 32))
 
     def other_cells(teacher):
         for i, spec in enumerate(teacher['responses']):
-            teacher['responses'][i] = TapSpec(spec.path,
-                                              (*spec.shape[:2], 12, 16))
+            teacher['responses'][i] = replace(
+                spec, shape=(*spec.shape[:2], 12, 16))
 
     def other_order(teacher):
         for i, spec in enumerate(teacher['responses']):
-            teacher['responses'][i] = TapSpec(
-                spec.path,
-                spec.shape,
-                attributes=dict(class_names=[['car'], ['bus', 'truck']]))
+            teacher['responses'][i] = replace(
+                spec, attributes=dict(class_names=[['car'], ['bus', 'truck']]))
 
     def no_velocity(teacher):
         del teacher['responses'][5]
 
+    def no_branch(teacher):
+        teacher['responses'][5] = TapSpec('neck', (2, 2, 24, 32))
+
     for change, message in ((fewer_classes, "'heatmap' of task 1"),
                             (other_cells, 'cells must be the same'),
                             (other_order, 'classes of the tasks differ'),
+                            (no_branch, "'neck' of the teacher is no output"),
                             (no_velocity, 'level')):
         with pytest.raises(ConfigError, match=message):
             plain(change=change)

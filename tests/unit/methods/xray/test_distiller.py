@@ -5,7 +5,10 @@ import torch
 from mmengine.structures import InstanceData
 
 from mmkd.core.model import DistillationModel
+from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
+from mmkd.families.detection_heads import HeadBranch
 from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
                                          visible_objects)
 from mmkd.testing.lidar import RANGE, centerpoint, pointpillars
@@ -69,6 +72,30 @@ def test_focal_scores():
     assert losses['xray.loss_cls'] == losses['xray.loss_reg'] == 0
     with pytest.raises(ConfigError, match="take scores='squared'"):
         model_of('anchor', scores='focal')
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_order_of_the_taps_does_not_matter(kind):
+    network = build_network(KINDS[kind][0](), 'x')
+    taps = [x.tap for x in family_of(network).taps(network, 'head_maps')]
+    found = [
+        losses_of(model_of(kind, **options), data_of(kind))
+        for options in ({}, dict(student=dict(head_maps=taps[::-1])),
+                        dict(
+                            student=dict(head_maps=taps[::-1]),
+                            teacher=dict(head_maps=taps[1:] + taps[:1])))
+    ]
+    for losses in found[1:]:
+        for term in ('cls', 'reg', 'response'):
+            name = f'xray.loss_{term}'
+            assert losses[name].item() == pytest.approx(
+                found[0][name].item(), rel=1e-5), term
+    with pytest.raises(ConfigError, match='the taps of the head lack'):
+        losses_of(
+            model_of(
+                kind,
+                student=dict(head_maps=taps[1:]),
+                teacher=dict(head_maps=taps[1:])), data_of(kind))
 
 
 def test_a_wider_teacher_needs_a_connector():
@@ -142,7 +169,8 @@ def test_detections_come_in_front_of_the_truth():
             ] * 2
 
     found = model.distillers['xray'].with_detections(
-        Head(), [torch.zeros(2, 1, 16, 16)], objects, batch)
+        Head(), {HeadBranch(0, 'heatmap'): torch.zeros(2, 1, 16, 16)}, objects,
+        batch)
     assert torch.equal(found[0].bboxes_3d.tensor[1:], truth.bboxes_3d.tensor)
     assert torch.equal(found[0].bboxes_3d.tensor[0], candidates[1])
     assert len(truth.bboxes_3d) == 2  # the data samples are as before
