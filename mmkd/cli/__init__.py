@@ -107,6 +107,7 @@ def build_parser(
             formatter_class=argparse.RawDescriptionHelpFormatter)
         module.add_arguments(subparser)
         add_verbosity(subparser)
+        subparser.set_defaults(parser=subparser)
     return parser
 
 
@@ -134,10 +135,17 @@ def call(argv: Sequence[str]) -> Optional[int]:
             raise UsageError(f'mmkd has no command {argv[0]!r}. '
                              f'{did_you_mean(name, COMMANDS)} Commands: '
                              f'{", ".join(COMMANDS)}')
-    args = parser.parse_args([name, *argv[1:]])
+    args, unknown = parser.parse_known_args([name, *argv[1:]])
+    if unknown:
+        parser = getattr(args, 'parser', parser)
+        options = parser._option_string_actions
+        parser.error(f'unrecognized arguments: {" ".join(unknown)}. '
+                     f'{did_you_mean(unknown[0], options)}'.rstrip())
     if args.print_completion:
         print(completion(args.print_completion))
         return None
+    if args.command is None:
+        parser.error('no COMMAND')
     use_device(args)
     return load_command(args.command).run(args)
 

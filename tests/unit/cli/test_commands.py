@@ -114,6 +114,18 @@ def test_bad_input_is_one_line(argv, capsys, tmp_path, monkeypatch):
     assert 'Traceback' not in printed.err
 
 
+def test_a_misspelt_option_is_corrected(capsys):
+    code, printed = code_of(capsys, 'train', 'config.py', '--workdir', 'w')
+    assert code == 2
+    assert 'Did you mean --work-dir' in printed.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize('argv', [['--bogus'], ['--']])
+def test_options_without_a_command(argv, capsys):
+    code, printed = code_of(capsys, *argv)
+    assert code == 2 and printed.err.startswith('usage: mmkd COMMAND')
+
+
 def test_old_names(capsys):
     for name in ('export_student', 'list-taps', 'make_scenes'):
         code, printed = code_of(capsys, name, '--help')
