@@ -44,9 +44,9 @@ def files(cityscapes, tmp_path_factory):
     return folder
 
 
-def environment(**more):
+def environment():
     path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
-    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable, **more)
+    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
 
 
 @pytest.fixture(scope='module')
@@ -54,11 +54,13 @@ def trained(files):
     """Work folder of a run in two processes, with pictures."""
     work = files / 'work'
     done = subprocess.run([
-        'bash', f'{ROOT}/tools/dist_train.sh',
-        str(files / 'distil.py'), '2', '--work-dir',
+        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2',
+        '--master_port',
+        str(28000 + os.getpid() % 900), '-m', 'mmkd', 'train',
+        str(files / 'distil.py'), '--launcher', 'pytorch', '--work-dir',
         str(work)
     ],
-                          env=environment(PORT=str(28000 + os.getpid() % 900)),
+                          env=environment(),
                           capture_output=True,
                           text=True,
                           timeout=900)

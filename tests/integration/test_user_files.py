@@ -154,7 +154,7 @@ def test_a_file_name_is_a_name(folder, name):
         Path(weights).write_bytes(file.read())
     done = subprocess.run([
         sys.executable,
-        str(Path(cli.__file__).parents[1] / 'tools' / 'distill.py'),
+        str(Path(cli.__file__).parents[2] / 'tools' / 'distill.py'),
         'student.py', '--teacher', 'teacher.py', '--teacher-ckpt', weights,
         '--work-dir', f'{name[:-4]}/run', '--method', 'cwd'
     ],
