@@ -417,7 +417,7 @@ def test_messages(files, tmp_path, capsys):
     distiller, teacher = 'model.distillers.cwd', 'model.teachers.teacher'
     message = train(f'{distiller}.student=backbnoe')
     assert "no module 'backbnoe'. Did you mean backbone" in message
-    assert 'list_taps.py' in message
+    assert '`mmkd taps`' in message
     message = train(f'{distiller}.student=decode_head')
     assert 'never fired' in message and 'decode_head.conv_seg' in message
     message = train(f'{distiller}.taw=3')
