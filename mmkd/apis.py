@@ -18,6 +18,7 @@ from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import literal, write_config
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_bytes
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
@@ -342,7 +343,8 @@ def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
         print_log(
             f'{path} holds the student alone: connectors and other modules '
             'of the distillers are untrained', 'current', logging.WARNING)
-    step = (content.get('meta') or {}).get('iter')
+    meta = content.get('meta')
+    step = meta.get('iter') if isinstance(meta, dict) else None
     return step if isinstance(step, int) else order
 
 
@@ -424,12 +426,8 @@ def write_distillation_config(
     def reference(cfg: str) -> str:
         return cfg if '::' in cfg else osp.abspath(cfg)
 
-    if '/' in teacher_ckpt or osp.isfile(teacher_ckpt):
-        if not teacher_ckpt.startswith('http'):
-            if not osp.isfile(teacher_ckpt):
-                raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
-            teacher_ckpt = osp.abspath(teacher_ckpt)
-    teachers = dict(teacher=dict(cfg=reference(teacher), ckpt=teacher_ckpt))
+    teachers = dict(
+        teacher=dict(cfg=reference(teacher), ckpt=_absolute(teacher_ckpt)))
     distillers = {name.lower(): dict(type=name, **options)}
     imported = ''
     if modules:  # the list replaces that of the student's config
@@ -448,3 +446,14 @@ def write_distillation_config(
                 os.replace(path, f'{path}.old')
     write_bytes(path, text.encode())
     return read_config(path)
+
+
+def _absolute(ckpt: str) -> str:
+    """A teacher's weights, as a config in another folder names them."""
+    if ckpt.startswith(
+        ('http://', 'https://')) or not (osp.isfile(ckpt) or '/' in ckpt):
+        return ckpt
+    path = local_file(ckpt)  # refuses other addresses
+    if not osp.isfile(path):
+        raise CheckpointError(f'there is no checkpoint {ckpt}')
+    return osp.abspath(path)

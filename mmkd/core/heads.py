@@ -9,20 +9,21 @@ from mmkd.families.detection_heads import HeadBranch
 def match_heads(
         method: str, student: Sequence[TapSpec],
         teacher: Sequence[TapSpec]) -> Tuple[List[HeadBranch], List[int]]:
-    """Find each output of the student's head among those of the teacher's.
+    """Match each output of the student's head to one of the teacher's.
 
     Args:
-        method (str): Name for messages.
-        student (Sequence[TapSpec]): Of the tapped outputs of its head.
-        teacher (Sequence[TapSpec]): The same of the teacher.
+        method (str): Name of the method in messages.
+        student (Sequence[TapSpec]): Specs of the tapped outputs of the
+            student's head.
+        teacher (Sequence[TapSpec]): The same for the teacher.
 
     Returns:
-        tuple[list[HeadBranch], list[int]]: What each tensor of the student
-        is, and where the teacher's list has the same.
+        tuple[list[HeadBranch], list[int]]: The branch of each tensor of the
+        student, and the index of the same branch in the teacher's list.
 
     Raises:
-        ConfigError: If an output is not known, or the teacher has none that
-            is the same, in the same shape.
+        ConfigError: If an output is unknown, or the teacher lacks the same
+            branch with the same shape.
     """
     own = _branches(method, 'student', student)
     theirs = _branches(method, 'teacher', teacher)

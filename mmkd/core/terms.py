@@ -1,8 +1,8 @@
-"""Names of a distiller's terms and figures in the losses of a step.
+"""Names of a distiller's terms and log values in the losses of a step.
 
-mmengine adds up every entry with ``loss`` in its name and only logs the
-others. This module translates to that convention; the rest of mmkd's own
-interfaces does not depend on how a name is spelt.
+mmengine sums every entry with ``loss`` in its name and only logs the others.
+This module translates to that convention; mmkd's other interfaces do not
+depend on the spelling of names.
 """
 from typing import Container, Dict, Mapping
 
@@ -20,22 +20,22 @@ def term_name(distiller: str, term: str) -> str:
 
     Returns:
         str: ``'bpkd.loss_body'`` for ``'body'``. A term that begins with
-        ``loss`` keeps its name, and the underscore behind a keyword of
-        Python (``'global_'``) is left out.
+        ``loss`` keeps its name, and the underscore after a Python keyword
+        (``'global_'``) is dropped.
     """
     term = term.rstrip('_')
     return f'{distiller}.{term if term.startswith("loss") else f"loss_{term}"}'
 
 
 def figure_name(distiller: str, figure: str) -> str:
-    """Name under which mmengine logs a figure without adding it to the loss:
-    ``cost`` stands in place of ``loss``."""
+    """Name under which mmengine logs a value without adding it to the loss:
+    ``cost`` replaces ``loss``."""
     return f'{distiller}.{figure}'.replace('loss', 'cost')
 
 
 def log_entries(distiller: str, values: Mapping[str, Tensor],
                 terms: Container[str]) -> Dict[str, Tensor]:
-    """What a distiller returned, by the names that mmengine expects.
+    """Rename the outputs of a distiller to the names that mmengine expects.
 
     Args:
         distiller (str): Its name in the model.

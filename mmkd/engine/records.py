@@ -1,4 +1,4 @@
-"""What a run has written into its work folder, and who may replace it."""
+"""Configs in work folders, and protection of a run's files."""
 import glob
 import os.path as osp
 from typing import Optional
@@ -12,10 +12,10 @@ from mmkd.utils.config_file import write_config
 
 
 def record_config(cfg: Config, work_dir: str, timestamp: str) -> Optional[str]:
-    """Write the whole config of a run into its work folder.
+    """Write the full config of a run into its work folder.
 
-    A config that is in that folder itself stays as it is. What the run adds
-    to it is written beside it, as ``NAME_full.py``.
+    If the config file is in that folder itself, it is not changed, and the
+    full config is written next to it as ``NAME_full.py``.
 
     Args:
         cfg (Config): Config of the run.
@@ -38,12 +38,13 @@ def record_config(cfg: Config, work_dir: str, timestamp: str) -> Optional[str]:
 
 
 def check_not_lost(cfg: Config) -> None:
-    """Refuse a config from a distillation's folder that distils nothing.
+    """Refuse a plain config from the folder of a distillation run.
 
-    Up to mmkd 0.1, ``tools/test.py`` left the student alone there.
+    Up to mmkd 0.1, ``tools/test.py`` wrote the config of the student alone
+    there.
 
     Args:
-        cfg (Config): Config to train by.
+        cfg (Config): Config to train with.
 
     Raises:
         ConfigError: If its own folder or its work folder is that of a
@@ -69,11 +70,11 @@ def check_not_lost(cfg: Config) -> None:
 
 
 def check_output(path: str, *inputs: str) -> None:
-    """Refuse to write over what a command reads, or over a run's record.
+    """Refuse to overwrite the inputs of a command or the files of a run.
 
     Args:
         path (str): The file to write.
-        inputs (str): Files that the command reads, as far as they are files.
+        inputs (str): Inputs of the command; those that are files count.
 
     Raises:
         ConfigError: If ``path`` is one of them, or a config or checkpoint in

@@ -1,11 +1,12 @@
 """mmengine's runner, with exact resuming and safe checkpoints."""
+import inspect
 import os.path as osp
 from contextlib import nullcontext
 from itertools import chain, repeat
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from mmengine.dist import is_main_process
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
 from mmengine.registry import RUNNERS, DefaultScope
@@ -18,13 +19,16 @@ from mmkd.engine.building import NamingRunner
 from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.records import record_config
+from mmkd.engine.resume.check import check_resumable
+from mmkd.engine.resume.fit import FitCheck
 from mmkd.engine.resume.hook import ResumeHook
 from mmkd.engine.resume.loader import ResumableLoader
 from mmkd.engine.resume.state import (STATE_KEY, gather_states, own_state,
                                       restore_tensors)
-from mmkd.errors import CheckpointError
-from mmkd.utils.checkpoint import read_as_data, read_file
+from mmkd.errors import CheckpointError, MMKDError
+from mmkd.utils.checkpoint import read_as_data
 from mmkd.utils.files import discard, only_trainer, publish
+from mmkd.utils.finite import check_finite
 
 
 @RUNNERS.register_module()
@@ -48,6 +52,13 @@ class DistillationRunner(NamingRunner):
         self._found: Optional[Tuple[str, dict]] = None
         self._states: Optional[dict] = None
         read_as_data()
+        given = inspect.signature(super().__init__).bind(*args, **kwargs)
+        self._length = _length(given.arguments.get('train_cfg'))
+        if given.arguments.get('resume'):
+            # Before anything is written into the work folder.
+            self._found = self._read_checkpoint(
+                given.arguments['work_dir'], given.arguments.get('load_from'),
+                MMLogger.get_current_instance())
         super().__init__(*args, **kwargs)
 
     def train(self) -> nn.Module:
@@ -63,6 +74,7 @@ class DistillationRunner(NamingRunner):
                 self.work_dir) if is_main_process() else nullcontext():
             if self._resume and not self._has_loaded and self._found is None:
                 self._find_checkpoint()
+            self.check_data(self._train_dataloader, self._val_dataloader)
             if is_main_process():
                 record_config(self.cfg, self.work_dir, self.timestamp)
             return super().train()
@@ -70,11 +82,13 @@ class DistillationRunner(NamingRunner):
     def val(self) -> Dict[str, float]:
         """Validate; see :class:`~mmengine.runner.Runner`."""
         self._become_current()
+        self.check_data(self._val_dataloader)
         return super().val()
 
     def test(self) -> Dict[str, float]:
         """Test; see :class:`~mmengine.runner.Runner`."""
         self._become_current()
+        self.check_data(self._test_dataloader)
         return super().test()
 
     def _become_current(self) -> None:
@@ -104,19 +118,14 @@ class DistillationRunner(NamingRunner):
     # ------------------------------------------------------------- resuming
 
     def _find_checkpoint(self) -> None:
-        """Read the checkpoint to resume from, before anything is built."""
-        if self._load_from is not None:
-            if '://' in str(self._load_from):
-                return
-            self._found = str(self._load_from), read_file(self._load_from)
-        else:
-            self._found = read_last_checkpoint(self.work_dir, self.logger)
+        """Find the checkpoint to resume from, before anything is built."""
+        if self._found is None:
+            self._found = self._read_checkpoint(self.work_dir, self._load_from,
+                                                self.logger)
             if self._found is None:
                 return
-            self._load_from = self._found[0]
-        content = self._found[1]
-        content = content if isinstance(content, dict) else {}
-        seed = (content.get('meta') or {}).get('seed')
+        self._load_from, content = self._found
+        seed = content['meta'].get('seed')
         given = self._randomness_cfg.get('seed')
         if seed is not None and seed != given:
             # The order of the data and untrained parts depend on it.
@@ -126,6 +135,18 @@ class DistillationRunner(NamingRunner):
                     f'config has {given}')
             self._randomness_cfg['seed'] = seed
             self.set_randomness(**self._randomness_cfg)
+
+    def _read_checkpoint(self, work_dir: str, load_from: Optional[str],
+                         logger: Any) -> Optional[Tuple[str, dict]]:
+        """Read a checkpoint to resume from; None if there is none yet."""
+        if load_from is None:
+            found = read_last_checkpoint(work_dir, logger)
+        else:
+            found = str(load_from), _load_checkpoint(
+                str(load_from), map_location='cpu')
+        if found is not None:
+            check_resumable(found[1], found[0], *self._length)
+        return found
 
     def build_train_loop(self, loop: Union[BaseLoop, dict]) -> BaseLoop:
         """Build the training loop; see :class:`~mmengine.runner.Runner`."""
@@ -198,6 +219,15 @@ class DistillationRunner(NamingRunner):
                 model, checkpoint, strict, revise_keys=revise_keys)
         except CheckpointError as error:
             raise CheckpointError(f'{filename}: {error}') from None
+        lost = [] if not self._resume else [
+            key for key in model.state_dict()
+            if key not in checkpoint['state_dict']
+            and not key.endswith('num_batches_tracked')
+        ]
+        if lost:
+            raise CheckpointError(
+                f'{filename} does not fit the model: it lacks {lost[0]} '
+                f'({len(lost)} weight(s)); resume by the config of the run')
         self._has_loaded = True
         self.logger.info(f'Load checkpoint from {filename}')
         return checkpoint
@@ -208,18 +238,37 @@ class DistillationRunner(NamingRunner):
                resume_param_scheduler: bool = True,
                map_location: Optional[Union[str, Callable]] = 'cpu') -> None:
         """Resume; see :class:`~mmengine.runner.Runner`."""
+        filename = str(filename)
+        if self._found is None or self._found[0] != filename:
+            self._found = self._read_checkpoint(self.work_dir, filename,
+                                                self.logger)
+        schedulers = self._found[1].get('param_schedulers')
+        self.optim_wrapper = self.build_optim_wrapper(self.optim_wrapper)
+        if self.param_schedulers is not None:
+            self.param_schedulers = self.build_param_scheduler(
+                self.param_schedulers)
+        if 'optimizer' not in self._found[1]:
+            self.logger.warning(f'{filename} holds no state of the optimiser, '
+                                'which starts anew')
+        fit = FitCheck(self.optim_wrapper, self.param_schedulers)
         try:
             super().resume(filename, resume_optimizer, resume_param_scheduler,
                            map_location or 'cpu')
-        except KeyError as error:
+            if self._states is not None:
+                self.validation_is_open = not self._states['validated']
+                restore_tensors(self.model, self._states)
+        except MMKDError:
+            raise
+        except Exception as error:  # of parts that take all on trust
+            lines = str(error).strip().splitlines() or ['']
             raise CheckpointError(
-                f'{filename} is no checkpoint of a run to resume (it has no '
-                f'{error}); `load_from` without `resume` starts from its '
-                'weights') from error
-        if self._states is None:
-            return
-        self.validation_is_open = not self._states['validated']
-        restore_tensors(self.model, self._states)
+                f'{filename} cannot be resumed: {type(error).__name__}: '
+                f'{lines[0]}; resume by the config of the run') from error
+        fit.check(schedulers if resume_param_scheduler else None, filename)
+        check_finite(self.model, filename, 'the model')
+        for hook in self._hooks:
+            if isinstance(hook, EMAHook):
+                check_finite(hook.ema_model, filename, 'the average')
         self._states = None
 
     # --------------------------------------------------------------- saving
@@ -268,3 +317,12 @@ class DistillationRunner(NamingRunner):
             ) from error
         finally:
             self._resume_hook.states = None
+
+
+def _length(train_cfg: Any) -> Tuple[Optional[int], bool]:
+    """How long a config trains, and whether that is in epochs."""
+    if isinstance(train_cfg, dict):
+        for name in ('max_iters', 'max_epochs'):
+            if isinstance(train_cfg.get(name), int):
+                return train_cfg[name], name == 'max_epochs'
+    return None, False

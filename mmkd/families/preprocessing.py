@@ -1,4 +1,4 @@
-"""How a network wants its batch."""
+"""Normalisation and preprocessing of a network's batch."""
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Tuple
 
@@ -9,14 +9,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class ImageNorm:
-    """How a network wants its images.
+    """Image normalisation and padding of a network.
 
     Attributes:
-        mean (tuple[float]): Subtracted from the pixels (0 to 255), a
-            channel each, in the network's channel order.
-        std (tuple[float]): Divides them after that.
+        mean (tuple[float]): Mean of each channel (pixels from 0 to 255), in
+            the network's channel order.
+        std (tuple[float]): Standard deviation of each channel.
         flip_channels (bool): Whether the loaded channel order is reversed.
-        pad_value (float): Value of padded cells, after normalisation.
+        pad_value (float): Value of padded pixels, after normalisation.
         divisor (int): Height and width must be a multiple of it, in pixels.
     """
     mean: Tuple[float, ...]
@@ -27,13 +27,13 @@ class ImageNorm:
 
     def convert(self, images: Tensor, source: 'ImageNorm',
                 sizes: List[Tuple[int, int]]) -> Tensor:
-        """Turn images that are normalised for another network into ours.
+        """Renormalise images that were prepared for another network.
 
-        Geometry, and with it every augmentation, stays as it is.
+        The geometry, including every augmentation, does not change.
 
         Args:
             images (Tensor): Images of the other network, (N, C, H, W).
-            source (ImageNorm): How the other network wants its images.
+            source (ImageNorm): Normalisation of the other network.
             sizes (list[tuple[int, int]]): Height and width of the part of
                 each image that is not padding.
 
@@ -42,7 +42,7 @@ class ImageNorm:
         """
 
         def row(values: Tuple[float, ...]) -> Tensor:
-            # float64, so that scale and shift are rounded once.
+            # float64, so that scale and shift are rounded only once.
             return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
 
         mean_s, std_s = row(source.mean), row(source.std)
@@ -65,7 +65,7 @@ class ImageNorm:
 
 
 def read_image_norm(preprocessor: Any) -> Optional[ImageNorm]:
-    """Read it off an image preprocessor of mmengine, mmdet or mmseg.
+    """Extract the normalisation from a preprocessor of the libraries.
 
     Returns:
         ImageNorm | None: None if the preprocessor is of another kind.
@@ -89,8 +89,8 @@ def read_image_norm(preprocessor: Any) -> Optional[ImageNorm]:
 
 
 def read_settings(preprocessor: Optional[nn.Module]) -> Dict[str, Any]:
-    """All that a preprocessor does to a batch, but for what is random and
-    for evaluation."""
+    """All settings of a preprocessor that affect a training batch, except
+    random ones."""
     if preprocessor is None:
         return {}
     left_out = ('training', 'size', 'batch_augments', 'test_cfg')

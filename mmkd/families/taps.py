@@ -1,16 +1,16 @@
-"""Taps that a family knows, and where many of its networks have them."""
+"""Taps with their meaning, and the standard places of a family."""
 from typing import Callable, NamedTuple, Optional, Sequence, Union
 
 from torch import nn
 
 
 class KnownTap(NamedTuple):
-    """A tap of which a family knows what it gives.
+    """A tap with the meaning of its tensors.
 
     Attributes:
         tap (str | dict): The tap, as in a config.
-        kind (str, optional): What its tensors are, as the name of a place;
-            None: what lists it.
+        kind (str, optional): Kind of its tensors, as the name of a place.
+            None: the place that lists it.
         task (int, optional): Task of a head that has several.
         branch (str, optional): Output of a head, such as ``'heatmap'``.
         level (int): Index of its first level, among those of its kind, task
@@ -24,13 +24,13 @@ class KnownTap(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A place that many networks of a family have.
+    """A standard place of a family's networks.
 
     Attributes:
-        description (str): What lies there.
+        description (str): A short description of its tensors.
         find (Callable): Maps a network to its taps of this place, as
-            :class:`KnownTap` or as in a config; the latter are levels in
-            turn. An empty list if it lacks the place.
+            :class:`KnownTap` or as in a config; the latter are consecutive
+            levels. Returns an empty list if the network lacks the place.
         in_image (bool): Whether maps there cover the image.
     """
     description: str

@@ -1,19 +1,20 @@
 """Reading checkpoints without running code from them."""
 import io
 import json
-import os
 import os.path as osp
 import pickle
 import zipfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmkd.errors import BrokenCheckpointError, CheckpointError
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_file
+from mmkd.utils.finite import check_finite
 
 #: Key of the texts of safetensors under which mmkd keeps its own, as JSON.
 _META = 'mmkd'
@@ -85,17 +86,18 @@ class Checkpoint:
     @property
     def classes(self) -> Optional[List[str]]:
         """Names of the classes that the network was trained on, if told."""
-        meta = self.meta.get('dataset_meta') or {}
+        meta = self.meta.get('dataset_meta')
+        meta = meta if isinstance(meta, dict) else {}
         classes = meta.get('classes', self.meta.get('CLASSES'))
-        return list(classes) if classes else None
+        return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
-def read_file(path: str, trusted: bool = False) -> Any:
+def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
     """Read a checkpoint file as data.
 
     Args:
-        path (str): A ``.pth`` or ``.safetensors`` file, or an http(s)
-            address.
+        path (str | dict): A ``.pth`` or ``.safetensors`` file, or an address
+            as in :func:`~mmkd.utils.download.local_file`.
         trusted (bool): Whether the user vouches for this very file, so that
             it may run code. Defaults to False.
 
@@ -106,13 +108,7 @@ def read_file(path: str, trusted: bool = False) -> Any:
         BrokenCheckpointError: If it is truncated or damaged.
         CheckpointError: If it is missing, or holds more than data.
     """
-    if path.startswith(('http://', 'https://')):
-        try:
-            path = _download(path)
-        except OSError as error:
-            raise CheckpointError(
-                f'cannot download the checkpoint {path} ({error}); fetch it '
-                'by other means and give its path') from None
+    path = local_file(path)
     path = osp.expanduser(path)
     if not osp.isfile(path):
         raise CheckpointError(f'there is no checkpoint {path}')
@@ -292,16 +288,10 @@ def read_as_data() -> None:
          'mmcls://'),
         load_from_zoo,
         force=True)
-
-
-def _download(url: str) -> str:
-    from torch.hub import download_url_to_file, get_dir
-    folder = osp.join(get_dir(), 'checkpoints')
-    target = osp.join(folder, osp.basename(url.split('?')[0]))
-    if not osp.exists(target):
-        os.makedirs(folder, exist_ok=True)
-        download_url_to_file(url, target, progress=True)
-    return target
+    CheckpointLoader.register_scheme(
+        ('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
+        load_from_file,
+        force=True)
 
 
 def _reason(error: Exception) -> str:
@@ -319,7 +309,8 @@ def _reason(error: Exception) -> str:
     return (text[:160] or type(error).__name__).rstrip('. ')
 
 
-def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
+def read_checkpoint(path: Union[str, dict],
+                    trusted: bool = False) -> Checkpoint:
     """Read the weights of a checkpoint; see :func:`read_file`.
 
     Keys lose the prefix ``module.`` of a parallel wrapper. A checkpoint of a
@@ -332,6 +323,7 @@ def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
         CheckpointError: If the file holds no weights, or as in
             :func:`read_file`.
     """
+    path = local_file(path)
     content = read_file(path, trusted)
     state_dict, meta = content, {}
     if isinstance(content, dict):
@@ -368,7 +360,8 @@ def load_weights(network: nn.Module,
             file; without it, one match is enough. Defaults to True.
 
     Raises:
-        CheckpointError: If shapes differ or weights are missing.
+        CheckpointError: If shapes differ, or weights are missing, NaN or
+            infinite.
     """
     own, given = network.state_dict(), checkpoint.state_dict
     source = f'{checkpoint.path or "the checkpoint"}'
@@ -396,6 +389,7 @@ def load_weights(network: nn.Module,
             f'{name}: {_some(missing)}; is it of this config? '
             '`strict=False` accepts the rest')
     network.load_state_dict({key: given[key] for key in common}, strict=False)
+    check_finite(network, source, name)
 
 
 def _class_hint(key: str) -> str:

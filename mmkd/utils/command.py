@@ -14,8 +14,9 @@ FAILED, BAD_INPUT, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141
 def run(main: Callable[[], Optional[int]]) -> None:
     """Run a command and exit with its code.
 
-    For an :class:`~mmkd.errors.MMKDError`, only the message is printed; with
-    ``MMKD_TRACE=1`` in the environment, the traceback comes first. Other
+    For an :class:`~mmkd.errors.MMKDError`, only the messages are printed,
+    one line each; with ``MMKD_TRACE=1`` in the environment, the traceback
+    comes first. Other
     errors are raised, so that Python prints their traceback and exits with 1.
 
     Args:
@@ -32,8 +33,9 @@ def run(main: Callable[[], Optional[int]]) -> None:
     except MMKDError as error:
         if os.environ.get('MMKD_TRACE'):
             traceback.print_exc()
-        text = ' '.join(str(error).split())
-        print(f'error: {text}', file=sys.stderr)
+        for message in getattr(error, 'lines', [str(error)]):
+            text = ' '.join(message.split())
+            print(f'error: {text}', file=sys.stderr)
         sys.exit(
             FAILED if isinstance(error, NonFiniteLossError) else BAD_INPUT)
     except BrokenPipeError:

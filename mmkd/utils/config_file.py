@@ -1,8 +1,8 @@
-"""Configs as text: what a config file says is what was meant.
+"""Writing configs as text that mmengine reads back unchanged.
 
-mmengine writes the keys of dicts without quoting them and infinity as a name
-that nothing defines, and on reading it replaces ``{{ fileDirname }}``,
-``{{$HOME:}}`` and the like even inside of strings.
+mmengine writes the keys of dicts without quotes and infinity as an undefined
+name. When it reads a file, it replaces ``{{ fileDirname }}``, ``{{$HOME:}}``
+and the like even inside strings.
 """
 import keyword
 import math
@@ -24,14 +24,14 @@ _CONTAINERS = (dict, list, tuple, set)
 
 
 def write_config(path: str, cfg: Config) -> None:
-    """Write a config as a file that reads as the same config.
+    """Write a config to a file that reads as the same config.
 
     Args:
-        path (str): The file; it is whole or absent.
+        path (str): The file, written atomically.
         cfg (Config): The config.
 
     Raises:
-        ConfigError: If it holds what a config file cannot hold.
+        ConfigError: If it has values that a config file cannot contain.
         OSError: If the file cannot be written.
     """
     write_bytes(path, config_text(cfg.to_dict()).encode())
@@ -45,7 +45,7 @@ def config_text(content: Dict[str, Any]) -> str:
             and functions are written as their names.
 
     Raises:
-        ConfigError: If something else is in it.
+        ConfigError: If it has other values.
     """
     lines = []
     for key, value in content.items():
@@ -60,13 +60,13 @@ def literal(value: Any,
             name: str = 'the value',
             indent: int = 0,
             used: int = 0) -> str:
-    """A value as Python text that means the value to mmengine.
+    """Format a value as Python text that mmengine reads as the value.
 
     Args:
         value (Any): Plain data.
-        name (str): What to call it in messages.
-        indent (int): Columns before each line that follows. Defaults to 0.
-        used (int): Columns taken already in the first line. Defaults to 0.
+        name (str): Name of the value in messages.
+        indent (int): Indentation of the following lines. Defaults to 0.
+        used (int): Columns already used in the first line. Defaults to 0.
 
     Raises:
         ConfigError: If it is more than plain data.
@@ -96,8 +96,8 @@ def _flat(value: Any, name: str) -> str:
 
 def _parts(value: Any,
            name: str) -> Tuple[str, List[Tuple[str, Any, str]], str]:
-    """Brackets of a container; what is before each item, the item, its
-    name."""
+    """Brackets of a container, and the prefix, value and name of each
+    item."""
     if isinstance(value, dict):
         items = [(key, item, f'{name}.{key}') for key, item in value.items()]
         if all(_is_name(key) for key in value):
@@ -122,7 +122,7 @@ def _plain(value: Any, name: str) -> str:
         value = f'{value.__module__}.{value.__qualname__}'
     for kind in (str, bytes):
         if isinstance(value, kind):
-            # mmengine would replace what is between two braces.
+            # mmengine would replace text in double braces.
             return kind.__repr__(value).replace('{{', '{\\x7b')
     if isinstance(value, float):
         text = float.__repr__(value)
@@ -142,8 +142,8 @@ def _is_name(key: Any) -> bool:
 
 @contextmanager
 def quoted_file_names() -> Iterator[None]:
-    """Let mmengine quote the names that it puts in place of
-    ``{{ fileDirname }}`` and the like, so that they stay names."""
+    """Make mmengine quote the names that it substitutes for
+    ``{{ fileDirname }}`` and the like."""
     original = Config._substitute_predefined_vars
     Config._substitute_predefined_vars = staticmethod(_substitute_file_names)
     try:
@@ -153,7 +153,8 @@ def quoted_file_names() -> Iterator[None]:
 
 
 def _substitute_file_names(filename: str, temp_config_name: str) -> None:
-    """As mmengine's own, which puts the names as they are into the text."""
+    """mmengine's function with quoting; the original inserts names
+    unquoted."""
     base = osp.basename(filename)
     stem, extension = osp.splitext(base)
     names = dict(
@@ -173,7 +174,7 @@ def _substitute_file_names(filename: str, temp_config_name: str) -> None:
 
 
 def _inside_quotes(text: str) -> str:
-    """Text that means the same between quotes of either kind."""
+    """Escape text for use between quotes of either kind."""
     if os.name == 'nt':
         text = text.replace('\\', '/')  # as mmengine
     return re.sub(r'[^\w /.,:@%+=~()\[\]-]',

@@ -1,4 +1,4 @@
-"""Modules of the user: what ``custom_imports`` of a config names."""
+"""Importing a user's modules: ``custom_imports`` of a config."""
 import importlib
 import os
 import os.path as osp
@@ -13,7 +13,7 @@ from mmkd.errors import ConfigError
 
 
 def imported_modules(custom_imports: Optional[dict]) -> List[str]:
-    """Names of the modules that ``custom_imports`` of a config names.
+    """Names of the modules in ``custom_imports`` of a config.
 
     Raises:
         ConfigError: If they are neither a name nor a list of names.
@@ -28,13 +28,13 @@ def imported_modules(custom_imports: Optional[dict]) -> List[str]:
 
 
 def import_custom(custom_imports: Optional[dict], folder: str) -> None:
-    """Import what a config names, from its own folder too.
+    """Import the modules that a config names, also from its own folder.
 
     Modules on ``sys.path`` take precedence. Otherwise the folder is appended
     to it and stays there, since workers of data loaders import them as well.
 
     Args:
-        custom_imports (dict, optional): As mmengine takes it: ``imports`` and
+        custom_imports (dict, optional): As in mmengine: ``imports`` and
             ``allow_failed_imports``.
         folder (str): The folder of the config.
 
@@ -56,7 +56,7 @@ def import_custom(custom_imports: Optional[dict], folder: str) -> None:
 
 
 def import_method(source: str, folder: str) -> str:
-    """Import a user's method for a config that is written into a folder.
+    """Import a user's method for a config that will be written to a folder.
 
     A file is copied there, so that the folder is complete.
 
@@ -88,7 +88,7 @@ def import_method(source: str, folder: str) -> str:
 
 
 def _copy(source: str, folder: str) -> str:
-    """Copy a file into a folder; the name of its module."""
+    """Copy a file into a folder; returns the name of its module."""
     name, kind = osp.splitext(osp.basename(source))
     if not osp.isfile(source):
         raise ConfigError(f'cannot import {source}: there is no such file')
@@ -110,7 +110,7 @@ def _copy(source: str, folder: str) -> str:
 
 
 def _find_in(folder: str, name: str) -> None:
-    """Let Python find a module in a folder, if it finds none elsewhere."""
+    """Make a module in a folder importable, unless it exists elsewhere."""
     importlib.invalidate_caches()
     found = find_spec(name)
     # A folder without ``__init__.py`` hides no module.

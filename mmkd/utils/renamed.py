@@ -1,4 +1,4 @@
-"""Old names of arguments in configs, which still work for one version."""
+"""Old names of config arguments, which work for one more version."""
 import logging
 from typing import Any, Container, Dict, Mapping, Tuple, Union
 
@@ -7,8 +7,8 @@ from mmengine.logging import print_log
 from mmkd.errors import ConfigError
 
 # yapf: disable
-#: New name of an argument by its class and its old name. A dot leads into a
-#: dict; several names take the same value.
+#: New name of an argument by class and old name. A dot separates the levels of
+#: a dict; several new names get the same value.
 RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('ACAM', 'alpha'): ('weights.spatial', 'weights.channel'),
     ('ACAM', 'lambda_div'): 'weights.div',
@@ -51,18 +51,17 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
 
 def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
                    part: str) -> Dict[str, Any]:
-    """Arguments of a config under their present names; warns of old ones.
+    """Rename old arguments of a config, with a warning.
 
     Args:
-        cls (type): The class that will be called. Old names of its bases
-            count too.
-        given (Mapping[str, Any]): The arguments that the config names.
-        known (Container[str]): Names that the class takes; none of them is
-            old.
-        part (str): What to call the part in messages.
+        cls (type): The class to call. Old names of its bases apply as well.
+        given (Mapping[str, Any]): The arguments from the config.
+        known (Container[str]): Arguments of the class, which are never old
+            names.
+        part (str): Name of the part in messages.
 
     Raises:
-        ConfigError: If the config gives a value under both names.
+        ConfigError: If the config has a value under both names.
     """
     given = dict(given)
     owners = {base.__name__ for base in cls.__mro__}
@@ -86,7 +85,7 @@ def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
 
 
 def warn_of_old_name(text: str) -> None:
-    """Log that something will stop to work in the next version."""
+    """Warn that something will stop working in the next version."""
     print_log(text, 'current', logging.WARNING)
 
 

@@ -1,4 +1,4 @@
-"""What a tap gives, as far as the family of its network knows."""
+"""Identifying taps by the standard places of a network's family."""
 from dataclasses import replace
 from typing import Optional
 
@@ -11,16 +11,16 @@ from mmkd.families import KnownTap, family_of
 def recognise(network: nn.Module, tap: Tap) -> Optional[KnownTap]:
     """Look a tap up among the standard places of a network.
 
-    One that the config names is found like one that stands in by default,
-    also where it picks levels of a place: ``'neck[1:3]'`` of ``'neck'``.
+    Taps from the config are recognised like default taps, also if they select
+    levels of a place, such as ``'neck[1:3]'`` of ``'neck'``.
 
     Args:
         network (nn.Module): The network.
         tap (Tap): A tap of it.
 
     Returns:
-        KnownTap | None: What its first tensor is; the others are the levels
-        that follow. None if no place has the tap.
+        KnownTap | None: The meaning of its first tensor; the others are the
+        following levels. None if no place has the tap.
     """
     family = family_of(network)
     path = replace(tap, network=None).path

@@ -50,7 +50,7 @@ class FiniteLossHook(Hook):
         ConfigError: If an argument is invalid.
         NonFiniteLossError: During training, when the run stops.
     """
-    # Before hooks that average or save weights.
+    # Runs before hooks that average or save weights.
     priority = 'HIGH'
 
     def __init__(self,

@@ -3,7 +3,7 @@
 For each process: its RNG state, the state of its data loader, gradients that
 still accumulate, and the buffers that processes do not share.
 """
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from mmengine.dist import all_gather_object, get_rank, get_world_size
 from mmengine.model import is_model_wrapper
@@ -76,16 +76,30 @@ def restore_tensors(model: nn.Module, states: Dict[str, Any]) -> None:
         model (nn.Module): The model, possibly wrapped.
         states (dict): A checkpoint's entry. It is ignored if the number of
             processes has changed.
+
+    Raises:
+        ValueError: If they are not of this model.
     """
     if len(states['processes']) != get_world_size():
         return
     own = states['processes'][get_rank()]
     gradients: List[Any] = own.get('gradients') or []
+    buffers: List[Any] = own.get('buffers') or []
+    _check_shapes(gradients, model.parameters(), 'gradients')
+    _check_shapes(buffers, model.buffers(), 'buffers')
     for parameter, gradient in zip(model.parameters(), gradients):
         if gradient is not None:
             parameter.grad = gradient.to(parameter.device)
     if gradients and is_model_wrapper(model):
         # As DDP is after an iteration without synchronization.
         model.require_forward_param_sync = False
-    for buffer, saved in zip(model.buffers(), own.get('buffers') or ()):
+    for buffer, saved in zip(model.buffers(), buffers):
         buffer.copy_(saved)
+
+
+def _check_shapes(saved: List[Any], own: Iterable[Any], name: str) -> None:
+    own = list(own)
+    if saved and (len(saved) != len(own)
+                  or any(a is not None and a.shape != b.shape
+                         for a, b in zip(saved, own))):
+        raise ValueError(f'its {name} are of other shapes than the model\'s')

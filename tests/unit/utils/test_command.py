@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from mmkd.errors import ConfigError, NonFiniteLossError
+from mmkd.errors import ConfigError, DataError, NonFiniteLossError
 from mmkd.utils.arguments import error_context
 from mmkd.utils.command import run
 
@@ -24,6 +24,18 @@ def test_trace_on_demand(capsys, monkeypatch):
         text = capsys.readouterr().err
         assert text.splitlines()[-1] == "error: a part: KeyError: 'x'"
         assert ('Traceback' in text) is trace
+
+
+def test_a_line_for_each_problem(capsys):
+
+    def tool():
+        raise DataError('a.png: is\nempty', 'b.png: is empty')
+
+    with pytest.raises(SystemExit) as stop:
+        run(tool)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == ('error: a.png: is empty\n'
+                                       'error: b.png: is empty\n')
 
 
 def test_a_full_disk_ends_a_command(capsys):
