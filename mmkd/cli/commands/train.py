@@ -63,5 +63,5 @@ def report(runner: 'Runner') -> None:
                                               for k, v in metrics.items()))
     note = osp.join(runner.work_dir, 'last_checkpoint')
     if osp.isfile(note):
-        with open(note, encoding='utf-8') as file:
+        with open(note, encoding='utf-8', errors='surrogateescape') as file:
             print(f'last checkpoint: {file.read().strip()}')
