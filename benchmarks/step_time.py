@@ -278,7 +278,7 @@ def measure_memory(way: Way) -> dict:
         return box
 
     def unpack(box: _Saved) -> Tensor:
-        # The first one starts the backward pass: the tensors alive now were #
+        # The first one starts the backward pass: the tensors alive now were
         # saved for it. Parts of the graph may already be freed, such as # that
         # of a reported accuracy.
         if not for_backward:

@@ -43,6 +43,9 @@ def build_runner(cfg: Config) -> Runner:
     from mmkd.utils.checkpoint import read_as_data
     read_as_data()
     prepare_devices(cfg)
+    # mmengine lays out the config's text for every checkpoint. That takes
+    # seconds and hides a Ctrl-C behind an error of its own.
+    object.__setattr__(cfg, '_format_python_code', False)
     if 'runner_type' in cfg:
         if RUNNERS.get(cfg.runner_type) is None:
             raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '

@@ -108,10 +108,6 @@ class StepBatch:
                 'has none; it serves semantic segmentation only')
         return torch.stack(maps).flatten(0, -3)
 
-    def gt_sem_seg(self) -> Tensor:
-        """Same as :attr:`labels`."""
-        return self.labels
-
     @property
     def instances(self) -> List[Instances]:
         """Boxes and classes of the objects in each image, without ignored

@@ -1,17 +1,18 @@
 """Error messages that name broken files of a data set."""
 import os.path as osp
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 from mmengine.dataset import Compose
 
-from mmkd.data.checks import check_dataset, raise_problems
+from mmkd.data.checks import Problem, check_dataset, raise_problems
 from mmkd.data.checks.datasets import parts_of
-from mmkd.data.checks.files import file_fault, is_local, read_index
-from mmkd.data.checks.samples import (Labels, broken_file, loaded_fault,
-                                      packed_fault, sample_files, unreadable)
+from mmkd.data.checks.files import file_fault, is_endless, is_local, read_index
+from mmkd.data.checks.samples import (Labels, broken_file, endless_file,
+                                      loaded_fault, packed_fault, sample_files)
 from mmkd.errors import ConfigError, DataError, MMKDError
 from mmkd.utils.arguments import with_reason
+from mmkd.utils.rng import preserve_rng
 
 
 class NamingPipeline(Compose):
@@ -38,7 +39,7 @@ class NamingPipeline(Compose):
         Raises:
             DataError: If the sample cannot be loaded or used.
         """
-        fault = unreadable(data)
+        fault = endless_file(data)
         if fault:
             raise DataError(fault)
         # Transforms may change the sample itself.
@@ -86,6 +87,34 @@ def name_files(dataset: Any, num_classes: Optional[int] = None) -> None:
         part.pipeline = NamingPipeline(pipeline.transforms, labels)
 
 
+def read_samples(dataset: Any,
+                 num_classes: Optional[int] = None,
+                 limit: int = 200) -> List[Problem]:
+    """Find what is wrong with samples, by reading some as training does.
+
+    Args:
+        dataset (Dataset): A data set of mmengine; :func:`name_files` changes
+            it in place.
+        num_classes (int, optional): Number of classes of the segmentation
+            head. Defaults to None: as many as the data set has.
+        limit (int): Number of samples, evenly spaced. Defaults to 200.
+
+    Returns:
+        list[Problem]: What is wrong.
+    """
+    name_files(dataset, num_classes)
+    count = len(dataset)
+    found = []
+    with preserve_rng():
+        for i in range(0, count, -(-count // limit) or 1):
+            try:
+                dataset[i]
+            except DataError as error:
+                file, _, fault = str(error).partition(': ')
+                found.append(Problem(file, '', fault))
+    return found
+
+
 def files_of(data: Any, kind: str = '') -> str:
     """Text that lists the files of a sample.
 
@@ -130,9 +159,8 @@ def annotation_errors(cfg: Any) -> Iterator[None]:
     """
     parts = [part for part in parts_of(cfg) if isinstance(part, dict)]
     for path in map(_annotation_file, parts):
-        fault = path and file_fault(path)
-        if fault and 'pipe' in fault:
-            raise DataError(f'{path}: {fault}')
+        if path and is_endless(path):
+            raise DataError(f'{path}: {file_fault(path)}')
     try:
         yield
     except MMKDError:

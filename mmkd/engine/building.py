@@ -146,9 +146,11 @@ class NamingRunner(Runner):
         model = self.model.module if is_model_wrapper(
             self.model) else self.model
         head = getattr(getattr(model, 'student', model), 'decode_head', None)
+        heads = head if isinstance(head, nn.ModuleList) else [head]
+        # A single output channel tells two classes apart.
         classes = [
-            getattr(each, 'num_classes', 0)
-            for each in (head if isinstance(head, nn.ModuleList) else [head])
+            2 if getattr(each, 'out_channels', 0) == 1 else getattr(
+                each, 'num_classes', 0) for each in heads
         ]
         for loop in (self._train_loop, self._val_loop, self._test_loop):
             loader = getattr(loop, 'dataloader', None)

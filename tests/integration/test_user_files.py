@@ -1,5 +1,9 @@
 """What the tools leave as it is: configs, checkpoints and other files."""
+import multiprocessing
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
 
 from mmkd import apis, cli
 from mmkd.core.network import build_network
@@ -166,3 +172,41 @@ def test_a_file_name_is_a_name(folder, name):
         read = Config.fromfile(path).model.teachers.teacher.ckpt
         assert read == os.path.abspath(weights)
     assert os.path.isfile(f'{name[:-4]}/run/iter_1.pth')
+
+
+@HOOKS.register_module()
+class Breaks(Hook):
+    """Removes the work folder, or kills the workers, in mid-training."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def after_train_iter(self, runner, **kwargs) -> None:
+        if self.what == 'folder':
+            shutil.rmtree(runner.work_dir)
+        else:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('what, said', [
+    ('folder', 'No such file.*was it removed'),
+    ('workers', 'a process that loads data .*num_workers'),
+])
+def test_what_ends_a_run(what, said, capsys, monkeypatch):
+
+    def slow(*args, **kwargs):
+        raise AssertionError('mmengine lays out the text of the config')
+
+    monkeypatch.setattr('mmengine.config.config.FormatCode', slow)
+    cfg = Config.fromfile('student.py')
+    cfg.merge_from_dict({
+        'train_cfg.max_iters': 9,
+        'train_dataloader.num_workers': 1,
+        'custom_hooks': [dict(type='Breaks', what=what)]
+    })
+    write_config(f'{what}.py', cfg)
+    with pytest.raises(SystemExit) as stop:
+        cli.run(lambda: cli.train([f'{what}.py']))
+    assert stop.value.code == 2
+    assert re.search(f'error: .*{said}', capsys.readouterr().err)

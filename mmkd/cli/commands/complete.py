@@ -16,7 +16,6 @@ code is 1.
 """
 import argparse
 import os.path as osp
-import pickle
 import time
 
 from mmkd.errors import ConfigError
@@ -114,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
     from mmkd.methods.xray.data import build, frames, infos
     from mmkd.methods.xray.data.completion import PUBLISHED, CompletionOptions
     from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
+    from mmkd.utils.index import read_index_file
 
     def given_of(kind: type) -> dict:
         """The options of a kind that were given."""
@@ -176,8 +176,7 @@ def run(args: argparse.Namespace) -> int:
                         'pictures'), args.pictures)))
         if args.database and name == args.infos[0]:
             path = osp.join(args.data_root, args.database)
-            with open(path, 'rb') as file:
-                database = pickle.load(file)
+            database = read_index_file(path)
             stem, ending = osp.splitext(path)
             infos.save_infos(
                 build.add_to_database(database, content, args.data_root,

@@ -4,7 +4,6 @@ In several processes: torchrun --nproc_per_node 2 -m mmkd train CONFIG
 --launcher pytorch, or tools/dist_train.sh.
 """
 import argparse
-import os.path as osp
 from typing import TYPE_CHECKING
 
 from mmkd.cli.options import (CONFIG, add_file, add_train_options, for_runner,
@@ -51,6 +50,7 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
 
 def report(runner: 'Runner') -> None:
     """Print the last validation and the last checkpoint."""
+    from mmkd.engine.checkpoints import last_checkpoint
     if runner.rank != 0:
         return
     metrics = {
@@ -61,7 +61,6 @@ def report(runner: 'Runner') -> None:
     if 0 < len(metrics) <= 12:  # KITTI has over a hundred
         print('last validation: ' + ', '.join(f'{k} {v:.4g}'
                                               for k, v in metrics.items()))
-    note = osp.join(runner.work_dir, 'last_checkpoint')
-    if osp.isfile(note):
-        with open(note, encoding='utf-8', errors='surrogateescape') as file:
-            print(f'last checkpoint: {file.read().strip()}')
+    checkpoint = last_checkpoint(runner.work_dir)
+    if checkpoint:
+        print(f'last checkpoint: {checkpoint}')

@@ -7,6 +7,8 @@ from typing import Any, Iterator, List, Mapping, Optional, Sequence
 import numpy as np
 
 from mmkd.data.checks.files import is_local, missing_files, read_index
+from mmkd.data.checks.images import (loaded_sizes, size_remedy, some_of,
+                                     warn_of_turned)
 from mmkd.data.checks.problems import Problem
 from mmkd.utils.suggestions import did_you_mean
 
@@ -15,6 +17,7 @@ _FIELDS = dict(
     images=('id', 'file_name', 'height', 'width'),
     annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
     categories=('id', 'name'))
+CORRECT_SIZE = 'correct `height`, `width` and the boxes in the annotations'
 _WIDTHS = '`bbox` is [x, y, width, height] in pixels'
 
 
@@ -37,15 +40,36 @@ def coco_problems(dataset: Any, transforms: Mapping[str,
         content.setdefault('annotations', [])  # images alone may be enough
     found = _Annotations(dataset.ann_file,
                          content).problems(dataset.metainfo.get('classes'))
-    if not found and 'LoadImageFromFile' in transforms:
-        found = missing_files(
-            _paths(dataset, content),
-            'check `data_root` and `data_prefix` of the data set')
-    return found
+    if found or 'LoadImageFromFile' not in transforms:
+        return found
+    images = list(_images(dataset, content))
+    return missing_files(
+        images, 'check `data_root` and `data_prefix` of the data set') or list(
+            _wrong_sizes(
+                some_of(images), content, transforms['LoadImageFromFile']))
 
 
-def _paths(dataset: Any, content: dict) -> Iterator[tuple]:
-    """Images that training reads."""
+def _wrong_sizes(images: Sequence[tuple], content: dict,
+                 options: Mapping[str, str]) -> Iterator[Problem]:
+    """Compare the index file with the headers of images."""
+    for path, _, entry in images:
+        record = content['images'][int(entry[len('images['):-1])]
+        size = record['height'], record['width']
+        sizes = loaded_sizes(path, options)
+        if sizes and size not in sizes:
+            yield Problem(path, '', size_fault(min(sizes), size),
+                          size_remedy(path) or CORRECT_SIZE)
+    warn_of_turned([x[0] for x in images], options)
+
+
+def size_fault(loaded: Sequence[int], annotated: Sequence[int]) -> str:
+    """Say that sizes (height, width) differ."""
+    return (f'has {loaded[0]} x {loaded[1]} pixels (height x width), but the '
+            f'annotations say {annotated[0]} x {annotated[1]}')
+
+
+def _images(dataset: Any, content: dict) -> Iterator[tuple]:
+    """Path, index and record of the images that training reads."""
     folder = dataset.data_prefix.get('img') or ''
     if dataset._indices is not None or not is_local(folder):
         return

@@ -6,7 +6,7 @@ from mmengine.logging import print_log
 from mmengine.registry import DATASETS
 
 from mmkd.data.checks.coco import coco_problems
-from mmkd.data.checks.files import file_fault, is_local
+from mmkd.data.checks.files import file_fault, is_endless, is_local
 from mmkd.data.checks.infos import infos_problems
 from mmkd.data.checks.problems import Problem
 from mmkd.data.checks.segmentation import segmentation_problems
@@ -98,9 +98,11 @@ def _problems(dataset: BaseDataset, part: Any) -> List[Problem]:
     if reads == 'BaseDataset' and parses in ('Det3DDataset', 'KittiDataset',
                                              'NuScenesDataset'):
         return infos_problems(dataset, transforms)
-    fault = file_fault(dataset.ann_file) if dataset.ann_file else None
-    if fault and 'pipe' in fault:  # reading it would never end
-        return [Problem(dataset.ann_file, '', fault)]
+    if dataset.ann_file and is_endless(dataset.ann_file):
+        return [
+            Problem(dataset.ann_file, '',
+                    file_fault(dataset.ann_file) or '')
+        ]
     return []
 
 

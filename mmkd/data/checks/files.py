@@ -3,7 +3,6 @@ import gc
 import json
 import os
 import os.path as osp
-import pickle
 import stat
 from collections import defaultdict
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -13,6 +12,7 @@ from PIL import Image
 
 from mmkd.data.checks.problems import Problem
 from mmkd.errors import DataError
+from mmkd.utils.index import read_index_file
 
 #: A folder is listed, instead of asking for each file, if so many are needed.
 _MANY = 200
@@ -40,13 +40,22 @@ def file_fault(path: str, empty: bool = False) -> Optional[str]:
         return f'cannot be read ({getattr(error, "strerror", "") or error})'
     if stat.S_ISDIR(status.st_mode):
         return 'is a folder, not a file'
-    if not stat.S_ISREG(status.st_mode):
+    if is_endless(path):
         return 'is a named pipe or a device, not a file'
     if not status.st_size and not empty:
         return 'is empty'
     if not os.access(path, os.R_OK):
         return 'cannot be read (Permission denied)'
     return None
+
+
+def is_endless(path: str) -> bool:
+    """Whether a path is a named pipe, a socket or a device."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
 def is_local(path: Any, backend_args: Any = None) -> bool:
@@ -109,8 +118,9 @@ def read_index(path: str) -> Any:
         if path.endswith('.json'):
             with open(path, encoding='utf-8') as file:
                 return json.load(file)
-        with open(path, 'rb') as file:
-            return pickle.load(file)
+        return read_index_file(path)
+    except DataError:
+        raise
     except Exception as error:
         reason = ' '.join(str(error).split())[:120]
         raise DataError(f'{path}: cannot be read ({type(error).__name__}: '

@@ -4,10 +4,12 @@ from typing import Any, Iterator, List, NamedTuple, Optional, Set, Tuple
 import numpy as np
 from torch import Tensor
 
-from mmkd.data.checks.files import (file_fault, image_fault, looks_like_text,
-                                    scan_fault)
-from mmkd.data.checks.segmentation import (ONE_CHANNEL, label_fault,
-                                           size_fault, size_remedy)
+from mmkd.data.checks import coco, segmentation
+from mmkd.data.checks.coco import CORRECT_SIZE
+from mmkd.data.checks.files import (file_fault, image_fault, is_endless,
+                                    looks_like_text, scan_fault)
+from mmkd.data.checks.images import size_remedy
+from mmkd.data.checks.segmentation import ONE_CHANNEL, SAME_SIZE, label_fault
 
 
 class Labels(NamedTuple):
@@ -54,15 +56,11 @@ def sample_files(data: Any) -> List[Tuple[str, str]]:
     return list(dict.fromkeys(look(data)))
 
 
-def unreadable(data: Any) -> Optional[str]:
-    """Name the first file of a sample whose reading may never end.
-
-    A file that is missing is not looked for.
-    """
+def endless_file(data: Any) -> Optional[str]:
+    """Name the first file of a sample that is a named pipe or a device."""
     for _, path in sample_files(data):
-        fault = None if '://' in path else file_fault(path, empty=True)
-        if fault and ('folder' in fault or 'pipe' in fault):
-            return f'{path}: {fault}'
+        if '://' not in path and is_endless(path):
+            return f'{path}: {file_fault(path)}'
     return None
 
 
@@ -83,7 +81,6 @@ def broken_file(data: Any, transform: Any) -> Optional[str]:
             fault = scan_fault(path, columns)
         else:
             fault = file_fault(path)
-        # Earlier transforms may have accepted what only some readers refuse.
         if fault:
             return f'{path}: {type(transform).__name__}: {fault}'
     return None
@@ -94,7 +91,7 @@ def loaded_fault(before: Set[str], results: Any, data: dict,
     """Find what is wrong with what a transform has loaded.
 
     Args:
-        before (set): Keys that there were before the transform.
+        before (set[str]): Keys that there were before the transform.
         results (dict): The sample after it.
         data (dict): The sample at the beginning of the pipeline.
         labels (Labels): Which labels the pixels may have.
@@ -104,42 +101,49 @@ def loaded_fault(before: Set[str], results: Any, data: dict,
     """
     if not isinstance(results, dict):
         return None
-    image = results.get('img')
+    image, mask = results.get('img'), results.get('gt_seg_map')
     if isinstance(image, np.ndarray) and 'img' not in before:
-        size = data.get('height'), data.get('width')
-        if None not in size and image.shape[:2] != size:
-            path = data.get('img_path', '')
-            return (f'{path}: has {image.shape[0]} x {image.shape[1]} pixels '
-                    f'(height x width), but the annotations say {size[0]} x '
-                    f'{size[1]}; ' + _index_remedy(path))
-    mask = results.get('gt_seg_map')
+        fault = _image_fault(image, data)
+        if fault:
+            return fault
     if isinstance(mask, np.ndarray) and 'gt_seg_map' not in before:
-        path = data.get('seg_map_path') or ''
-        if mask.ndim != 2:
-            return f'{path}: has the shape {mask.shape}; {ONE_CHANNEL}'
-        if isinstance(image, np.ndarray) and \
-                mask.shape != image.shape[:2]:
-            path_of_image = data.get('img_path', '')
-            return (f'{path}: '
-                    f'{size_fault(mask.shape, image.shape, path_of_image)}; '
-                    f'{size_remedy(path_of_image)}')
-        if labels.num_classes:
-            fault = label_fault(mask, labels.num_classes, labels.ignored,
-                                bool(data.get('reduce_zero_label')))
-            if fault:
-                return f'{path}: {fault}'
+        fault = _mask_fault(mask, image, data, labels)
+        if fault:
+            return f'{data.get("seg_map_path") or ""}: {fault}'
     points = getattr(results.get('points'), 'tensor', None)
     if isinstance(points, Tensor) and 'points' not in before:
         fault = _points_fault(points)
         if fault:
-            return f'{_scan_of(data)}: {fault}'
+            path = next(
+                (path for kind, path in sample_files(data) if kind == 'scan'),
+                'a scan')
+            return f'{path}: {fault}'
     return None
 
 
-def _index_remedy(path: str) -> str:
-    remedy = size_remedy(path)
-    return remedy if 'EXIF' in remedy else \
-        'correct `height`, `width` and the boxes in the annotations'
+def _image_fault(image: np.ndarray, data: dict) -> Optional[str]:
+    size, path = (data.get('height'), data.get('width')), data.get('img_path')
+    if None in (*size, path) or image.shape[:2] == size:
+        return None
+    remedy = size_remedy(path) or CORRECT_SIZE
+    return f'{path}: {coco.size_fault(image.shape, size)}; {remedy}'
+
+
+def _mask_fault(mask: np.ndarray, image: Any, data: dict,
+                labels: Labels) -> Optional[str]:
+    path = data.get('img_path', '')
+    if isinstance(image, np.ndarray) and image.ndim > 3:
+        return None  # a volume
+    if mask.ndim == 3 and mask.shape[2] in (2, 3, 4):
+        return f'has the shape {mask.shape}; {ONE_CHANNEL}'
+    if isinstance(image, np.ndarray) and mask.shape != image.shape[:2]:
+        remedy = size_remedy(path) or SAME_SIZE
+        return f'{segmentation.size_fault(mask.shape, image.shape, path)}; ' \
+               f'{remedy}'
+    if labels.num_classes:
+        return label_fault(mask, labels.num_classes, labels.ignored,
+                           bool(data.get('reduce_zero_label')))
+    return None
 
 
 def _points_fault(points: Tensor) -> Optional[str]:
@@ -151,11 +155,6 @@ def _points_fault(points: Tensor) -> Optional[str]:
             part.reshape(-1).view(np.uint8)):
         return 'is a text, not the float32 numbers of points'
     return None
-
-
-def _scan_of(data: dict) -> str:
-    return next((path for kind, path in sample_files(data) if kind == 'scan'),
-                'a scan')
 
 
 def packed_fault(packed: Any) -> Optional[Tuple[str, str]]:

@@ -8,15 +8,13 @@ import numpy as np
 from PIL import Image
 
 from mmkd.data.checks.files import file_fault, is_local, missing_files
+from mmkd.data.checks.images import (loaded_sizes, size_remedy, some_of,
+                                     warn_of_turned)
 from mmkd.data.checks.problems import Problem
-
-#: Number of pairs whose headers are read before training.
-_SAMPLES = 100
 
 ONE_CHANNEL = ('a label map has the number of the class of each pixel, in one '
                'channel of 8 bits; convert colours to numbers')
 SAME_SIZE = 'a label map has the size of its image'
-_ORIENTATION = 0x0112
 
 
 def segmentation_problems(dataset: Any,
@@ -62,12 +60,13 @@ def segmentation_problems(dataset: Any,
             'and `seg_map_suffix`')
     if found or not masks or 'LoadImageFromFile' not in transforms:
         return found
-    step = max(1, len(records) // _SAMPLES)
-    for record in records[::step][:_SAMPLES]:
-        problem = _pair_problem(
-            record['img_path'], record['seg_map_path'],
-            transforms['LoadImageFromFile'].get('color_type', 'color'))
+    options = transforms['LoadImageFromFile']
+    records = some_of(records)
+    for record in records:
+        problem = _pair_problem(record['img_path'], record['seg_map_path'],
+                                options)
         found += [problem] if problem else []
+    warn_of_turned([x['img_path'] for x in records], options)
     return found
 
 
@@ -84,25 +83,21 @@ def _nothing_found(dataset: Any, folder: str) -> Problem:
         f'has {there or "no file"})', 'check `img_suffix` and `data_prefix`')
 
 
-def _pair_problem(image: str, mask: str, color_type: str) -> Optional[Problem]:
+def _pair_problem(image: str, mask: str,
+                  options: Mapping[str, str]) -> Optional[Problem]:
     """Compare the headers of an image and its label map."""
     try:
         with Image.open(mask) as opened:
-            mask_size, mode = opened.size, opened.mode
-        with Image.open(image) as opened:
-            size, orientation = opened.size, _orientation(opened)
-            turns = opened.format == 'JPEG' and color_type == 'color'
+            size, mode = opened.size[::-1], opened.mode
     except Exception:
         return None  # of a format that Pillow does not know, or broken
     if mode not in ('L', 'P', '1'):
         return Problem(mask, '', f'has pixels of the mode {mode}', ONE_CHANNEL)
-    turned = size[::-1] if orientation >= 5 else size
-    # Whether images of other formats are turned depends on the decoder.
-    if mask_size != turned and (turns or mask_size != size):
-        return Problem(mask, '',
-                       size_fault(mask_size[::-1], turned[::-1], image),
-                       size_remedy(image))
-    return None
+    sizes = loaded_sizes(image, options)
+    if not sizes or size in sizes:
+        return None
+    return Problem(mask, '', size_fault(size, min(sizes), image),
+                   size_remedy(image) or SAME_SIZE)
 
 
 def size_fault(mask: Sequence[int], image: Sequence[int], path: str) -> str:
@@ -115,31 +110,6 @@ def size_fault(mask: Sequence[int], image: Sequence[int], path: str) -> str:
     """
     return (f'has {mask[0]} x {mask[1]} pixels (height x width), but its '
             f'image {path} has {image[0]} x {image[1]}')
-
-
-def size_remedy(path: str) -> str:
-    """What to do if an image is of another size than is annotated."""
-    orientation = exif_orientation(path)
-    if orientation > 1:
-        return (f'the image has the EXIF orientation {orientation}, by which '
-                'LoadImageFromFile turns it unless '
-                "color_type='color_ignore_orientation'; or save it without "
-                'that tag')
-    return SAME_SIZE
-
-
-def exif_orientation(path: str) -> int:
-    """EXIF orientation of an image file; 1 if it has none."""
-    try:
-        with Image.open(path) as image:
-            return _orientation(image)
-    except Exception:
-        return 1
-
-
-def _orientation(image: Image.Image) -> int:
-    value = image.getexif().get(_ORIENTATION, 1)
-    return value if value in range(1, 9) else 1
 
 
 def label_fault(labels: np.ndarray, num_classes: int, ignored: Sequence[int],

@@ -4,9 +4,10 @@ import os
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DATASETS
 
 import mmkd.engine.runner  # noqa: F401  (registers the runner)
-from mmkd.data.broken import NamingPipeline, files_of
+from mmkd.data.broken import NamingPipeline, files_of, read_samples
 from mmkd.engine.building import NamingRunner
 from mmkd.errors import ConfigError, DataError, MMKDError
 from tests.fixtures.datasets import cityscapes, coco, edit, kitti, nuscenes
@@ -220,3 +221,22 @@ def test_pipeline():
         dict(images=dict(CAM_A=dict(img_path='a'), CAM_B=dict(
             img_path='b')))) == 'a, b'
     assert files_of([]) == 'a sample'
+
+
+def test_reading_some_samples(tmp_path):
+    """All broken samples are named, and no random number is drawn."""
+    root = str(tmp_path / 'cityscapes')
+    dataset = DATASETS.build(cityscapes(root))
+    assert read_samples(dataset) == []
+    no_header(f'{root}/{IMAGE}')
+    os.remove(f'{root}/{LABELS}'.replace('000001', '000002'))
+    state = np.random.get_state()[1].tolist()
+    found = read_samples(dataset)
+    assert [x.file for x in found] == [
+        f'{root}/{IMAGE}', f'{root}/{LABELS}'.replace('000001', '000002')
+    ]
+    assert 'LoadAnnotations: there is no such file' in str(found[1])
+    assert len(read_samples(dataset, limit=1)) == 0
+    assert np.random.get_state()[1].tolist() == state
+    labels = read_samples(dataset, num_classes=5)
+    assert len(labels) == 3 and 'there are 5 classes' in str(labels[0])

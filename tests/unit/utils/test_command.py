@@ -1,7 +1,12 @@
 import errno
+import multiprocessing
+import os
+import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -91,3 +96,80 @@ def test_a_reader_that_goes_is_no_error():
         capture_output=True,
         text=True)
     assert (done.returncode, done.stderr) == (141, '')
+
+
+@pytest.mark.parametrize('error, said', [
+    (OSError(errno.EMFILE, 'Too many open files'), 'ulimit -n'),
+    (OSError('Caught OSError in DataLoader worker process 0.\nTraceback\n'
+             'OSError: [Errno 24] Too many open files'), 'ulimit -n'),
+    (RuntimeError('received 0 items of ancdata'), 'ulimit -n'),
+    (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '),
+     'is killed by signal: Killed, as when memory runs out'),
+    (RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
+     'exited unexpectedly'),
+    (FileNotFoundError(errno.ENOENT, 'No such file',
+                       'work_dirs/x/log.json'), 'log.json.*was it removed'),
+])
+def test_errors_of_the_system(capsys, error, said):
+
+    def tool():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run(tool)
+    assert stop.value.code == 1
+    text = capsys.readouterr().err
+    assert len(text.splitlines()) == 1 and re.search(said, text)
+
+
+@pytest.mark.parametrize('error', [RuntimeError('x'), FileNotFoundError()])
+def test_other_errors(error):
+
+    def tool():
+        raise error
+
+    with pytest.raises(type(error)):
+        run(tool)
+
+
+@pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
+def test_signals(capsys, name):
+    number = getattr(signal, name)
+    before = signal.getsignal(number)
+
+    def tool():
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    with pytest.raises(SystemExit) as stop:
+        run(tool)
+    assert stop.value.code == 128 + number
+    assert capsys.readouterr().err == (
+        'interrupted; --resume continues from the last checkpoint\n')
+    assert signal.getsignal(number) == before
+
+
+def test_signals_of_workers(capfd):
+    """A worker that is ended does not speak for the command."""
+
+    def tool():
+        worker = multiprocessing.get_context('fork').Process(
+            target=time.sleep, args=(30, ))
+        worker.start()
+        worker.terminate()
+        worker.join()
+        return worker.exitcode + signal.SIGTERM
+
+    with pytest.raises(SystemExit) as stop:
+        run(tool)
+    assert stop.value.code == 0 and capfd.readouterr().err == ''
+
+
+def test_nohup():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            run(lambda: os.kill(os.getpid(), signal.SIGHUP))
+        assert stop.value.code == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

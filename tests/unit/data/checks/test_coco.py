@@ -115,3 +115,12 @@ def test_time(tmp_path):
     started = time.process_time()
     assert check_datasets([dataset]) == []
     assert time.process_time() - started < 5  # 0.8 s on an idle machine
+
+
+def test_size_of_the_file(tmp_path):
+    dataset = coco(str(tmp_path))
+    edit(f'{tmp_path}/train.json', image(height=30, width=20))
+    assert only(dataset) == (
+        f'{tmp_path}/images/1.png: has 20 x 30 pixels (height x width), but '
+        'the annotations say 30 x 20; correct `height`, `width` and the boxes '
+        'in the annotations')

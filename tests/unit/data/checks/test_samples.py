@@ -8,8 +8,8 @@ import torch
 from PIL import Image
 
 from mmkd.data.broken import name_files
+from mmkd.data.checks.images import exif_orientation
 from mmkd.data.checks.samples import Labels, loaded_fault
-from mmkd.data.checks.segmentation import exif_orientation
 from mmkd.engine.building import NamingRunner
 from mmkd.errors import DataError
 from tests.fixtures.datasets import cityscapes, coco, edit, kitti, nuscenes
