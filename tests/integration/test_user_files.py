@@ -207,6 +207,6 @@ def test_what_ends_a_run(what, said, capsys, monkeypatch):
     })
     write_config(f'{what}.py', cfg)
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: cli.train([f'{what}.py']))
+        cli.main(['train', f'{what}.py'])
     assert stop.value.code == 2
     assert re.search(f'error: .*{said}', capsys.readouterr().err)

@@ -153,9 +153,11 @@ def test_signals_of_workers(capfd):
     """A worker that is ended does not speak for the command."""
 
     def tool():
-        worker = multiprocessing.get_context('fork').Process(
-            target=time.sleep, args=(30, ))
+        context = multiprocessing.get_context('fork')
+        runs = context.Event()
+        worker = context.Process(target=lambda: runs.set() or time.sleep(30))
         worker.start()
+        runs.wait()  # a signal during the fork is lost
         worker.terminate()
         worker.join()
         return worker.exitcode + signal.SIGTERM
