@@ -1,6 +1,6 @@
 """Buildings on four-cornered footprints."""
 from dataclasses import dataclass
-from typing import Sequence, Tuple
+from typing import Tuple
 
 import numpy as np
 
