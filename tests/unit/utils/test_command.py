@@ -152,12 +152,14 @@ def test_signals(capsys, name):
 def test_signals_of_workers(capfd):
     """A worker that is ended does not speak for the command."""
 
+    processes = multiprocessing.get_context('fork')
+
     def tool():
-        context = multiprocessing.get_context('fork')
-        runs = context.Event()
-        worker = context.Process(target=lambda: runs.set() or time.sleep(30))
+        begun = processes.Event()
+        worker = processes.Process(
+            target=lambda: (begun.set(), time.sleep(30)))
         worker.start()
-        runs.wait()  # a signal during the fork is lost
+        begun.wait()  # Python loses signals in the middle of a fork
         worker.terminate()
         worker.join()
         return worker.exitcode + signal.SIGTERM
