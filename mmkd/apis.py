@@ -18,6 +18,7 @@ from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, error_context
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import literal, write_config
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_bytes
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
@@ -42,6 +43,9 @@ def build_runner(cfg: Config) -> Runner:
     from mmkd.utils.checkpoint import read_as_data
     read_as_data()
     prepare_devices(cfg)
+    # mmengine lays out the config's text for every checkpoint. That takes
+    # seconds and hides a Ctrl-C behind an error of its own.
+    object.__setattr__(cfg, '_format_python_code', False)
     if 'runner_type' in cfg:
         if RUNNERS.get(cfg.runner_type) is None:
             raise ConfigError(f'there is no runner {cfg.runner_type!r}; leave '
@@ -425,12 +429,8 @@ def write_distillation_config(
     def reference(cfg: str) -> str:
         return cfg if '::' in cfg else osp.abspath(cfg)
 
-    if '/' in teacher_ckpt or osp.isfile(teacher_ckpt):
-        if not teacher_ckpt.startswith('http'):
-            if not osp.isfile(teacher_ckpt):
-                raise CheckpointError(f'there is no checkpoint {teacher_ckpt}')
-            teacher_ckpt = osp.abspath(teacher_ckpt)
-    teachers = dict(teacher=dict(cfg=reference(teacher), ckpt=teacher_ckpt))
+    teachers = dict(
+        teacher=dict(cfg=reference(teacher), ckpt=_absolute(teacher_ckpt)))
     distillers = {name.lower(): dict(type=name, **options)}
     imported = ''
     if modules:  # the list replaces that of the student's config
@@ -449,3 +449,14 @@ def write_distillation_config(
                 os.replace(path, f'{path}.old')
     write_bytes(path, text.encode())
     return read_config(path)
+
+
+def _absolute(ckpt: str) -> str:
+    """A teacher's weights, as a config in another folder names them."""
+    if ckpt.startswith(
+        ('http://', 'https://')) or not (osp.isfile(ckpt) or '/' in ckpt):
+        return ckpt
+    path = local_file(ckpt)  # refuses other addresses
+    if not osp.isfile(path):
+        raise CheckpointError(f'there is no checkpoint {ckpt}')
+    return osp.abspath(path)

@@ -9,6 +9,10 @@ class MMKDError(Exception):
     """Base class of errors that name their cause and a remedy."""
 
 
+class UsageError(MMKDError, ValueError):
+    """A command is called with the wrong arguments."""
+
+
 class ConfigError(MMKDError, ValueError):
     """A config cannot be built or trained."""
 
@@ -31,8 +35,21 @@ class BrokenCheckpointError(CheckpointError):
 
 
 class DataError(MMKDError, RuntimeError):
-    """A data file is broken or has unusable content."""
+    """A data file is broken or has unusable content.
 
-    def __init__(self, message: str) -> None:
+    Args:
+        message (str): What is wrong.
+        *others (str): What else is wrong.
+
+    Attributes:
+        lines (tuple[str, ...]): All messages.
+    """
+
+    def __init__(self, message: str, *others: str) -> None:
         # A data loader worker passes on the whole traceback as text.
-        super().__init__(message.rpartition('DataError: ')[2].strip())
+        message = message.rpartition('DataError: ')[2].strip()
+        self.lines = (message, *others)
+        super().__init__(*self.lines)
+
+    def __str__(self) -> str:
+        return '\n'.join(self.lines)

@@ -31,9 +31,10 @@ class Teacher:
     Args:
         cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
             a config or model dict, or a built network.
-        ckpt (str): Weights: a file or URL, ``'official'`` for those that the
-            library publishes for ``cfg``, or ``'random'`` to leave the
-            network untrained (for tests). Optional for a built network.
+        ckpt (str | dict): Weights: a file or URL, or ``dict(url=...,
+            sha256=...)``; ``'official'`` for those that the library
+            publishes for ``cfg``, or ``'random'`` to leave the network
+            untrained (for tests). Optional for a built network.
         input_map (dict[str, str], optional): Keys of the teacher's inputs in
             the batch of the data loader, for a teacher whose data differ from
             the student's: ``{'inputs.points': 'inputs.complete'}``. Defaults
@@ -59,7 +60,7 @@ class Teacher:
 
     def __init__(self,
                  cfg: NetworkLike,
-                 ckpt: Optional[str] = None,
+                 ckpt: Union[str, dict, None] = None,
                  input_map: Optional[Dict[str, str]] = None,
                  precision: Optional[str] = None,
                  mode: str = 'tensor',
@@ -89,7 +90,7 @@ class Teacher:
         self.network.eval()
         self.network.requires_grad_(False)
 
-    def _read_weights(self, cfg: NetworkLike, ckpt: Optional[str],
+    def _read_weights(self, cfg: NetworkLike, ckpt: Union[str, dict, None],
                       trusted: bool) -> Optional[Checkpoint]:
         """Read the weights, so that a wrong file is found before building."""
         if ckpt == 'random' or (ckpt is None and isinstance(cfg, nn.Module)):
@@ -149,11 +150,12 @@ class Teacher:
         """
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
-        with torch.no_grad(), self._autocast(), catcher:
+        with torch.no_grad(), self.autocast(), catcher:
             self.network(inputs, data_samples, mode=self.mode)
         return catcher.take()
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Context in which the network runs with its ``precision``."""
         if self.precision is None:
             return contextlib.nullcontext()
         device = next(self.network.parameters()).device.type

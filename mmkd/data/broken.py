@@ -1,30 +1,37 @@
 """Error messages that name broken files of a data set."""
-import json
 import os.path as osp
-import pickle
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional, Sequence
 
 from mmengine.dataset import Compose
-from torch import Tensor
 
+from mmkd.data.checks import Problem, check_dataset, raise_problems
+from mmkd.data.checks.datasets import parts_of
+from mmkd.data.checks.files import file_fault, is_endless, is_local, read_index
+from mmkd.data.checks.samples import (Labels, broken_file, endless_file,
+                                      loaded_fault, packed_fault, sample_files)
 from mmkd.errors import ConfigError, DataError, MMKDError
 from mmkd.utils.arguments import with_reason
+from mmkd.utils.rng import preserve_rng
 
 
 class NamingPipeline(Compose):
-    """A pipeline whose errors name the files of the sample.
+    """A pipeline whose errors name the broken file of the sample.
 
-    Scans without points, non-finite points and boxes, and 3D boxes of zero
-    size are errors as well: they would cause failures deep inside a network,
-    or infinite losses.
+    Some faults would cause failures deep inside a network, infinite losses,
+    or training on nonsense, and are errors as well: images and label maps of
+    another size than annotated, labels of no class, scans without points or
+    with text, values that are not finite, and 3D boxes of zero size.
 
     Args:
         transforms (Sequence): The transforms, already built.
+        labels (Labels): Which labels the pixels may have.
     """
 
-    def __init__(self, transforms: Sequence[Any]) -> None:
+    def __init__(self, transforms: Sequence[Any],
+                 labels: Labels = Labels()) -> None:
         self.transforms = list(transforms)
+        self.labels = labels
 
     def __call__(self, data: dict) -> Optional[dict]:
         """Transform a sample; see the base class.
@@ -32,58 +39,95 @@ class NamingPipeline(Compose):
         Raises:
             DataError: If the sample cannot be loaded or used.
         """
+        fault = endless_file(data)
+        if fault:
+            raise DataError(fault)
+        # Transforms may change the sample itself.
+        given = dict(data) if isinstance(data, dict) else {}
         results = data
         for transform in self.transforms:
+            before = set(results) if isinstance(results, dict) else set()
             try:
                 results = transform(results)
             except MMKDError:
                 raise
             except Exception as error:
                 raise DataError(
-                    with_reason(
-                        f'{files_of(data)}: {type(transform).__name__}',
-                        error)) from error
+                    broken_file(given, transform) or with_reason(
+                        f'{_files_for(given, transform)}: '
+                        f'{type(transform).__name__}', error)) from error
             if results is None:
                 return None
-        problem = _problem(results)
+            fault = loaded_fault(before, results, given, self.labels)
+            if fault:
+                raise DataError(fault)
+        problem = packed_fault(results)
         if problem:
-            raise DataError(f'{files_of(data)}: {problem}')
+            kind, fault = problem
+            raise DataError(f'{files_of(given, kind)}: {fault}')
         return results
 
 
-def name_files(dataset: Any) -> None:
+def name_files(dataset: Any, num_classes: Optional[int] = None) -> None:
     """Make the errors of a data set, or of those that it wraps, name files.
 
     Args:
         dataset (Dataset): A data set of mmengine; changed in place.
+        num_classes (int, optional): Number of classes of the segmentation
+            head. Defaults to None: as many as the data set has.
     """
-    pipeline = getattr(dataset, 'pipeline', None)
-    if type(pipeline).__name__ == 'Compose':
-        dataset.pipeline = NamingPipeline(pipeline.transforms)
-    for part in [
-            getattr(dataset, 'dataset', None),
-            *(getattr(dataset, 'datasets', None) or [])
-    ]:
-        if part is not None:
-            name_files(part)
+    for part in parts_of(dataset):
+        pipeline = getattr(part, 'pipeline', None)
+        if type(pipeline).__name__ not in ('Compose', 'NamingPipeline'):
+            continue
+        classes = getattr(part, 'metainfo', {}).get('classes') or ()
+        ignored = {255, getattr(part, 'ignore_index', 255)}
+        labels = Labels(
+            num_classes or len(classes) or None, tuple(sorted(ignored)))
+        part.pipeline = NamingPipeline(pipeline.transforms, labels)
 
 
-def files_of(data: Any) -> str:
-    """Text that lists the files of a sample."""
-    found: List[str] = []
+def read_samples(dataset: Any,
+                 num_classes: Optional[int] = None,
+                 limit: int = 200) -> List[Problem]:
+    """Find what is wrong with samples, by reading some as training does.
 
-    def look(value: Any) -> None:
-        if isinstance(value, dict):
-            for key, item in value.items():
-                if isinstance(item, str) and item and key.endswith('_path'):
-                    found.append(item)
-                elif key in ('images', 'lidar_points', 'img_info'):
-                    look(item)
-                elif isinstance(key, str) and key.startswith('CAM'):
-                    look(item)
+    Args:
+        dataset (Dataset): A data set of mmengine; :func:`name_files` changes
+            it in place.
+        num_classes (int, optional): Number of classes of the segmentation
+            head. Defaults to None: as many as the data set has.
+        limit (int): Number of samples, evenly spaced. Defaults to 200.
 
-    look(data)
-    found = list(dict.fromkeys(found))
+    Returns:
+        list[Problem]: What is wrong.
+    """
+    name_files(dataset, num_classes)
+    count = len(dataset)
+    found = []
+    with preserve_rng():
+        for i in range(0, count, -(-count // limit) or 1):
+            try:
+                dataset[i]
+            except DataError as error:
+                file, _, fault = str(error).partition(': ')
+                found.append(Problem(file, '', fault))
+    return found
+
+
+def files_of(data: Any, kind: str = '') -> str:
+    """Text that lists the files of a sample.
+
+    Args:
+        data (dict): The sample.
+        kind (str): Only files of this kind (:func:`~mmkd.data.checks.samples
+            .sample_files`), if there are any. Defaults to '': all.
+    """
+    files = sample_files(data)
+    found = [path for each, path in files if each == kind
+             ] or [path for _, path in files]
+    if kind == 'scan':
+        found = found[:1]  # the others are earlier scans
     names = ', '.join(found[:3]) + (', ...' if len(found) > 3 else '')
     for key in ('sample_idx', 'img_id'):
         if not names and isinstance(data, dict) and key in data:
@@ -91,39 +135,20 @@ def files_of(data: Any) -> str:
     return names or 'a sample'
 
 
-def _problem(packed: Any) -> Optional[str]:
-    """The problem that makes a packed sample unusable, or None."""
-    inputs = packed.get('inputs') if isinstance(packed, dict) else None
-    for name, value in (inputs.items() if isinstance(inputs, dict) else ()):
-        if isinstance(value, Tensor) and value.dim() == 2:  # a scan
-            if not len(value):
-                return f'no point is left of the scan (`{name}`)'
-            if not value.isfinite().all():
-                return f'the scan (`{name}`) has points that are not finite'
-    sample = packed.get('data_samples') if isinstance(packed, dict) else None
-    objects = sample.get('gt_instances_3d') if sample is not None else None
-    boxes = getattr(objects, 'bboxes_3d', None)
-    if boxes is not None and len(boxes):
-        boxes = boxes.tensor[:, :7]
-        if not boxes.isfinite().all():
-            return 'a 3D box is not finite'
-        if (boxes[:, 3:6] <= 0).any():
-            sizes = boxes[(boxes[:, 3:6] <= 0).any(1)][0, 3:6].tolist()
-            return f'a 3D box has no size ({sizes} metres)'
-    objects = sample.get('gt_instances') if sample is not None else None
-    boxes = getattr(objects, 'bboxes', None)
-    boxes = getattr(boxes, 'tensor', boxes)
-    if isinstance(boxes, Tensor) and not boxes.isfinite().all():
-        return 'a box is not finite'
-    return None
+def _files_for(data: Any, transform: Any) -> str:
+    """The files that a transform may have read."""
+    name = type(transform).__name__
+    for kind, word in (('scan', 'Point'), ('image', 'Image')):
+        if word in name:
+            return files_of(data, kind)
+    return files_of(data)
 
 
 @contextmanager
 def annotation_errors(cfg: Any) -> Iterator[None]:
     """Context for building a data set; errors name the annotations.
 
-    Only if building fails, the annotations are searched for the first
-    incomplete record.
+    The annotations are searched for what is wrong only if building fails.
 
     Args:
         cfg (dict): Config of the data set, possibly with nested ones.
@@ -132,131 +157,34 @@ def annotation_errors(cfg: Any) -> Iterator[None]:
         ConfigError: If a setting is wrong.
         DataError: If a file is broken.
     """
+    parts = [part for part in parts_of(cfg) if isinstance(part, dict)]
+    for path in map(_annotation_file, parts):
+        if path and is_endless(path):
+            raise DataError(f'{path}: {file_fault(path)}')
     try:
         yield
     except MMKDError:
         raise
     except Exception as error:
-        for path in _annotation_files(cfg):
-            problem = _first_problem(path)
-            if problem:
-                raise DataError(f'{path}: {problem}') from error
-        raise ConfigError(with_reason(_in_words(cfg), error)) from error
+        raise_problems(check_dataset(cfg))
+        for path in filter(None, map(_annotation_file, parts)):
+            if path.endswith(('.json', '.pkl')):
+                read_index(path)
+        raise ConfigError(with_reason(_in_words(parts), error)) from error
 
 
-def _configs(cfg: Any) -> Iterator[dict]:
-    """Config of a data set and its nested configs."""
-    if not isinstance(cfg, dict):
-        return
-    yield cfg
-    parts = cfg.get('datasets') or []
-    for part in [cfg.get('dataset'), *parts]:
-        yield from _configs(part)
-
-
-def _in_words(cfg: Any) -> str:
-    inner = list(_configs(cfg))
-    if not inner:
+def _in_words(parts: Sequence[dict]) -> str:
+    if not parts:
         return 'the data loader'
-    return ', '.join([f'the data set {inner[-1].get("type")}'] + [
-        f'{key}={inner[-1][key]!r}'
-        for key in ('data_root', 'ann_file') if inner[-1].get(key)
+    return ', '.join([f'the data set {parts[-1].get("type")}'] + [
+        f'{key}={parts[-1][key]!r}'
+        for key in ('data_root', 'ann_file') if parts[-1].get(key)
     ])
 
 
-def _annotation_files(cfg: Any) -> Iterator[str]:
-    for inner in _configs(cfg):
-        file = inner.get('ann_file')
-        if isinstance(file, str) and file:
-            yield osp.join(inner.get('data_root') or '', file)
-
-
-def _first_problem(path: str) -> Optional[str]:
-    """The first problem in an annotation file, or None."""
-    if not osp.isfile(path):
-        return 'there is no such file'
-    try:
-        if path.endswith('.json'):
-            with open(path, encoding='utf-8') as file:
-                return _coco_problem(json.load(file))
-        if path.endswith('.pkl'):
-            with open(path, 'rb') as file:
-                return _infos_problem(pickle.load(file))
-    except Exception as error:
-        return f'cannot be read ({type(error).__name__}: {str(error)[:120]})'
-    return None
-
-
-#: What mmdet's `CocoDataset` reads of each kind of record.
-_COCO_FIELDS = dict(
-    images=('id', 'file_name', 'height', 'width'),
-    annotations=('id', 'image_id', 'category_id', 'bbox', 'area'),
-    categories=('id', 'name'))
-
-
-def _coco_problem(content: Any) -> Optional[str]:
-    if not isinstance(content, dict):
-        return 'is not a dict, unlike annotations of COCO'
-    for kind, fields in _COCO_FIELDS.items():
-        records = content.get(kind)
-        if not isinstance(records, list):
-            return f'has no list `{kind}`'
-        for i, record in enumerate(records):
-            for field in fields:
-                if not isinstance(record, dict) or field not in record:
-                    return (f'{kind}[{i}] has no `{field}`' +
-                            _where(record, content['images']))
-    names = {image['id'] for image in content['images']}
-    for i, record in enumerate(content['annotations']):
-        if record['image_id'] not in names:
-            return (f'annotations[{i}] belongs to image '
-                    f'{record["image_id"]!r}, which is not in `images`')
-        box = record['bbox']
-        if not isinstance(box, list) or len(box) != 4 or not all(
-                isinstance(x, (int, float)) for x in box):
-            return (f'annotations[{i}] has the `bbox` {box!r}' +
-                    _where(record, content['images']))
-    return None
-
-
-def _where(record: Any, images: List[dict]) -> str:
-    """The image of a record, in brackets."""
-    if not isinstance(record, dict):
-        return ''
-    for image in images:
-        if isinstance(image, dict) and image.get('id') == record.get(
-                'image_id', object()):
-            return f' (of {image.get("file_name")})'
-    name = record.get('file_name')
-    return f' (of {name})' if name else ''
-
-
-def _infos_problem(content: Any) -> Optional[str]:
-    """The first problem in an index file of mmdet3d."""
-    if not isinstance(content, dict) or not isinstance(
-            content.get('data_list'), list):
-        return 'has no list `data_list`, as index files of mmdet3d have'
-    if not isinstance(content.get('metainfo'), dict):
-        return 'has no `metainfo`'
-    for i, info in enumerate(content['data_list']):
-        if not isinstance(info, dict):
-            return f'data_list[{i}] is not a dict'
-        name = f'data_list[{i}] (sample {info.get("sample_idx")})'
-        sensors: Dict[str, str] = dict(
-            lidar_points='lidar_path', images='img_path')
-        if not any(key in info for key in sensors):
-            return f'{name} has neither `lidar_points` nor `images`'
-        points = info.get('lidar_points')
-        if points is not None and 'lidar_path' not in points:
-            return f'{name} has no `lidar_points.lidar_path`'
-        for camera, image in (info.get('images') or {}).items():
-            # KITTI also stores matrices of the rig here.
-            if isinstance(image, dict) and 'img_path' not in image:
-                return f'{name} has no `images.{camera}.img_path`'
-        instances = info.get('instances') or []
-        for j, instance in enumerate(instances):
-            # mmdet3d reads the fields of the first instance from all of them.
-            for field in ('bbox_label_3d', 'bbox_3d', *instances[0]):
-                if field not in instance:
-                    return f'{name}: instances[{j}] has no `{field}`'
-    return None
+def _annotation_file(cfg: dict) -> Optional[str]:
+    file = cfg.get('ann_file')
+    if not isinstance(file, str) or not file or \
+            not is_local(file, cfg.get('backend_args')):
+        return None
+    return osp.join(cfg.get('data_root') or '', file)

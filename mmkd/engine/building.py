@@ -1,12 +1,17 @@
 """A runner whose errors name the part of the config at fault."""
 import logging
+import time
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmkd.data.broken import annotation_errors, name_files
+from mmkd.data.checks import check_datasets, raise_problems
 from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import error_context
@@ -111,8 +116,46 @@ class NamingRunner(Runner):
         if fn_name != 'before_run':
             super().call_hook(fn_name, **kwargs)
             return
+        self._bound_labels()
         with error_context('`custom_hooks`, `default_hooks` or `visualizer`'):
             super().call_hook(fn_name, **kwargs)
+
+    def check_data(self, *loaders: Any) -> None:
+        """Check the data sets of loaders, unless ``check_data=False`` is in
+        the config; in the main process only.
+
+        Args:
+            *loaders (dict): Configs of data loaders; others are skipped.
+
+        Raises:
+            DataError: If data is wrong; see :mod:`mmkd.data.checks`.
+        """
+        if not is_main_process() or not self.cfg.get('check_data', True):
+            return
+        started = time.monotonic()
+        raise_problems(
+            check_datasets(
+                loader.get('dataset') for loader in loaders
+                if isinstance(loader, dict)),
+            '; `check_data=False` in the config skips this check')
+        self.logger.info('checked the index files of the data in '
+                         f'{time.monotonic() - started:.1f} s')
+
+    def _bound_labels(self) -> None:
+        """Let the loaders refuse labels that the segmentation head lacks."""
+        model = self.model.module if is_model_wrapper(
+            self.model) else self.model
+        head = getattr(getattr(model, 'student', model), 'decode_head', None)
+        heads = head if isinstance(head, nn.ModuleList) else [head]
+        # A single output channel tells two classes apart.
+        classes = [
+            2 if getattr(each, 'out_channels', 0) == 1 else getattr(
+                each, 'num_classes', 0) for each in heads
+        ]
+        for loop in (self._train_loop, self._val_loop, self._test_loop):
+            loader = getattr(loop, 'dataloader', None)
+            if max(classes) and loader is not None:
+                name_files(loader.dataset, max(classes))
 
     def _init_model_weights(self) -> None:
         with error_context('the initial weights (`init_cfg`)'):

@@ -74,6 +74,7 @@ class DistillationRunner(NamingRunner):
                 self.work_dir) if is_main_process() else nullcontext():
             if self._resume and not self._has_loaded and self._found is None:
                 self._find_checkpoint()
+            self.check_data(self._train_dataloader, self._val_dataloader)
             if is_main_process():
                 record_config(self.cfg, self.work_dir, self.timestamp)
             return super().train()
@@ -81,11 +82,13 @@ class DistillationRunner(NamingRunner):
     def val(self) -> Dict[str, float]:
         """Validate; see :class:`~mmengine.runner.Runner`."""
         self._become_current()
+        self.check_data(self._val_dataloader)
         return super().val()
 
     def test(self) -> Dict[str, float]:
         """Test; see :class:`~mmengine.runner.Runner`."""
         self._become_current()
+        self.check_data(self._test_dataloader)
         return super().test()
 
     def _become_current(self) -> None:

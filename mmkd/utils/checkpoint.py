@@ -1,73 +1,24 @@
 """Reading checkpoints without running code from them."""
 import io
 import json
-import os
 import os.path as osp
-import pickle
-import zipfile
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Union
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mmkd.errors import BrokenCheckpointError, CheckpointError
+from mmkd.utils.download import local_file
 from mmkd.utils.files import write_file
 from mmkd.utils.finite import check_finite
+from mmkd.utils.index import read_indices_as_data
+from mmkd.utils.reading import (Damaged, Forbidden, look_at, read_tensors,
+                                read_torch, shown)
 
 #: Key of the texts of safetensors under which mmkd keeps its own, as JSON.
 _META = 'mmkd'
-
-
-class _HistoryBufferGetattr:
-    """Stand-in for ``getattr`` that knows one class and four names.
-
-    mmengine's ``HistoryBuffer`` pickles its statistics as
-    ``getattr(HistoryBuffer, name)``. The real ``getattr`` on an allow-list
-    would hand any attribute of anything to a hostile file.
-    """
-
-    __name__ = 'getattr'
-    __qualname__ = 'getattr'
-    __module__ = 'builtins'
-
-    def __call__(self, owner: Any, name: Any) -> Callable:
-        from mmengine.logging import HistoryBuffer
-        if owner is HistoryBuffer and name in ('min', 'max', 'current',
-                                               'mean'):
-            return getattr(HistoryBuffer, name)
-        raise pickle.UnpicklingError(f'getattr({owner!r}, {name!r}) is not '
-                                     'allowed in a checkpoint')
-
-
-_getattr_stand_in = _HistoryBufferGetattr()
-
-
-def allowed_globals() -> list:
-    """What a training checkpoint may name beside tensors and plain data.
-
-    Returns:
-        list: For ``torch.serialization.safe_globals``.
-    """
-    from mmengine.logging import HistoryBuffer
-    numpy_core = np.core.multiarray
-    dtypes = [
-        type(np.dtype(kind)) for kind in ('f2', 'f4', 'f8', 'i1', 'i2', 'i4',
-                                          'i8', 'u1', 'u2', 'u4', 'u8', '?')
-    ]
-    return [
-        HistoryBuffer,
-        (_getattr_stand_in, 'builtins.getattr'),
-        # Plain dicts in its place, as it copies each level: where levels are
-        # shared, that multiplies.
-        (dict, 'mmengine.config.config.ConfigDict'),
-        np.ndarray,
-        np.dtype,
-        numpy_core._reconstruct,
-        numpy_core.scalar,
-        *dtypes
-    ]
 
 
 @dataclass
@@ -92,12 +43,12 @@ class Checkpoint:
         return list(classes) if isinstance(classes, (list, tuple)) else None
 
 
-def read_file(path: str, trusted: bool = False) -> Any:
+def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
     """Read a checkpoint file as data.
 
     Args:
-        path (str): A ``.pth`` or ``.safetensors`` file, or an http(s)
-            address.
+        path (str | dict): A ``.pth`` or ``.safetensors`` file, or an address
+            as in :func:`~mmkd.utils.download.local_file`.
         trusted (bool): Whether the user vouches for this very file, so that
             it may run code. Defaults to False.
 
@@ -108,46 +59,42 @@ def read_file(path: str, trusted: bool = False) -> Any:
         BrokenCheckpointError: If it is truncated or damaged.
         CheckpointError: If it is missing, or holds more than data.
     """
-    if path.startswith(('http://', 'https://')):
-        try:
-            path = _download(path)
-        except OSError as error:
-            raise CheckpointError(
-                f'cannot download the checkpoint {path} ({error}); fetch it '
-                'by other means and give its path') from None
+    path = local_file(path)
     path = osp.expanduser(path)
-    if not osp.isfile(path):
+    if not osp.exists(path):
         raise CheckpointError(f'there is no checkpoint {path}')
-    if path.endswith('.safetensors'):
-        from safetensors import SafetensorError, safe_open
-        try:
-            with safe_open(path, framework='pt') as file:
-                state_dict = {key: file.get_tensor(key) for key in file.keys()}
-                return dict(state_dict=state_dict, meta=_meta(file.metadata()))
-        except (SafetensorError, OSError) as error:
-            raise BrokenCheckpointError(
-                f'{path} is broken or no safetensors file ({error})') from None
+    name = shown(path, 4096)
     try:
-        if trusted:
-            return torch.load(path, map_location='cpu', weights_only=False)
-        _check_archive(path)
-        with torch.serialization.safe_globals(allowed_globals()):
-            content = torch.load(path, map_location='cpu', weights_only=True)
-        _check_sizes(content, max(osp.getsize(path), 1 << 20))
-        return content
-    except pickle.UnpicklingError as error:
+        if path.endswith('.safetensors'):
+            state_dict, texts = read_tensors(path)
+            return dict(state_dict=state_dict, meta=_meta(texts))
+        return _load_trusted(path) if trusted else read_torch(path)
+    except Damaged as error:
+        raise BrokenCheckpointError(
+            f'{name} ({osp.getsize(path)} bytes) is truncated, damaged or no '
+            f'checkpoint: {error}') from None
+    except Forbidden as error:
+        raise CheckpointError(f'{name} {error}') from None
+    except OSError as error:
         raise CheckpointError(
-            f'{path} holds more than weights and plain data, and was not '
-            f'loaded: {_reason(error)}. If you trust its source, say '
-            '`trusted=True` for this file in the config.') from None
-    except Exception as error:  # a damaged file makes its reader raise any
+            f'cannot read {name}: {error.strerror or error}') from None
+    except (MemoryError, RuntimeError) as error:
         if isinstance(error, MemoryError) or 'allocate memory' in str(error):
             raise CheckpointError(
-                f'{path} ({osp.getsize(path)} bytes) asks for more memory '
+                f'{name} ({osp.getsize(path)} bytes) asks for more memory '
                 'than there is') from None
-        raise BrokenCheckpointError(
-            f'{path} ({osp.getsize(path)} bytes) is truncated, damaged or no '
-            f'checkpoint: {_reason(error)}') from None
+        raise
+
+
+def _load_trusted(path: str) -> Any:
+    """Read a file that may run code."""
+    look_at(path)
+    try:
+        return torch.load(path, map_location='cpu', weights_only=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file makes its reader raise any
+        raise Damaged(shown(' '.join(str(error).split()), 160)) from error
 
 
 def _meta(texts: Optional[Dict[str, str]]) -> Dict[str, Any]:
@@ -192,66 +139,6 @@ def write_weights(path: str, state_dict: Dict[str, Tensor],
     write_file(path, lambda file: file.write(content))
 
 
-def _check_archive(path: str) -> None:
-    """Check what torch takes on trust in the archives that it writes.
-
-    Raises:
-        ValueError: If the entries claim to be larger than the file, or two
-            have one name, so that readers may differ.
-        zipfile.BadZipFile: If it is damaged; a checksum tells, for instance.
-    """
-    with open(path, 'rb') as file:
-        if file.read(4) != b'PK\x03\x04':
-            return  # the older format
-    with zipfile.ZipFile(path) as archive:
-        entries = archive.infolist()
-        # torch does not compress, so that more than this is a trick.
-        claimed = sum(entry.file_size for entry in entries)
-        if claimed > osp.getsize(path):
-            raise ValueError(f'its entries claim to be of {claimed} bytes')
-        if len({entry.filename for entry in entries}) < len(entries):
-            raise ValueError('it has several entries of one name')
-        for entry in entries:
-            if not entry.CRC:  # torch can leave them out
-                continue
-            with archive.open(entry) as content:
-                while content.read(1 << 20):  # raises where it is wrong
-                    pass
-
-
-def _check_sizes(content: Any, limit: int) -> None:
-    """Check that no tensor or array is larger than a file can fill.
-
-    torch gives a tensor the size that the file claims, in memory that nobody
-    has touched yet.
-
-    Raises:
-        ValueError: If one is.
-    """
-    seen, left = set(), [content]
-    while left:
-        value = left.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if isinstance(value, Tensor):
-            size = max(
-                value.numel() * value.element_size(),
-                0 if value.is_sparse else value.untyped_storage().nbytes())
-        elif isinstance(value, np.ndarray):
-            size = value.nbytes
-        else:
-            size = 0
-        if size > limit:
-            raise ValueError(f'it claims to hold {size} bytes in one piece')
-        if isinstance(value, dict):
-            left += [*value.keys(), *value.values()]
-        elif isinstance(value, (list, tuple, set, frozenset)):
-            left += value
-        elif not isinstance(value, (Tensor, np.ndarray)):
-            left += getattr(value, '__dict__', {}).values()
-
-
 def load_from_zoo(filename: str, map_location: Any = None) -> Any:
     """Read weights that a library publishes, such as
     ``torchvision://resnet18``."""
@@ -279,13 +166,15 @@ def load_from_file(filename: str, map_location: Any = None) -> Any:
 
 
 def read_as_data() -> None:
-    """Let mmengine's own loading read files as :func:`read_file` does.
+    """Let mmengine's own loading read files as :func:`read_file` does, and
+    index files as :func:`.index.read_index_file`.
 
     Networks load pretrained parts through it (``init_cfg``, ``pretrained``).
     For addresses and zoos of models, mmengine 0.10 asks torch for loading
     that may run code.
     """
     from mmengine.runner.checkpoint import CheckpointLoader
+    read_indices_as_data()
     CheckpointLoader.register_scheme(('', 'http://', 'https://'),
                                      load_from_file,
                                      force=True)
@@ -294,34 +183,14 @@ def read_as_data() -> None:
          'mmcls://'),
         load_from_zoo,
         force=True)
+    CheckpointLoader.register_scheme(
+        ('pavi://', r'(\S+\:)?s3://', r'(\S+\:)?petrel://'),
+        load_from_file,
+        force=True)
 
 
-def _download(url: str) -> str:
-    from torch.hub import download_url_to_file, get_dir
-    folder = osp.join(get_dir(), 'checkpoints')
-    target = osp.join(folder, osp.basename(url.split('?')[0]))
-    if not osp.exists(target):
-        os.makedirs(folder, exist_ok=True)
-        download_url_to_file(url, target, progress=True)
-    return target
-
-
-def _reason(error: Exception) -> str:
-    """The telling part of torch's long messages."""
-    text = ' '.join(str(error).split())
-    for mark in ('WeightsUnpickler error: ', 'Trying to load ', 'Unsupported'):
-        if mark in text:
-            text = text[text.index(mark):].replace(mark, '', 1) \
-                if mark.endswith(': ') else text[text.index(mark):]
-            break
-    for end in ('. Please file', ' Please use', ' Check the documentation',
-                ' was not an allowed global'):
-        if end in text:
-            text = text[:text.index(end)]
-    return (text[:160] or type(error).__name__).rstrip('. ')
-
-
-def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
+def read_checkpoint(path: Union[str, dict],
+                    trusted: bool = False) -> Checkpoint:
     """Read the weights of a checkpoint; see :func:`read_file`.
 
     Keys lose the prefix ``module.`` of a parallel wrapper. A checkpoint of a
@@ -334,6 +203,7 @@ def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
         CheckpointError: If the file holds no weights, or as in
             :func:`read_file`.
     """
+    path = local_file(path)
     content = read_file(path, trusted)
     state_dict, meta = content, {}
     if isinstance(content, dict):
@@ -345,6 +215,10 @@ def read_checkpoint(path: str, trusted: bool = False) -> Checkpoint:
     if not isinstance(state_dict, dict) or not any(
             isinstance(value, Tensor) for value in state_dict.values()):
         raise CheckpointError(f'{path} holds no weights (no `state_dict`)')
+    for key in state_dict:
+        if not isinstance(key, str):
+            raise CheckpointError(f'{path} has {shown(key)} for the name of a '
+                                  'weight')
     state_dict = {
         (key[7:] if key.startswith('module.') else key): value
         for key, value in state_dict.items()
@@ -385,7 +259,7 @@ def load_weights(network: nn.Module,
     if differ:
         key = differ[-1]
         raise CheckpointError(
-            f'{source} does not fit {name}: {key} is '
+            f'{source} does not fit {name}: {shown(key)} is '
             f'{tuple(given[key].shape)} in the file and '
             f'{tuple(own[key].shape)} in the config'
             f'{_class_hint(key)} ({len(differ)} weight(s) differ)')
@@ -410,4 +284,4 @@ def _class_hint(key: str) -> str:
 def _some(keys: Any, limit: int = 2) -> str:
     keys = list(keys)
     more = ', ...' if len(keys) > limit else ''
-    return ', '.join(keys[:limit]) + more
+    return ', '.join(map(shown, keys[:limit])) + more

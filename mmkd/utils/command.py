@@ -1,39 +1,112 @@
-"""Running a command; separate from :mod:`mmkd.cli`, which imports torch."""
+"""Running a command: errors in one line, and exit codes."""
 import errno
 import os
+import re
+import signal
 import sys
 import traceback
-from typing import Callable, Optional
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator, NoReturn, Optional
 
-from mmkd.errors import MMKDError
+from mmkd.errors import MMKDError, NonFiniteLossError
+
+#: Exit codes. 0 means success, 128 + N that signal N ended the command.
+FAILED, BAD_INPUT = 1, 2
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; for a :class:`MMKDError`, only the message is printed.
+    """Run a command and exit with its code.
 
-    With ``MMKD_TRACE=1`` in the environment, the traceback is printed first.
+    For an :class:`~mmkd.errors.MMKDError`, only the messages are printed,
+    one line each; with ``MMKD_TRACE=1`` in the environment, the traceback
+    comes first. Other
+    errors are raised, so that Python prints their traceback and exits with 1.
+
+    Args:
+        main (Callable): The command; returns its exit code, or None for 0.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
             # Names of files need not be text.
             stream.reconfigure(errors='backslashreplace')
     try:
-        sys.exit(main() or 0)
+        with _signals_interrupt():
+            code = main() or 0
+            sys.stdout.flush()
+            sys.exit(code)
     except MMKDError as error:
-        if os.environ.get('MMKD_TRACE'):
-            traceback.print_exc()
-        text = ' '.join(str(error).split())
-        print(f'error: {text}', file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        failed = isinstance(error, NonFiniteLossError)
+        _fail(FAILED if failed else BAD_INPUT,
+              *getattr(error, 'lines', [str(error)]))
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone. Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except (OSError, RuntimeError) as error:
+        reason = _reason(error)
+        if reason is None:
             raise
-        print(
-            f'error: {error}; make room, then continue with --resume',
-            file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
+        _fail(FAILED, reason)
+    except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',
             file=sys.stderr)
-        sys.exit(130)
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        sys.exit(128 + number)
+
+
+def _fail(code: int, *messages: str) -> NoReturn:
+    """End with messages of a line each, within an ``except``."""
+    if os.environ.get('MMKD_TRACE'):
+        traceback.print_exc()
+    for message in messages:
+        print(f'error: {" ".join(message.split())}', file=sys.stderr)
+    sys.exit(code)
+
+
+def _reason(error: Exception) -> Optional[str]:
+    """One line for an error of the system; None for any other."""
+    number, text = getattr(error, 'errno', None), str(error)
+    if number in (errno.ENOSPC, errno.EDQUOT):
+        return f'{error}; make room, then continue with --resume'
+    # Other processes pass on errors as text.
+    if number in (errno.EMFILE, errno.ENFILE) or ('Too many open files' in text
+                                                  or 'ancdata' in text):
+        return ('too many open files; raise the limit by `ulimit -n 65536`, '
+                'or load data with fewer `num_workers`; continue with '
+                '--resume')
+    killed = re.search(
+        r'DataLoader worker.*(exited unexpectedly|is killed by '
+        r'signal: [\w ]+)', text)
+    if killed:
+        return (f'a process that loads data {killed[1]}, as when memory runs '
+                'out; use fewer `num_workers` or smaller batches, and '
+                'continue with --resume')
+    gone = (errno.ENOENT, errno.ESTALE, errno.EIO, errno.EROFS)
+    if number in gone and getattr(error, 'filename', None):
+        return (f'{error}; was it removed, or is its disk gone? --resume '
+                'continues from the last checkpoint that is there')
+    return None
+
+
+@contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the command as Ctrl-C does."""
+    process, before = os.getpid(), {}
+
+    def interrupt(number: int, frame: Any) -> None:
+        if os.getpid() != process:  # a worker that inherits this
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        raise KeyboardInterrupt(number)
+
+    for name in ('SIGTERM', 'SIGHUP'):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        # `nohup` ignores it.
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            before[number] = signal.signal(number, interrupt)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

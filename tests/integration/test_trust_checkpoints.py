@@ -25,13 +25,12 @@ def test_files_that_want_more(tmp_path, capsys, monkeypatch):
     assert pickles.main(['--short', '--out', str(out)]) == 0, \
         capsys.readouterr().out
     result = json.loads(out.read_text())
-    assert result['files_refused'] + result['files_harmless'] == result[
-        'files'] > 80
+    assert result['files_refused'] == result['files'] > 80
     assert result['tries'] > 2 * result['files']
     said = {case['case']: case.get('said') for case in result['cases']}
     assert 'posix.system' in said['os.system']
     assert 'functools.partial' in said['partial']
-    assert 'is not allowed in a checkpoint' in said['getattr to globals']
+    assert 'attribute __init__ of mmengine' in said['getattr to globals']
 
 
 def test_a_case_that_fails_is_told(tmp_path, capsys):

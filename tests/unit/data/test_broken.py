@@ -1,161 +1,16 @@
 """Broken files and annotations are named, in all layouts."""
-import json
 import os
-import pickle
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from mmengine.registry import DATASETS
 
 import mmkd.engine.runner  # noqa: F401  (registers the runner)
-from mmkd.data.broken import NamingPipeline, files_of
+from mmkd.data.broken import NamingPipeline, files_of, read_samples
 from mmkd.engine.building import NamingRunner
 from mmkd.errors import ConfigError, DataError, MMKDError
-from mmkd.testing import write_cityscapes
-
-
-def edit(path, change):
-    """Change the content of annotations."""
-    binary = path.endswith('.pkl')
-    with open(path, 'rb' if binary else 'r') as file:
-        content = (pickle if binary else json).load(file)
-    content = change(content) or content
-    with open(path, 'wb' if binary else 'w') as file:
-        (pickle if binary else json).dump(content, file)
-
-
-def cityscapes(root):
-    write_cityscapes(root, 3, 1)
-    return dict(
-        type='mmseg.CityscapesDataset',
-        data_root=root,
-        data_prefix=dict(
-            img_path='leftImg8bit/train', seg_map_path='gtFine/train'),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='mmseg.LoadAnnotations'),
-            dict(type='mmseg.PackSegInputs')
-        ])
-
-
-def coco(root):
-    os.makedirs(f'{root}/images')
-    for i in range(3):
-        cv2.imwrite(f'{root}/images/{i}.png',
-                    np.full((20, 30, 3), 40 * i, np.uint8))
-    content = dict(
-        images=[
-            dict(id=i, file_name=f'{i}.png', height=20, width=30)
-            for i in range(3)
-        ],
-        annotations=[
-            dict(
-                id=i + 1,
-                image_id=i,
-                category_id=1,
-                bbox=[2, 3, 10, 8],
-                area=80,
-                iscrowd=0) for i in range(3)
-        ],
-        categories=[dict(id=1, name='car')])
-    with open(f'{root}/train.json', 'w') as file:
-        json.dump(content, file)
-    return dict(
-        type='mmdet.CocoDataset',
-        data_root=root,
-        ann_file='train.json',
-        metainfo=dict(classes=('car', )),
-        data_prefix=dict(img='images'),
-        pipeline=[
-            dict(type='LoadImageFromFile'),
-            dict(type='mmdet.LoadAnnotations', with_bbox=True),
-            dict(type='mmdet.PackDetInputs')
-        ])
-
-
-def lidar(root, features, label, **instance):
-    """Three scans and an index file of mmdet3d."""
-    os.makedirs(f'{root}/points')
-    random = np.random.RandomState(0)
-    infos = []
-    for i in range(3):
-        points = random.uniform(1, 5, (50, features)).astype(np.float32)
-        points.tofile(f'{root}/points/{i}.bin')
-        camera = dict(
-            img_path=f'{i}.png',
-            lidar2cam=np.eye(4).tolist(),
-            cam2img=np.eye(4).tolist())
-        infos.append(
-            dict(
-                sample_idx=i,
-                token=str(i),
-                lidar_points=dict(
-                    lidar_path=f'{i}.bin', num_pts_feats=features),
-                images=dict(CAM2=camera),
-                instances=[
-                    dict(
-                        bbox_3d=[1., 2., 3., 4., 2., 1.5, 0.],
-                        bbox_label_3d=label,
-                        bbox_label=label,
-                        **instance) for _ in range(2)
-                ]))
-    with open(f'{root}/infos.pkl', 'wb') as file:
-        pickle.dump(
-            dict(
-                metainfo=dict(
-                    categories=dict(Car=0, car=0), dataset='made up'),
-                data_list=infos), file)
-    return dict(
-        data_root=root,
-        ann_file='infos.pkl',
-        data_prefix=dict(pts='points', sweeps=''),
-        modality=dict(use_lidar=True, use_camera=False),
-        pipeline=[
-            dict(
-                type='mmdet3d.LoadPointsFromFile',
-                coord_type='LIDAR',
-                load_dim=features,
-                use_dim=features),
-            dict(
-                type='mmdet3d.LoadAnnotations3D',
-                with_bbox_3d=True,
-                with_label_3d=True),
-            dict(
-                type='mmdet3d.PointsRangeFilter',
-                point_cloud_range=[0, 0, 0, 9, 9, 9]),
-            dict(
-                type='mmdet3d.Pack3DDetInputs',
-                keys=['points', 'gt_bboxes_3d', 'gt_labels_3d'])
-        ])
-
-
-def kitti(root):
-    return dict(
-        lidar(
-            root,
-            4,
-            2,
-            bbox=[0., 0., 9., 9.],
-            truncated=0.,
-            occluded=0,
-            alpha=0.),
-        type='mmdet3d.KittiDataset',
-        metainfo=dict(classes=['Car']))
-
-
-def nuscenes(root):
-    return dict(
-        lidar(
-            root,
-            5,
-            0,
-            velocity=[1., 0.],
-            num_lidar_pts=9,
-            bbox_3d_isvalid=True),
-        type='mmdet3d.NuScenesDataset',
-        metainfo=dict(classes=['car']),
-        box_type_3d='LiDAR')
+from tests.fixtures.datasets import cityscapes, coco, edit, kitti, nuscenes
 
 
 def load(dataset, workers=0):
@@ -261,20 +116,21 @@ CASES += [
     (kitti, 'infos.pkl', without('data_list'),
      'infos.pkl: has no list `data_list`'),
     (kitti, 'infos.pkl', without('metainfo'), 'infos.pkl: has no `metainfo`'),
-    (kitti, 'infos.pkl', without('data_list', 1,
-                                 'lidar_points'), "'lidar_points'"),
+    (kitti, 'infos.pkl', without('data_list', 1, 'lidar_points'),
+     'infos.pkl: data_list[1] (sample 1) has no `lidar_points`'),
     (kitti, 'infos.pkl', without('data_list', 1, 'lidar_points', 'lidar_path'),
      'data_list[1] (sample 1) has no `lidar_points.lidar_path`'),
     (kitti, 'infos.pkl', without('data_list', 1, 'instances', 1, 'bbox_3d'),
-     'data_list[1] (sample 1): instances[1] has no `bbox_3d`'),
+     'data_list[1] (sample 1) has instances[1] without `bbox_3d`'),
     (kitti, 'infos.pkl',
      without('data_list', 1, 'instances', 0, 'bbox_label_3d'),
-     'data_list[1] (sample 1): instances[0] has no `bbox_label_3d`'),
+     'data_list[1] (sample 1) has instances[0] without `bbox_label_3d`'),
     (nuscenes, 'infos.pkl', without('data_list', 1, 'instances', 1,
                                     'velocity'),
-     'data_list[1] (sample 1): instances[1] has no `velocity`'),
+     'data_list[1] (sample 1) has instances[1] without `velocity`'),
     (kitti, 'infos.pkl', without('data_list', 1, 'images', 'CAM2',
-                                 'lidar2cam'), "infos.pkl': KeyError: "),
+                                 'lidar2cam'),
+     'infos.pkl: data_list[1] (sample 1) has no `images.CAM2.lidar2cam`'),
 ]
 
 
@@ -365,3 +221,22 @@ def test_pipeline():
         dict(images=dict(CAM_A=dict(img_path='a'), CAM_B=dict(
             img_path='b')))) == 'a, b'
     assert files_of([]) == 'a sample'
+
+
+def test_reading_some_samples(tmp_path):
+    """All broken samples are named, and no random number is drawn."""
+    root = str(tmp_path / 'cityscapes')
+    dataset = DATASETS.build(cityscapes(root))
+    assert read_samples(dataset) == []
+    no_header(f'{root}/{IMAGE}')
+    os.remove(f'{root}/{LABELS}'.replace('000001', '000002'))
+    state = np.random.get_state()[1].tolist()
+    found = read_samples(dataset)
+    assert [x.file for x in found] == [
+        f'{root}/{IMAGE}', f'{root}/{LABELS}'.replace('000001', '000002')
+    ]
+    assert 'LoadAnnotations: there is no such file' in str(found[1])
+    assert len(read_samples(dataset, limit=1)) == 0
+    assert np.random.get_state()[1].tolist() == state
+    labels = read_samples(dataset, num_classes=5)
+    assert len(labels) == 3 and 'there are 5 classes' in str(labels[0])

@@ -20,6 +20,7 @@ from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.boxes import box_of_pose, upright_box
 from mmkd.methods.xray.data.completion import SceneFrame
 from mmkd.utils.files import read_json, write_bytes
+from mmkd.utils.index import read_index_file
 
 LAYOUTS = ('nuscenes', 'kitti', 'waymo', 'infos')
 #: Folder of the points in each layout, relative to the data folder.
@@ -41,11 +42,11 @@ def load_infos(path: str) -> Infos:
 
     Raises:
         ConfigError: If it is not an index file.
+        DataError: If it is damaged, or holds more than plain data.
     """
     if not osp.isfile(path):
         raise ConfigError(f'there is no index file {path}')
-    with open(path, 'rb') as file:
-        infos = pickle.load(file)
+    infos = read_index_file(path)
     if not isinstance(infos, dict) or 'data_list' not in infos:
         raise ConfigError(f'{path} is not an index file of mmdet3d 1.x; its '
                           'update_infos_to_v2.py converts older ones')
@@ -181,8 +182,8 @@ def _kitti_box(instance: dict, lidar_to_cam: np.ndarray) -> np.ndarray:
     """The box as converted by mmdet3d: upright, at the same position."""
     x, y, z, length, height, width, rotation = instance['bbox_3d']
     below = np.linalg.inv(lidar_to_cam) @ [x, y, z, 1]
-    center = below[:3] + [0, 0, height / 2]
-    return upright_box(center, (length, width, height), -rotation - np.pi / 2)
+    centre = below[:3] + [0, 0, height / 2]
+    return upright_box(centre, (length, width, height), -rotation - np.pi / 2)
 
 
 def _add_kitti(frames: List[dict], root: str, folder: str) -> None:
