@@ -4,8 +4,8 @@ from typing import Dict, Tuple
 
 # package -> (lowest version, first version that is too new)
 RANGES: Dict[str, Tuple[str, str]] = {
-    # Weights-only loading can be bypassed before 2.6 (CVE-2025-32434).
-    'torch': ('2.6.0', '3.0.0'),
+    # A crafted checkpoint corrupts memory before 2.10 (GHSA-63cw-57p8-fm3p).
+    'torch': ('2.10.0', '3.0.0'),
     'mmengine': ('0.10.0', '1.0.0'),
     'mmcv': ('2.0.0', '2.2.0'),
     'mmdet': ('3.2.0', '3.4.0'),
