@@ -170,7 +170,7 @@ class MeshBuilder:
         self.add(np.asarray(points), faces, uv=uv, **kwargs)
 
     def box(self,
-            center: Sequence[float],
+            centre: Sequence[float],
             size: Sequence[float],
             yaw: float = 0.,
             top: Sequence[float] = (1., 1.),
@@ -179,7 +179,7 @@ class MeshBuilder:
         """A box, or a frustum when ``top`` differs from 1.
 
         Args:
-            center (Sequence[float]): (x, y, z) of its centre.
+            centre (Sequence[float]): (x, y, z) of its centre.
             size (Sequence[float]): (l, w, h) along x, y, z.
             yaw (float): Angle about z. Defaults to 0.
             top (Sequence[float]): Factors of the upper face in x and y.
@@ -194,7 +194,7 @@ class MeshBuilder:
             v = np.stack([
                 c * v[:, 0] - s * v[:, 1], s * v[:, 0] + c * v[:, 1], v[:, 2]
             ], 1)
-        self.add(v + np.asarray(center), _BOX_FACES, **kwargs)
+        self.add(v + np.asarray(centre), _BOX_FACES, **kwargs)
 
     def tube(self,
              start: Sequence[float],
@@ -236,7 +236,7 @@ class MeshBuilder:
         self.add(v, faces, **kwargs)
 
     def ellipsoid(self,
-                  center: Sequence[float],
+                  centre: Sequence[float],
                   radii: Sequence[float],
                   level: int = 1,
                   bump: float = 0.,
@@ -245,7 +245,7 @@ class MeshBuilder:
         """An ellipsoid, optionally with a bumpy surface.
 
         Args:
-            center (Sequence[float]): (x, y, z), metres.
+            centre (Sequence[float]): (x, y, z), metres.
             radii (Sequence[float]): Half axes, metres.
             level (int): Subdivisions of the icosahedron. Defaults to 1.
             bump (float): Relative change of the radius. Defaults to 0.
@@ -254,7 +254,7 @@ class MeshBuilder:
         v, f = icosphere(level)
         if bump:
             v = v * (1 + bump * rng.uniform(-1, 1, (len(v), 1)))
-        self.add(v * np.asarray(radii) + np.asarray(center), f, **kwargs)
+        self.add(v * np.asarray(radii) + np.asarray(centre), f, **kwargs)
 
     def loft(self,
              sections: np.ndarray,

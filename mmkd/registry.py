@@ -31,8 +31,21 @@ class LazyRegistry(Registry):
         super().__init__(*args, **kwargs)
         self._lazy = lazy
 
+    def add_lazy(self, module: str, *names: str) -> None:
+        """Declare classes of a module that is not imported yet.
+
+        A method calls this in its ``__init__.py`` for modules whose import
+        is slow or needs an optional library.
+
+        Args:
+            module (str): Dotted name of the module.
+            names (str): Classes that its import registers.
+        """
+        self._lazy.update(dict.fromkeys(names, module))
+
     def get(self, key: str) -> Optional[Type]:
         """Return the class of a name, or None; see mmengine's class."""
+        self.import_from_location()
         scope, name = self.split_scope_key(key)
         if scope in (None, self.scope) and name in self._lazy:
             import_module(self._lazy[name])
@@ -48,12 +61,8 @@ MODELS = LazyRegistry(
     lazy=dict(
         BEVDetector='mmkd.bev.detector',  # mmdet3d
         ConvFuser='mmkd.bev',
-        FeatureFusion='mmkd.methods.monotakd.modules',
-        HeightCollapse='mmkd.methods.monotakd.modules',
         LSSViewTransform='mmkd.bev',
-        ResidualBranches='mmkd.methods.monotakd.modules',
         SamplingViewTransform='mmkd.bev',
-        SpatialAlignment='mmkd.methods.monotakd.modules',
         SparseEncoder='mmkd.bev.sparse_encoder'))
 
 HOOKS = Registry(
@@ -76,16 +85,12 @@ TRANSFORMS = LazyRegistry(
     'transform',
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
-    locations=['mmkd.data'],
+    locations=['mmkd.data', 'mmkd.methods'],
     lazy=dict(  # mmdet3d
         BEVAug3D='mmkd.data.multi_view',
         ImageAug3D='mmkd.data.multi_view',
         LoadMultiViewImages='mmkd.data.multi_view',
-        PackBEVInputs='mmkd.data.multi_view',
-        CompleteDataBaseSampler='mmkd.methods.xray.data.transforms',
-        LoadCompleteObjects='mmkd.methods.xray.data.transforms',
-        PackCompleteInputs='mmkd.methods.xray.data.transforms',
-        SplitCompletePoints='mmkd.methods.xray.data.transforms'))
+        PackBEVInputs='mmkd.data.multi_view'))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

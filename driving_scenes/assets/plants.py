@@ -11,16 +11,16 @@ LEAF_COLORS = np.array([[.07, .13, .03], [.05, .10, .03], [.10, .15, .04],
                         [.06, .09, .05], [.13, .14, .03], [.16, .10, .03]])
 
 
-def _cards(b: MeshBuilder, rng: np.random.Generator, centers: np.ndarray,
+def _cards(b: MeshBuilder, rng: np.random.Generator, centres: np.ndarray,
            size: float, color: np.ndarray) -> None:
     """Randomly turned leaf cards (triangles) around given points."""
-    n = len(centers)
+    n = len(centres)
     d = rng.normal(size=(n, 3, 3))
     d -= d.mean(1, keepdims=True)
     d *= (
         size * rng.uniform(.6, 1.3, (n, 1, 1)) / np.sqrt(
             (d**2).sum(-1, keepdims=True)))
-    v = (centers[:, None] + d).reshape(-1, 3)
+    v = (centres[:, None] + d).reshape(-1, 3)
     cols = color * rng.uniform(.55, 1.5, (n, 1))
     b.add(
         v,
@@ -30,12 +30,12 @@ def _cards(b: MeshBuilder, rng: np.random.Generator, centers: np.ndarray,
         param=(rng.random(), 0, 0, 0))
 
 
-def _crown(b: MeshBuilder, rng: np.random.Generator, center, radii,
+def _crown(b: MeshBuilder, rng: np.random.Generator, centre, radii,
            color: np.ndarray, cards: int, size: float) -> None:
     """A blob and leaf cards on and around its surface."""
-    center, radii = np.asarray(center, float), np.asarray(radii, float)
+    centre, radii = np.asarray(centre, float), np.asarray(radii, float)
     b.ellipsoid(
-        center,
+        centre,
         radii * .86,
         level=2,
         bump=.16,
@@ -45,7 +45,7 @@ def _crown(b: MeshBuilder, rng: np.random.Generator, center, radii,
         param=(rng.random(), 0, 0, 0))
     d = rng.normal(size=(cards, 3))
     d /= np.sqrt((d**2).sum(1, keepdims=True))
-    _cards(b, rng, center + d * radii * rng.uniform(.8, 1.08, (cards, 1)),
+    _cards(b, rng, centre + d * radii * rng.uniform(.8, 1.08, (cards, 1)),
            size, color)
 
 

@@ -108,10 +108,6 @@ class StepBatch:
                 'has none; it serves semantic segmentation only')
         return torch.stack(maps).flatten(0, -3)
 
-    def gt_sem_seg(self) -> Tensor:
-        """Same as :attr:`labels`."""
-        return self.labels
-
     @property
     def instances(self) -> List[Instances]:
         """Boxes and classes of the objects in each image, without ignored
@@ -336,7 +332,7 @@ class Distiller(BaseModule):
         """Report the method's masks, attention or distances for visualization.
 
         :class:`mmkd.engine.hooks.DistillationVisualizationHook` and
-        ``tools/browse_distillation.py`` call it on a copy in eval mode
+        ``mmkd browse`` call it on a copy in eval mode
         without gradients, independently of training. By default, there is
         nothing to draw.
 

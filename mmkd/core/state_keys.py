@@ -62,7 +62,7 @@ def unprefix_student(model: nn.Module, state_dict: dict, prefix: str,
     for names, tail in ((state_dict, ''), (metadata, '.')):
         if names is None:
             continue
-        # Remove all keys before adding one, since an old name of one may be #
+        # Remove all keys before adding one, since an old name of one may be
         # the new name of another.
         for key, value in [(key, names.pop(key)) for key in list(names)]:
             for old, new in pairs:

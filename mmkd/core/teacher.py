@@ -150,11 +150,12 @@ class Teacher:
         """
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
-        with torch.no_grad(), self._autocast(), catcher:
+        with torch.no_grad(), self.autocast(), catcher:
             self.network(inputs, data_samples, mode=self.mode)
         return catcher.take()
 
-    def _autocast(self) -> contextlib.AbstractContextManager:
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """Context in which the network runs with its ``precision``."""
         if self.precision is None:
             return contextlib.nullcontext()
         device = next(self.network.parameters()).device.type

@@ -13,18 +13,18 @@ class Detections(NamedTuple):
     """Detected and ground-truth objects of a frame.
 
     Attributes:
-        centers (np.ndarray): (P, 2), metres, of the detections.
+        centres (np.ndarray): (P, 2), metres, of the detections.
         scores (np.ndarray): (P, ).
         labels (np.ndarray): (P, ).
-        true_centers (np.ndarray): (G, 2).
+        true_centres (np.ndarray): (G, 2).
         true_labels (np.ndarray): (G, ).
         values (np.ndarray): (G, ), numbers to group by, such as the number of
             points or the occlusion of an object.
     """
-    centers: np.ndarray
+    centres: np.ndarray
     scores: np.ndarray
     labels: np.ndarray
-    true_centers: np.ndarray
+    true_centres: np.ndarray
     true_labels: np.ndarray
     values: np.ndarray
 
@@ -71,7 +71,7 @@ def _match(frames: List[Detections], label: int,
                 distance = np.where(
                     free,
                     np.linalg.norm(
-                        frame.true_centers[true] - frame.centers[i], axis=1),
+                        frame.true_centres[true] - frame.centres[i], axis=1),
                     np.inf)
                 nearest = distance.argmin()
                 if distance[nearest] < threshold:

@@ -54,7 +54,7 @@ class NuScenesByPoints(NuScenesMetric):
                 boxes['bboxes_3d'].gravity_center[:, :2].numpy().copy(),
                 boxes['scores_3d'].numpy(), boxes['labels_3d'].numpy())
 
-    def _frame(self, index: int, centers: np.ndarray, scores: np.ndarray,
+    def _frame(self, index: int, centres: np.ndarray, scores: np.ndarray,
                labels: np.ndarray) -> Detections:
         categories = self.dataset_meta['classes']
         if not hasattr(self, '_names'):
@@ -72,9 +72,9 @@ class NuScenesByPoints(NuScenesMetric):
         places = np.array([x['bbox_3d'][:2] for x in true]).reshape(-1, 2)
         near, near_true = (
             np.abs(x).max(1, initial=0) <= (self.max_range or np.inf)
-            for x in (centers, places))
+            for x in (centres, places))
         return Detections(
-            centers[near], scores[near], labels[near], places[near_true],
+            centres[near], scores[near], labels[near], places[near_true],
             np.array([
                 categories.index(self._names[x['bbox_label_3d']]) for x in true
             ], int)[near_true],

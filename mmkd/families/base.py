@@ -206,7 +206,7 @@ class Family:
     def _features(self, network: nn.Module) -> List[KnownTap]:
         for name in self._neck(network):
             neck = getattr(network, name)
-            # A level beyond the convolutions of a pyramid is pooled from the #
+            # A level beyond the convolutions of a pyramid is pooled from the
             # last one and adds no information.
             convs = getattr(neck, 'fpn_convs', None)
             count = len(convs) if isinstance(convs, nn.ModuleList) else 0

@@ -136,7 +136,7 @@ def _bev_low(network: nn.Module) -> List[str]:
     for prefix in ('pts_', ''):
         middle = getattr(network, f'{prefix}middle_encoder', None)
         if isinstance(middle, nn.Module):
-            # The canvas of pillars is mostly empty: the output of its first #
+            # The canvas of pillars is mostly empty: the output of its first
             # stage corresponds to the map of a voxel encoder.
             pillars = type(middle).__name__ == 'PointPillarsScatter'
             return [

@@ -134,19 +134,20 @@ def fill_from_preset(method: str, presets: Mapping[str, Mapping[str, Any]],
     }
 
 
-def check_choices(method: str, options: Any) -> None:
-    """Check the fields of an options dataclass that are ``Literal``.
+def check_choices(method: str, cls: type, **given: Any) -> None:
+    """Check the arguments of a class whose type hint is ``Literal``.
 
     Args:
         method (str): Name of the method, for messages.
-        options (object): The dataclass; a field ``Optional[Literal[...]]``
-            may be None.
+        cls (type): The class.
+        given: Values by argument; ``Optional[Literal[...]]`` may be None.
 
     Raises:
         ConfigError: If a value is not one of the choices.
     """
-    for name, hint in get_type_hints(type(options)).items():
-        value = getattr(options, name)
+    hints = get_type_hints(cls.__init__)
+    for name, value in given.items():
+        hint = hints[name]
         if get_origin(hint) is Union and value is not None:
             hint = next(
                 (h for h in get_args(hint) if get_origin(h) is Literal), hint)

@@ -15,6 +15,8 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('BPKD', 'alpha'): 'edge_class_weights',
     ('BPKD', 'lambda_body'): 'weights.body',
     ('BPKD', 'lambda_edge'): 'weights.edge',
+    ('BPKD', 'tau_body'): 'body_tau',
+    ('BPKD', 'tau_edge'): 'edge_tau',
     ('FGD', 'family'): 'preset',
     ('FGD', 'lambda_att'): 'weights.att',
     ('FGD', 'lambda_bg'): 'weights.bg',
@@ -24,6 +26,7 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('MonoTAKD', 'head_weights.loss_box'): 'weights.box',
     ('MonoTAKD', 'head_weights.loss_cls'): 'weights.cls',
     ('MonoTAKD', 'head_weights.loss_dir'): 'weights.dir',
+    ('MonoTAKD', 'normalize'): 'normalise',
     ('MonoTAKD', 'weight_intra'): 'weights.intra',
     ('MonoTAKD', 'weight_residual'): 'weights.residual',
     ('MonoTAKDAssistant', 'head_weights.loss_box'): 'weights.box',
@@ -46,12 +49,16 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('XRay', 'lambda_reg'): 'weights.reg',
     ('XRay', 'lambda_response'): 'weights.response',
 }
+#: New values of an argument by class, argument and old value.
+RENAMED_VALUES: Dict[Tuple[str, str, str], str] = {
+    ('MonoTAKD', 'preset', 'release'): 'released',
+}
 # yapf: enable
 
 
 def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
                    part: str) -> Dict[str, Any]:
-    """Rename old arguments of a config, with a warning.
+    """Rename old arguments and values of a config, with a warning.
 
     Args:
         cls (type): The class to call. Old names of its bases apply as well.
@@ -81,6 +88,12 @@ def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
             # None meant the default, and a weight is never None.
             if value is not None or not name.startswith('weights.'):
                 _put(given, name, value)
+    for (owner, name, old), new in RENAMED_VALUES.items():
+        if owner in owners and given.get(name) == old:
+            warn_of_old_name(
+                f'{part}: {name}={old!r} of {owner} is now called {new!r}; '
+                'the old name will not work in the next version')
+            given[name] = new
     return given
 
 

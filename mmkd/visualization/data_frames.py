@@ -46,12 +46,12 @@ def class_color(name: str) -> str:
                 '#76ff03')
 
 
-def box_corners(center: Sequence[float], size: Sequence[float],
+def box_corners(centre: Sequence[float], size: Sequence[float],
                 yaw: float) -> np.ndarray:
     """Corners of an upright box, z up.
 
     Args:
-        center (Sequence[float]): Centre (x, y, z), metres.
+        centre (Sequence[float]): Centre (x, y, z), metres.
         size (Sequence[float]): (length, width, height), metres.
         yaw (float): Heading about z, radians.
 
@@ -64,7 +64,7 @@ def box_corners(center: Sequence[float], size: Sequence[float],
     y = np.array([1, -1, -1, 1] * 2) * width / 2
     z = np.array([-1] * 4 + [1] * 4) * height / 2
     c, s = np.cos(yaw), np.sin(yaw)
-    return np.stack([c * x - s * y, s * x + c * y, z], 1) + np.asarray(center)
+    return np.stack([c * x - s * y, s * x + c * y, z], 1) + np.asarray(centre)
 
 
 def project(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

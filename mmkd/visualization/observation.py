@@ -187,7 +187,7 @@ class Observer:
             if model.data_preprocessor.how(name) == 'own' or (
                     teacher.classes or scene.classes) != scene.classes:
                 continue  # different geometry or classes
-            with teacher._autocast():
+            with teacher.autocast():
                 self._add_prediction(scene, name, teacher.network, own)
 
     def _add_prediction(self, scene: Scene, name: str, network: nn.Module,

@@ -26,6 +26,7 @@ def test_a_method_is_complete(method):
     recipe = recipe_of(method)
     assert recipe.startswith(f'{method}/{method.replace("_", "-")}')
     assert (ROOT / 'configs' / recipe).is_file()
+    assert (ROOT / 'configs' / method / 'README.md').is_file()
     # On the embedded data: a recipe and a benchmark.
     assert list((ROOT / 'configs/demo').glob(f'{method}*.py'))
     assert list((ROOT / 'benchmarks/entries').glob(f'{method}*.py'))

@@ -98,10 +98,8 @@ class _Annotations:
         self.images = self.content['images']
         self.annotations = self.content['annotations']
         self.categories = self.content['categories']
-        found = [*self._ids(), *self._numbers()]
-        if not found:
-            found = [*self._boxes()]
-        return found + list(self._classes(classes))
+        found = list(self._numbers()) or list(self._boxes())
+        return [*self._ids(), *found, *self._classes(classes)]
 
     def _problem(self,
                  kind: str,
@@ -229,8 +227,11 @@ class _Annotations:
             yield self._problem(
                 'annotations', i, f'has the `bbox` {boxes[i].tolist()} of '
                 'negative size', _WIDTHS)
-        row = {image['id']: i for i, image in enumerate(self.images)}
-        sizes = sizes[[row[x['image_id']] for x in self.annotations]]
+        row = {str(x['id']): i for i, x in enumerate(self.images)}
+        sizes = np.append(sizes, [[np.inf, np.inf]], 0)  # of no image
+        sizes = sizes[[
+            row.get(str(x['image_id']), -1) for x in self.annotations
+        ]]
         with np.errstate(all='ignore'):
             outside = ((boxes[:, :2] + boxes[:, 2:])
                        > 1.02 * sizes + 2).any(1) & finite

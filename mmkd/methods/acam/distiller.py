@@ -1,6 +1,6 @@
 """Adaptive and cooperative attention masking (ACAM-KD)."""
 import logging
-from typing import Dict, List, Literal, get_args
+from typing import Dict, List, Literal
 
 import torch
 from mmengine.logging import print_log
@@ -18,10 +18,8 @@ from mmkd.methods.acam.modules import MaskLevel, Masks
 from mmkd.methods.acam.options import ACAMOptions
 from mmkd.ops.connectors import match_size
 from mmkd.registry import DISTILLERS
-from mmkd.utils.arguments import take_options
+from mmkd.utils.arguments import check_choices, take_options
 
-#: Maps to distil; 'maps' selects another one, depending on the network.
-Place = Literal['maps', 'neck', 'logits', 'stages']
 #: Kinds of taps that give class scores, one channel a class.
 _CLASS_MAPS = ('logits', 'auxiliary_logits')
 #: Published number of masks of each kind for features.
@@ -85,13 +83,11 @@ class ACAM(Distiller):
     default_weights = dict(spatial=1.0, channel=1.0, div=1.0)
 
     def __init__(self,
-                 place: Place = 'maps',
+                 place: Literal['maps', 'neck', 'logits', 'stages'] = 'maps',
                  student=None,
                  teacher=None,
                  **kwargs) -> None:
-        if place not in get_args(Place):
-            raise ConfigError('ACAM: place is one of '
-                              f'{", ".join(get_args(Place))}, not {place!r}')
+        check_choices('ACAM', ACAM, place=place)
         options = take_options(ACAMOptions, kwargs)
         # The place is the only role of this distiller.
         self.roles = (place, )

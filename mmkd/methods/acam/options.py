@@ -69,7 +69,7 @@ class ACAMOptions:
     warn_after: int = 500
 
     def __post_init__(self) -> None:
-        check_choices('ACAM', self)
+        check_choices('ACAM', type(self), **vars(self))
         for name in ('num_masks', 'max_kv'):
             number = getattr(self, name)
             if number is not None and not (isinstance(number, int)

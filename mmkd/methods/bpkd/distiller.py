@@ -33,21 +33,22 @@ class BPKD(Distiller):
 
     The authors published no training code. All weights and the edge width
     are the values that independent re-implementations agree on; the
-    temperature 1, the average over each class's edge cells and the treatment
-    of ignored pixels are choices of this project: - ignored pixels are
-    excluded. ``body_on_ignored=True`` includes them in the body, and
-    ``ignore_as_edge=True`` treats the border of a void region as an edge;
-    together, these follow the paper literally; - logits of a teacher with a
-    different output size, which no published pair has, are resized bilinearly
-    to the student's size.
+    temperature 1, the average over each class's edge cells and the following
+    are choices of this project:
+
+    - Ignored pixels are excluded. ``body_on_ignored=True`` includes them in
+      the body, and ``ignore_as_edge=True`` treats the border of a void region
+      as an edge; together, these follow the paper literally.
+    - Logits of a teacher with a different output size, which no published
+      pair has, are resized bilinearly to the student's size.
 
     Args:
         student (str, optional): Tap of the student's logits (N, C, H, W)
             before any resizing. Defaults to None, the main head.
         teacher (str, optional): Tap of the teacher's logits
             (N, C, H', W'). Defaults to None.
-        tau_edge (float): Temperature over classes. Defaults to 1.0.
-        tau_body (float): Temperature over cells. Defaults to 1.0.
+        edge_tau (float): Temperature over classes. Defaults to 1.0.
+        body_tau (float): Temperature over cells. Defaults to 1.0.
         edge_class_weights (float | Sequence[float]): Weight of each class's
             edge, alpha in the paper: one number or C numbers. Defaults to
             2.0.
@@ -75,8 +76,8 @@ class BPKD(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 tau_edge: float = 1.0,
-                 tau_body: float = 1.0,
+                 edge_tau: float = 1.0,
+                 body_tau: float = 1.0,
                  edge_class_weights: Union[float, Sequence[float]] = 2.0,
                  edge_width: int = 7,
                  use_prm: bool = True,
@@ -88,7 +89,7 @@ class BPKD(Distiller):
                  align_corners: bool = False,
                  **kwargs) -> None:
         super().__init__(student=student, teacher=teacher, **kwargs)
-        check_tau('BPKD', tau_edge=tau_edge, tau_body=tau_body)
+        check_tau('BPKD', edge_tau=edge_tau, body_tau=body_tau)
         if not isinstance(edge_width, int) or (edge_width < 3
                                                or edge_width % 2 == 0):
             raise ConfigError('BPKD: edge_width must be an odd number of at '
@@ -102,8 +103,8 @@ class BPKD(Distiller):
             raise ConfigError('BPKD: edge_class_weights is one number or a '
                               'list of one for each class, but got '
                               f'{edge_class_weights!r}')
-        self.tau_edge = tau_edge
-        self.tau_body = tau_body
+        self.edge_tau = edge_tau
+        self.body_tau = body_tau
         self.edge_class_weights = edge_class_weights
         self.edge_width = edge_width
         self.use_prm = use_prm
@@ -132,7 +133,7 @@ class BPKD(Distiller):
     def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
         """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
         of logits; see :func:`edge_masks`."""
-        return edge_masks(batch.gt_sem_seg(), logits.size(1), logits.shape[2:],
+        return edge_masks(batch.labels, logits.size(1), logits.shape[2:],
                           self.edge_width, self.ignore_index,
                           self.ignore_as_edge, self.valid_threshold)
 
@@ -144,7 +145,7 @@ class BPKD(Distiller):
         logits_t = match_size(logits_t, logits_s, self.align_corners)
         masks, valid = self.masks(logits_s, batch)
         edges = masks.amax(dim=1)
-        distance = logits_distance(logits_s, logits_t, self.tau_edge, valid)
+        distance = logits_distance(logits_s, logits_t, self.edge_tau, valid)
         return [
             Heatmap('edge mask', edges, limits=(0, 1), color='magenta'),
             Heatmap('divergence over the classes', distance, changes=True),
@@ -161,10 +162,10 @@ class BPKD(Distiller):
         terms = {}
         if 'edge' in batch.active_terms:
             terms['edge'] = edge_loss(logits_s, logits_t, masks, valid,
-                                      self.tau_edge, self.edge_class_weights,
+                                      self.edge_tau, self.edge_class_weights,
                                       self.use_prm, self.use_pom)
         if 'body' in batch.active_terms:
             terms['body'] = body_loss(logits_s, logits_t, masks,
                                       None if self.body_on_ignored else valid,
-                                      self.tau_body)
+                                      self.body_tau)
         return terms

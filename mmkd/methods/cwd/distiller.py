@@ -1,5 +1,5 @@
 """Channel-wise distillation (CWD)."""
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
@@ -13,6 +13,7 @@ from mmkd.ops.channel_wise import channel_wise_divergence, spatial_log_softmax
 from mmkd.ops.connectors import build_connector, match_size
 from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import check_choices
 
 #: Weight of the method at each place.
 LOSS_WEIGHTS = dict(logits=3.0, stages=50.0, neck=50.0)
@@ -62,7 +63,7 @@ class CWD(Distiller):
     """
 
     def __init__(self,
-                 place: str = 'logits',
+                 place: Literal['logits', 'stages', 'neck'] = 'logits',
                  student=None,
                  teacher=None,
                  tau: float = 4.0,
@@ -72,9 +73,7 @@ class CWD(Distiller):
                  align_corners: bool = False,
                  loss_weight: Optional[WeightLike] = None,
                  **kwargs) -> None:
-        if place not in LOSS_WEIGHTS:
-            raise ConfigError(f'CWD: place is one of '
-                              f'{", ".join(LOSS_WEIGHTS)}, not {place!r}')
+        check_choices('CWD', CWD, place=place)
         if place == 'logits' and connector not in ('auto', None):
             raise ConfigError(
                 "CWD: logits take no connector; for features set place='"
@@ -123,7 +122,7 @@ class CWD(Distiller):
             feat_s = connector(feat_s)
             feat_t = match_size(feat_t, feat_s, self.align_corners)
             valid = labelled_cells(
-                batch.gt_sem_seg(), feat_s.shape[2:],
+                batch.labels, feat_s.shape[2:],
                 self.ignore_index) if self.valid_only else None
             yield feat_s, feat_t, valid
 

@@ -1,5 +1,5 @@
 """Focal and global distillation (FGD)."""
-from typing import Dict, FrozenSet, List, Optional, Tuple, Union
+from typing import Dict, FrozenSet, List, Literal, Optional, Tuple, Union
 
 from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
 from mmkd.ops.distances import squared_distance
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.utils.arguments import fill_from_preset
+from mmkd.utils.arguments import check_choices, fill_from_preset
 
 #: Published temperature and weights by kind of student.
 PRESETS = dict(
@@ -87,7 +87,7 @@ class FGD(Distiller):
                  teacher=None,
                  preset: str = 'one_stage',
                  tau: Optional[float] = None,
-                 box_scale: str = 'batch',
+                 box_scale: Literal['batch', 'img'] = 'batch',
                  connector: Union[str, dict, None] = 'auto',
                  resize: bool = False,
                  **kwargs) -> None:
@@ -95,9 +95,7 @@ class FGD(Distiller):
         self.default_weights = PRESETS[preset]['weights']
         super().__init__(student=student, teacher=teacher, **kwargs)
         check_tau('FGD', tau=tau)
-        if box_scale not in ('batch', 'img'):
-            raise ConfigError("FGD: box_scale is 'batch' or 'img', not "
-                              f'{box_scale!r}')
+        check_choices('FGD', FGD, box_scale=box_scale)
         self.tau = tau
         self.box_scale = box_scale
         self.connector_cfg = connector

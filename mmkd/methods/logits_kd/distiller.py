@@ -72,7 +72,7 @@ class LogitsKD(Distiller):
         """Logits of both sides on one grid, and valid cells or None."""
         for logits_s, logits_t in zip(student['logits'], teacher['logits']):
             valid = labelled_cells(
-                batch.gt_sem_seg(), logits_s.shape[2:],
+                batch.labels, logits_s.shape[2:],
                 self.ignore_index) if self.valid_only else None
             yield (logits_s, match_size(logits_t, logits_s,
                                         self.align_corners), valid)

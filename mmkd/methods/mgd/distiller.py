@@ -1,6 +1,6 @@
 """Masked generative distillation (MGD)."""
 import logging
-from typing import Dict, Iterator, List, Optional, Tuple, Union
+from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from mmkd.methods.mgd.generation import GenerationBlock
 from mmkd.methods.mgd.losses import random_cells
 from mmkd.ops.distances import squared_distance
 from mmkd.registry import DISTILLERS
-from mmkd.utils.arguments import fill_from_preset
+from mmkd.utils.arguments import check_choices, fill_from_preset
 
 #: Published weight and fraction of masked cells by kind of student.
 PRESETS = dict(
@@ -85,7 +85,7 @@ class MGD(Distiller):
                  mask_ratio: Optional[float] = None,
                  connector: Union[str, dict, None] = 'auto',
                  gen_channels: Optional[int] = None,
-                 reduction: str = 'sum_per_image',
+                 reduction: Literal['sum_per_image', 'mean'] = 'sum_per_image',
                  resize: bool = False,
                  loss_weight: Optional[WeightLike] = None,
                  **kwargs) -> None:
@@ -109,9 +109,7 @@ class MGD(Distiller):
                                          or gen_channels < 1):
             raise ConfigError('MGD: gen_channels is a number of channels, but '
                               f'got {gen_channels!r}')
-        if reduction not in ('sum_per_image', 'mean'):
-            raise ConfigError("MGD: reduction is 'sum_per_image' or 'mean', "
-                              f'not {reduction!r}')
+        check_choices('MGD', MGD, reduction=reduction)
         self.mask_ratio = mask_ratio
         self.connector_cfg = connector
         self.gen_channels = gen_channels

@@ -1,5 +1,6 @@
 """Distillation with a teaching assistant (MonoTAKD)."""
-from typing import ClassVar, Dict, List, Mapping, Optional, Tuple, Union
+from typing import (ClassVar, Dict, List, Literal, Mapping, Optional, Tuple,
+                    Union)
 
 import torch
 import torch.nn.functional as F
@@ -22,18 +23,18 @@ from mmkd.methods.monotakd.losses import (center_box_distance,
 # yapf: enable
 from mmkd.ops.connectors import build_connector
 from mmkd.registry import DISTILLERS
-from mmkd.utils.arguments import fill_from_preset
+from mmkd.utils.arguments import check_choices, fill_from_preset
 
 #: Weights of the soft labels by kind of head, as in the released code.
 HEADS = dict(anchor=dict(cls=2., box=2., dir=.4), center=dict(cls=1., box=4.))
 #: Options of each preset.
 PRESETS = dict(
     default=dict(
-        keep_ratio=.6, per_batch=False, normalize='none', batch_sum=False),
+        keep_ratio=.6, per_batch=False, normalise='none', batch_sum=False),
     arxiv_v1=dict(
-        keep_ratio=0., per_batch=False, normalize='none', batch_sum=True),
-    release=dict(
-        keep_ratio=.6, per_batch=True, normalize='minmax', batch_sum=True))
+        keep_ratio=0., per_batch=False, normalise='none', batch_sum=True),
+    released=dict(
+        keep_ratio=.6, per_batch=True, normalise='minmax', batch_sum=True))
 #: Outputs of an Anchor3DHead.
 _ANCHOR_OUTPUTS = ('cls_score', 'bbox_pred', 'dir_cls_pred')
 
@@ -56,14 +57,11 @@ class SoftLabels(Distiller):
     map_weights: ClassVar[Dict[str, float]] = {}
 
     def __init__(self,
-                 head: str = 'anchor',
+                 head: Literal['anchor', 'center'] = 'anchor',
                  min_score: float = .1,
                  batch_sum: bool = False,
                  **kwargs) -> None:
-        name = type(self).__name__
-        if head not in HEADS:
-            raise ConfigError(f'{name}: head is one of {", ".join(HEADS)}, '
-                              f'not {head!r}')
+        check_choices(type(self).__name__, SoftLabels, head=head)
         self.default_weights = {**self.map_weights, **HEADS[head]}
         super().__init__(**kwargs)
         self.head, self.min_score, self.batch_sum = head, min_score, batch_sum
@@ -153,20 +151,20 @@ class MonoTAKD(SoftLabels):
 
     Args:
         head (str): See :class:`SoftLabels`. Defaults to ``'anchor'``.
-        preset (str): Defaults of ``keep_ratio``, ``per_batch``, ``normalize``
+        preset (str): Defaults of ``keep_ratio``, ``per_batch``, ``normalise``
             and ``batch_sum``: ``'default'``; ``'arxiv_v1'``, the code of
-            March 2024, which keeps every residual; or ``'release'``, the code
+            March 2024, which keeps every residual; or ``'released'``, the code
             of April 2025. The latter two sum the class loss over the batch.
             All three have the same weights. Defaults to ``'default'``.
         keep_ratio (float, optional): Residuals below this fraction of the
             maximum are set to 0. Defaults to None: 0.6, or 0 in
             ``'arxiv_v1'``.
         per_batch (bool, optional): Whether the maximum is over the batch
-            instead of the sample. Defaults to None: only in ``'release'``.
-        normalize (str, optional): ``'minmax'`` scales the assistant's map and
+            instead of the sample. Defaults to None: only in ``'released'``.
+        normalise (str, optional): ``'minmax'`` scales the assistant's map and
             the visual branch, but not the teacher's map, to between 0 and 1
             (:func:`min_max`); ``'none'`` does not. Defaults to None:
-            ``'none'``, except in ``'release'``.
+            ``'none'``, except in ``'released'``.
         batch_sum (bool, optional): See :class:`SoftLabels`. Defaults to
             None: that of the preset.
         signed (bool): Whether the residual keeps its sign; for branches with
@@ -196,11 +194,11 @@ class MonoTAKD(SoftLabels):
     teacher_roles = ('bev_low', 'bev_assistant', 'bev_lifted', 'head_maps')
 
     def __init__(self,
-                 head: str = 'anchor',
+                 head: Literal['anchor', 'center'] = 'anchor',
                  preset: str = 'default',
                  keep_ratio: Optional[float] = None,
                  per_batch: Optional[bool] = None,
-                 normalize: Optional[str] = None,
+                 normalise: Optional[Literal['none', 'minmax']] = None,
                  batch_sum: Optional[bool] = None,
                  signed: bool = False,
                  binary: bool = False,
@@ -216,15 +214,13 @@ class MonoTAKD(SoftLabels):
             preset,
             keep_ratio=keep_ratio,
             per_batch=per_batch,
-            normalize=normalize,
+            normalise=normalise,
             batch_sum=batch_sum)
         if not 0 <= chosen['keep_ratio'] <= 1 or empty_weight < 0:
             raise ConfigError('MonoTAKD: keep_ratio lies in [0, 1] and '
                               'empty_weight is not negative, but got '
                               f'{keep_ratio} and {empty_weight}')
-        if chosen['normalize'] not in ('none', 'minmax'):
-            raise ConfigError("MonoTAKD: normalize is 'none' or 'minmax', not "
-                              f'{normalize!r}')
+        check_choices('MonoTAKD', MonoTAKD, normalise=normalise)
         super().__init__(
             head=head,
             batch_sum=chosen['batch_sum'],
@@ -237,7 +233,7 @@ class MonoTAKD(SoftLabels):
                 bev_assistant='assistant:bev_backbone@input',
                 bev_lifted='assistant:view_transform[0]'),
             **kwargs)
-        self.normalize = chosen['normalize'] == 'minmax'
+        self.normalise = chosen['normalise'] == 'minmax'
         self.residual = dict(
             keep_ratio=chosen['keep_ratio'],
             per_batch=chosen['per_batch'],
@@ -309,7 +305,7 @@ class MonoTAKD(SoftLabels):
                 mode='bilinear',
                 align_corners=False)
         visual = self.connector_visual(student['bev_visual'][0])
-        if self.normalize:
+        if self.normalise:
             visual, assistant = min_max(visual), min_max(assistant)
         return (visual, self.connector_spatial(student['bev_spatial'][0]),
                 assistant, residual_target(theirs, assistant, **self.residual))
@@ -363,7 +359,7 @@ class MonoTAKDAssistant(SoftLabels):
     map_weights = dict(feature=32.)
 
     def __init__(self,
-                 head: str = 'anchor',
+                 head: Literal['anchor', 'center'] = 'anchor',
                  connector: Union[str, dict, None] = None,
                  **kwargs) -> None:
         super().__init__(head=head, **kwargs)

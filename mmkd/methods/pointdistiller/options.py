@@ -113,7 +113,7 @@ class PointDistillerOptions:
     knn_budget_mib: float = 64.
 
     def __post_init__(self) -> None:
-        check_choices('PointDistiller', self)
+        check_choices('PointDistiller', type(self), **vars(self))
         for name in ('num_centres', 'num_neighbours', 'graph_channels'):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):

@@ -55,7 +55,7 @@ class TransKDOptions:
     ea_own_init: Sequence[float] = (0.5, 0.6, 0.7, 0.8)
 
     def __post_init__(self) -> None:
-        check_choices('TransKD', self)
+        check_choices('TransKD', type(self), **vars(self))
         for name in ('embedding_weights', 'feature_weights', 'gl_init',
                      'ea_aligned_init', 'ea_own_init'):
             _check_numbers(name, getattr(self, name))

@@ -1,5 +1,5 @@
 """Distillation between detectors of different sensors (UniDistill)."""
-from typing import Dict, List, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.dist import all_reduce
@@ -17,7 +17,7 @@ from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points,
 from mmkd.ops.connectors import build_connector
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
-from mmkd.utils.arguments import fill_from_preset
+from mmkd.utils.arguments import check_choices, fill_from_preset
 
 
 def _weights(feature: float, relation: float,
@@ -110,7 +110,8 @@ class UniDistill(Distiller):
     roles = ('bev_low', 'bev_high', 'responses')
 
     def __init__(self,
-                 path: str,
+                 path: Literal['lidar2camera', 'fusion2camera', 'camera2lidar',
+                               'fusion2lidar'],
                  point_cloud_range: Sequence[float],
                  teacher_range: Optional[Sequence[float]] = None,
                  connector: Union[str, dict, None] = 'auto',
@@ -123,9 +124,7 @@ class UniDistill(Distiller):
                  transpose_xy: Optional[bool] = None,
                  eps: float = 1e-4,
                  **kwargs) -> None:
-        if path not in PATHS:
-            raise ConfigError(f'UniDistill: path is one of {", ".join(PATHS)},'
-                              f' not {path!r}')
+        check_choices('UniDistill', UniDistill, path=path)
         for what in (point_cloud_range, teacher_range or point_cloud_range):
             if len(what) != 6:
                 raise ConfigError('UniDistill: a range has six numbers, but '

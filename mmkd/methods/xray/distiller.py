@@ -1,5 +1,5 @@
 """X-Ray distillation with object-complete frames."""
-from typing import Dict, List, Union
+from typing import Dict, List, Literal, Union
 
 import torch
 import torch.nn.functional as F
@@ -16,8 +16,8 @@ from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import check_choices
 
-EMBEDDINGS = ('roi', 'mask', 'active')
 #: Weights by type of score loss.
 SCORES = dict(
     squared=dict(cls=10., reg=.2, emb=.1, response=1.),
@@ -31,7 +31,7 @@ class XRay(Distiller):
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
     The teacher's frames contain, in each box, the points of the object from
-    all frames of the scene (``tools/complete_objects.py``,
+    all frames of the scene (``mmkd complete``,
     ``LoadCompleteObjects``); the student's frames are ordinary. Both networks
     have the same architecture and augmentation. The paper names heads,
     embeddings and detections as targets but publishes no losses; these are
@@ -89,22 +89,17 @@ class XRay(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 scores: str = 'squared',
-                 embedding: str = 'roi',
+                 scores: Literal['squared', 'focal'] = 'squared',
+                 embedding: Literal['roi', 'mask', 'active'] = 'roi',
                  roi_size: int = 7,
                  min_points: int = 1,
                  response_score: float = 0.6,
                  response_iou: float = 0.1,
                  connector: Union[str, dict, None] = 'auto',
                  **kwargs) -> None:
-        if scores not in SCORES:
-            raise ConfigError('XRay: scores is one of '
-                              f'{", ".join(SCORES)}, not {scores!r}')
+        check_choices('XRay', XRay, scores=scores, embedding=embedding)
         self.default_weights = SCORES[scores]
         super().__init__(student=student, teacher=teacher, **kwargs)
-        if embedding not in EMBEDDINGS:
-            raise ConfigError('XRay: embedding is one of '
-                              f'{", ".join(EMBEDDINGS)}, not {embedding!r}')
         if roi_size < 1 or min_points < 1:
             raise ConfigError('XRay: roi_size and min_points must be 1 or '
                               f'more, but are {roi_size} and {min_points}')
@@ -279,12 +274,12 @@ def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
     Returns:
         Tensor: (n, ), integer.
     """
-    centers = boxes.gravity_center.to(points)
+    centres = boxes.gravity_center.to(points)
     half, yaw = boxes.dims.to(points) / 2, boxes.yaw.to(points)
     counts = []
-    for i in range(0, len(centers), chunk):
+    for i in range(0, len(centres), chunk):
         part = slice(i, i + chunk)
-        x, y, z = (points[None, :, :3] - centers[part, None]).unbind(-1)
+        x, y, z = (points[None, :, :3] - centres[part, None]).unbind(-1)
         cos, sin = yaw[part, None].cos(), yaw[part, None].sin()
         along, across = cos * x + sin * y, cos * y - sin * x
         length, width, height = half[part, :, None].unbind(1)

@@ -156,7 +156,6 @@ def test_labels():
     step = StepBatch(data_samples=raw['data_samples'])
     assert step.labels.shape == (3, 32, 64)
     assert step.labels.dtype == torch.long
-    assert step.gt_sem_seg() is step.labels
     assert step.for_terms(frozenset('a')).labels is step.labels
     # Whoever asks first stacks them, for all.
     step = StepBatch(data_samples=raw['data_samples'])

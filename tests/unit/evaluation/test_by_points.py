@@ -57,7 +57,7 @@ def test_groups():
     # What finds an object of another group is not wrong in this one.
     without = precision_by_group([
         frames[0]._replace(
-            centers=frames[0].centers[:1],
+            centres=frames[0].centres[:1],
             scores=frames[0].scores[:1],
             labels=frames[0].labels[:1]), frames[1]
     ])

@@ -39,7 +39,7 @@ class Switches:
     width: int = 4
 
     def __post_init__(self):
-        check_choices('Method', self)
+        check_choices('Method', type(self), **vars(self))
 
 
 class WithOptions(Base):

@@ -6,7 +6,7 @@ import pytest
 from mmkd.errors import ConfigError
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import argument_names, construct
-from mmkd.utils.renamed import RENAMED, with_new_names
+from mmkd.utils.renamed import RENAMED, RENAMED_VALUES, with_new_names
 
 ROOT = Path(__file__).resolve().parents[3]
 #: A value of each old name, where it is not a weight.
@@ -14,6 +14,7 @@ VALUES = {
     ('BPKD', 'alpha'): 3.0,
     ('FGD', 'family'): 'fcos',
     ('MGD', 'family'): 'two_stage',
+    ('MonoTAKD', 'normalize'): 'minmax',
     ('PointDistiller', 'family'): 'second',
     ('PointDistiller', 'source'): 'paper',
     ('TransKD', 'alpha'): [1., 2., 3., 4.],
@@ -62,6 +63,19 @@ def test_old_names_build_the_same_distiller(owner, old, said):
     plain = {k: v for k, v in vars(before).items() if k != '_modules'}
     assert plain == {k: v for k, v in vars(after).items() if k != '_modules'}
     assert vars(construct(cls, needed, 'distiller kd')) != vars(after)
+
+
+@pytest.mark.parametrize('owner, argument, old', RENAMED_VALUES)
+def test_old_values_become_the_new_ones(owner, argument, old, said):
+    cls = DISTILLERS.get(f'mmkd.{owner}')
+    new = RENAMED_VALUES[owner, argument, old]
+    assert with_new_names(cls, {argument: old}, argument_names(cls), 'kd') == {
+        argument: new
+    }
+    warning, = said
+    assert f'{argument}={old!r} of {owner} is now called {new!r}' in warning
+    construct(cls, {argument: new}, 'kd')
+    assert len(said) == 1
 
 
 @pytest.mark.parametrize(

@@ -8,19 +8,19 @@ from scipy.spatial.transform import Rotation
 BOX_SIZE = 10
 
 
-def upright_box(center: Sequence[float], size: Sequence[float],
+def upright_box(centre: Sequence[float], size: Sequence[float],
                 yaw: float) -> np.ndarray:
     """An upright box, as ten numbers.
 
     Args:
-        center (Sequence[float]): Centre (x, y, z), metres.
+        centre (Sequence[float]): Centre (x, y, z), metres.
         size (Sequence[float]): (length, width, height), metres.
         yaw (float): Heading about z, radians.
 
     Returns:
         np.ndarray: (10, ), float64: centre, size, quaternion (w, x, y, z).
     """
-    return np.array([*center, *size, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
+    return np.array([*centre, *size, np.cos(yaw / 2), 0, 0, np.sin(yaw / 2)])
 
 
 def box_of_pose(pose: np.ndarray, size: Sequence[float]) -> np.ndarray:

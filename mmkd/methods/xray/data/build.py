@@ -318,10 +318,10 @@ def add_to_database(database: Dict[str, List[dict]],
         if not known:
             continue
         # The database has centres of the bottom face.
-        center = np.array(entry['box3d_lidar'][:3], np.float64)
-        center[2] += entry['box3d_lidar'][5] / 2
+        centre = np.array(entry['box3d_lidar'][:3], np.float64)
+        centre[2] += entry['box3d_lidar'][5] / 2
         distance = np.linalg.norm(
-            np.array([x['box_lidar'][:3] for x in known]) - center, axis=1)
+            np.array([x['box_lidar'][:3] for x in known]) - centre, axis=1)
         nearest = known[int(distance.argmin())]
         if distance.min() > tolerance:
             continue

@@ -182,8 +182,8 @@ def _kitti_box(instance: dict, lidar_to_cam: np.ndarray) -> np.ndarray:
     """The box as converted by mmdet3d: upright, at the same position."""
     x, y, z, length, height, width, rotation = instance['bbox_3d']
     below = np.linalg.inv(lidar_to_cam) @ [x, y, z, 1]
-    center = below[:3] + [0, 0, height / 2]
-    return upright_box(center, (length, width, height), -rotation - np.pi / 2)
+    centre = below[:3] + [0, 0, height / 2]
+    return upright_box(centre, (length, width, height), -rotation - np.pi / 2)
 
 
 def _add_kitti(frames: List[dict], root: str, folder: str) -> None:

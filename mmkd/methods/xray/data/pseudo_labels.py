@@ -59,10 +59,10 @@ def label_frames(infos: Infos,
             osp.join(points_folder, lidar['lidar_path']),
             lidar['num_pts_feats'])
         tensor = found.bboxes_3d.tensor.double().cpu().numpy()
-        centers = tensor[:, :3] + [[0, 0, .5]] * tensor[:, 5:6]
+        centres = tensor[:, :3] + [[0, 0, .5]] * tensor[:, 5:6]
         boxes = np.array([
-            upright_box(center, row[3:6], row[6])
-            for center, row in zip(centers, tensor)
+            upright_box(centre, row[3:6], row[6])
+            for centre, row in zip(centres, tensor)
         ])
         inside = points_in_boxes(points, boxes)
         for box, row, score, label, index in zip(boxes, tensor,

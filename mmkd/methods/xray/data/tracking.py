@@ -32,14 +32,14 @@ class TrackOptions:
 
 class _Track:
 
-    def __init__(self, center: np.ndarray, time: float, frame: int,
+    def __init__(self, centre: np.ndarray, time: float, frame: int,
                  velocity: np.ndarray) -> None:
-        self.center, self.time, self.frame = center, time, frame
+        self.centre, self.time, self.frame = centre, time, frame
         self.velocity = velocity  # NaN while unknown
         self.members: List[dict] = []
 
     def expected(self, time: float) -> np.ndarray:
-        return self.center + np.nan_to_num(self.velocity) * (time - self.time)
+        return self.centre + np.nan_to_num(self.velocity) * (time - self.time)
 
     def gate(self, options: TrackOptions) -> float:
         speed = np.linalg.norm(self.velocity)
@@ -48,10 +48,10 @@ class _Track:
             return max(options.gate, 2 * side)
         return options.gate + options.gate_time * speed
 
-    def add(self, center: np.ndarray, time: float, frame: int) -> None:
+    def add(self, centre: np.ndarray, time: float, frame: int) -> None:
         if time > self.time:
-            self.velocity = (center - self.center) / (time - self.time)
-        self.center, self.time, self.frame = center, time, frame
+            self.velocity = (centre - self.centre) / (time - self.time)
+        self.centre, self.time, self.frame = centre, time, frame
 
 
 def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
@@ -83,20 +83,20 @@ def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
                 by_class.setdefault(instance['bbox_label_3d'],
                                     []).append(instance)
         for label, found in by_class.items():
-            centers = transform(
+            centres = transform(
                 np.array([x['box_lidar'][:3] for x in found]), world)[:, :2]
             known = tracks.setdefault(label, [])
             live = [
                 x for x in known if 0 < number - x.frame <= options.max_gap + 1
             ]
-            matched = _match(live, centers, time, options)
+            matched = _match(live, centres, time, options)
             for i, instance in enumerate(found):
                 if i in matched:
                     owner = live[matched[i]]
-                    owner.add(centers[i], time, number)
+                    owner.add(centres[i], time, number)
                 else:
                     own = instance.get('velocity', [np.nan] * 2)
-                    owner = _Track(centers[i], time, number,
+                    owner = _Track(centres[i], time, number,
                                    world[:2, :2] @ np.array(own, np.float64))
                     known.append(owner)
                 owner.members.append(instance)
@@ -110,14 +110,14 @@ def track(frames: List[dict], options: TrackOptions = TrackOptions()) -> int:
     return count
 
 
-def _match(live: List[_Track], centers: np.ndarray, time: float,
+def _match(live: List[_Track], centres: np.ndarray, time: float,
            options: TrackOptions) -> Dict[int, int]:
     """Track of each box that has one, by number."""
     if not live:
         return {}
     expected = np.array([x.expected(time) for x in live])
     gates = np.array([x.gate(options) for x in live])
-    distance = np.linalg.norm(centers[:, None] - expected[None], axis=2)
+    distance = np.linalg.norm(centres[:, None] - expected[None], axis=2)
     # A pair beyond the gate costs more than all others together.
     too_far = distance > gates
     cost = np.where(too_far, 1e6, distance)

@@ -124,3 +124,14 @@ def test_size_of_the_file(tmp_path):
         f'{tmp_path}/images/1.png: has 20 x 30 pixels (height x width), but '
         'the annotations say 30 x 20; correct `height`, `width` and the boxes '
         'in the annotations')
+
+
+def test_several_faults(tmp_path):
+    dataset = coco(str(tmp_path))
+    edit(f'{tmp_path}/train.json', annotation(bbox=[INF, 3, 10, 8]))
+    edit(f'{tmp_path}/train.json', annotation(image_id=9, category_id=8))
+    edit(f'{tmp_path}/train.json', categories('bus'))
+    found = texts(dataset)
+    assert len(found) == 4
+    for text in '`image_id` 9', '`category_id` 8', '[inf, 3.0', "no 'car'":
+        assert text in ' '.join(found)

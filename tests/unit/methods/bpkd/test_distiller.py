@@ -21,7 +21,7 @@ def unweighted(**kwargs):
 def test_golden_vector(harness, tau, edge, body):
     student, teacher = torch.tensor([GOLDEN_S]), torch.tensor([GOLDEN_T])
     labels = torch.tensor([GOLDEN_LABELS])
-    distiller = BPKD(tau_edge=tau, tau_body=tau, edge_width=3)
+    distiller = BPKD(edge_tau=tau, body_tau=tau, edge_width=3)
     losses = harness.run(distiller, [student], [teacher], labels)
     assert losses['edge'].item() == pytest.approx(50 * edge, abs=5e-5)
     assert losses['body'].item() == pytest.approx(20 * body, abs=2e-5)
@@ -30,8 +30,8 @@ def test_golden_vector(harness, tau, edge, body):
 def test_is_its_losses(harness, tensors, labels):
     student, teacher = tensors(2, 6, 4, 5)
     distiller = unweighted(
-        tau_edge=2.0,
-        tau_body=3.0,
+        edge_tau=2.0,
+        body_tau=3.0,
         edge_class_weights=[1., 2., 3., 4., 5., 6.],
         edge_width=5)
     losses = harness.run(distiller, [student], [teacher], labels)
@@ -165,8 +165,8 @@ def test_wrong_taps_are_refused(harness, tensors):
     (dict(edge_width=4), 'edge_width'),
     (dict(edge_width=1), 'edge_width'),
     (dict(edge_width=7.0), 'edge_width'),
-    (dict(tau_edge=0), 'tau_edge'),
-    (dict(tau_body='4'), 'tau_body'),
+    (dict(edge_tau=0), 'edge_tau'),
+    (dict(body_tau='4'), 'body_tau'),
     (dict(valid_threshold=1.5), 'valid_threshold'),
     (dict(edge_class_weights='two'), 'edge_class_weights'),
     (dict(weights=dict(edge='high')), 'the weight of edge'),

@@ -278,8 +278,8 @@ def test_presets():
     expected = dict(
         arxiv_v1=((visual - assistant).square().mean(),
                   (spatial - (low - assistant).abs()).square().mean()),
-        release=((between(visual) - between(assistant)).square().mean(),
-                 (spatial - gap).square().mean()))
+        released=((between(visual) - between(assistant)).square().mean(),
+                  (spatial - gap).square().mean()))
     classes = {}
     for preset in ('default', *expected):
         terms = plain(preset=preset)(student, teacher, StepBatch())
@@ -289,18 +289,18 @@ def test_presets():
             for one, other in zip(found, expected[preset]):
                 assert one.item() == pytest.approx(other.item(), rel=1e-5)
     # Summed over two samples.
-    assert classes['release'] == classes['arxiv_v1'] == pytest.approx(
+    assert classes['released'] == classes['arxiv_v1'] == pytest.approx(
         2 * classes['default'])
     # Unlike theirs, the visual branch gets a gradient.
     visual.requires_grad_()
-    terms = plain(preset='release')(student, teacher, StepBatch())
+    terms = plain(preset='released')(student, teacher, StepBatch())
     terms['intra'].backward()
     assert visual.grad.abs().sum() > 0
     # What is given counts more than the preset.
     own = MonoTAKD(
-        preset='release', keep_ratio=0., normalize='none', batch_sum=False)
+        preset='released', keep_ratio=0., normalise='none', batch_sum=False)
     assert own.residual['per_batch'] and not own.residual['keep_ratio']
-    assert not own.normalize and not own.batch_sum
+    assert not own.normalise and not own.batch_sum
 
 
 def test_parts_of_the_release():
@@ -320,7 +320,7 @@ def test_parts_of_the_release():
                                                       'assistant'))
         },
         distillers=dict(
-            kd=dict(type='MonoTAKD', head='center', preset='release')),
+            kd=dict(type='MonoTAKD', head='center', preset='released')),
         dry_run_size=(32, 64)).train()
     batch = network.prepare_batch(bev_batch(), ['teacher', 'assistant'])
     losses = network(**batch, mode='loss')
@@ -374,7 +374,8 @@ def test_wrong_arguments():
                           (dict(keep_ratio=2.), 'keep_ratio'),
                           (dict(weights=dict(iou=1.)), "no term 'iou'"),
                           (dict(preset='v2'), 'arxiv_v1, release'),
-                          (dict(normalize='l2'), "'none' or 'minmax'"),
+                          (dict(normalise='l2'),
+                           'normalise is one of none, minmax'),
                           (dict(student='neck'), 'several places')):
         with pytest.raises(ConfigError, match=match):
             MonoTAKD(**kwargs)
