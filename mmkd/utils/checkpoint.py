@@ -68,7 +68,9 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
         if path.endswith('.safetensors'):
             state_dict, texts = read_tensors(path)
             return dict(state_dict=state_dict, meta=_meta(texts))
-        return _load_trusted(path) if trusted else read_torch(path)
+        content = _load_trusted(path) if trusted else read_torch(path)
+        _check_names(content)
+        return content
     except Damaged as error:
         raise BrokenCheckpointError(
             f'{name} ({osp.getsize(path)} bytes) is truncated, damaged or no '
@@ -84,6 +86,22 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
                 f'{name} ({osp.getsize(path)} bytes) asks for more memory '
                 'than there is') from None
         raise
+
+
+def _check_names(content: Any) -> None:
+    """Check that weights have names that may be printed."""
+    if not isinstance(content, dict):
+        return
+    for weights in (content, content.get('state_dict'), content.get('model')):
+        if not isinstance(weights, dict):
+            continue
+        for key, value in weights.items():
+            # Beside the weights, other things lie under other keys.
+            if weights is content and not isinstance(value, Tensor):
+                continue
+            if not isinstance(key, str) or not key.isprintable():
+                raise Forbidden(f'has the key {shown(key)} among its weights, '
+                                'which is not a name')
 
 
 def _load_trusted(path: str) -> Any:
@@ -215,10 +233,6 @@ def read_checkpoint(path: Union[str, dict],
     if not isinstance(state_dict, dict) or not any(
             isinstance(value, Tensor) for value in state_dict.values()):
         raise CheckpointError(f'{path} holds no weights (no `state_dict`)')
-    for key in state_dict:
-        if not isinstance(key, str):
-            raise CheckpointError(f'{path} has {shown(key)} for the name of a '
-                                  'weight')
     state_dict = {
         (key[7:] if key.startswith('module.') else key): value
         for key, value in state_dict.items()

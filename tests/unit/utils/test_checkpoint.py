@@ -267,6 +267,28 @@ def test_where_the_weights_lie(tmp_path, wrap):
     assert set(read_checkpoint(str(path)).state_dict) == {'a', 'b'}
 
 
+@pytest.mark.parametrize('content', [{
+    1: torch.ones(1)
+},
+                                     dict(state_dict={
+                                         None: 1,
+                                         'a': torch.ones(1)
+                                     }),
+                                     dict(model={b'x': torch.ones(1)})])
+def test_weights_without_names(tmp_path, content):
+    path = tmp_path / 'w.pth'
+    torch.save(content, path)
+    assert 'which is not a name' in refused(path)
+
+
+def test_names_with_escapes(tmp_path):
+    path = tmp_path / 'w.pth'
+    for wrap in (dict, lambda w: dict(state_dict=w)):
+        torch.save(wrap({'a\x1b[31m\n': torch.ones(1)}), path)
+        message = refused(path)
+        assert 'a\\x1b[31m\\n' in message and message.isprintable()
+
+
 @pytest.mark.parametrize(
     'content', [dict(state_dict={}), [1, 2], 'text', 3,
                 dict(meta=dict(a=1))])
