@@ -35,7 +35,7 @@ env: ## prepare the environment
 	@$(ENV_PYTHON) echo "$$python"
 
 .PHONY: python
-python: ## print the interpreter of the environment: $(make -s python) tools/train.py ...
+python: ## print the interpreter of the environment: $(make -s python) -m mmkd train ...
 	@$(ENV_PYTHON) echo "$$python"
 
 .PHONY: test
@@ -48,7 +48,7 @@ trust: ## test every promise of docs/reliability.md, for hours; QUICK=1 for a fe
 
 .PHONY: demo
 demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one
-	@$(ENV_PYTHON) set -x; "$$python" tools/demo.py $(if $(QUICK),--quick) $(ARGS)
+	@$(ENV_PYTHON) set -x; "$$python" -m mmkd demo $(if $(QUICK),--quick) $(ARGS)
 
 .PHONY: lint
 lint: ## check the style of the code

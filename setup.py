@@ -59,7 +59,10 @@ setup(
     packages=find_packages(
         include=['mmkd', 'mmkd.*', 'driving_scenes', 'driving_scenes.*']),
     include_package_data=True,
-    package_data={'mmkd': ['py.typed']},
+    package_data={
+        'mmkd': ['py.typed', '.mim/model-index.yml', '.mim/configs/**/*.py']
+    },
+    entry_points={'console_scripts': ['mmkd = mmkd.cli:main']},
     python_requires='>=3.10',
     # mmcv is missing here on purpose, as in all packages of OpenMMLab: pip
     # would fetch its source and, in an isolated build, make it without its

@@ -310,7 +310,7 @@ class Trial:
                 said = file.read().strip().splitlines()[-1]
             kept = checkpoints(cfg.work_dir)
             good = (
-                code == 2 and 'No space left' in said and 'make room' in said
+                code == 1 and 'No space left' in said and 'make room' in said
                 and kept and all(read_file(path) for path in kept)
                 and not list(Path(cfg.work_dir).glob('*.part')))
             subprocess.run(['mount', '-o', 'remount,size=1g', cfg.work_dir],

@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.entry import Entry, names  # noqa: E402
 from benchmarks.experiment import PlannedRun, execute  # noqa: E402
 from benchmarks.report import versions, write_result  # noqa: E402
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 TITLES = dict(
     base_student='student',
@@ -131,4 +131,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run(main)

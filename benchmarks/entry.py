@@ -83,7 +83,8 @@ class Entry:
         pretrained (Pretrained, optional): Where pretrained parts come from.
         tuning_iters (int, optional): Iterations of the tuning runs. Defaults
             to those of the student.
-        prepare (list[list[str]]): Commands that the data need first.
+        prepare (list[list[str]]): Commands of ``mmkd`` that the data need
+            first.
         more_metrics (dict[str, str]): Further metrics to report, by name.
         scale (float): What turns a metric into points of 100.
         test_split (str): The split whose metrics are reported.
@@ -157,11 +158,12 @@ class Entry:
         commands = list(self.prepare)
         if preset is not None:
             commands.insert(0, [
-                'tools/make_scenes.py', '--preset', preset, '--out', self.root,
-                '--infos', '--formats', *self.formats
+                'scenes', '--preset', preset, '--out', self.root, '--infos',
+                '--formats', *self.formats
             ])
         for command in commands:
-            subprocess.run([sys.executable, *command], check=True)
+            subprocess.run([sys.executable, '-m', 'mmkd', *command],
+                           check=True)
 
     def scaled(self, metrics: Dict[str, Any]) -> Dict[str, float]:
         """The numbers among the results of a test, in points of 100."""

@@ -13,7 +13,7 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
 
 from benchmarks.entry import Entry, Grid, Network, of_student
-from benchmarks.runs import Run
+from mmkd.utils.runs import Run
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 #: Maximum number of jackknife groups.
 GROUPS = 10
@@ -264,4 +264,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run(main)

@@ -28,7 +28,7 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 STRIDES = (8, 16, 32, 64, 128)
 
@@ -214,4 +214,4 @@ def main(argv=None) -> dict:
 
 
 if __name__ == '__main__':
-    cli.run(lambda: main() and None)
+    run(lambda: main() and None)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.entry import Entry, require_method  # noqa: E402
 from benchmarks.experiment import Experiment, execute  # noqa: E402
 from benchmarks.report import versions, write_result  # noqa: E402
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -164,4 +164,4 @@ def main(argv=None) -> None:
 
 
 if __name__ == '__main__':
-    cli.run(main)
+    run(main)

@@ -36,7 +36,7 @@ def parse_args(argv=None) -> argparse.Namespace:
 
 
 def read_once(reader: str, path: str) -> None:
-    """Print the seconds of one reading, and the memory in MiB."""
+    """Print the seconds of one reading, those of processors, and MiB."""
     import torch
 
     from mmkd.utils.checkpoint import read_file
@@ -55,9 +55,11 @@ def read_once(reader: str, path: str) -> None:
             torch.load(file, map_location='cpu', weights_only=True)
 
     read(f'{path}.small')  # imports
-    before, began = memory(), time.perf_counter()
+    before, began = memory(), (time.perf_counter(), time.process_time())
     read(path)
-    print(time.perf_counter() - began, memory() - before)
+    print(time.perf_counter() - began[0],
+          time.process_time() - began[1],
+          memory() - before)
 
 
 def main(argv=None) -> int:
@@ -92,13 +94,14 @@ def main(argv=None) -> int:
                                       check=True)
                 found[reader].append(
                     tuple(map(float,
-                              done.stdout.split()[-2:])))
+                              done.stdout.split()[-3:])))
     result = {
         reader:
         dict(
             seconds=round(statistics.median(x[0] for x in times), 3),
             fastest=round(min(x[0] for x in times), 3),
-            mib_of_memory=round(max(x[1] for x in times)))
+            processor_seconds=round(statistics.median(x[1] for x in times), 3),
+            mib_of_memory=round(max(x[2] for x in times)))
         for reader, times in found.items()
     }
     print(result)

@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
-from mmkd import cli  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 STUDENT = ROOT / 'configs/demo/deeplabv3plus_r18w8-d16_scenes.py'
 TEACHER = ROOT / 'configs/demo/deeplabv3plus_r18w32-d16_scenes.py'
@@ -430,4 +430,4 @@ def main(argv=None) -> dict:
 
 
 if __name__ == '__main__':
-    cli.run(lambda: main() and None)
+    run(lambda: main() and None)

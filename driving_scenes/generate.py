@@ -21,7 +21,7 @@ VERSION = 4
 MANIFEST = 'scenes.json'
 CONTACT_SHEET = 'contact_sheet.png'
 
-#: Files that mmdet3d's converters, tools/complete_objects.py and users of a
+#: Files that mmdet3d's converters, mmkd complete and users of a
 #: data set add or replace.
 DERIVED = ('*_infos_*.pkl', '*_dbinfos_*.pkl', '*_gt_database/*',
            '*/velodyne_reduced/*', '*/complete_objects/*', '*.cache',

@@ -9,6 +9,10 @@ class MMKDError(Exception):
     """Base class of errors that name their cause and a remedy."""
 
 
+class UsageError(MMKDError, ValueError):
+    """A command is called with the wrong arguments."""
+
+
 class ConfigError(MMKDError, ValueError):
     """A config cannot be built or trained."""
 

@@ -1,81 +1,11 @@
 #!/usr/bin/env python
-"""Generate the driving scenes for the demo and the benchmarks."""
-import argparse
+"""``mmkd scenes``, under its OpenMMLab name."""
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def main() -> int:
-    """Generate a data set, or complete an interrupted one."""
-    from driving_scenes.errors import ScenesError
-    from mmkd.errors import MMKDError
-    try:
-        return make()
-    except ScenesError as error:
-        raise MMKDError(str(error)) from error
-
-
-def make() -> int:
-    """Execute the command."""
-    from driving_scenes.generate import class_shares, generate, problems
-    from driving_scenes.groups import FORMATS
-    from driving_scenes.presets import PRESETS, SPLITS
-    from mmkd.utils.table import format_table
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--preset', default='small', choices=list(PRESETS))
-    parser.add_argument('--out', help='default: data/scenes/PRESET')
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument(
-        '--size',
-        type=int,
-        nargs=2,
-        metavar=('HEIGHT', 'WIDTH'),
-        help='size of the images of Cityscapes and COCO in pixels')
-    parser.add_argument(
-        '--formats', nargs='+', default=list(FORMATS), choices=list(FORMATS))
-    parser.add_argument('--workers', type=int, default=2)
-    parser.add_argument(
-        '--overwrite', action='store_true', help='make it anew')
-    parser.add_argument(
-        '--verify',
-        action='store_true',
-        help='only verify: name missing, modified and unexpected files')
-    parser.add_argument(
-        '--statistics',
-        action='store_true',
-        help='print the share of each class')
-    parser.add_argument(
-        '--infos',
-        action='store_true',
-        help="also write mmdet3d's index files for nuScenes")
-    args = parser.parse_args()
-    out = args.out or f'data/scenes/{args.preset}'
-    if args.verify:
-        found = problems(out)
-        print('\n'.join(found) or f'{out} is complete and unchanged')
-        return int(bool(found))
-    began = time.time()
-    sheet = generate(args.preset, out, args.seed, args.size
-                     and tuple(args.size), args.formats, args.workers,
-                     args.overwrite)
-    if args.infos and 'nuscenes' in args.formats:
-        from driving_scenes.infos import make_nuscenes_infos
-        print('\n'.join(make_nuscenes_infos(f'{out}/nuscenes')))
-    if args.statistics and sheet:
-        shares = class_shares(out)
-        print(
-            format_table(
-                ['class', *(f'{s} (%)' for s in SPLITS)],
-                [[name, *(f'{100 * shares[s][name]:.3f}' for s in SPLITS)]
-                 for name in shares['train']]))
-    print(f'{out} is ready ({time.time() - began:.0f} s)' +
-          (f'; {sheet} shows it' if sheet else ''))
-    return 0
-
+from mmkd.cli import main  # noqa: E402
 
 if __name__ == '__main__':
-    from mmkd.utils.command import run
-    run(main)
+    main(['scenes', *sys.argv[1:]])

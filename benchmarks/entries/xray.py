@@ -3,8 +3,8 @@ method = 'xray'
 # The teacher is trained on complete objects; all entries of the family share
 # the student alone.
 prepare = [[
-    'tools/complete_objects.py', 'nuscenes', '--data-root', '{root}/nuscenes',
-    '--infos', 'nuscenes_infos_train.pkl'
+    'complete', 'nuscenes', '--data-root', '{root}/nuscenes', '--infos',
+    'nuscenes_infos_train.pkl'
 ]]
 teacher_family = 'xray_'
 # Three times as long as the students: after 800 iterations, it is no better on

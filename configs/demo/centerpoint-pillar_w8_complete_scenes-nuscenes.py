@@ -1,4 +1,4 @@
-# A teacher that sees objects complete (`tools/complete_objects.py`).
+# A teacher that sees objects complete (`mmkd complete`).
 _base_ = 'centerpoint-pillar_w8_scenes-nuscenes.py'
 from mmkd.methods.xray.data.pipelines import \
     with_complete_objects  # noqa: E402

@@ -1,5 +1,5 @@
 # The semi-supervised student: labelled frames, and four times as many that a
-# teacher of object-complete frames has labelled (tools/pseudo_label.py). It
+# teacher of object-complete frames has labelled (mmkd pseudo-label). It
 # starts from a detector of labelled frames; nothing of a teacher runs here.
 _base_ = 'mmdet3d::centerpoint/centerpoint_pillar02_second_secfpn_head-circlenms_8xb4-cyclic-20e_nus-3d.py'
 labelled = _base_.train_dataloader.dataset.dataset  # noqa: F821

@@ -1,6 +1,6 @@
 """Buildings on four-cornered footprints."""
 from dataclasses import dataclass
-from typing import Sequence, Tuple
+from typing import Tuple
 
 import numpy as np
 
@@ -184,10 +184,3 @@ def _awnings(b: MeshBuilder, rng: np.random.Generator, p0: np.ndarray,
                material=Mat.STRIPES,
                color=color,
                param=(.5, 0, 0, 0))
-
-
-def backdrop(rng: np.random.Generator, corners: Sequence,
-             style: BuildingStyle) -> Mesh:
-    """A plain far building that closes a view."""
-    plain = BuildingStyle(style.palette, (3, 6), .3, 0.)
-    return building(rng, np.asarray(corners), plain)

@@ -332,7 +332,7 @@ class Distiller(BaseModule):
         """Report the method's masks, attention or distances for visualization.
 
         :class:`mmkd.engine.hooks.DistillationVisualizationHook` and
-        ``tools/browse_distillation.py`` call it on a copy in eval mode
+        ``mmkd browse`` call it on a copy in eval mode
         without gradients, independently of training. By default, there is
         nothing to draw.
 

@@ -39,7 +39,7 @@ class KittiMetric(MMDet3DKittiMetric):
             raise ConfigError(
                 f'KittiMetric: there is no info file {ann_file}; mmdet3d\'s '
                 '`create_data.py kitti` makes it, mmkd\'s '
-                '`tools/make_scenes.py` does for its own scenes')
+                '`mmkd scenes` does for its own scenes')
         metric = kwargs.get('metric', 'bbox')
         for name in metric if isinstance(metric, list) else [metric]:
             if name not in ('bbox', 'img_bbox', 'mAP'):

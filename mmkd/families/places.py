@@ -34,5 +34,5 @@ def standard_taps(network: nn.Module, place: str,
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
-            '`tools/list_taps.py` lists all taps.')
+            '`mmkd taps` lists all taps.')
     return taps

@@ -1,4 +1,4 @@
-"""Running a command; separate from :mod:`mmkd.cli`, which imports torch."""
+"""Running a command: errors in one line, and exit codes."""
 import errno
 import os
 import re
@@ -8,14 +8,22 @@ import traceback
 from contextlib import contextmanager
 from typing import Any, Callable, Iterator, NoReturn, Optional
 
-from mmkd.errors import MMKDError
+from mmkd.errors import MMKDError, NonFiniteLossError
+
+#: Exit codes. 0 means success, 128 + N that signal N ended the command.
+FAILED, BAD_INPUT = 1, 2
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
-    """Run a tool; for a :class:`MMKDError`, only the messages are printed,
-    one line each.
+    """Run a command and exit with its code.
 
-    With ``MMKD_TRACE=1`` in the environment, the traceback is printed first.
+    For an :class:`~mmkd.errors.MMKDError`, only the messages are printed,
+    one line each; with ``MMKD_TRACE=1`` in the environment, the traceback
+    comes first. Other
+    errors are raised, so that Python prints their traceback and exits with 1.
+
+    Args:
+        main (Callable): The command; returns its exit code, or None for 0.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
@@ -23,14 +31,24 @@ def run(main: Callable[[], Optional[int]]) -> None:
             stream.reconfigure(errors='backslashreplace')
     try:
         with _signals_interrupt():
-            sys.exit(main() or 0)
-    except MMKDError as error:
-        _fail(*getattr(error, 'lines', [str(error)]))
-    except (OSError, RuntimeError) as error:
+            code = main() or 0
+            sys.stdout.flush()
+            sys.exit(code)
+    except BrokenPipeError:
+        # The reader, such as `head`, has gone. Python flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except (MMKDError, OSError, RuntimeError) as error:
+        # First, as a killed worker may be noticed while a file is read, and
+        # the error then names that file.
         reason = _reason(error)
-        if reason is None:
+        if reason is not None:
+            _fail(FAILED, reason)
+        if not isinstance(error, MMKDError):
             raise
-        _fail(reason)
+        failed = isinstance(error, NonFiniteLossError)
+        _fail(FAILED if failed else BAD_INPUT,
+              *getattr(error, 'lines', [str(error)]))
     except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',
@@ -39,13 +57,13 @@ def run(main: Callable[[], Optional[int]]) -> None:
         sys.exit(128 + number)
 
 
-def _fail(*messages: str) -> NoReturn:
+def _fail(code: int, *messages: str) -> NoReturn:
     """End with messages of a line each, within an ``except``."""
     if os.environ.get('MMKD_TRACE'):
         traceback.print_exc()
     for message in messages:
         print(f'error: {" ".join(message.split())}', file=sys.stderr)
-    sys.exit(2)
+    sys.exit(code)
 
 
 def _reason(error: Exception) -> Optional[str]:

@@ -2,10 +2,12 @@
 from importlib import metadata
 from typing import Dict, Tuple
 
+from packaging.version import Version
+
 # package -> (lowest version, first version that is too new)
 RANGES: Dict[str, Tuple[str, str]] = {
-    # Weights-only loading can be bypassed before 2.6 (CVE-2025-32434).
-    'torch': ('2.6.0', '3.0.0'),
+    # A crafted checkpoint corrupts memory before 2.10 (GHSA-63cw-57p8-fm3p).
+    'torch': ('2.10.0', '3.0.0'),
     'mmengine': ('0.10.0', '1.0.0'),
     'mmcv': ('2.0.0', '2.2.0'),
     'mmdet': ('3.2.0', '3.4.0'),
@@ -24,8 +26,6 @@ def check_versions() -> None:
         ImportError: If a required package is missing, or if a version is
             outside its range.
     """
-    from mmengine.utils import digit_version
-
     for name, (low, high) in RANGES.items():
         try:
             version = metadata.version(name)
@@ -35,7 +35,7 @@ def check_versions() -> None:
                     f'mmkd needs {name} >= {low}, < {high}, which is not '
                     'installed; README.md shows how to install it') from None
             continue
-        if not (digit_version(low) <= digit_version(version.split('+')[0]) <
-                digit_version(high)):
+        if not Version(low) <= Version(
+                Version(version).base_version) < Version(high):
             raise ImportError(f'mmkd needs {name} >= {low}, < {high}, but '
                               f'{version} is installed')

@@ -3,7 +3,7 @@ import difflib
 import os
 import os.path as osp
 from importlib.util import find_spec
-from typing import Any, Dict, Tuple, Union
+from typing import Any, Dict, Optional, Tuple, Union
 
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import load
@@ -99,6 +99,24 @@ def official_weights(cfg: Any) -> str:
                 return model['Weights']
     raise ConfigError(f'{cfg.split("::")[0]} publishes no weights for {cfg}; '
                       'train it, and give the file as ckpt')
+
+
+_library_path = Config._get_cfg_path
+
+
+def _find_base(path: str, filename: str) -> Tuple[str, Optional[str]]:
+    """Find a base file and the scope of its types.
+
+    mmengine finds the packages that it lists. Recipes of mmkd name the scope
+    of their types themselves (``default_scope``).
+    """
+    if path.startswith('mmkd::'):
+        return _packaged_file(path)[1], None
+    return _library_path(path, filename)
+
+
+# So that `_base_ = 'mmkd::...'` works in every config that mmengine reads.
+Config._get_cfg_path = staticmethod(_find_base)
 
 
 def _packaged_file(cfg: str) -> Tuple[str, str]:

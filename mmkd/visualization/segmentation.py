@@ -3,7 +3,6 @@ from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 import torch
-from mmengine.config import Config
 
 from mmkd.core.network import build_network
 from mmkd.utils.checkpoint import load_weights, read_checkpoint
@@ -22,7 +21,7 @@ def predict(config: str, checkpoint: str,
         list[np.ndarray]: (H, W) maps of train ids, one per image.
     """
     import mmcv
-    network = build_network(Config.fromfile(config), 'the student').eval()
+    network = build_network(config, 'the student').eval()
     load_weights(network, read_checkpoint(checkpoint), 'the student')
     maps = []
     for path in images:

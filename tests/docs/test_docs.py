@@ -33,9 +33,7 @@ TEXTS = [
 BLOCK = re.compile(
     r'(?:^<!-- (?P<note>[^>]*) -->\n)?'
     r'^```(?P<kind>\w*)\n(?P<text>.*?)^```$', re.M | re.S)
-TOOL = re.compile(r'(?:PYTHONPATH=\. )?python tools/(?P<tool>\w+)\.py (.*)')
-TOOLS = ('browse_distillation', 'distill', 'export_student', 'list_taps',
-         'test', 'train')
+COMMAND = re.compile(r'(?:PYTHONPATH=\. )?mmkd (.*)')
 # What the commands of a page leave behind.
 WRITTEN = dict(
     distil_your_own_pair=[
@@ -137,11 +135,11 @@ def run_page(page: Path, folder: Path) -> None:
             continue
         if block.kind == 'bash':
             for command in commands_of(block):
-                match = TOOL.fullmatch(command)
-                assert match and match['tool'] in TOOLS, (
+                match = COMMAND.fullmatch(command)
+                assert match, (
                     f'{page.name}: say why this is not run: {command}')
                 forget_runs()
-                getattr(cli, match['tool'])(shlex.split(match[2]))
+                cli.call(shlex.split(match[1]))
         elif block.file is None:
             exec(compile(block.text, str(page), 'exec'), names)
         else:

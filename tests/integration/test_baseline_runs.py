@@ -101,7 +101,8 @@ def files(cityscapes, tmp_path_factory):
     ('mgd', 'seg', True, {'connectors', 'generators'}),
 ])
 def test_distill(files, tmp_path, method, task, amp, own):
-    cli.distill([
+    cli.call([
+        'distill',
         str(files / f'{task}_student.py'), '--teacher',
         str(files / f'{task}_teacher.py'), '--teacher-ckpt',
         str(files / f'{task}_teacher.pth'), '--method', method, '--work-dir',
@@ -119,8 +120,9 @@ def test_distill(files, tmp_path, method, task, amp, own):
     assert modules == (own - {'connectors'} if task == 'det' else own)
     assert {key for key in state_dict if 'distill.' not in key} == plain
     name = f'{method}_{task}_teacher_{task}_student'
-    cli.export_student(
-        [str(tmp_path / f'{name}.py'),
+    cli.call(
+        ['export',
+         str(tmp_path / f'{name}.py'),
          str(tmp_path / 'iter_3.pth')])
     exported = torch.load(
         tmp_path / 'export/student.pth', weights_only=True)['state_dict']

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import experiment
 from benchmarks.entry import Entry, Grid, names, of_student
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
-from benchmarks.runs import Run
+from mmkd.utils.runs import Run
 
 ROOT = Path(__file__).parents[2]
 

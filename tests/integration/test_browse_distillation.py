@@ -44,9 +44,9 @@ def files(cityscapes, tmp_path_factory):
     return folder
 
 
-def environment(**more):
+def environment():
     path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
-    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable, **more)
+    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
 
 
 @pytest.fixture(scope='module')
@@ -54,11 +54,13 @@ def trained(files):
     """Work folder of a run in two processes, with pictures."""
     work = files / 'work'
     done = subprocess.run([
-        'bash', f'{ROOT}/tools/dist_train.sh',
-        str(files / 'distil.py'), '2', '--work-dir',
+        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2',
+        '--master_port',
+        str(28000 + os.getpid() % 900), '-m', 'mmkd', 'train',
+        str(files / 'distil.py'), '--launcher', 'pytorch', '--work-dir',
         str(work)
     ],
-                          env=environment(PORT=str(28000 + os.getpid() % 900)),
+                          env=environment(),
                           capture_output=True,
                           text=True,
                           timeout=900)
@@ -109,7 +111,7 @@ def test_tool(files, trained, tmp_path):
 
 def refusal(capsys, *args):
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: cli.browse_distillation([str(arg) for arg in args]))
+        cli.main(['browse', *map(str, args)])
     assert stop.value.code == 2
     return capsys.readouterr().err.splitlines()[-1]
 
@@ -134,7 +136,8 @@ def test_student_without_the_methods_modules(files, tmp_path, monkeypatch):
                         lambda text, *args: said.append(text))
     network = build_network(segmentor(4), 'student')
     torch.save(network.state_dict(), tmp_path / 'plain.pth')
-    cli.browse_distillation([
+    cli.call([
+        'browse',
         str(files / 'distil.py'),
         str(tmp_path / 'plain.pth'), '--count', '1', '--out',
         str(tmp_path / 'out')

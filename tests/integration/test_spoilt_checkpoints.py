@@ -89,7 +89,7 @@ def run(cityscapes, tmp_path_factory):
                 teacher='backbone[2]')))
     os.chdir(folder)
     write_config('run.py', cfg)
-    cli.train(['run.py', '--cfg-options', 'train_cfg.max_iters=1'])
+    cli.call(['train', 'run.py', '--cfg-options', 'train_cfg.max_iters=1'])
     return folder
 
 
@@ -167,10 +167,10 @@ def attempt(number, capsys):
     options = [f'experiment_name=try{number}', 'log_level=ERROR']
     code = None
     try:
-        cli.run(lambda: cli.train([
-            'run.py', '--resume', 'work/iter_1.pth', '--work-dir',
+        cli.main([
+            'train', 'run.py', '--resume', 'work/iter_1.pth', '--work-dir',
             f'tries/{number}', '--cfg-options', *options
-        ]))
+        ])
     except SystemExit as stop:
         code = stop.code
     except Exception as error:  # a traceback, for the user

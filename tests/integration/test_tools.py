@@ -63,14 +63,14 @@ def files(cityscapes, tmp_path_factory):
 def trained(files):
     """Work folder of a run by ``tools/train.py``."""
     work = files / 'trained'
-    cli.train([str(files / 'distil.py'), '--work-dir', str(work)])
+    cli.call(['train', str(files / 'distil.py'), '--work-dir', str(work)])
     return work
 
 
-def failure(capsys, tool, *args):
+def failure(capsys, *args):
     """What a failing tool prints: one line, and status 2."""
     with pytest.raises(SystemExit) as stop:
-        cli.run(lambda: tool([str(arg) for arg in args]))
+        cli.main([str(arg) for arg in args])
     assert stop.value.code == 2
     lines = [
         line for line in capsys.readouterr().err.splitlines()
@@ -87,18 +87,20 @@ def test_train_test_and_export(files, trained, tmp_path, capsys):
     checkpoint = str(trained / 'iter_4.pth')
     out = str(tmp_path / 'metrics.json')
     work = ['--work-dir', str(tmp_path)]
-    cli.test([str(files / 'distil.py'), checkpoint, '--out', out, *work])
+    cli.call(
+        ['test',
+         str(files / 'distil.py'), checkpoint, '--out', out, *work])
     with open(out, encoding='utf-8') as file:
         distilled = json.load(file)
     assert 0 <= distilled['mIoU'] <= 100
-    cli.export_student([str(files / 'distil.py'), checkpoint])
+    cli.call(['export', str(files / 'distil.py'), checkpoint])
     weights, config = (
         str(trained / 'export' / f'student.{kind}') for kind in ('pth', 'py'))
     assert weights in capsys.readouterr().out
     # The export and the checkpoint of the run, each by either config.
     for cfg in (config, str(files / 'distil.py'), str(files / 'student.py')):
         for file in (weights, checkpoint):
-            cli.test([cfg, file, '--out', out, *work])
+            cli.call(['test', cfg, file, '--out', out, *work])
             with open(out, encoding='utf-8') as file:
                 assert json.load(file)['mIoU'] == distilled['mIoU']
 
@@ -107,9 +109,11 @@ def test_library_runs_the_export(files, trained, tmp_path):
     """mmseg's own tool and loader, which know nothing of mmkd."""
     out = tmp_path / 'export'
     checkpoint = str(trained / 'iter_4.pth')
-    cli.export_student(
-        [str(files / 'distil.py'), checkpoint, '--out-dir',
-         str(out)])
+    cli.call([
+        'export',
+        str(files / 'distil.py'), checkpoint, '--out-dir',
+        str(out)
+    ])
     text = (out / 'student.py').read_text()
     assert 'mmkd' not in text and 'teacher' not in text
     code = '''
@@ -175,7 +179,7 @@ def test_raw_and_averaged_weights(files, trained, tmp_path, kind):
         args = [f'--{which}', '--out-dir', str(tmp_path / which)]
         if kind == 'safetensors':
             args[1:] = ['--out', str(tmp_path / which / f'student.{kind}')]
-        cli.export_student([str(files / 'distil.py'), checkpoint, *args])
+        cli.call(['export', str(files / 'distil.py'), checkpoint, *args])
         exported = read_checkpoint(str(tmp_path / which / f'student.{kind}'))
         state = exported.state_dict
         assert exported.classes[:2] == ['road', 'sidewalk']
@@ -190,14 +194,14 @@ def test_export_of_what_is_not_there(files, trained, tmp_path, capsys):
         str(files / 'distil.py'), str(trained / 'iter_4.pth'),
         str(tmp_path))[0]
     for which in ('--ema', '--raw'):
-        message = failure(capsys, cli.export_student, files / 'distil.py',
-                          exported, which)
+        message = failure(capsys, 'export', files / 'distil.py', exported,
+                          which)
         assert f'leave {which} out' in message
-    message = failure(capsys, cli.export_student, files / 'distil.py',
+    message = failure(capsys, 'export', files / 'distil.py',
                       files / 'teacher.pth')
     assert 'does not fit the student' in message
-    message = failure(capsys, cli.export_student, files / 'distil.py',
-                      exported, '--out', tmp_path / 'student.onnx')
+    message = failure(capsys, 'export', files / 'distil.py', exported, '--out',
+                      tmp_path / 'student.onnx')
     assert 'a .pth or a .safetensors' in message
 
 
@@ -241,14 +245,16 @@ def test_killed_and_resumed(files, tmp_path):
 
 def test_resume_by_command(files, trained, tmp_path):
     work = tmp_path / 'again'
-    cli.train([
+    cli.call([
+        'train',
         str(files / 'distil.py'), '--work-dir',
         str(work), '--resume',
         str(trained / 'iter_4.pth'), '--amp', '--cfg-options',
         'train_cfg.max_iters=6', 'default_hooks.checkpoint.interval=6'
     ])
     assert (work / 'iter_6.pth').is_file()
-    cli.train([
+    cli.call([
+        'train',
         str(files / 'distil.py'), '--work-dir',
         str(work), '--resume', '--cfg-options', 'train_cfg.max_iters=7',
         'default_hooks.checkpoint.interval=7'
@@ -258,7 +264,7 @@ def test_resume_by_command(files, trained, tmp_path):
 
 
 def test_list_taps(files, capsys):
-    cli.list_taps([str(files / 'distil.py'), '--size', '32', '64'])
+    cli.call(['taps', str(files / 'distil.py'), '--size', '32', '64'])
     text = capsys.readouterr().out
     student, teacher = text.split('teacher: ')
     assert student.startswith('student: ')
@@ -266,7 +272,8 @@ def test_list_taps(files, capsys):
                  '(1, 32, 1, 2)'):
         assert line in student
     assert 'backbone.layer4' in teacher and '(1, 64, 1, 2)' in teacher
-    cli.list_taps([
+    cli.call([
+        'taps',
         str(files / 'student.py'), '--size', '32', '64', '--depth', '1',
         '--match', 'backbone'
     ])
@@ -280,22 +287,23 @@ def test_distill(files, tmp_path, capsys):
         str(files / 'teacher.py'), '--teacher-ckpt',
         str(files / 'teacher.pth')
     ]
-    cli.distill([
-        *args, '--method', 'logits_kd', '--method-options', 'tau=2.0',
-        'loss_weight=3', '--config-only', '--work-dir',
+    cli.call([
+        'distill', *args, '--method', 'logits_kd', '--method-options',
+        'tau=2.0', 'loss_weight=3', '--config-only', '--work-dir',
         str(tmp_path / 'a')
     ])
     text = capsys.readouterr().out
     assert "dict(type='LogitsKD', tau=2.0, loss_weight=3)" in text
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
-    cli.distill([*args, '--work-dir', str(tmp_path / 'b')])
+    cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
     config = tmp_path / 'b' / 'bpkd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
     assert len(config.read_text().splitlines()) <= 15
     assert (tmp_path / 'b' / 'bpkd_teacher_student_full.py').is_file()
     # What it wrote is an ordinary config.
-    cli.test([
+    cli.call([
+        'test',
         str(config),
         str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
         str(tmp_path)
@@ -364,15 +372,15 @@ def test_distill_by_a_method_of_the_users_file(files, tmp_path, own_imports):
     config = work / 'hint_teacher_student.py'
     assert "custom_imports = dict(imports=['my_hint'])" in config.read_text()
     assert "type='Hint', power=1.5" in config.read_text()
-    cli.train([str(config), '--resume', '--work-dir', str(work)])
+    cli.call(['train', str(config), '--resume', '--work-dir', str(work)])
     assert (work / 'iter_4.pth').is_file()
     assert sys.modules['my_hint'].__file__ == str(work / 'my_hint.py')
     whole = [
         str(work / 'hint_teacher_student_full.py'),
         str(work / 'iter_4.pth')
     ]
-    cli.test([*whole, '--work-dir', str(tmp_path)])
-    cli.export_student(whole)
+    cli.call(['test', *whole, '--work-dir', str(tmp_path)])
+    cli.call(['export', *whole])
     # The student's own library does not need the method.
     exported, = (work / 'export').glob('*.py')
     assert 'custom_imports' not in exported.read_text()
@@ -387,7 +395,8 @@ def test_distill_by_a_method_of_a_package(files, tmp_path, monkeypatch,
     student.write_text(f"_base_ = '{files / 'student.py'}'\n"
                        "custom_imports = dict(imports='colorsys')")
     monkeypatch.syspath_prepend(str(tmp_path))
-    cli.distill([
+    cli.call([
+        'distill',
         str(student), '--teacher',
         str(files / 'teacher.py'), '--teacher-ckpt',
         str(files / 'teacher.pth'), '--method', 'Hint', '--import',
@@ -402,13 +411,13 @@ def test_messages(files, tmp_path, capsys):
     """One line that says what to write instead."""
 
     def train(*options):
-        return failure(capsys, cli.train, files / 'distil.py', '--work-dir',
+        return failure(capsys, 'train', files / 'distil.py', '--work-dir',
                        tmp_path / 'w', '--cfg-options', *options)
 
     distiller, teacher = 'model.distillers.cwd', 'model.teachers.teacher'
     message = train(f'{distiller}.student=backbnoe')
     assert "no module 'backbnoe'. Did you mean backbone" in message
-    assert 'list_taps.py' in message
+    assert '`mmkd taps`' in message
     message = train(f'{distiller}.student=decode_head')
     assert 'never fired' in message and 'decode_head.conv_seg' in message
     message = train(f'{distiller}.taw=3')
@@ -438,16 +447,16 @@ def test_messages(files, tmp_path, capsys):
     assert 'evil.pth' in message and 'posix.system' in message
     assert not (tmp_path / 'mark').exists()
     assert 'iter_1.pth' not in os.listdir(tmp_path)
-    message = failure(capsys, cli.train, tmp_path / 'none.py')
+    message = failure(capsys, 'train', tmp_path / 'none.py')
     assert 'there is no config file' in message
-    message = failure(capsys, cli.distill, files / 'student.py', '--teacher',
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
                       files / 'teacher.py', '--teacher-ckpt', '/gone.pth')
     assert 'there is no checkpoint /gone.pth' in message
-    message = failure(capsys, cli.distill, files / 'student.py', '--teacher',
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
                       files / 'teacher.py', '--teacher-ckpt',
                       files / 'teacher.pth', '--method', 'bpdk')
     assert "no method 'bpdk'" in message and 'BPKD' in message
-    message = failure(capsys, cli.test, files / 'distil.py',
+    message = failure(capsys, 'test', files / 'distil.py',
                       files / 'teacher.pth', '--work-dir', tmp_path)
     assert 'does not fit the student' in message
 

@@ -28,7 +28,8 @@ def files(cityscapes, tmp_path_factory):
 
 @pytest.mark.parametrize('options', [[], ['--amp']], ids=['fp32', 'bf16'])
 def test_distill(files, tmp_path, options):
-    cli.distill([
+    cli.call([
+        'distill',
         str(files / 'student.py'), '--teacher',
         str(files / 'teacher.py'), '--teacher-ckpt',
         str(files / 'teacher.pth'), '--method', 'transkd', '--method-options',
@@ -44,7 +45,8 @@ def test_distill(files, tmp_path, options):
     }
     assert modules == {'fusion', 'alignment', 'assistants'}
     assert {key for key in keys if not key.startswith('distill.')} == plain
-    cli.export_student([
+    cli.call([
+        'export',
         str(tmp_path / 'transkd_teacher_student.py'),
         str(tmp_path / 'iter_2.pth')
     ])

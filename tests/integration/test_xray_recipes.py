@@ -1,6 +1,5 @@
 """Recipes of X-Ray: a step of their networks; the way to pseudo labels."""
 import gc
-import runpy
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
 
+from mmkd import cli
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data import build
@@ -154,14 +154,12 @@ def test_pseudo_labels(tmp_path, monkeypatch, capsys):
         }, classes
 
     monkeypatch.setattr(apis, 'predict', predict)
-    tool = runpy.run_path(str(ROOT / 'tools/pseudo_label.py'))['main']
-    complete = runpy.run_path(str(ROOT / 'tools/complete_objects.py'))['main']
     config = str(ROOT /
                  'configs/demo/centerpoint-pillar_w8_scenes-nuscenes.py')
     shared = ['--layout', 'infos', '--data-root', root, '--points', 'points']
-    tool([
-        config, 'first.pth', *shared, '--infos', 'unlabelled.pkl', '--out',
-        'tracked.pkl', '--track'
+    cli.call([
+        'pseudo-label', config, 'first.pth', *shared, '--infos',
+        'unlabelled.pkl', '--out', 'tracked.pkl', '--track'
     ])
     assert '3 tracks' in capsys.readouterr().out
     tracked = load_infos(f'{root}/tracked.pkl')
@@ -178,16 +176,16 @@ def test_pseudo_labels(tmp_path, monkeypatch, capsys):
             tuple(np.round(x['bbox_3d'][:3], 3)) for x in source['instances']
         ]
         assert true[2] not in centers and centers <= set(true)
-    assert complete([
-        'infos', '--data-root', root, '--points', 'points', '--infos',
-        'tracked.pkl', '--strategy', 'icp', '--tag', 'pseudo', '--workers',
-        '1', '--pictures', '1'
+    assert cli.call([
+        'complete', 'infos', '--data-root', root, '--points', 'points',
+        '--infos', 'tracked.pkl', '--strategy', 'icp', '--tag', 'pseudo',
+        '--workers', '1', '--pictures', '1'
     ]) == 0
     assert len(list(tmp_path.rglob('pictures/*.png'))) == 1
-    tool([
-        config, 'teacher.pth', *shared, '--complete', '--infos',
-        'tracked_pseudo.pkl', '--out', 'labelled.pkl', '--class-score',
-        'car=0.95'
+    cli.call([
+        'pseudo-label', config, 'teacher.pth', *shared, '--complete',
+        '--infos', 'tracked_pseudo.pkl', '--out', 'labelled.pkl',
+        '--class-score', 'car=0.95'
     ])
     steps = [x['type'] for x in given[1].test_dataloader.dataset.pipeline]
     assert 'mmkd.SplitCompletePoints' in steps
@@ -244,22 +242,21 @@ def test_complete_objects_tool(tmp_path, capsys):
                for name in 'ab'})
     save_infos(infos, f'{root}/train.pkl')
     (tmp_path / 'points/b_002.bin').unlink()
-    tool = runpy.run_path(str(ROOT / 'tools/complete_objects.py'))['main']
     given = [
-        'infos', '--data-root', root, '--points', 'points', '--infos',
-        'train.pkl', '--workers', '1', '--label-hidden'
+        'complete', 'infos', '--data-root', root, '--points', 'points',
+        '--infos', 'train.pkl', '--workers', '1', '--label-hidden'
     ]
-    assert tool(given) == 1
+    assert cli.call(given) == 1
     assert 'scene b failed' in capsys.readouterr().out
     made = load_infos(f'{root}/train_complete.pkl')
     assert {x['scene_token'] for x in made['data_list']} == {'a'}
-    assert tool([*given, '--tag', 'theirs', '--preset', 'published']) == 1
+    assert cli.call([*given, '--tag', 'theirs', '--preset', 'published']) == 1
     options = (tmp_path / 'complete_objects/theirs/manifest.json').read_text()
     assert '"voxel":0.0' in options and '"max_points":0' in options
     # Whole clouds on demand, of the scene that did not fail.
     with pytest.raises(ConfigError, match='--window is for.*--frames'):
-        tool([*given, '--window', '2'])
-    assert tool([*given, '--frames', '--window', '2']) == 1
+        cli.call([*given, '--window', '2'])
+    assert cli.call([*given, '--frames', '--window', '2']) == 1
     clouds = load_infos(f'{root}/train_complete_frames.pkl')['data_list']
     assert len(clouds) == len(made['data_list'])
     for info in clouds:

@@ -364,6 +364,13 @@ def test_wrong_python():
     assert 'this is 3.9' in one_line(error)
 
 
+def test_machine_without_locked_packages():
+    machine.check_platform('Linux', 'x86_64')
+    with pytest.raises(commands.SetupError) as error:
+        machine.check_platform('Linux', 'aarch64')
+    assert 'this is Linux aarch64' in one_line(error)
+
+
 def test_missing_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv('PATH', bare(tmp_path / 'bin', 'ls'))
     monkeypatch.delenv('CXX', raising=False)
@@ -389,7 +396,7 @@ def test_missing_headers(monkeypatch, tmp_path):
 def test_old_compiler(monkeypatch, tmp_path):
     (tmp_path / 'Python.h').touch()
     compiler = tmp_path / 'c++'
-    compiler.write_text('#!/bin/sh\necho "x.cpp:2: fatal error: optional: '
+    compiler.write_text('#!/bin/sh\necho "x.cpp:2: fatal error: concepts: '
                         'No such file" >&2\nexit 1\n')
     compiler.chmod(0o755)
     monkeypatch.setenv('CXX', str(compiler))
@@ -397,7 +404,7 @@ def test_old_compiler(monkeypatch, tmp_path):
                         lambda: dict(include=str(tmp_path)))
     with pytest.raises(commands.SetupError) as error:
         machine.check_compiler()
-    assert 'fatal error: optional' in one_line(error)
+    assert 'fatal error: concepts' in one_line(error)
 
 
 @pytest.mark.parametrize('said, told', [

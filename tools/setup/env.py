@@ -29,8 +29,8 @@ from pathlib import Path
 
 import stand_ins
 from commands import FULL_DISK, SetupError, run, say
-from machine import (DEBIAN, PYTHON_VERSION, check_compiler, check_python,
-                     compiler, mmcv_kind)
+from machine import (DEBIAN, PYTHON_VERSION, check_compiler, check_platform,
+                     check_python, compiler, mmcv_kind)
 from pins import cache_root, env_key, read_lock, read_pins, wheel_key
 
 NEEDED_GB = 12
@@ -308,6 +308,7 @@ def main(argv=None):
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         check_python()
+        check_platform()
         setup = Setup()
         if args.job == 'clean':
             setup.clean(args.old)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import stand_ins
 from commands import SetupError
-from machine import check_python
+from machine import check_platform, check_python
 from pins import LOCK, normalise, read_pins
 
 HEADER = '# Written by `make lock` from constraints.txt; not edited by hand.\n'
@@ -70,6 +70,7 @@ def lock_text(packages):
 def main():
     try:
         check_python()
+        check_platform()
         text = lock_text(resolve(read_pins()))
     except SetupError as error:
         sys.exit(f'mmkd: {error}')

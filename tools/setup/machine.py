@@ -1,6 +1,7 @@
 # Copyright (c) mmkd contributors. All rights reserved.
 """Requirements of the set-up: Python, a compiler, optionally CUDA."""
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from commands import SetupError, say
 
 PYTHON_VERSION = (3, 11)
+PLATFORM = 'Linux x86_64'
 DEBIAN = 'Debian, Ubuntu: apt-get install'
 # Version of CUDA in torch, whether there is a GPU, version of nvcc.
 CUDA = """
@@ -31,6 +33,14 @@ def check_python(version=sys.version_info):
             f'or name one: make env PYTHON=/path/to/python{want}')
 
 
+def check_platform(system=None, machine=None):
+    """Stop unless lock.txt has packages for this machine."""
+    have = f'{system or platform.system()} {machine or platform.machine()}'
+    if have != PLATFORM:
+        raise SetupError(f'lock.txt lists packages for {PLATFORM}, this is '
+                         f'{have}; README.md says what to install by hand')
+
+
 def compiler():
     """The C++ compiler for mmcv, as a list."""
     command = (os.environ.get('CXX') or sysconfig.get_config_var('CXX')
@@ -41,7 +51,7 @@ def compiler():
 
 
 def check_compiler():
-    """Stop unless a C++17 file that includes Python.h compiles."""
+    """Stop unless a C++20 file that includes Python.h compiles."""
     command = compiler()
     if shutil.which(command[0]) is None:
         raise SetupError(f'no C++ compiler ({command[0]}) found, and mmcv '
@@ -51,9 +61,10 @@ def check_compiler():
         raise SetupError(
             'the header files of this Python (Python.h) are missing; install '
             f'them ({DEBIAN} python3.{PYTHON_VERSION[1]}-dev)')
-    code = '#include <Python.h>\n#include <optional>\nstd::optional<int> x;\n'
+    code = ('#include <Python.h>\n#include <concepts>\n'
+            'static_assert(std::integral<int>);\n')
     done = subprocess.run([
-        *command, '-std=c++17', f'-I{include}', '-fsyntax-only', '-xc++', '-'
+        *command, '-std=c++20', f'-I{include}', '-fsyntax-only', '-xc++', '-'
     ],
                           input=code,
                           capture_output=True,
@@ -61,8 +72,8 @@ def check_compiler():
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ['']
         error = next((line for line in lines if 'error' in line), lines[0])
-        raise SetupError(f'{command[0]} does not compile C++17 ({error}); '
-                         f'install g++ 9 or newer ({DEBIAN} g++)')
+        raise SetupError(f'{command[0]} does not compile C++20 ({error}); '
+                         f'install g++ 11 or newer ({DEBIAN} g++)')
 
 
 def mmcv_kind(python, environ):

@@ -16,5 +16,6 @@ failed=0
 "$python" -m isort --check-only --diff $code || failed=1
 "$python" -m yapf --diff -r -p $code || failed=1
 "$python" -m flake8 $code || failed=1
+"$python" -m mypy || failed=1
 [ $failed = 0 ] && echo 'style: good' || echo 'style: make format mends most of it'
 exit $failed

@@ -1,4 +1,4 @@
-# The driving scenes in the layout of COCO, as `tools/make_scenes.py` writes
+# The driving scenes in the layout of COCO, as `mmkd scenes` writes
 # them: the pictures of the Cityscapes layout, and annotations/. With the real
 # COCO, `data_root`, `data_prefix`, the files of annotations, `metainfo` and
 # the sizes change.

@@ -1,4 +1,4 @@
-# The driving scenes in the layout of KITTI, as `tools/make_scenes.py` writes
+# The driving scenes in the layout of KITTI, as `mmkd scenes` writes
 # them. With the real KITTI, `data_root` and the schedule change.
 dataset_type = 'KittiDataset'
 data_root = 'data/scenes/small/kitti/'

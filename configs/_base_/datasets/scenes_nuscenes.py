@@ -1,4 +1,4 @@
-# The driving scenes in the layout of nuScenes, as `tools/make_scenes.py
+# The driving scenes in the layout of nuScenes, as `mmkd scenes
 # --infos` writes them. With the real nuScenes, `data_root` and the schedule
 # change, and the test part goes, which has no annotations there.
 dataset_type = 'NuScenesDataset'

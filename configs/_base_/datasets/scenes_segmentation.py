@@ -1,4 +1,4 @@
-# The driving scenes in the layout of Cityscapes, as `tools/make_scenes.py`
+# The driving scenes in the layout of Cityscapes, as `mmkd scenes`
 # writes them. With the real Cityscapes, `data_root` and the sizes change.
 dataset_type = 'CityscapesDataset'
 data_root = 'data/scenes/small'

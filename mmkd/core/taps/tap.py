@@ -145,7 +145,7 @@ class Tap:
                                 [path for path, _ in network.named_modules()])
             raise ConfigError(
                 f'{name} ({type(network).__name__}) has no module '
-                f'{self.module!r}. {hint} `tools/list_taps.py` lists all '
+                f'{self.module!r}. {hint} `mmkd taps` lists all '
                 'that can be tapped.') from None
 
     def select(self, value: Any) -> List[Tensor]:

@@ -61,19 +61,19 @@ class FeatureFusion(nn.Module):
         self.max_kv = max_kv
         self._pooling_is_logged = False
 
-    def forward(self, asking: Tensor, asked: Tensor) -> Tensor:
+    def forward(self, feat_q: Tensor, feat_kv: Tensor) -> Tensor:
         """Fuse two maps.
 
         Args:
-            asking (Tensor): Source of the queries, (N, C, H, W).
-            asked (Tensor): Source of keys and values, (N, C', H', W').
+            feat_q (Tensor): Source of the queries, (N, C, H, W).
+            feat_kv (Tensor): Source of keys and values, (N, C', H', W').
 
         Returns:
             Tensor: Z (N, out_channels, H, W).
         """
-        asked = self._pool(asked)
+        feat_kv = self._pool(feat_kv)
         return cross_attention(
-            self.query(asking), self.key(asked), self.value(asked))
+            self.query(feat_q), self.key(feat_kv), self.value(feat_kv))
 
     def _pool(self, feat: Tensor) -> Tensor:
         """Pool with the smallest stride that leaves at most ``max_kv``
@@ -113,11 +113,10 @@ class MaskLevel(nn.Module):
         self.standardised = options.standardised
         self.fusion: Optional[FeatureFusion] = None
         if options.mask_source == 'cooperative':
-            asking, asked = channels_t, channels_s
+            widths = channels_t, channels_s
             if options.query == 'student':
-                asking, asked = asked, asking
-            self.fusion = FeatureFusion(asking, asked, channels_t,
-                                        options.max_kv)
+                widths = channels_s, channels_t
+            self.fusion = FeatureFusion(*widths, channels_t, options.max_kv)
         self.spatial_units: Optional[nn.Parameter] = None
         self.channel_units: Optional[nn.Parameter] = None
         trained = options.mask_source != 'teacher_fixed'

@@ -31,7 +31,7 @@ class XRay(Distiller):
     `Weak-to-Strong 3D Object Detection with X-Ray Distillation
     <https://arxiv.org/abs/2404.00679>`_ (Gambashidze et al., CVPR 2024).
     The teacher's frames contain, in each box, the points of the object from
-    all frames of the scene (``tools/complete_objects.py``,
+    all frames of the scene (``mmkd complete``,
     ``LoadCompleteObjects``); the student's frames are ordinary. Both networks
     have the same architecture and augmentation. The paper names heads,
     embeddings and detections as targets but publishes no losses; these are

@@ -49,15 +49,15 @@ def read_torch(path: str) -> Any:
         if head[:4] == b'PK\x03\x04':
             return read_archive(file, Budget(size))
         if is_safetensors(head, size):
-            raise Forbidden('is a safetensors file; name it so '
-                            '(.safetensors)')
+            raise Forbidden('is a safetensors file; rename it to '
+                            '*.safetensors')
         refuse_other(head, size)
         _refuse_protocol(head)
         return read_pickles(file, Budget(size))
 
 
 def look_at(path: str) -> None:
-    """Refuse what is clearly no checkpoint; see :func:`read_torch`."""
+    """Refuse a file that is not a checkpoint; see :func:`read_torch`."""
     with _open(path) as (_, size, head):
         refuse_other(head, size)
 
@@ -71,8 +71,8 @@ def read_tensors(path: str) -> Tuple[Dict[str, Tensor], Dict[str, str]]:
     with _open(path) as (file, size, head):
         if not is_safetensors(head, size):
             if is_torch(head):
-                raise Forbidden('is a checkpoint of torch, no safetensors '
-                                'file; name it so (.pth)')
+                raise Forbidden('is a torch checkpoint, not a safetensors '
+                                'file; rename it to *.pth')
             refuse_other(head, size)
         return read_safetensors(file, Budget(size))
 
@@ -89,24 +89,25 @@ def read_index_from(file: IO[bytes], size: int, head: bytes) -> Any:
     """
     refuse_other(head, size)
     if head[:4] == b'PK\x03\x04':
-        raise Forbidden('is a zip archive or a checkpoint, no index file')
+        raise Forbidden('is a zip archive or a checkpoint, not an index file')
     _refuse_protocol(head)
     return read_pickles(file, Budget(size, _INDEX_FACTOR))
 
 
 def _refuse_protocol(head: bytes) -> None:
     if head[:1] != b'\x80':
-        raise Damaged('it starts as no checkpoint does (pickles of protocol 0 '
-                      'or 1 are not read)')
+        raise Damaged(
+            'it does not start like a checkpoint (pickles of protocol 0 '
+            'or 1 are not read)')
 
 
 @contextmanager
 def _open(path: str) -> Iterator[Tuple[IO[bytes], int, bytes]]:
     """A file, its size, and its first bytes."""
     if not stat.S_ISREG(os.stat(path).st_mode):
-        raise Forbidden('is no regular file')
+        raise Forbidden('is not a regular file')
     with open(path, 'rb', buffering=0) as file:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
-            raise Forbidden('is no regular file')
+            raise Forbidden('is not a regular file')
         yield file, found.st_size, file.read(HEAD)

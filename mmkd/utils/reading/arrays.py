@@ -33,7 +33,7 @@ def as_dtype(args: Tuple[Any, ...], budget: Budget) -> np.dtype:
     """``numpy.dtype``: its code, and two flags."""
     code = args[0]
     if type(code) is not str or len(args) > 3:
-        raise Damaged('an array of it has no proper type')
+        raise Damaged('one of its arrays has no proper type')
     if not _DTYPE.fullmatch(code):
         raise Forbidden(f'holds an array of the type `{shown(code)}`: only '
                         'numbers and texts are read, no objects')
@@ -47,7 +47,7 @@ def check_dtype_state(dtype: np.dtype, state: Any) -> None:
         raise Forbidden('holds an array of an unusual type (of the other '
                         'byte order, or of records)')
     if type(state[5]) is not int or state[5] not in (-1, dtype.itemsize):
-        raise Damaged('an array of it has the wrong width')
+        raise Damaged('one of its arrays has the wrong width')
 
 
 def reconstruct(args: Tuple[Any, ...], budget: Budget) -> Array:
@@ -61,10 +61,10 @@ def reconstruct(args: Tuple[Any, ...], budget: Budget) -> Array:
 def make_array(state: Any, budget: Budget) -> np.ndarray:
     """What fills an array: version, shape, type, order, bytes."""
     if type(state) is not tuple or len(state) not in (4, 5):
-        raise Damaged('an array of it is damaged')
+        raise Damaged('one of its arrays is damaged')
     shape, dtype, fortran, content = state[-4:]
     if type(fortran) not in (bool, int):
-        raise Damaged('an array of it is damaged')
+        raise Damaged('one of its arrays is damaged')
     return _array(content, dtype, shape, 'F' if fortran else 'C', budget)
 
 
@@ -72,7 +72,7 @@ def from_buffer(args: Tuple[Any, ...], budget: Budget) -> np.ndarray:
     """``numpy.core.numeric._frombuffer``: bytes, type, shape, order."""
     content, dtype, shape, order = args
     if order not in ('C', 'F'):
-        raise Damaged('an array of it is damaged')
+        raise Damaged('one of its arrays is damaged')
     return _array(content, dtype, shape, order, budget)
 
 
@@ -94,21 +94,21 @@ def _array(content: Any, dtype: Any, shape: Any, order: str,
         raise Forbidden('holds an array of Python objects')
     if not isinstance(dtype, np.dtype) or type(content) not in (
             bytes, bytearray) or type(shape) is not tuple:
-        raise Damaged('an array of it is damaged')
+        raise Damaged('one of its arrays is damaged')
     if len(shape) > _MAX_DIMS or not all(
             type(length) is int and 0 <= length < _LARGE
             for length in shape) or prod(max(length, 1)
                                          for length in shape) >= _LARGE:
-        raise Damaged('an array of it has no proper shape')
+        raise Damaged('one of its arrays has no proper shape')
     if prod(shape) * dtype.itemsize != len(content):
-        raise Damaged(f'an array of it claims to hold '
+        raise Damaged(f'one of its arrays claims to hold '
                       f'{prod(shape) * dtype.itemsize} bytes, and has '
                       f'{len(content)}')
     budget.charge(128 + len(content))
     if not content:
         # numpy makes room for texts of no width.
         if prod(shape) > 1:
-            raise Damaged('an array of it has no proper shape')
+            raise Damaged('one of its arrays has no proper shape')
         return np.zeros(shape, dtype, order)
     if dtype.kind == 'b' and np.frombuffer(content, 'u1').max() > 1:
         raise Damaged('an array of bools holds other numbers')

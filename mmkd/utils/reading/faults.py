@@ -32,7 +32,7 @@ class Budget:
         self.size = size
         self.limit = max(64 * _MIB, factor * size)
         # What the interpreter takes for itself is not charged.
-        self.left = self.limit - 8 * _MIB
+        self.left = self.limit - 12 * _MIB
         # Bytes that tensors may show more than once, which copies of them
         # would take.
         self.views = 16 * max(size, _MIB)

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint."""
+"""Recognising files that are not checkpoints."""
 import struct
 from typing import Iterable, Optional
 
@@ -17,10 +17,10 @@ _SIGNS = (
     (b'\x28\xb5\x2f\xfd', 'is compressed by zstd; unpack it with `unzstd`'),
     (b'7z\xbc\xaf\x27\x1c', 'is an archive of 7-Zip; unpack it first'),
     (b'Rar!', 'is an archive of RAR; unpack it first'),
-    (b'\x93NUMPY', 'is an array of numpy and no checkpoint of torch'),
-    (b'\x89HDF', 'is a file of HDF5 (Keras, for instance) and no checkpoint '
-     'of torch'),
-    (b'GGUF', 'is a GGUF file and no checkpoint of torch'),
+    (b'\x93NUMPY', 'is a numpy array, not a torch checkpoint'),
+    (b'\x89HDF', 'is an HDF5 file (of Keras, for instance), not a torch '
+     'checkpoint'),
+    (b'GGUF', 'is a GGUF file, not a torch checkpoint'),
     (b'\x89PNG', 'is a PNG image'),
     (b'\xff\xd8\xff', 'is a JPEG image'),
     (b'GIF8', 'is a GIF image'),
@@ -31,7 +31,7 @@ _SIGNS = (
 
 
 def refuse_other(head: bytes, size: int) -> None:
-    """Refuse what is no checkpoint by its first bytes.
+    """Refuse a file that is not a checkpoint by its first bytes.
 
     Args:
         head (bytes): The first :data:`HEAD` bytes.
@@ -54,15 +54,15 @@ def refuse_other(head: bytes, size: int) -> None:
                         '13 wrote it, load and save it with torch 0.4 to 2.5')
     text = head.lstrip(b'\xef\xbb\xbf \t\r\n').lower()
     if text.startswith((b'<!doctype html', b'<html', b'<head', b'<!--')):
-        raise Forbidden(f'is a page of the web (HTML); {_DOWNLOAD}, not the '
+        raise Forbidden(f'is a web page (HTML); {_DOWNLOAD}, not the '
                         'page about it')
     if text.startswith((b'<?xml', b'<error')):
-        raise Forbidden('is a text (XML), such as servers send in place of a '
+        raise Forbidden('is an XML text, such as servers send in place of a '
                         f'file; {_DOWNLOAD}')
     if text.startswith((b'{"', b'{\n', b'{ ', b'[{', b'{}')):
-        raise Forbidden('is a text (JSON) and no checkpoint')
+        raise Forbidden('is a JSON text, not a checkpoint')
     if _is_text(head):
-        raise Forbidden('is a text and no checkpoint')
+        raise Forbidden('is a text, not a checkpoint')
 
 
 def _is_text(head: bytes) -> bool:
@@ -88,7 +88,7 @@ def is_torch(head: bytes) -> bool:
 
 
 def other_archive(names: Iterable[str]) -> Optional[str]:
-    """What an archive is that is no checkpoint, if it is known.
+    """Say what an archive is, if it is known not to be a checkpoint.
 
     Args:
         names (Iterable[str]): Of its entries, below their common folder.
@@ -107,7 +107,7 @@ def other_archive(names: Iterable[str]) -> Optional[str]:
     if 'data.pkl' in names:
         return None
     if any(name.endswith('.npy') for name in names):
-        return 'holds arrays of numpy (.npz) and is no checkpoint of torch'
+        return 'holds numpy arrays (.npz) and is not a torch checkpoint'
     if any(name.endswith(('.pth', '.pt', '.safetensors')) for name in names):
         return 'is a zip archive with checkpoints in it; unpack it first'
     return 'is a zip archive without a checkpoint in it (no `data.pkl`)'

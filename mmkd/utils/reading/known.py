@@ -71,7 +71,7 @@ def check_key(key: Any, budget: Budget) -> None:
 
 
 def _no_call(args: Tuple[Any, ...], budget: Budget) -> Any:
-    raise Damaged('it calls what cannot be called')
+    raise Damaged('it calls something that cannot be called')
 
 
 def _pairs(args: Tuple[Any, ...], budget: Budget) -> Any:
@@ -82,7 +82,7 @@ def _pairs(args: Tuple[Any, ...], budget: Budget) -> Any:
     if isinstance(source, dict):
         source = list(source.items())
     if type(source) not in (list, tuple):
-        raise Damaged('a dict of it is made of something else')
+        raise Damaged('one of its dicts is made of something else')
     budget.charge(_ITEM * len(source))
     for pair in source:
         if type(pair) not in (list, tuple) or len(pair) != 2:
@@ -108,14 +108,14 @@ def _config_dict(args: Tuple[Any, ...], budget: Budget) -> dict:
         return {}
     content, = args
     if type(content) is not dict:
-        raise Damaged('a dict of it is made of something else')
+        raise Damaged('one of its dicts is made of something else')
     return content
 
 
 def _set(args: Tuple[Any, ...], budget: Budget) -> set:
     items, = args or ([], )
     if type(items) not in (list, tuple):
-        raise Damaged('a set of it is made of something else')
+        raise Damaged('one of its sets is made of something else')
     budget.charge(216 + _ITEM * len(items))
     for item in items:
         check_key(item, budget)
@@ -138,7 +138,7 @@ def _encode(args: Tuple[Any, ...], budget: Budget) -> bytes:
 
 def _bytes(args: Tuple[Any, ...], budget: Budget) -> bytes:
     if args and (len(args) > 1 or type(args[0]) is not bytes):
-        raise Damaged('bytes of it are made of something else')
+        raise Damaged('some of its bytes are made of something else')
     return args[0] if args else b''
 
 
@@ -150,14 +150,14 @@ def _bytearray(args: Tuple[Any, ...], budget: Budget) -> bytearray:
 
 def _complex(args: Tuple[Any, ...], budget: Budget) -> complex:
     if len(args) != 2 or not all(type(part) is float for part in args):
-        raise Damaged('a complex number of it is damaged')
+        raise Damaged('one of its complex numbers is damaged')
     return complex(*args)
 
 
 def _history_buffer(args: Tuple[Any, ...], budget: Budget) -> Any:
     from mmengine.logging import HistoryBuffer
     if args:
-        raise Damaged('a history of it is damaged')
+        raise Damaged('one of its histories is damaged')
     budget.charge(600)
     return HistoryBuffer()
 
@@ -276,7 +276,7 @@ def give_state(target: Any, state: Any, budget: Budget) -> None:
     if type(target) is OrderedDict:
         metadata = state.get('_metadata') if type(state) is dict else None
         if not isinstance(metadata, dict) or len(state) != 1:
-            raise Damaged('a dict of it has unknown attributes')
+            raise Damaged('one of its dicts has unknown attributes')
         # By which modules know their weights of earlier versions.
         target._metadata = metadata
     elif isinstance(target, np.dtype):
@@ -284,7 +284,7 @@ def give_state(target: Any, state: Any, budget: Budget) -> None:
     elif type(target).__name__ == 'HistoryBuffer':
         _fill_history(target, state)
     else:
-        raise Damaged('it gives attributes to what has none')
+        raise Damaged('it gives attributes to something that has none')
 
 
 def _fill_history(history: Any, state: Any) -> None:
@@ -292,14 +292,14 @@ def _fill_history(history: Any, state: Any) -> None:
             'max_length', '_log_history', '_count_history',
             'statistics_methods', '_statistics_methods'
     }:
-        raise Damaged('a history of it is damaged')
+        raise Damaged('one of its histories is damaged')
     values, counts = state.get('_log_history'), state.get('_count_history')
     for part in (values, counts):
         if type(part) is not np.ndarray or part.ndim != 1 or \
                 part.dtype.kind not in 'biuf' or part.shape != values.shape:
-            raise Damaged('a history of it is damaged')
+            raise Damaged('one of its histories is damaged')
     length = state.get('max_length')
     if type(length) is not int or not 0 < length < 1 << 40:
-        raise Damaged('a history of it is damaged')
+        raise Damaged('one of its histories is damaged')
     history.max_length = length
     history._log_history, history._count_history = values, counts

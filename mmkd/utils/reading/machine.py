@@ -12,7 +12,7 @@ from .stream import Stream
 #: Operations between two looks at the memory of the stack.
 _STRIDE = 1024
 #: Memory of what is made, in bytes, as CPython on 64 bits takes it.
-_MARK, _LIST, _DICT, _SET, _SLOT, _CALL = 64, 56, 64, 216, 9, 64
+_MARK, _LIST, _DICT, _SET, _SLOT, _CALL = 96, 56, 64, 216, 9, 64
 _MAX_NAME = 512  # bytes of the module or name of a class
 
 _UINT32 = struct.Struct('<I').unpack_from
@@ -56,7 +56,7 @@ class Machine(Stream):
             Any: What was built, to be checked by :func:`.plain.check_plain`.
 
         Raises:
-            Damaged: If it is no pickle, or takes too much memory.
+            Damaged: If it is not a pickle, or takes too much memory.
             Forbidden: If it names anything that is not plain data.
         """
         table = self._table()
@@ -268,13 +268,13 @@ class Machine(Stream):
     def stack_global(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
-            raise TypeError('a name that is no text')
+            raise TypeError('a name that is not a text')
         self.stack.append(find_known(module[:_MAX_NAME], name[:_MAX_NAME]))
 
     def reduce(self) -> None:
         args, known = self.stack.pop(), self.stack.pop()
         if type(known) is not Known or type(args) is not tuple:
-            raise TypeError('a call of what cannot be called')
+            raise TypeError('a call of something that cannot be called')
         self.budget.charge(_CALL)
         value = known.build(args, self.budget)
         if type(value) is Array:
@@ -284,7 +284,7 @@ class Machine(Stream):
     def new_object(self) -> None:
         args, known = self.stack.pop(), self.stack.pop()
         if type(known) is not Known or not known.empty or args != ():
-            raise TypeError('an object of what is no class')
+            raise TypeError('an object of something that is not a class')
         self.budget.charge(_CALL)
         self.stack.append(known.build((), self.budget))
 

@@ -93,7 +93,7 @@ def _children(kind: type, value: Any) -> Any:
         return iter(value)
     if kind.__name__ == 'HistoryBuffer':
         return None
-    raise Damaged('it holds what stands for no value')
+    raise Damaged('it holds a name that stands for no value')
 
 
 def _chain(value: OrderedDict, metadata: Any) -> Iterator[Any]:

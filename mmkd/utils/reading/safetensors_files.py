@@ -58,10 +58,10 @@ def read_safetensors(file: IO[bytes], budget: Budget) \
     file.seek(0)
     start = file.read(8)
     if len(start) < 8:
-        raise Damaged('it ends within its head')
+        raise Damaged('it ends within its header')
     length, = struct.unpack('<Q', start)
     if length > size - 8:
-        raise Damaged(f'its head claims to be of {length} bytes')
+        raise Damaged(f'its header claims to be of {length} bytes')
     budget.charge(_JSON_COST * length)
     head = _parse(file.read(length))
     texts = head.pop('__metadata__', None)
@@ -69,7 +69,7 @@ def read_safetensors(file: IO[bytes], budget: Budget) \
         texts = {}
     if type(texts) is not dict or not all(
             type(text) is str for text in texts.values()):
-        raise Damaged('its texts are no texts')
+        raise Damaged('its metadata is not text')
     plan = _plan(head, size - 8 - length)
     tensors = {}
     for name, dtype, shape, begin, end in plan:
@@ -93,7 +93,7 @@ def _parse(content: bytes) -> Dict[str, Any]:
                     text.encode('utf-8')  # raises for half a character
         found = dict(pairs)
         if len(found) < len(pairs):
-            raise Damaged('its head has a name twice')
+            raise Damaged('its header has a name twice')
         return found
 
     def number(text: str) -> Any:
@@ -106,11 +106,12 @@ def _parse(content: bytes) -> Dict[str, Any]:
             parse_float=number,
             parse_constant=number)
     except RecursionError:
-        raise Damaged('its head has too many levels') from None
+        raise Damaged('its header has too many levels') from None
     except ValueError as error:
-        raise Damaged(f'its head is no JSON ({shown(str(error))})') from None
+        raise Damaged(
+            f'its header is not JSON ({shown(str(error))})') from None
     if type(head) is not dict:
-        raise Damaged('its head is no dict')
+        raise Damaged('its header is not a dict')
     return head
 
 
@@ -119,7 +120,7 @@ def _plan(head: Dict[str, Any], size: int) -> List[tuple]:
     file, which they fill without gaps."""
     plan = []
     for name, entry in head.items():
-        where = f'the entry {shown(name)} of its head '
+        where = f'the entry {shown(name)} of its header '
         if type(entry) is not dict or set(entry) != {
                 'dtype', 'shape', 'data_offsets'
         }:

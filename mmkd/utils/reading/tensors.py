@@ -98,11 +98,11 @@ def parse_storage_id(parts: Any) -> Tuple[StorageType, str, int]:
         if type(parts) is tuple and parts[:1] == ('module', ):
             raise Forbidden('holds a whole model (the code of its classes) in '
                             'place of weights')
-        raise Damaged('a storage of it has no proper id')
+        raise Damaged('one of its storages has no proper id')
     _, kind, key, device, numel = parts[:5]
     if type(kind) is not StorageType or type(key) is not str or \
             type(device) is not str or not _is_size(numel):
-        raise Damaged('a storage of it has no proper id')
+        raise Damaged('one of its storages has no proper id')
     if parts[5:] not in ((), (None, )):
         raise Forbidden('holds views of storages as torch before 0.4 wrote '
                         'them; load and save it with torch 0.4 to 1.13')
@@ -134,14 +134,14 @@ def build_tensor(storage: Any, dtype: torch.dtype, offset: Any, size: Any,
     if not all(
             type(numbers) in (tuple, list, torch.Size)
             for numbers in (size, stride)):
-        raise Damaged('a tensor of it has no proper size')
+        raise Damaged('one of its tensors has no proper size')
     size, stride = tuple(size), tuple(stride)
     if type(storage) is not Storage or dtype not in _PLAIN:
-        raise Damaged('a tensor of it has no storage')
+        raise Damaged('one of its tensors has no storage')
     if len(size) != len(stride) or len(size) > _MAX_DIMS or not all(
             map(_is_size, (offset, *size, *stride))) or prod(
                 max(length, 1) for length in size) >= _LARGE:
-        raise Damaged(f'a tensor of it has the size {_numbers(size)}, the '
+        raise Damaged(f'one of its tensors has the size {_numbers(size)}, the '
                       f'strides {_numbers(stride)} and the offset '
                       f'{shown(offset)}')
     width = dtype.itemsize
@@ -149,7 +149,7 @@ def build_tensor(storage: Any, dtype: torch.dtype, offset: Any, size: Any,
     last = offset + sum((length - 1) * step
                         for length, step in zip(size, stride)) if numel else -1
     if (max(last + 1, offset)) * width > storage.size:
-        raise Damaged(f'a tensor of it, {_numbers(size)} with the strides '
+        raise Damaged(f'one of its tensors, {_numbers(size)} with the strides '
                       f'{_numbers(stride)} from {offset} on, reaches beyond '
                       f'its storage of {storage.size} bytes')
     if numel * width > max(budget.size, 1 << 20):
@@ -174,10 +174,10 @@ def _with_grad(tensor: Tensor, requires_grad: Any, hooks: Any) -> Tensor:
     if hooks is not None and not (isinstance(hooks, dict) and not hooks):
         raise Forbidden('holds a tensor with hooks, which are code')
     if type(requires_grad) not in (bool, int):
-        raise Damaged('a tensor of it is damaged')
+        raise Damaged('one of its tensors is damaged')
     if requires_grad:
         if not (tensor.is_floating_point() or tensor.is_complex()):
-            raise Damaged('integers of it ask for gradients')
+            raise Damaged('some of its integers ask for gradients')
         tensor.requires_grad_()
     return tensor
 
@@ -202,21 +202,21 @@ def rebuild_tensor_v3(args: Tuple[Any, ...], budget: Budget) -> Tensor:
      *metadata) = args
     if type(storage) is not Storage or not storage.kind.untyped or \
             type(dtype) is not torch.dtype:
-        raise Damaged('a tensor of it has no storage')
+        raise Damaged('one of its tensors has no storage')
     tensor = build_tensor(storage, dtype, offset, size, stride, budget)
     return _with_grad(_flagged(tensor, metadata), requires_grad, hooks)
 
 
 def _typed(storage: Any) -> torch.dtype:
     if type(storage) is not Storage:
-        raise Damaged('a tensor of it has no storage')
+        raise Damaged('one of its tensors has no storage')
     return storage.kind.dtype
 
 
 def _flagged(tensor: Tensor, metadata: list) -> Tensor:
     """Views that are conjugate or negative."""
     if len(metadata) > 1:
-        raise Damaged('a tensor of it is damaged')
+        raise Damaged('one of its tensors is damaged')
     flags: Dict[Any, Any] = {}
     if metadata and metadata[0] is not None:
         flags = metadata[0]
@@ -233,7 +233,7 @@ def rebuild_parameter(args: Tuple[Any, ...], budget: Budget) -> Tensor:
     tensor, ``requires_grad``, hooks; attributes are left out."""
     tensor, requires_grad, hooks, *state = args
     if not isinstance(tensor, Tensor) or len(state) > 1:
-        raise Damaged('a parameter of it is no tensor')
+        raise Damaged('one of its parameters is not a tensor')
     tensor = _with_grad(tensor.detach(), requires_grad, hooks)
     return nn.Parameter(tensor.detach(), bool(requires_grad))
 
@@ -247,7 +247,7 @@ def rebuild_with_state(args: Tuple[Any, ...], budget: Budget) -> Tensor:
         raise Forbidden('holds a tensor of a class of its own')
     if isinstance(known, Tensor) or type(inner) is not tuple or getattr(
             known, 'name', '').rpartition('.')[0] != 'torch._utils':
-        raise Damaged('a tensor of it is damaged')
+        raise Damaged('one of its tensors is damaged')
     return known.build(inner, budget)
 
 
@@ -256,7 +256,7 @@ def as_size(args: Tuple[Any, ...], budget: Budget) -> torch.Size:
     sizes, = args
     if type(sizes) is not tuple or len(sizes) > _MAX_DIMS or not all(
             map(_is_size, sizes)):
-        raise Damaged('a size of it is damaged')
+        raise Damaged('one of its sizes is damaged')
     return torch.Size(sizes)
 
 
@@ -268,7 +268,7 @@ def as_device(args: Tuple[Any, ...], budget: Budget) -> torch.device:
             return torch.device(*args)
     except RuntimeError:
         pass
-    raise Damaged('a device of it is damaged')
+    raise Damaged('one of its devices is damaged')
 
 
 def tensor_of(memory: np.ndarray, dtype: torch.dtype,

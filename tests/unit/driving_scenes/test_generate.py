@@ -190,7 +190,7 @@ def test_foreign_files_are_named(copied):
     for name in ('leftImg8bit/train/holiday.png', 'notes.txt'):
         with open(osp.join(copied, name), 'w') as file:
             file.write('mine')
-    # What mmdet3d's converters and tools/complete_objects.py add belongs
+    # What mmdet3d's converters and mmkd complete add belongs
     # there.
     for name in ('kitti_infos_train.pkl',
                  f'nuscenes/{FOLDER}/complete/manifest.json'):
@@ -307,7 +307,7 @@ def test_tool_makes_and_finishes(tmp_path, scenes):
     manifest = json.load(open(f'{scenes}/scenes.json'))
     assert manifest['preset'] == 'test' and manifest['seed'] == 0
     done = subprocess.run([
-        sys.executable, 'tools/make_scenes.py', '--preset', 'tiny', '--out',
+        sys.executable, '-m', 'mmkd', 'scenes', '--preset', 'tiny', '--out',
         scenes
     ],
                           cwd=root,

@@ -154,7 +154,7 @@ def test_safetensors(tmp_path):
     assert read.state_dict['w'].equal(torch.ones(3))
     assert read.meta == dict(note='hi') and read.classes is None
     path.write_bytes(path.read_bytes()[:20])
-    assert 'its head claims' in refused(path)
+    assert 'its header claims' in refused(path)
     path.write_bytes(b'')
     refused(path)
 

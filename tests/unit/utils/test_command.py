@@ -2,12 +2,15 @@ import errno
 import multiprocessing
 import os
 import re
+import shlex
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from mmkd.errors import DataError
+from mmkd.errors import ConfigError, DataError, NonFiniteLossError
 from mmkd.utils.arguments import error_context
 from mmkd.utils.command import run
 
@@ -47,7 +50,7 @@ def test_a_full_disk_ends_a_command(capsys):
 
     with pytest.raises(SystemExit) as stop:
         run(full)
-    assert stop.value.code == 2
+    assert stop.value.code == 1
     said = capsys.readouterr().err
     assert 'No space left on device' in said and '--resume' in said
     assert 'log.json' in said and len(said.splitlines()) == 1
@@ -59,6 +62,42 @@ def test_a_full_disk_ends_a_command(capsys):
         run(other)
 
 
+@pytest.mark.parametrize('error, code', [
+    (ConfigError('no such config'), 2),
+    (NonFiniteLossError('the loss is nan'), 1),
+    (KeyboardInterrupt(), 130),
+])
+def test_exit_codes(error, code, capsys):
+
+    def main():
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run(main)
+    assert stop.value.code == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_the_code_of_a_command_is_kept():
+    for returned, code in ((None, 0), (0, 0), (1, 1)):
+        with pytest.raises(SystemExit) as stop:
+            run(lambda returned=returned: returned)
+        assert stop.value.code == code
+
+
+def test_a_reader_that_goes_is_no_error():
+    code = ('from mmkd.utils.command import run\n'
+            'run(lambda: print("line\\n" * 100000))')
+    done = subprocess.run(
+        f'{shlex.quote(sys.executable)} -c {shlex.quote(code)} | head -1; '
+        'exit ${PIPESTATUS[0]}',
+        shell=True,
+        executable='/bin/bash',
+        capture_output=True,
+        text=True)
+    assert (done.returncode, done.stderr) == (141, '')
+
+
 @pytest.mark.parametrize('error, said', [
     (OSError(errno.EMFILE, 'Too many open files'), 'ulimit -n'),
     (OSError('Caught OSError in DataLoader worker process 0.\nTraceback\n'
@@ -66,6 +105,8 @@ def test_a_full_disk_ends_a_command(capsys):
     (RuntimeError('received 0 items of ancdata'), 'ulimit -n'),
     (RuntimeError('DataLoader worker (pid 7) is killed by signal: Killed. '),
      'is killed by signal: Killed, as when memory runs out'),
+    (DataError('a.png: LoadAnnotations: RuntimeError: DataLoader worker '
+               '(pid 7) is killed by signal: Killed.'), 'num_workers'),
     (RuntimeError('DataLoader worker (pid(s) 7) exited unexpectedly'),
      'exited unexpectedly'),
     (FileNotFoundError(errno.ENOENT, 'No such file',
@@ -78,7 +119,7 @@ def test_errors_of_the_system(capsys, error, said):
 
     with pytest.raises(SystemExit) as stop:
         run(tool)
-    assert stop.value.code == 2
+    assert stop.value.code == 1
     text = capsys.readouterr().err
     assert len(text.splitlines()) == 1 and re.search(said, text)
 

@@ -5,11 +5,11 @@ from mmkd.utils import compat
 
 def test_versions(monkeypatch):
     compat.check_versions()
-    versions = dict(torch='2.5.1+cu121')
+    versions = dict(torch='2.9.1+cu128')
     real = compat.metadata.version
     monkeypatch.setattr(compat.metadata, 'version',
                         lambda name: versions.get(name) or real(name))
-    with pytest.raises(ImportError, match='torch >= 2.6.0.*2.5.1'):
+    with pytest.raises(ImportError, match='torch >= 2.10.0.*2.9.1'):
         compat.check_versions()
 
     def missing(name):

@@ -231,7 +231,7 @@ class CompleteObjects:
                 zipfile.BadZipFile) as error:
             raise ConfigError(
                 f'{path} holds no objects ({type(error).__name__}: {error}); '
-                'make it with tools/complete_objects.py') from None
+                'make it with mmkd complete') from None
 
     def place(self,
               index: int,

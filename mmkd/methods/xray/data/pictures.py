@@ -30,7 +30,7 @@ def draw_frame(info: dict, points_folder: str, path: str) -> str:
     The object is the visible one that gains the most points.
 
     Args:
-        info (dict): Frame of an index file of ``tools/complete_objects.py``.
+        info (dict): Frame of an index file of ``mmkd complete``.
         points_folder (str): Folder of the points.
         path (str): File to write, PNG.
 

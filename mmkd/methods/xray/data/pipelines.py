@@ -75,7 +75,7 @@ def with_complete_objects(dataloader: Dict[str, Any],
         from mmkd.methods.xray.data import with_complete_objects
         train_dataloader = with_complete_objects(_base_.train_dataloader)
 
-    The index file is replaced by that of ``tools/complete_objects.py``. Points
+    The index file is replaced by that of ``mmkd complete``. Points
     are completed after loading, before any random transform, and separated
     before ``PointShuffle``. ``ObjectSample`` pastes the same objects into both
     clouds.
@@ -88,7 +88,7 @@ def with_complete_objects(dataloader: Dict[str, Any],
             train or evaluate a teacher. Defaults to ``'both'``.
         tag (str): Tag of the tool. Defaults to ``'complete'``.
         database (bool): Whether ``ObjectSample`` uses the database of
-            ``tools/complete_objects.py --database``, so that pasted objects
+            ``mmkd complete --database``, so that pasted objects
             are also complete for the teacher. Defaults to False.
         options: Arguments of
             :class:`LoadCompleteObjects`.

@@ -45,7 +45,7 @@ def load_objects(path: str) -> CompleteObjects:
     except OSError:
         raise ConfigError(
             f'there is no {path}, which the index file names; make it with '
-            'tools/complete_objects.py') from None
+            'mmkd complete') from None
     return _load(path, modified)
 
 
@@ -98,7 +98,7 @@ class LoadCompleteObjects(BaseTransform):
     numbers.
 
     Required keys: ``points``, ``lidar_points``, ``instances`` and
-    ``complete_objects`` of an index file of ``tools/complete_objects.py``.
+    ``complete_objects`` of an index file of ``mmkd complete``.
     Modified key: ``points``.
 
     Args:
@@ -216,7 +216,7 @@ class LoadCompleteObjects(BaseTransform):
 
     def _missing(self, results: dict) -> None:
         text = (f'frame {results.get("sample_idx")} has no completed '
-                'objects; make the index file with tools/complete_objects.py')
+                'objects; make the index file with mmkd complete')
         if self.strict:
             raise ConfigError(text)
         if not self._warned:
@@ -299,7 +299,7 @@ class CompleteDataBaseSampler(DataBaseSampler):
     Args:
         args: Arguments of ``DataBaseSampler``.
         paste (str): ``'complete'``: the teacher also gets the points of other
-            frames, if the database has them (``tools/complete_objects.py
+            frames, if the database has them (``mmkd complete
             --database``); ``'same'``: both get the object of the database;
             ``'ordinary'``: the points have no owner column. Defaults to
             ``'complete'``.

@@ -1,6 +1,5 @@
 import contextlib
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -24,6 +23,7 @@ from driving_scenes.presets import PRESETS, SPLITS
 from driving_scenes.sensors import Renderer, nuscenes_rig
 from driving_scenes.world import Motion, SceneObject
 from driving_scenes.writers.nuscenes import ATTRIBUTES, CATEGORIES
+from mmkd import cli
 from mmkd.errors import ConfigError
 from mmkd.visualization.data_frames import (NuScenesFrames, box_corners,
                                             open_frames, project)
@@ -511,19 +511,15 @@ def test_frames_are_drawn(scenes, tmp_path, capsys):
     assert isinstance(frames, NuScenesFrames) and len(frames) == 6
     with pytest.raises(ConfigError, match='no version'):
         open_frames(osp.join(scenes, 'nuscenes'), color_table(), 'v1.0-huge')
-    tool = osp.join(
-        osp.dirname(__file__), *[os.pardir] * 4, 'tools', 'browse_scenes.py')
-    spec = importlib.util.spec_from_file_location('browse_scenes', tool)
-    browse = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(browse)
     arguments = [
+        'browse',
         osp.join(scenes, 'nuscenes'), '--part', 'v1.0-mini', '--out',
         str(tmp_path), '--frames'
     ]
-    browse.main([*arguments, '1'])
+    cli.call([*arguments, '1'])
     picture = cv2.imread(capsys.readouterr().out.split()[-1])
     with pytest.raises(ConfigError, match='frames 0 to 5, not 9'):
-        browse.main([*arguments, '9'])
+        cli.call([*arguments, '9'])
     assert picture.shape[1] > 1000 and picture.std() > 20
     # Six pictures and boxes in the colour of cars (BGR 0, 176, 255).
     cars = (np.abs(picture.astype(int) - (0, 176, 255)).sum(2) < 40).sum()

@@ -120,7 +120,7 @@ def test_seen_again(cityscapes, tmp_path, capsys):
         assert replay.terms[name] == value  # bit for bit
     assert replay.terms['breaking.loss'] == float('inf')
     cfg.dump(f'{tmp_path}/cfg.py')
-    cli.replay_step([f'{tmp_path}/cfg.py', file])
+    cli.call(['replay', f'{tmp_path}/cfg.py', file])
     text = capsys.readouterr().out
     assert 'iteration 2' in text and 'output: distillers.breaking' in text
     torch.save(dict(state_dict={}), file)

@@ -167,17 +167,18 @@ PICKLES = {
     'os.system':
     (TWO + b'cos\nsystem\n' + text('true') + b'\x85R.', 'it names os.system'),
     'stack global': (FOUR + b'\x8c\x02os\x8c\x06system\x93.', 'os.system'),
-    'global of numbers': (FOUR + b'K\1K\2\x93.', 'a name that is no text'),
+    'global of numbers': (FOUR + b'K\1K\2\x93.', 'a name that is not a text'),
     'long name': (TWO + b'c' + b'x' * 600 + b'\nx\n.', 'a name without end'),
     'call of a text': (TWO + text('x') + b')R.', 'cannot be called'),
     'call of a dtype': (TWO + b'ctorch\nfloat32\n)R.', 'cannot be called'),
     'args no tuple': (TWO + ORDERED + b']R.', 'cannot be called'),
-    'object of a set': (TWO + b'c__builtin__\nset\n)\x81.', 'no class'),
+    'object of a set': (TWO + b'c__builtin__\nset\n)\x81.', 'not a class'),
     'object with arguments':
-    (TWO + ORDERED + b'K\1\x85\x81.', 'what is no class'),
-    'attributes of a list': (TWO + b']}b.', 'attributes to what has none'),
+    (TWO + ORDERED + b'K\1\x85\x81.', 'that is not a class'),
+    'attributes of a list':
+    (TWO + b']}b.', 'attributes to something that has none'),
     'attributes of a tensor': (weights(tensor() + b'}b'),
-                               'attributes to what has none'),
+                               'attributes to something that has none'),
     'methods of a dict': (TWO + ORDERED + b')R}' + text('keys') + b'Nsb.',
                           'unknown attributes'),
     'getattr':
@@ -234,7 +235,7 @@ PICKLES = {
     'a whole model': (TWO + b'cmodels.my\x1b[31m\nNet\n)\x81}b.',
                       'models.my\\x1b[31m.Net. Save its `state_dict`'),
     'array twice': (array(array_state() + b'b' + array_state()),
-                    'attributes to what'),
+                    'attributes to something'),
     'array of objects': (array(
         array_state(
             dtype=b'cnumpy\ndtype\n' + text('O8') + b'\x89\x88\x87R',
@@ -287,10 +288,10 @@ PICKLES = {
      tuple_of(number(0)) + b'C\1b\x87R.', 'a class of its own'),
     'history of a call':
     (TWO + b'cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81}' +
-     text('_log_history') + b'Nsb.', 'a history of it is damaged'),
+     text('_log_history') + b'Nsb.', 'one of its histories is damaged'),
     'history with a name':
     (TWO + b'cmmengine.logging.history_buffer\nHistoryBuffer\n)\x81}' +
-     text('mean') + b'Nsb.', 'a history of it is damaged'),
+     text('mean') + b'Nsb.', 'one of its histories is damaged'),
 }
 TENSORS = {
     'outside': (tensor(size=(5, )), 'reaches beyond its storage of 16'),
@@ -316,15 +317,15 @@ TENSORS = {
      'repeat their storages too often'),
     'rank': (tensor(stride=(1, 1)), 'the strides (1, 1)'),
     'too many dimensions': (tensor(size=(1, ) * 70, stride=(1, ) * 70),
-                            'a tensor of it has the size'),
+                            'one of its tensors has the size'),
     'text for a size':
     (REBUILD + tuple_of(storage(), number(0), tuple_of(text('4')),
                         tuple_of(number(1)), b'\x89', ORDERED + b')R') + b'R',
-     'a tensor of it has the size (4)'),
+     'one of its tensors has the size (4)'),
     'bool for a size':
     (REBUILD + tuple_of(storage(), number(0), tuple_of(b'\x88'),
                         tuple_of(number(1)), b'\x89', ORDERED + b')R') + b'R',
-     'a tensor of it has the size'),
+     'one of its tensors has the size'),
     'no storage':
     (REBUILD + tuple_of(text('0'), number(0), b')', b')', b'\x89', b'N') +
      b'R', 'has no storage'),
@@ -355,15 +356,16 @@ TENSORS = {
     'bools': (tensor(of=storage(numel=16, kind='BoolStorage')),
               'bools holds other numbers'),
     'parameter of a text': (b'ctorch._utils\n_rebuild_parameter\n(' +
-                            text('x') + b'\x88NtR', 'is no tensor'),
+                            text('x') + b'\x88NtR', 'is not a tensor'),
     'a class of its own': (b'ctorch._tensor\n_rebuild_from_type_v2\n(' +
                            REBUILD + ORDERED + b')NtR', 'class of its own'),
     'a call in a type': (b'ctorch._tensor\n_rebuild_from_type_v2\n('
                          b'c_codecs\nencode\nctorch\nTensor\n)NtR',
-                         'tensor of it is damaged'),
-    'size': (b'ctorch\nSize\n' + tuple_of(text('x')) + b'\x85R', 'a size of'),
+                         'one of its tensors is damaged'),
+    'size': (b'ctorch\nSize\n' + tuple_of(text('x')) + b'\x85R',
+             'one of its sizes'),
     'device': (b'ctorch\ndevice\n' + text('x\x1b[1m') + b'\x85R',
-               'a device of it'),
+               'one of its devices'),
 }
 
 
@@ -389,7 +391,7 @@ ARCHIVES = {
     'numpy': (pack({
         'a.npy': b'x',
         'b.npy': b'x'
-    }), 'arrays of numpy (.npz)'),
+    }), 'numpy arrays (.npz)'),
     'checkpoint inside': (pack({'m.pth': b'x'}), 'checkpoints in it'),
     'big': (archive(GOOD, byteorder=b'big'), 'byte order `big`'),
     'byte order of escapes': (archive(GOOD,
@@ -475,24 +477,25 @@ ARCHIVES = {
                       'holds more than entries'),
     'parts': (archive(GOOD).replace(b'\4\0\4\0',
                                     b'\3\0\4\0'), 'names other parts'),
-    'empty': (pack({}), 'starts as no checkpoint'),
+    'empty': (pack({}), 'does not start like a checkpoint'),
     'hidden in front': (b'PK\3\4hidden' + archive(GOOD), 'wrong size'),
 }
 OTHERS = {
     'empty': (b'', 'it is empty'),
     'zeros': (bytes(5000), 'zeros only'),
-    'page': (b'\n<!DOCTYPE html><html>404</html>', 'a page of the web (HTML)'),
-    'error': (b'<?xml version="1.0"?><Error/>', '(XML)'),
+    'page': (b'\n<!DOCTYPE html><html>404</html>', 'a web page (HTML)'),
+    'error': (b'<?xml version="1.0"?><Error/>', 'XML text'),
     'lfs': (b'version https://git-lfs.github.com/spec/v1\noid sha256:1\n',
             'git lfs pull'),
     'gzip': (b'\x1f\x8b\x08' + bytes(50), 'gunzip'),
     'tar': (b'a' * 257 + b'ustar' + bytes(300), 'tar archive'),
-    'JSON': (b'{"message": "not found"}', '(JSON)'),
+    'JSON': (b'{"message": "not found"}', 'JSON text'),
     'text': (b'Not Found\n', 'is a text'),
     'protocol 0': (b'(dp0\n.\xff', 'protocol 0 or 1'),
     'picture': (b'\x89PNG\r\n\x1a\n\0', 'PNG'),
-    'array': (b'\x93NUMPY\1\0', 'array of numpy'),
-    'safetensors': (struct.pack('<Q', 2) + b'{}', 'name it so (.safetensors)'),
+    'array': (b'\x93NUMPY\1\0', 'numpy array'),
+    'safetensors':
+    (struct.pack('<Q', 2) + b'{}', 'rename it to *.safetensors'),
 }
 
 
@@ -560,7 +563,7 @@ def test_other_kinds(tmp_path, name):
 def test_no_file(tmp_path):
     os.mkfifo(tmp_path / 'pipe.pth')
     for path in (tmp_path / 'pipe.pth', tmp_path, '/dev/zero'):
-        with pytest.raises(CheckpointError, match='is no regular file'):
+        with pytest.raises(CheckpointError, match='is not a regular file'):
             read_file(str(path))
 
 
@@ -612,18 +615,18 @@ def entry(dtype='F32', shape=(1, ), offsets=(0, 4)):
     (safetensors(dict(w=entry(shape=('a', ))), bytes(4)), 'no proper size'),
     (safetensors(dict(w=entry(dtype='\x1b[1m'))), "type `\\x1b[1m`"),
     (safetensors(dict(w=entry(dtype='BOOL', offsets=(0, 1))), b'\2'), 'bools'),
-    (safetensors(dict(w=[])), 'w of its head is damaged'),
-    (safetensors(dict(w=dict(entry(), x=1))), 'w of its head is damaged'),
-    (safetensors(dict(__metadata__=dict(a=1))), 'texts are no texts'),
+    (safetensors(dict(w=[])), 'w of its header is damaged'),
+    (safetensors(dict(w=dict(entry(), x=1))), 'w of its header is damaged'),
+    (safetensors(dict(__metadata__=dict(a=1))), 'metadata is not text'),
     (safetensors(b'{"a": 1, "a": 2}'), 'a name twice'),
     (safetensors(b'{"a": ' + b'[' * 100000), 'too many levels'),
-    (safetensors(b'{"a": NaN}'), 'no JSON'),
-    (safetensors(b'{"a": 1e400}'), 'no JSON'),
-    (safetensors(b'{"a": ' + b'9' * 5000 + b'}'), 'no JSON'),
-    (safetensors(b'{\xff}'), 'no JSON'),
+    (safetensors(b'{"a": NaN}'), 'not JSON'),
+    (safetensors(b'{"a": 1e400}'), 'not JSON'),
+    (safetensors(b'{"a": ' + b'9' * 5000 + b'}'), 'not JSON'),
+    (safetensors(b'{\xff}'), 'not JSON'),
     (safetensors(b'{}', length=1 << 40), 'claims to be of 1099511627776'),
-    (b'\1\2', 'ends within its head'),
-    (archive(GOOD), 'name it so (.pth)'),
+    (b'\1\2', 'ends within its header'),
+    (archive(GOOD), 'rename it to *.pth'),
     (safetensors(b'{' + b'"":[],' * 400000), 'more memory'),
 ])
 def test_safetensors(tmp_path, content, words):
@@ -695,7 +698,8 @@ AMPLIFIERS = {
     lambda n: pack({f'x/{i}': b''
                     for i in range(n // 80)}),
 }
-HARMLESS = ('keys of one end', 'copies', 'memo', 'wide text', 'tensors')
+#: Those that take no more than is allowed.
+HARMLESS = ('keys of one end', 'memo', 'nothing', 'wide text')
 
 
 def peak_memory():
@@ -741,7 +745,8 @@ def test_time_and_memory_grow_with_the_file(tmp_path):
     assert set(found) == set(AMPLIFIERS)
     for name, (seconds, memory, said) in found.items():
         assert seconds < 2.5, name
-        assert memory < 72 * MIB, (name, found)
+        assert memory < 66 * MIB, (name, found)
+        assert (said is None) == (name in HARMLESS), (name, said)
         assert said is None or said.isprintable(), name
 
 

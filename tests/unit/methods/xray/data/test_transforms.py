@@ -321,7 +321,7 @@ def test_frames_without_completed_objects(data, caplog):
     plain = run(LOAD, copy.deepcopy(info))
     count = len(plain['points'])
     assert len(step(plain)['points']) == count
-    with pytest.raises(ConfigError, match='tools/complete_objects.py'):
+    with pytest.raises(ConfigError, match='mmkd complete'):
         LoadCompleteObjects(strict=True)(run(LOAD, copy.deepcopy(info)))
     info['complete_objects'] = dict(path='nowhere.npz', frame=0)
     with pytest.raises(ConfigError, match='nowhere.npz'):

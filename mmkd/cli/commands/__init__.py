@@ -1,0 +1,1 @@
+"""The subcommands of ``mmkd``, one module each; see :mod:`mmkd.cli`."""

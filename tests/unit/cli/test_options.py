@@ -1,0 +1,100 @@
+import argparse
+import logging
+import os
+import sys
+import warnings
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd.cli import options
+from mmkd.errors import ConfigError
+
+GPUS = 'CUDA_VISIBLE_DEVICES'
+
+
+def parse(*argv):
+    parser = argparse.ArgumentParser()
+    options.add_train_options(parser)
+    options.add_verbosity(parser)
+    return parser.parse_args(argv)
+
+
+def test_options_reach_the_config():
+    args = parse('--cfg-options', 'a.b=1', 'c=[1,2]', '--seed', '3',
+                 '--verbose', '--work-dir', 'w', '--launcher', 'pytorch')
+    cfg = options.for_runner(
+        Config(dict(a=dict(b=0), randomness=dict(deterministic=True))), args,
+        'name')
+    assert cfg.a.b == 1 and cfg.c == [1, 2]
+    assert cfg.randomness == dict(deterministic=True, seed=3)
+    assert cfg.log_level == 'DEBUG' and cfg.work_dir == 'w'
+    assert cfg.launcher == 'pytorch'
+
+
+def test_a_config_without_options_stays():
+    cfg = options.for_runner(Config(dict(work_dir='own')), parse(), 'name')
+    assert cfg.to_dict() == dict(work_dir='own', launcher='none')
+    cfg = options.for_runner(Config({}), parse(), 'name')
+    assert cfg.work_dir == 'work_dirs/name'
+
+
+@pytest.mark.parametrize('argv', [
+    ['--cfg-options', 'no_equals_sign'],
+    ['--device', 'gpu'],
+    ['--device', 'cuda:'],
+    ['--quiet', '--verbose'],
+])
+def test_wrong_values_are_usage_errors(argv, capsys):
+    with pytest.raises(SystemExit) as stop:
+        parse(*argv)
+    assert stop.value.code == 2
+    assert 'error: ' in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize('device, visible, expected', [
+    ('cpu', '0,1', ''),
+    ('cuda', '4,5', '4,5'),
+    ('cuda:1', '4,5', '5'),
+    ('cuda:1', None, '1'),
+])
+def test_device_limits_what_is_visible(device, visible, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    if visible is None:
+        monkeypatch.delenv(GPUS, raising=False)
+        monkeypatch.setenv(GPUS, '')
+    else:
+        monkeypatch.setenv(GPUS, visible)
+    options.use_device(parse('--device', device))
+    assert os.environ[GPUS] == expected
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['--device', 'cuda'], 'torch finds no such device.*--device cpu'),
+    (['--device', 'cuda:2'], 'has 2 devices'),
+    (['--device', 'cuda:0', '--launcher', 'pytorch'], 'takes its own GPU'),
+])
+def test_a_device_that_is_not_there(argv, message, monkeypatch):
+    monkeypatch.setenv(GPUS, '0,1')
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    with pytest.raises(ConfigError, match=message):
+        options.use_device(parse(*argv))
+
+
+def test_quietly(capsys):
+    for quiet in (False, True):
+        args = parse(*['--quiet'] * quiet)
+        with options.quietly(args):
+            print('progress')
+            handler = logging.StreamHandler(sys.stdout)
+            with warnings.catch_warnings(record=True) as caught:
+                if not quiet:
+                    warnings.simplefilter('always')
+                warnings.warn('a library is deprecated')
+        # A logger may outlive the run.
+        handler.emit(logging.makeLogRecord(dict(msg='late')))
+        print('result')
+        printed = capsys.readouterr().out
+        assert printed == ('result\n' if quiet else 'progress\nlate\nresult\n')
+        assert len(caught) == 1 - quiet
