@@ -120,7 +120,7 @@ def _meta(texts: Optional[Dict[str, str]]) -> Dict[str, Any]:
     meta: Dict[str, Any] = dict(texts or {})
     try:
         ours = json.loads(meta.get(_META, '{}'))
-    except ValueError:
+    except (ValueError, RecursionError):
         ours = None
     if isinstance(ours, dict):
         meta.pop(_META, None)
@@ -225,7 +225,7 @@ def read_checkpoint(path: Union[str, dict],
     content = read_file(path, trusted)
     state_dict, meta = content, {}
     if isinstance(content, dict):
-        meta = content.get('meta') or {}
+        meta = content.get('meta')
         for key in ('state_dict', 'model'):
             if isinstance(content.get(key), dict):
                 state_dict = content[key]

@@ -75,7 +75,8 @@ UNTESTED = {
 #: Test files of no single module.
 OF_NO_MODULE = ('test_imports.py', 'test_layout.py', 'test_methods.py',
                 'test_setup.py', 'test_sizes.py', 'methods/test_contracts.py',
-                'utils/reading/test_crafted.py', 'utils/reading/test_equal.py')
+                'utils/test_crafted_files.py', 'utils/reading/test_crafted.py',
+                'utils/reading/test_equal.py')
 
 
 def modules():

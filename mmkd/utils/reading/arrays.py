@@ -46,7 +46,7 @@ def check_dtype_state(dtype: np.dtype, state: Any) -> None:
             state[1] not in ('<', '|', '=') or state[2:5] != (None, ) * 3:
         raise Forbidden('holds an array of an unusual type (of the other '
                         'byte order, or of records)')
-    if state[5] not in (-1, dtype.itemsize):
+    if type(state[5]) is not int or state[5] not in (-1, dtype.itemsize):
         raise Damaged('one of its arrays has the wrong width')
 
 
@@ -63,6 +63,8 @@ def make_array(state: Any, budget: Budget) -> np.ndarray:
     if type(state) is not tuple or len(state) not in (4, 5):
         raise Damaged('one of its arrays is damaged')
     shape, dtype, fortran, content = state[-4:]
+    if type(fortran) not in (bool, int):
+        raise Damaged('one of its arrays is damaged')
     return _array(content, dtype, shape, 'F' if fortran else 'C', budget)
 
 
@@ -104,7 +106,10 @@ def _array(content: Any, dtype: Any, shape: Any, order: str,
                       f'{len(content)}')
     budget.charge(128 + len(content))
     if not content:
-        return np.empty(shape, dtype, order)
+        # numpy makes room for texts of no width.
+        if prod(shape) > 1:
+            raise Damaged('one of its arrays has no proper shape')
+        return np.zeros(shape, dtype, order)
     if dtype.kind == 'b' and np.frombuffer(content, 'u1').max() > 1:
         raise Damaged('an array of bools holds other numbers')
     if dtype.kind == 'U' and np.frombuffer(content, '<u4').max() > 0x10FFFF:

@@ -84,8 +84,10 @@ def _pairs(args: Tuple[Any, ...], budget: Budget) -> Any:
     if type(source) not in (list, tuple):
         raise Damaged('one of its dicts is made of something else')
     budget.charge(_ITEM * len(source))
-    for key, _ in source:
-        check_key(key, budget)
+    for pair in source:
+        if type(pair) not in (list, tuple) or len(pair) != 2:
+            raise Damaged('a dict of it is made of something else')
+        check_key(pair[0], budget)
     return source
 
 

@@ -87,6 +87,10 @@ def _parse(content: bytes) -> Dict[str, Any]:
     """The head, without what JSON leaves open."""
 
     def unique(pairs: List[Tuple[str, Any]]) -> Dict[str, Any]:
+        for pair in pairs:
+            for text in pair:
+                if type(text) is str:
+                    text.encode('utf-8')  # raises for half a character
         found = dict(pairs)
         if len(found) < len(pairs):
             raise Damaged('its header has a name twice')

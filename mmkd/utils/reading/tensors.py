@@ -130,6 +130,11 @@ def build_tensor(storage: Any, dtype: torch.dtype, offset: Any, size: Any,
         Damaged: If it does not lie inside its storage, or repeats more than
             a file of that size may.
     """
+    # Not any sequence: a small tensor may iterate over millions of others.
+    if not all(
+            type(numbers) in (tuple, list, torch.Size)
+            for numbers in (size, stride)):
+        raise Damaged('one of its tensors has no proper size')
     size, stride = tuple(size), tuple(stride)
     if type(storage) is not Storage or dtype not in _PLAIN:
         raise Damaged('one of its tensors has no storage')
@@ -166,7 +171,7 @@ def _numbers(values: Tuple[Any, ...]) -> str:
 
 
 def _with_grad(tensor: Tensor, requires_grad: Any, hooks: Any) -> Tensor:
-    if hooks:
+    if hooks is not None and not (isinstance(hooks, dict) and not hooks):
         raise Forbidden('holds a tensor with hooks, which are code')
     if type(requires_grad) not in (bool, int):
         raise Damaged('one of its tensors is damaged')
@@ -212,8 +217,11 @@ def _flagged(tensor: Tensor, metadata: list) -> Tensor:
     """Views that are conjugate or negative."""
     if len(metadata) > 1:
         raise Damaged('one of its tensors is damaged')
-    flags: Dict[Any, Any] = (metadata and metadata[0]) or {}
-    if type(flags) is not dict or not set(flags) <= {'conj', 'neg'}:
+    flags: Dict[Any, Any] = {}
+    if metadata and metadata[0] is not None:
+        flags = metadata[0]
+    if type(flags) is not dict or not set(flags) <= {'conj', 'neg'} or \
+            not all(type(flag) is bool for flag in flags.values()):
         raise Forbidden('holds a tensor of an unusual kind')
     if flags.get('conj'):
         tensor = tensor.conj()
@@ -233,11 +241,12 @@ def rebuild_parameter(args: Tuple[Any, ...], budget: Budget) -> Tensor:
 def rebuild_with_state(args: Tuple[Any, ...], budget: Budget) -> Tensor:
     """``_rebuild_from_type_v2``: a tensor with attributes, left out here."""
     known, kind, inner, _ = args
-    if getattr(kind, 'name',
-               '') not in ('torch.Tensor', 'torch.nn.parameter.Parameter'):
+    if isinstance(kind, Tensor) or getattr(
+            kind, 'name',
+            '') not in ('torch.Tensor', 'torch.nn.parameter.Parameter'):
         raise Forbidden('holds a tensor of a class of its own')
-    if getattr(known, 'name', '').rpartition('.')[0] != 'torch._utils' or \
-            type(inner) is not tuple:
+    if isinstance(known, Tensor) or type(inner) is not tuple or getattr(
+            known, 'name', '').rpartition('.')[0] != 'torch._utils':
         raise Damaged('one of its tensors is damaged')
     return known.build(inner, budget)
 
