@@ -512,7 +512,7 @@ def test_looking_leaves_the_student_as_it_is():
     (dict(distillers=dict(a=dict(type='CWD', student='t:neck'))),
      "student tap 't:neck' names another network"),
     (dict(distillers=dict(a=dict(type='CWD', place='neck'))),
-     "no standard place for 'neck'.*list_taps"),
+     "no standard place for 'neck'.*mmkd taps"),
     (dict(teachers=dict()), "which teacher is meant.*none"),
     (dict(
         teachers=dict(t=dict(cfg=segmentor(num_classes=7), ckpt='random'), ),
