@@ -87,9 +87,10 @@ def run(cityscapes, tmp_path_factory):
                 place='stages',
                 student='backbone[2]',
                 teacher='backbone[2]')))
-    os.chdir(folder)
-    write_config('run.py', cfg)
-    cli.call(['train', 'run.py', '--cfg-options', 'train_cfg.max_iters=1'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        write_config('run.py', cfg)
+        cli.call(['train', 'run.py', '--cfg-options', 'train_cfg.max_iters=1'])
     return folder
 
 

@@ -23,16 +23,17 @@ CWD = dict(
 def folder(cityscapes, tmp_path_factory):
     """Configs, weights of a teacher, and a distillation of one iteration."""
     folder = tmp_path_factory.mktemp('user')
-    os.chdir(folder)
-    plain = segmentation_config(cityscapes, '', max_iters=1)
-    plain.pop('work_dir')
-    write_config('student.py', plain)
-    write_config('teacher.py', Config(segmentor(8)))
-    torch.save(
-        dict(state_dict=build_network(segmentor(8), 't').state_dict()),
-        'teacher.pth')
-    write_config('x.py', distillation_config(plain, dict(cwd=CWD)))
-    cli.call(['train', 'x.py'])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        plain = segmentation_config(cityscapes, '', max_iters=1)
+        plain.pop('work_dir')
+        write_config('student.py', plain)
+        write_config('teacher.py', Config(segmentor(8)))
+        torch.save(
+            dict(state_dict=build_network(segmentor(8), 't').state_dict()),
+            'teacher.pth')
+        write_config('x.py', distillation_config(plain, dict(cwd=CWD)))
+        cli.call(['train', 'x.py'])
     return folder
 
 

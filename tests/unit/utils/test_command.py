@@ -137,18 +137,23 @@ def test_other_errors(error):
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
 def test_signals(capsys, name):
     number = getattr(signal, name)
-    before = signal.getsignal(number)
+    # A test run in the background may have been started to ignore SIGINT.
+    before = signal.default_int_handler if name == 'SIGINT' else signal.SIG_DFL
+    started_with = signal.signal(number, before)
 
     def tool():
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    with pytest.raises(SystemExit) as stop:
-        run(tool)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            run(tool)
+        assert signal.getsignal(number) == before
+    finally:
+        signal.signal(number, started_with)
     assert stop.value.code == 128 + number
     assert capsys.readouterr().err == (
         'interrupted; --resume continues from the last checkpoint\n')
-    assert signal.getsignal(number) == before
 
 
 def test_signals_of_workers(capfd):
