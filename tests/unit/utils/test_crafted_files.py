@@ -16,7 +16,6 @@ FILES = crafted()
 MIB = 1 << 20
 #: What the reader takes, and torch does not.
 ALONE = {
-    'bytes_as_key.pth': 'protocol 3',
     'frame_zero.pth': 'protocol 4',
     'memoize_often.pth': 'protocol 4',
     'numpy_metadata.pth': 'an array, whose metadata are left out',
