@@ -338,6 +338,17 @@ def answers(args: argparse.Namespace,
     process.wait()
 
 
+def keep(args: argparse.Namespace, number: int, failure: str,
+         files: Dict[str, bytes]) -> Dict[str, Any]:
+    """Keep the file of a case that fails."""
+    kind, content = case(args.seed, number, files)
+    name = f'{hashlib.sha256(content).hexdigest()[:12]}{kind}'
+    os.makedirs(args.keep, exist_ok=True)
+    with open(osp.join(args.keep, name), 'wb') as file:
+        file.write(content)
+    return dict(number=number, file=name, why=failure)
+
+
 def main(argv: Optional[List[str]] = None) -> int:
     """Read mutated files, and store what came of them."""
     parser = argparse.ArgumentParser(
@@ -360,9 +371,28 @@ def main(argv: Optional[List[str]] = None) -> int:
         return 0
     import re
     import tempfile
+
+    from benchmarks.report import versions, write_result
     began, files = time.time(), seeds()
     said: Counter = Counter()
     failures, tried, loaded, slowest = [], 0, 0, 0.
+
+    def store(complete: bool) -> None:
+        write_result(
+            args.out,
+            dict(
+                seed=args.seed,
+                complete=complete,
+                tried=tried,
+                refused=tried - loaded - len(failures),
+                loaded=loaded,
+                failed=len(failures),
+                messages=len(said),
+                slowest_seconds=round(slowest, 2),
+                minutes=round((time.time() - began) / 60, 1),
+                versions=versions(),
+                failures=failures))
+
     with tempfile.TemporaryDirectory() as folder:
         for number, words, failure, seconds in answers(args, folder):
             tried += 1
@@ -372,29 +402,11 @@ def main(argv: Optional[List[str]] = None) -> int:
             said[re.sub(r'`.*?`|\(.*?\)|[\w./-]*[\d/_\\][\w./\\-]*', '#',
                         words)[:70]] += 1
             if failure is not None:
-                kind, content = case(args.seed, number, files)
-                digest = hashlib.sha256(content).hexdigest()[:12]
-                os.makedirs(args.keep, exist_ok=True)
-                path = osp.join(args.keep, f'{digest}{kind}')
-                with open(path, 'wb') as file:
-                    file.write(content)
-                failures.append(
-                    dict(number=number, file=osp.basename(path), why=failure))
+                failures.append(keep(args, number, failure, files))
                 print(f'FAILED {failures[-1]}', flush=True)
-    from benchmarks.report import versions, write_result
-    write_result(
-        args.out,
-        dict(
-            seed=args.seed,
-            tried=tried,
-            refused=tried - loaded - len(failures),
-            loaded=loaded,
-            failed=len(failures),
-            messages=len(said),
-            slowest_seconds=round(slowest, 2),
-            minutes=round((time.time() - began) / 60, 1),
-            versions=versions(),
-            failures=failures))
+            if tried % (5 * BATCH) == 0:  # if this process is killed
+                store(complete=False)
+    store(complete=True)
     print(f'fuzz_reader: {tried} tried, {len(failures)} failed')
     return 1 if failures or not tried else 0
 
