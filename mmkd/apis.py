@@ -3,7 +3,8 @@ import logging
 import os
 import os.path as osp
 import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple,
+                    Union)
 
 import torch
 from mmengine.config import Config
@@ -24,11 +25,14 @@ from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
 
+if TYPE_CHECKING:
+    from mmkd.engine.checks.report import Report
+
 __all__ = [
-    'browse_distillation', 'build_runner', 'export_student', 'find_method',
-    'is_distillation', 'list_taps', 'predict', 'prepare_devices',
-    'prepare_training', 'student_only', 'test', 'train', 'use_amp',
-    'write_distillation_config'
+    'browse_distillation', 'build_runner', 'check', 'export_student',
+    'find_method', 'is_distillation', 'list_taps', 'predict',
+    'prepare_devices', 'prepare_training', 'student_only', 'test', 'train',
+    'use_amp', 'write_distillation_config'
 ]
 
 
@@ -61,10 +65,27 @@ def train(cfg: Config) -> Runner:
     Raises:
         MMKDError: If a part of the config is wrong, before training starts.
     """
+    from mmkd.engine.checks import check_settings
     check_not_lost(cfg)
+    check_settings(cfg)
     runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
+
+
+def check(cfg: Config, samples: int = 200) -> 'Report':
+    """Check a config and its data without training; nothing is written.
+
+    Args:
+        cfg (Config): A distillation config, or a plain config; it is changed.
+        samples (int): Number of samples to read of each data set, evenly
+            spaced. Defaults to 200.
+
+    Returns:
+        Report: What was checked, and what is wrong.
+    """
+    from mmkd.engine.checks.report import check_config
+    return check_config(cfg, build_runner, samples)
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:

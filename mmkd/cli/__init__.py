@@ -26,7 +26,7 @@ from mmkd.version import __version__
 GROUPS = {
     'Start here': ('demo', ),
     'Train, test, export': ('distill', 'train', 'test', 'export'),
-    'Look inside': ('taps', 'browse', 'replay'),
+    'Look inside': ('check', 'taps', 'browse', 'replay'),
     'Data': ('scenes', 'complete', 'pseudo-label'),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

@@ -47,8 +47,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
         if not isinstance(error, MMKDError):
             raise
         failed = isinstance(error, NonFiniteLossError)
-        _fail(FAILED if failed else BAD_INPUT,
-              *getattr(error, 'lines', [str(error)]))
+        _fail(FAILED if failed else BAD_INPUT, *error.lines)
     except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',
