@@ -73,11 +73,11 @@ def train(cfg: Config) -> Runner:
     return runner
 
 
-def check(cfg: Config, samples: int = 200) -> 'Report':
+def check(cfg: ConfigLike, samples: int = 200) -> 'Report':
     """Check a config and its data without training; nothing is written.
 
     Args:
-        cfg (Config): A distillation config, or a plain config; it is changed.
+        cfg (str | dict | Config): A distillation config, or a plain config.
         samples (int): Number of samples to read of each data set, evenly
             spaced. Defaults to 200.
 
@@ -85,7 +85,7 @@ def check(cfg: Config, samples: int = 200) -> 'Report':
         Report: What was checked, and what is wrong.
     """
     from mmkd.engine.checks.report import check_config
-    return check_config(cfg, build_runner, samples)
+    return check_config(read_config(cfg), build_runner, samples)
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:

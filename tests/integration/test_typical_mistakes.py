@@ -111,6 +111,7 @@ def test_stops_before_training(mistake, tmp_path, capsys, monkeypatch):
         raise urllib.error.URLError('Name or service not known')
 
     monkeypatch.setattr('urllib.request.urlopen', offline)
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
     root = write_cityscapes(str(tmp_path / 'data'), 3, 1)
     cfg = segmentation_config(root, str(tmp_path / 'run'), max_iters=1)
     change, said = MISTAKES[mistake]
