@@ -3,9 +3,10 @@ from typing import Dict
 
 from torch import nn
 
-#: Heads whose number of classes is not that of the data set: proposals, and
-#: semantic maps beside objects.
-_OTHER = ('rpn_head', 'semantic_head')
+#: What the name or the class of a head contains whose number of classes is not
+#: that of the data set: proposals, semantic maps beside objects, and
+#: boundaries of regions.
+_OTHER = ('rpn_head', 'RPN', 'semantic_head', 'STDCHead')
 
 
 def head_classes(network: nn.Module) -> Dict[str, int]:
@@ -23,7 +24,9 @@ def head_classes(network: nn.Module) -> Dict[str, int]:
         # `roi_head.bbox_head.0` is the first stage of a cascade.
         name = path.rstrip('.0123456789').rpartition('.')[2]
         classes = getattr(module, 'num_classes', None)
-        if not name.endswith('head') or name in _OTHER:
+        if not name.endswith('head') or any(
+                other in f'{name} {type(module).__name__}'
+                for other in _OTHER):
             continue
         if isinstance(classes, (list, tuple)):
             classes = sum(classes)

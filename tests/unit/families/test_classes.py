@@ -3,6 +3,7 @@ from torch import nn
 from mmkd.core.network import build_network
 from mmkd.families import family_of
 from mmkd.families.classes import head_classes
+from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.testing import detector, segmentor
 
 
@@ -34,3 +35,15 @@ def test_stages_tasks_and_other_heads():
         'roi_head.bbox_head.1': 5,
         'pts_bbox_head': 5
     }
+
+
+def test_heads_of_mmdet3d():
+    network = nn.Module()
+    network.decode_head = nn.Module()
+    network.decode_head.num_classes, network.decode_head.ignore_index = 20, 19
+    network.roi_head = nn.Module()
+    network.roi_head.bbox_head = nn.Module()
+    network.roi_head.bbox_head.num_classes = 1
+    assert MMDet3DFamily().head_classes(network) == dict(decode_head=19)
+    network.decode_head.ignore_index = 20
+    assert MMDet3DFamily().head_classes(network) == dict(decode_head=20)
