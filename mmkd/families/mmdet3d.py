@@ -57,9 +57,11 @@ class MMDet3DFamily(Family):
         """
         found = {}
         for path, count in super().head_classes(network).items():
-            ignored = getattr(network.get_submodule(path), 'ignore_index', -1)
+            head = network.get_submodule(path)
+            ignored = getattr(head, 'ignore_index', None)
+            hidden = ignored is not None and 0 <= ignored < count
             if count > 1 or not path.startswith('roi_head.'):
-                found[path] = count - (0 <= ignored < count)
+                found[path] = count - hidden
         return found
 
     def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
