@@ -26,10 +26,14 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
             teacher.
 
     Raises:
-        ConfigError: If an argument is wrong.
+        ConfigError: If an argument is wrong, or a built teacher has another
+            name.
     """
     if isinstance(teacher, Teacher):
-        teacher.name = name
+        if teacher.name != name:
+            raise ConfigError(f'teacher {name!r} was built with the name '
+                              f'{teacher.name!r}; build it with '
+                              f'Teacher(..., name={name!r})')
         return teacher
     if not isinstance(teacher, dict):
         raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='

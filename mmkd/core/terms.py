@@ -4,7 +4,7 @@ mmengine sums every entry with ``loss`` in its name and only logs the others.
 This module translates to that convention; mmkd's other interfaces do not
 depend on the spelling of names.
 """
-from typing import Container, Dict, Mapping
+from typing import Any, Container, Dict, Mapping
 
 from torch import Tensor
 
@@ -54,3 +54,8 @@ def log_entries(distiller: str, values: Mapping[str, Tensor],
                               'rename one of them')
         entries[entry] = value
     return entries
+
+
+def summed_entries(outputs: Mapping[str, Any]) -> Dict[str, Any]:
+    """The entries of a step's losses that mmengine adds up, by name."""
+    return {name: value for name, value in outputs.items() if 'loss' in name}

@@ -2,6 +2,7 @@
 import copy
 import logging
 import math
+import traceback
 from typing import Any, Dict, List, Optional, Tuple
 
 import torch
@@ -11,10 +12,10 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.terms import term_name
-from mmkd.errors import ConfigError
+from mmkd.core.terms import summed_entries, term_name
+from mmkd.errors import ConfigError, MMKDError
 from mmkd.registry import HOOKS
-from mmkd.utils.arguments import error_context
+from mmkd.utils.arguments import error_context, with_reason
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -82,8 +83,7 @@ class SelfCheckHook(Hook):
             with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
             self._check_teachers(model, batches)
-            with error_context('the model does not run on the training data'):
-                self._check_losses(model, batches)
+            self._check_losses(model, batches)
 
     @staticmethod
     def _check_classes(runner, model: DistillationModel) -> None:
@@ -161,7 +161,18 @@ class SelfCheckHook(Hook):
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:
         rows, warnings = [], []
-        for found in self._measure(model, batches[0]):
+        try:
+            measured = self._measure(model, batches[0])
+        except MMKDError:
+            raise
+        except Exception as error:
+            part = failing_module(model, error)
+            raise ConfigError(
+                with_reason(
+                    'the model does not run on the training data' +
+                    (f'; the error is in {part}' if part else ''),
+                    error)) from error
+        for found in measured:
             self.report[found['term']] = found
             ratio = found['gradient']
             rows.append([
@@ -169,6 +180,11 @@ class SelfCheckHook(Hook):
                 f'{found["loss"] / max(found["task"], 1e-12):.3g}',
                 None if ratio is None else f'{ratio:.3g}'
             ])
+            if not math.isfinite(found['task']):
+                raise ConfigError(
+                    "self-check: the student's own loss is "
+                    f'{found["task"]} on the first training batch; are its '
+                    'config and the annotations right?')
             low, high = self.gradient_band
             if not math.isfinite(found['loss']):
                 raise ConfigError(f'self-check: {found["term"]} is '
@@ -281,12 +297,32 @@ def _blank_scans(data: dict) -> dict:
     return dict(data, inputs=blank)
 
 
+def failing_module(model: nn.Module, error: BaseException) -> str:
+    """Name the innermost module of a model in which an error occurred, such
+    as ``'student.neck (FPN)'``; ``''`` if it was outside all of them."""
+    names = {
+        id(module): name
+        for name, module in model.named_modules() if name
+    }
+    for teacher, part in getattr(model, 'teachers', {}).items():
+        names.update({
+            id(module): f'teacher {teacher!r}: {name}'
+            for name, module in part.network.named_modules()
+        })
+    found = ''
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_locals.get('self')
+        if id(module) in names:
+            found = f'{names[id(module)]} ({type(module).__name__})'
+    return found
+
+
 def _total(losses: dict) -> Tensor:
     values = [
         sum(v.mean()
             for v in value) if isinstance(value,
                                           (list, tuple)) else value.mean()
-        for key, value in losses.items() if 'loss' in key
+        for value in summed_entries(losses).values()
     ]
     return sum(values)
 
