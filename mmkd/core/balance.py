@@ -1,6 +1,6 @@
 """Loss weights that are calibrated by gradients."""
 import math
-from typing import Any, List, Literal, Optional, Tuple, Union
+from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.dist import all_reduce
@@ -141,7 +141,9 @@ def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:
         Tensor | None: The norm over all tensors, a scalar in float32; None
         if no gradient reaches one of them.
     """
-    places = [_origin(tensor) for tensor in tensors if tensor.requires_grad]
+    places: Sequence[Any] = [
+        _origin(tensor) for tensor in tensors if tensor.requires_grad
+    ]
     if not places or not loss.requires_grad:
         return None
     half = any(tensor.dtype == torch.float16 for tensor in tensors)

@@ -50,7 +50,7 @@ def total_loss(losses: Mapping[str, Any]) -> Tensor:
         sum(part.mean()
             for part in value) if isinstance(value,
                                              (list, tuple)) else value.mean()
-        for key, value in losses.items() if 'loss' in key
+        for value in summed_entries(losses).values()
     ]
     if not values:
         raise ConfigError('the network returned no loss, but '
@@ -79,3 +79,8 @@ def log_entries(distiller: str, values: Mapping[str, Tensor],
                               'rename one of them')
         entries[entry] = value
     return entries
+
+
+def summed_entries(outputs: Mapping[str, Any]) -> Dict[str, Any]:
+    """The entries of a step's losses that mmengine adds up, by name."""
+    return {name: value for name, value in outputs.items() if 'loss' in name}

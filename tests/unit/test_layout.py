@@ -11,8 +11,6 @@ TESTS = ROOT / 'tests/unit'
 UNTESTED = {
     'mmkd/apis.py':
     'tests/integration/test_tools.py',
-    'mmkd/core/building.py':
-    'tests/unit/core/test_model.py',
     'mmkd/core/summary.py':
     'tests/unit/core/test_model.py',
     'mmkd/engine/gradients.py':

@@ -2,6 +2,7 @@
 import copy
 import logging
 import math
+import traceback
 from typing import Any, Dict, List, Tuple
 
 import torch
@@ -13,9 +14,9 @@ from torch import Tensor, nn
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import total_loss
 from mmkd.engine.gradients import MethodGradient, measure_gradients
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MMKDError
 from mmkd.registry import HOOKS
-from mmkd.utils.arguments import error_context
+from mmkd.utils.arguments import error_context, with_reason
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -83,8 +84,7 @@ class SelfCheckHook(Hook):
             with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
             self._check_teachers(model, batches)
-            with error_context('the model does not run on the training data'):
-                self._check_losses(model, batches)
+            self._check_losses(model, batches)
 
     @staticmethod
     def _check_classes(runner, model: DistillationModel) -> None:
@@ -162,8 +162,19 @@ class SelfCheckHook(Hook):
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:
         rows, warnings = [], []
+        try:
+            measured = measure_gradients(model, batches[0])
+        except MMKDError:
+            raise
+        except Exception as error:
+            part = failing_module(model, error)
+            raise ConfigError(
+                with_reason(
+                    'the model does not run on the training data' +
+                    (f'; the error is in {part}' if part else ''),
+                    error)) from error
         low, high = self.gradient_band
-        for method in measure_gradients(model, batches[0]):
+        for method in measured:
             ratio = method.gradient
             far = ratio is not None and not low <= ratio <= high
             if far:
@@ -176,6 +187,11 @@ class SelfCheckHook(Hook):
                     f'{term.loss / max(method.task, 1e-12):.3g}',
                     None if term.gradient is None else f'{term.gradient:.3g}'
                 ])
+                if not math.isfinite(method.task):
+                    raise ConfigError(
+                        "self-check: the student's own loss is "
+                        f'{method.task} on the first training batch; are its '
+                        'config and the annotations right?')
                 if not math.isfinite(term.loss):
                     raise ConfigError(f'self-check: {term.term} is '
                                       f'{term.loss} on the first training '
@@ -269,6 +285,26 @@ def _blank_scans(data: dict) -> dict:
                 if len(scan) else scan for scan in scans
             ]
     return dict(data, inputs=blank)
+
+
+def failing_module(model: nn.Module, error: BaseException) -> str:
+    """Name the innermost module of a model in which an error occurred, such
+    as ``'student.neck (FPN)'``; ``''`` if it was outside all of them."""
+    names = {
+        id(module): name
+        for name, module in model.named_modules() if name
+    }
+    for teacher, part in getattr(model, 'teachers', {}).items():
+        names.update({
+            id(module): f'teacher {teacher!r}: {name}'
+            for name, module in part.network.named_modules()
+        })
+    found = ''
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_locals.get('self')
+        if id(module) in names:
+            found = f'{names[id(module)]} ({type(module).__name__})'
+    return found
 
 
 def _task_loss(network: nn.Module, batch: dict) -> Dict[str, float]:

@@ -17,6 +17,7 @@ from mmkd.core.balance import GradientBalance, gradient_norm
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.methods import METHOD_EXAMPLES
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits
@@ -104,6 +105,21 @@ def test_equal_networks(name):
     sum(terms.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all()
                for p in model.parameters())
+
+
+@EVERY_METHOD
+def test_on_a_pretended_accelerator(name):
+    """A step mixes no tensors of two devices, and gives the CPU's losses."""
+    model, batch = fresh(name)
+    wanted = terms_of(copy.deepcopy(model), batch)
+    with PretendedAccelerator() as accelerator:
+        terms = terms_of(model.to(DEVICE), batch)
+        sum(terms.values()).backward()
+    assert not accelerator.refused
+    for term, value in terms.items():
+        torch.testing.assert_close(values(value), wanted[term])
+    used = [p for p in model.parameters() if p.grad is not None]
+    assert used and all(p.grad.device == DEVICE for p in used)
 
 
 @EVERY_METHOD
