@@ -57,7 +57,7 @@ class CWD(Distiller):
             ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
         align_corners (bool): See ``F.interpolate``. Defaults to False.
-        loss_weight (float | str | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: 3 on logits, 50 on features.
         kwargs: Arguments of :class:`Distiller`.
     """

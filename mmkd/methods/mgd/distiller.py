@@ -71,7 +71,7 @@ class MGD(Distiller):
         resize (bool): Whether to resize the student's map bilinearly to the
             teacher's size; otherwise, different sizes are an error. Defaults
             to False.
-        loss_weight (float | str | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: 2e-5, 5e-7 or 2e-5.
         kwargs: Arguments of :class:`Distiller`.
     """

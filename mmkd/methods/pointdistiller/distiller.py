@@ -60,7 +60,7 @@ class PointDistiller(Distiller):
             of an FPN, or of a PointNet++ neck.
         teacher (str | list[str], optional): Taps in the teacher. Defaults to
             None.
-        loss_weight (float | str | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: that of the preset and the variant.
         kwargs: The fields of :class:`PointDistillerOptions`, such as
             ``num_centres``, and the arguments of :class:`Distiller`.
