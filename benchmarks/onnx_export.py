@@ -24,7 +24,6 @@ from mmengine.model import revert_sync_batchnorm  # noqa: E402
 
 from mmkd.core.network import build_network  # noqa: E402
 from mmkd.engine.onnx import check_packages, convert  # noqa: E402
-from mmkd.errors import MMKDError  # noqa: E402
 from mmkd.families import family_of  # noqa: E402
 from mmkd.families.base import image_channels  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
@@ -114,8 +113,8 @@ def measure(config: Any, size: Sequence[int]) -> Dict[str, Any]:
     started = time.monotonic()
     try:
         content, export = convert(network, images)
-    except MMKDError as error:
-        return dict(library=family.name, error=str(error))
+    except Exception as error:  # of the libraries, too
+        return dict(library=family.name, error=str(error).splitlines()[0])
     return dict(
         library=family.name,
         network=type(network).__name__,
