@@ -1,7 +1,8 @@
 """Write the student as files of its library, or as ONNX.
 
-The files are a checkpoint and a config; with --onnx, also a graph from normalised images to what the heads compute
-before any post-processing; docs/deployment.md describes its outputs.
+The files are a checkpoint and a config. With --onnx, there is also a graph
+from normalised images to what the heads compute before any post-processing;
+docs/deployment.md describes its outputs.
 """
 import argparse
 import os.path as osp
