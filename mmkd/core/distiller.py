@@ -15,6 +15,7 @@ from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
+from mmkd.utils.arguments import argument_names
 from mmkd.utils.renamed import warn_of_old_name
 
 TapsLike = Union[TapLike, Sequence[TapLike],
@@ -231,6 +232,25 @@ class Distiller(BaseModule):
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """Options that the networks settle, for a config that leaves them out.
+
+        Args:
+            student (Mapping[str, Any]): What the student's family reads from
+                it (:meth:`mmkd.families.Family.traits`).
+            teachers (Mapping[str, Mapping[str, Any]]): The same of each
+                teacher, by name.
+
+        Returns:
+            dict: By default, those traits of the student that are names of
+            arguments.
+        """
+        known = argument_names(cls)
+        return {key: value for key, value in student.items() if key in known}
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:

@@ -150,6 +150,20 @@ class Family:
         """
         return read_image_norm(self.preprocessor(network))
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network settles for the methods, by the names of their
+        options (:meth:`mmkd.core.Distiller.settled_options`).
+
+        Returns:
+            dict: Here, empty. In the libraries' families, as far as the
+            network has them: ``ignore_index`` of a segmentor;
+            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
+            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
+            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
+            detector.
+        """
+        return {}
+
     def augments_batches(self, network: nn.Module) -> bool:
         """Whether the network's preprocessor augments batches at random."""
         return bool(
