@@ -211,6 +211,8 @@ class Distiller(BaseModule):
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.
     figures: Tuple[str, ...] = ()
+    #: Options to try where the choice is left to mmkd, the default ones first.
+    trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Terms that only train the method's modules, without a gradient for the
     #: student.
     own_terms: Tuple[str, ...] = ()
@@ -223,12 +225,13 @@ class Distiller(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.weights: Dict[str, WeightSchedule] = {
-            term: self._read_weight(f'the weight of {term}', weight,
-                                    build_weight)
+            term: _read_weight(self, f'the weight of {term}', weight,
+                               build_weight)
             for term, weight in self._all_weights(weights or {}).items()
         }
-        self.loss_weight, self.balance = self._read_weight(
-            'loss_weight', loss_weight, read_loss_weight)
+        self.loss_weight, self.balance = _read_weight(self, 'loss_weight',
+                                                      loss_weight,
+                                                      read_loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
@@ -268,14 +271,6 @@ class Distiller(BaseModule):
         raise ConfigError(f'{type(self).__name__} has no term {unknown[0]!r}; '
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
-
-    def _read_weight(self, name: str, weight: LossWeightLike,
-                     read: Callable[[Any], Any]) -> Any:
-        try:
-            return read(weight)
-        except ConfigError as error:
-            raise ConfigError(
-                f'{type(self).__name__}, {name}: {error}') from None
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
@@ -468,6 +463,16 @@ class Distiller(BaseModule):
         if own:
             zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+def _read_weight(distiller: Distiller, name: str, weight: LossWeightLike,
+                 read: Callable[[Any], Any]) -> Any:
+    """Read a weight; errors name the method."""
+    try:
+        return read(weight)
+    except ConfigError as error:
+        raise ConfigError(
+            f'{type(distiller).__name__}, {name}: {error}') from None
 
 
 class _AttachedZero(torch.autograd.Function):

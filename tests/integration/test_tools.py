@@ -297,6 +297,7 @@ def test_distill(files, tmp_path, capsys):
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
     cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
+    assert 'method: BPKD (segmentation: ' in capsys.readouterr().out
     config = tmp_path / 'b' / 'bpkd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
     assert len(config.read_text().splitlines()) <= 15
@@ -456,6 +457,10 @@ def test_messages(files, tmp_path, capsys):
                       files / 'teacher.py', '--teacher-ckpt',
                       files / 'teacher.pth', '--method', 'bpdk')
     assert "no method 'bpdk'" in message and 'BPKD' in message
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
+                      files / 'teacher.py', '--teacher-ckpt',
+                      files / 'teacher.pth', '--method', 'fgd')
+    assert 'Methods that serve these networks: bpkd, cwd' in message
     message = failure(capsys, 'test', files / 'distil.py',
                       files / 'teacher.pth', '--work-dir', tmp_path)
     assert 'does not fit the student' in message
