@@ -14,7 +14,7 @@ from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
 from mmkd.utils.arguments import argument_names
 from mmkd.utils.renamed import warn_of_old_name
 
@@ -108,7 +108,7 @@ class StepBatch:
             if 'gt_sem_seg' in sample
         ]
         if not maps:
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs label maps (`gt_sem_seg`), but the batch '
                 'has none; it serves semantic segmentation only')
         return torch.stack(maps).flatten(0, -3)
@@ -136,7 +136,7 @@ class StepBatch:
                 break
             found.append(Instances(boxes.float(), objects.labels))
         if not found or len(found) < len(samples):
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
                 'only')
@@ -151,8 +151,8 @@ class StepBatch:
             images = next((x for x in images.values()
                            if isinstance(x, Tensor) and x.dim() == 4), None)
         if not isinstance(images, Tensor) or images.dim() != 4:
-            raise ConfigError('this method needs a batch of images '
-                              '(N, C, H, W) as input of the student')
+            raise MismatchError('this method needs a batch of images '
+                                '(N, C, H, W) as input of the student')
         height, width = images.shape[-2:]
         return height, width
 

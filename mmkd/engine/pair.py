@@ -4,12 +4,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from mmengine.logging import MMLogger
+from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DefaultScope
 
 from mmkd.core.building import build_teacher
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import NetworkLike, build_network
+from mmkd.core.taps.dry_run import untouched
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
@@ -130,11 +131,38 @@ class Pair:
         reasons = []
         for options in methods()[method].trials:
             try:
-                self.build(method, options)
+                self._try_losses(self.build(method, options))
                 return Fit(method, dict(options))
             except MMKDError as error:
                 reasons.append(str(error))
         return Fit(method, {}, _without_name(reasons[0], method))
+
+    def _try_losses(self, model: DistillationModel) -> None:
+        """Compute the losses on synthetic data, whose ground truth is that of
+        the student's library.
+
+        Raises:
+            MMKDError: If the method needs other ground truth.
+        """
+        own, *others = [
+            family_of(network).example_batch(network, self.dry_run_size)
+            for network in (self.student,
+                            *(teacher.network
+                              for teacher in self.teachers.values()))
+        ]
+        try:
+            with preserve_rng(), untouched(model):
+                model(
+                    **own,
+                    mode='loss',
+                    teacher_batches=dict(zip(self.teachers, others)),
+                    step=model.planner.peak())
+        except MMKDError:
+            raise
+        except Exception as error:
+            # Real data may have what the synthetic ones lack.
+            print_log(f'losses on synthetic data: {error!r}', 'current',
+                      logging.DEBUG)
 
     def fits(self) -> List[Fit]:
         """Try all registered methods, the preferred ones first."""

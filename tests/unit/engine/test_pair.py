@@ -24,6 +24,7 @@ def test_segmentation_starts_with_class_maps():
     fit, why = found.choose()
     assert fit.method == 'BPKD' and not fit.options
     assert why.startswith('segmentation: ')
+    assert 'needs boxes' in found.fit('FGD').reason
 
 
 def test_other_classes_lead_to_features():
