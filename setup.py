@@ -76,6 +76,7 @@ setup(
         'det': requirements('det'),
         'det3d': requirements('det3d'),
         'scenes': requirements('scenes'),
+        'onnx': requirements('onnx'),
         'dev': requirements('dev'),
         'all': requirements('seg', 'det', 'det3d', 'scenes'),
     },

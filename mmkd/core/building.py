@@ -13,6 +13,7 @@ from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
+from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.suggestions import did_you_mean
 
 
@@ -25,10 +26,14 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
             teacher.
 
     Raises:
-        ConfigError: If an argument is wrong.
+        ConfigError: If an argument is wrong, or a built teacher has another
+            name.
     """
     if isinstance(teacher, Teacher):
-        teacher.name = name
+        if teacher.name != name:
+            raise ConfigError(f'teacher {name!r} was built with the name '
+                              f'{teacher.name!r}; build it with '
+                              f'Teacher(..., name={name!r})')
         return teacher
     if not isinstance(teacher, dict):
         raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
@@ -73,6 +78,9 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
               raw: Optional[dict]) -> Tuple[TapPlan, Dict[str, DryRun]]:
     """Run each network once, and plan the taps from their outputs.
 
+    They run on the device that trains, since some operators exist only there,
+    and are moved back.
+
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
         student (nn.Module): The student; a copy of it runs.
@@ -95,21 +103,26 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
 
     # A copy, since a network may keep counters.
     student = copy.deepcopy(student)
-    runs = {
-        '':
-        dry_run(
-            student,
-            plan.student_taps(names),
-            'the student', ('loss', 'tensor'),
-            size,
-            prepared(student, raw),
-            training=True)
-    }
+    device = training_device()
+    with on_device(student, device):
+        runs = {
+            '':
+            dry_run(
+                student,
+                plan.student_taps(names),
+                'the student', ('loss', 'tensor'),
+                size,
+                prepared(student, raw),
+                training=True)
+        }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
-        runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
-                             f'teacher {name!r}', teacher.trial_modes, size,
-                             prepared(teacher.network, data))
+        with on_device(teacher.network, device):
+            runs[name] = dry_run(teacher.network,
+                                 plan.teacher_taps(name,
+                                                   names), f'teacher {name!r}',
+                                 teacher.trial_modes, size,
+                                 prepared(teacher.network, data))
     return plan.after(runs.values()), runs
 
 

@@ -13,11 +13,13 @@ from mmkd.report.runs import RecordedRun
 
 #: Settings that do not change what is trained.
 _ELSEWHERE = ('work_dir', 'resume', 'launcher', 'experiment_name', 'log_level',
-              'log_processor', 'visualizer', 'vis_backends', 'randomness',
-              'default_hooks', 'env_cfg', 'runner_type', 'optim_wrapper',
-              'custom_hooks', 'custom_imports', 'model', 'tta_model',
-              'tta_pipeline', 'train_pipeline', 'test_pipeline',
-              'val_pipeline')
+              'env_cfg', 'visualizer', 'vis_backends')
+#: Settings that a report does not name where they differ: they are compared
+#: by other means, or stand once more where they are used.
+_UNNAMED = (*_ELSEWHERE, 'log_processor', 'randomness', 'default_hooks',
+            'runner_type', 'optim_wrapper', 'custom_hooks', 'custom_imports',
+            'model', 'tta_model', 'tta_pipeline', 'train_pipeline',
+            'test_pipeline', 'val_pipeline')
 #: What identifies the data and the metrics of a test.
 _DATA = ('type', 'data_root', 'ann_file', 'data_prefix', 'indices', 'datasets',
          'dataset', 'split')
@@ -102,7 +104,8 @@ def group_runs(runs: List[RecordedRun]) -> List[Group]:
         if not group.distils and _same_time(group, groups):
             group.name = 'alone, same training time'
         elif names.count(group.name) > 1:
-            group.name += f' ({osp.basename(osp.normpath(group.runs[0].folder))})'
+            folder = osp.basename(osp.normpath(group.runs[0].folder))
+            group.name += f' ({folder})'
     return groups
 
 
@@ -124,8 +127,7 @@ def _name(run: RecordedRun) -> str:
 def _identity(config: Config) -> str:
     """What two runs of one config have in common."""
     content = config.to_dict()
-    for key in ('work_dir', 'resume', 'launcher', 'experiment_name',
-                'log_level', 'env_cfg', 'visualizer', 'vis_backends'):
+    for key in _ELSEWHERE:
         content.pop(key, None)
     content['randomness'] = {
         k: v
