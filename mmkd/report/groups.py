@@ -214,7 +214,7 @@ def _comparable(cfg: Config) -> Dict[str, Any]:
     student = model.get('student') if is_distillation(cfg) else model
     return dict({
         k: v
-        for k, v in content.items() if k not in _ELSEWHERE
+        for k, v in content.items() if k not in _UNNAMED
     },
                 student=student,
                 optim_wrapper=wrapper)
