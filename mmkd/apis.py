@@ -6,13 +6,14 @@ import re
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
 from mmkd.engine.configs import (is_distillation, prepare_devices,
                                  prepare_training, student_only, use_amp)
+from mmkd.engine.onnx import export_onnx
 from mmkd.engine.records import check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names, error_context
@@ -25,10 +26,10 @@ from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
 
 __all__ = [
-    'browse_distillation', 'build_runner', 'export_student', 'find_method',
-    'is_distillation', 'list_taps', 'predict', 'prepare_devices',
-    'prepare_training', 'student_only', 'test', 'train', 'use_amp',
-    'write_distillation_config'
+    'browse_distillation', 'build_runner', 'build_tester', 'export_onnx',
+    'export_student', 'find_method', 'is_distillation', 'list_taps', 'predict',
+    'prepare_devices', 'prepare_training', 'student_only', 'test', 'train',
+    'use_amp', 'write_distillation_config'
 ]
 
 
@@ -80,7 +81,7 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
     Raises:
         CheckpointError: If the checkpoint cannot be read or does not fit.
     """
-    return _tester(cfg, ckpt).test()
+    return build_tester(cfg, ckpt).test()
 
 
 def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
@@ -97,7 +98,7 @@ def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
     Raises:
         CheckpointError: If the checkpoint cannot be read or does not fit.
     """
-    runner = _tester(cfg, ckpt)
+    runner = build_tester(cfg, ckpt)
     runner.model.eval()
     loader = runner.build_dataloader(cfg.test_dataloader)
     found = {}
@@ -109,8 +110,16 @@ def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
     return found, list(loader.dataset.metainfo['classes'])
 
 
-def _tester(cfg: Config, ckpt: str) -> Runner:
-    """Build a runner that holds only the student, with its weights."""
+def build_tester(cfg: Config, ckpt: str) -> Runner:
+    """Build a runner that tests a student; nothing else is built.
+
+    Args:
+        cfg (Config): Its distillation config, or a plain config.
+        ckpt (str): A checkpoint of the run, or an exported student.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+    """
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
     work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
     cfg = student_only(cfg, keep_metrics=True)
@@ -156,6 +165,7 @@ def export_student(cfg: ConfigLike,
             or a checkpoint of a run.
     """
     from mmkd.core.network import build_network
+    from mmkd.families import family_of
     from mmkd.utils.checkpoint import (Checkpoint, load_weights,
                                        read_checkpoint, read_file,
                                        write_weights)
@@ -194,6 +204,15 @@ def export_student(cfg: ConfigLike,
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
+    family = family_of(network)
+    if family.visualizer and plain.get('default_scope') == family.name:
+        # The inferencers of the libraries need one.
+        plain.setdefault(
+            'visualizer',
+            ConfigDict(
+                type=family.visualizer,
+                vis_backends=[dict(type='LocalVisBackend')],
+                name='visualizer'))
     write_config(config, plain)
     return weights, config
 

@@ -8,9 +8,11 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmkd.core.balance import GradientBalance, LossWeightLike, read_loss_weight
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
+from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
 from mmkd.utils.renamed import warn_of_old_name
@@ -44,6 +46,7 @@ class StepBatch:
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
         make_head (Callable, optional): Returns the value of :attr:`head`.
+        task_losses (dict[str, Tensor]): The student's own losses by name.
     """
     inputs: object = None
     data_samples: Optional[list] = None
@@ -51,6 +54,7 @@ class StepBatch:
     active_terms: FrozenSet[str] = frozenset()
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
     make_head: Optional[Callable[[], Any]] = None
+    task_losses: Dict[str, Any] = field(default_factory=dict)
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:
@@ -184,8 +188,10 @@ class Distiller(BaseModule):
             terms, a number or the arguments of :class:`WeightSchedule`.
             Other terms have their :attr:`default_weights`.
             Defaults to None.
-        loss_weight (float | dict): Weight of the whole method, which
-            multiplies those of the terms. Defaults to 1.0.
+        loss_weight (float | str | dict): Weight of the whole method, which
+            multiplies those of the terms: a number, the arguments of
+            :class:`WeightSchedule`, or ``'auto'``
+            (:class:`~mmkd.core.balance.GradientBalance`). Defaults to 1.0.
         init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
@@ -212,14 +218,16 @@ class Distiller(BaseModule):
                  student: TapsLike = None,
                  teacher: TapsLike = None,
                  weights: Optional[Dict[str, WeightLike]] = None,
-                 loss_weight: WeightLike = 1.0,
+                 loss_weight: LossWeightLike = 1.0,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.weights: Dict[str, WeightSchedule] = {
-            term: self._read_weight(f'the weight of {term}', weight)
+            term: self._read_weight(f'the weight of {term}', weight,
+                                    build_weight)
             for term, weight in self._all_weights(weights or {}).items()
         }
-        self.loss_weight = self._read_weight('loss_weight', loss_weight)
+        self.loss_weight, self.balance = self._read_weight(
+            'loss_weight', loss_weight, read_loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
@@ -241,9 +249,10 @@ class Distiller(BaseModule):
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
 
-    def _read_weight(self, name: str, weight: WeightLike) -> WeightSchedule:
+    def _read_weight(self, name: str, weight: LossWeightLike,
+                     read: Callable[[Any], Any]) -> Any:
         try:
-            return build_weight(weight)
+            return read(weight)
         except ConfigError as error:
             raise ConfigError(
                 f'{type(self).__name__}, {name}: {error}') from None
@@ -398,6 +407,14 @@ class Distiller(BaseModule):
                     f'its terms ({", ".join(self.weights)}) nor of its '
                     'figures; declare it in `default_weights` or `figures`')
         weighted = {term: terms[term] * weights[term] for term in weights}
+        automatic = {}
+        if self.balance is not None:
+            if self.balance.is_due():
+                self._calibrate(self.balance, [
+                    terms[term] * self.weights[term].peak for term in weights
+                ], student, batch)
+            weight = automatic['weight'] = self.balance()
+            weighted = {term: weighted[term] * weight for term in weights}
         if len(weights) < len(self.weights):
             device = next(iter(weighted.values())).device
             weighted = {**self.idle_losses(device), **weighted}
@@ -405,7 +422,17 @@ class Distiller(BaseModule):
             key: value.detach()
             for key, value in terms.items() if key not in self.weights
         }
-        return {**weighted, **figures}
+        return {**weighted, **figures, **automatic}
+
+    def _calibrate(self, balance: GradientBalance, terms: List[Tensor],
+                   student: Dict[str, List[Tensor]], batch: StepBatch) -> None:
+        """Calibrate the weight by terms at their largest weights."""
+        taps = [tensor for levels in student.values() for tensor in levels]
+        try:
+            balance.measure(
+                total_loss(batch.task_losses), sum(terms[1:], terms[0]), taps)
+        except ConfigError as error:
+            raise ConfigError(f'{type(self).__name__}: {error}') from None
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
         """Exact zeros for every term, attached to the method's parameters.

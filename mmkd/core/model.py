@@ -223,7 +223,8 @@ class DistillationModel(BaseModel):
             },
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
-                'the student'))
+                'the student'),
+            task_losses=losses)
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 

@@ -33,6 +33,31 @@ def figure_name(distiller: str, figure: str) -> str:
     return f'{distiller}.{figure}'.replace('loss', 'cost')
 
 
+def total_loss(losses: Mapping[str, Any]) -> Tensor:
+    """The sum of a network's losses, as mmengine's ``parse_losses`` forms it.
+
+    Args:
+        losses (Mapping[str, Tensor | list[Tensor]]): Losses and values for
+            the log, by name.
+
+    Returns:
+        Tensor: A scalar.
+
+    Raises:
+        ConfigError: If there is no loss among them.
+    """
+    values = [
+        sum(part.mean()
+            for part in value) if isinstance(value,
+                                             (list, tuple)) else value.mean()
+        for value in summed_entries(losses).values()
+    ]
+    if not values:
+        raise ConfigError('the network returned no loss, but '
+                          f'{", ".join(losses) or "nothing"}')
+    return sum(values[1:], values[0])
+
+
 def log_entries(distiller: str, values: Mapping[str, Tensor],
                 terms: Container[str]) -> Dict[str, Tensor]:
     """Rename the outputs of a distiller to the names that mmengine expects.

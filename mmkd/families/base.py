@@ -37,8 +37,10 @@ class Family:
             ``neck`` in the name of a part; the first one found is taken.
         places (dict[str, Place]): Standard places by name. Of several that
             have the same tap, the last one says what it is.
+        visualizer (str): The library's visualizer.
     """
     name = ''
+    visualizer = ''
     prefixes: Tuple[str, ...] = ('', )
 
     def __init__(self) -> None:
@@ -189,6 +191,26 @@ class Family:
             ImagePrediction | None: None if nothing can be drawn in the image.
         """
         return None
+
+    def raw_outputs(self, network: nn.Module, images: Tensor,
+                    samples: Any) -> Dict[str, Tensor]:
+        """What a network computes before any post-processing, to export.
+
+        Args:
+            network (nn.Module): A network of the family, in eval mode.
+            images (Tensor): Prepared images, (N, C, H, W).
+            samples (list): The data samples of :meth:`example_batch`, for
+                images of this size.
+
+        Returns:
+            dict[str, Tensor]: The tensors by name.
+
+        Raises:
+            ConfigError: If the network cannot be exported.
+        """
+        raise ConfigError(
+            f'{type(network).__name__} cannot be exported to ONNX; networks '
+            'of mmseg and mmdet can (docs/deployment.md)')
 
     def _part(self, network: nn.Module, name: str) -> List[str]:
         for prefix in self.prefixes:

@@ -20,6 +20,7 @@ _NUM_POINTS = 4000
 class MMDet3DFamily(Family):
     """Detectors of mmdet3d for LiDAR or several sensors."""
     name = 'mmdet3d'
+    visualizer = 'Det3DLocalVisualizer'
     prefixes = ('', 'pts_', 'img_')
 
     def __init__(self) -> None:

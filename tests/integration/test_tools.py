@@ -475,7 +475,7 @@ def test_script_ends_with_a_message(files):
 
 def test_two_processes(files, tmp_path):
     """DDP without looking for unused parameters: a connector that idles at
-    first, and weights that agree in the end."""
+    first, and weights that agree in the end, that of the loss too."""
     config = tmp_path / 'ddp.py'
     config.write_text(f'''
 _base_ = {str(files / 'distil.py')!r}
@@ -485,7 +485,7 @@ custom_imports = dict(imports=['weights_of_rank'])
 train_cfg = dict(max_iters=4)
 model = dict(distillers=dict(cwd=dict(
     connector=dict(type='ConvConnector', norm_cfg=dict(type='BN')),
-    loss_weight=dict(value=5., begin=2))))
+    loss_weight=dict(type='auto', begin=2))))
 ''')
     (tmp_path / 'weights_of_rank.py').write_text(f'''
 import torch
@@ -502,6 +502,7 @@ class WeightsOfRank(Hook):
         torch.save(
             dict(wrapper=type(model).__name__,
                  unused=model.find_unused_parameters,
+                 weight=model.module.distillers['cwd'].balance.weight,
                  parameters=dict(model.module.named_parameters())),
             {str(tmp_path)!r} + f'/rank{{get_rank()}}.pth')
 ''')
@@ -522,6 +523,7 @@ class WeightsOfRank(Hook):
         for rank in (0, 1))
     assert first['wrapper'] == 'MMDistributedDataParallel'
     assert first['unused'] is False
+    assert first['weight'] == second['weight'] != 1
     for name, value in first['parameters'].items():
         assert value.equal(second['parameters'][name]), name
     assert (tmp_path / 'work' / 'iter_4.pth').is_file()

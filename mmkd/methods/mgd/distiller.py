@@ -5,9 +5,9 @@ from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmkd.core.balance import LossWeightLike
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features, match_student
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
@@ -71,7 +71,7 @@ class MGD(Distiller):
         resize (bool): Whether to resize the student's map bilinearly to the
             teacher's size; otherwise, different sizes are an error. Defaults
             to False.
-        loss_weight (float | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: 2e-5, 5e-7 or 2e-5.
         kwargs: Arguments of :class:`Distiller`.
     """
@@ -87,7 +87,7 @@ class MGD(Distiller):
                  gen_channels: Optional[int] = None,
                  reduction: Literal['sum_per_image', 'mean'] = 'sum_per_image',
                  resize: bool = False,
-                 loss_weight: Optional[WeightLike] = None,
+                 loss_weight: Optional[LossWeightLike] = None,
                  **kwargs) -> None:
         values = fill_from_preset(
             'MGD',

@@ -1,5 +1,6 @@
 import logging
 import math
+import re
 
 import pytest
 import torch
@@ -95,9 +96,17 @@ def test_wrong_normalisation(trained, cityscapes, tmp_path, messages):
 
 
 def test_gradient_out_of_band(trained, cityscapes, tmp_path, messages):
-    check(cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0., 1e-9))
-    assert 'the gradient of cwd.loss at its taps' in messages[
-        logging.WARNING][0]
+    _, hook = check(
+        cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0., 1e-9))
+    warning, = messages[logging.WARNING]
+    assert 'the gradient of cwd at its taps is' in warning
+    weight = float(re.search('loss_weight=([^ ]+) ', warning)[1])
+    balanced = dict(STAGES, loss_weight=weight)
+    for cwd in (balanced, dict(STAGES, loss_weight='auto')):
+        _, hook = check(cityscapes, tmp_path, dict(ckpt=trained),
+                        dict(cwd=cwd))
+        assert hook.report['cwd.loss']['gradient'] == pytest.approx(1, rel=.05)
+    assert len(messages[logging.WARNING]) == 1
 
 
 def test_rising_weight_is_shown_at_its_largest(trained, cityscapes, tmp_path):
