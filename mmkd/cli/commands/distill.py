@@ -2,9 +2,11 @@
 
 Writes a short config to the work folder, and trains with it. Without
 --method, chooses one by the task and the networks, and says why; `mmkd
-advise` compares all methods that serve them.
+advise` compares all methods that serve them. With --baseline, trains the
+student alone as well and reports what distillation gained.
 """
 import argparse
+import gc
 import os.path as osp
 import re
 import tempfile
@@ -53,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--config-only',
         action='store_true',
         help='write the config and build the model, but do not train')
+    parser.add_argument(
+        '--baseline',
+        action='store_true',
+        help='then train the student alone too, with the same seed (0 if the '
+        'config has none), in alone/ of the work folder, and write '
+        'report.html there')
     add_train_options(parser)
 
 
@@ -75,15 +83,70 @@ def run(args: argparse.Namespace) -> None:
     with quietly(args):
         cfg = _write_config(args, name, teachers, options)
         cfg = for_runner(cfg, args, name)
-    with _naming_others(args):
-        if args.config_only:
-            with quietly(args):
-                summary = _summary(cfg)
-            print(summary)
-            return
-        with quietly(args):
-            runner = train(cfg, args)
+    if args.config_only:
+        with _naming_others(args), quietly(args):
+            summary = _summary(cfg)
+        print(summary)
+        return
+    alone = _alone(cfg) if args.baseline else None
+    with _naming_others(args), quietly(args):
+        runner = train(cfg, args)
     report(runner)
+    if alone is None:
+        return
+    del runner
+    gc.collect()  # the memory of the teachers
+    args.pictures = None
+    args.resume = args.resume and 'auto'
+    with quietly(args):
+        runner = train(alone, args)
+    report(runner)
+    _compare(alone, args)
+
+
+def _alone(cfg: 'Config') -> 'Config':
+    """The run of the student alone, with the seed of the distillation."""
+    from mmengine.config import Config
+
+    from mmkd.engine.configs import student_only
+    if (cfg.get('randomness') or {}).get('seed') is None:
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
+    _split(cfg)  # refused before hours of training
+    plain = student_only(cfg, keep_metrics=True)
+    plain.work_dir = osp.join(cfg.work_dir, 'alone')
+    plain.launcher = cfg.launcher
+    if plain.get('visualizer'):
+        # mmengine shares visualizers of one name, and so their log.
+        plain.visualizer['name'] = 'alone'
+    return Config(
+        plain.to_dict(),
+        cfg_text=plain.text or '\n',
+        filename=osp.join(plain.work_dir, 'student.py'))
+
+
+def _split(cfg: 'Config') -> str:
+    """The data to compare on: those of the test, or else the validation."""
+    from mmkd.report.evaluation import check_split
+    split = 'test' if cfg.get('test_evaluator') else 'val'
+    check_split(cfg, split)
+    return split
+
+
+def _compare(alone: 'Config', args: argparse.Namespace) -> None:
+    """Write the report of both runs."""
+    from mmengine.dist import get_world_size, is_main_process
+
+    from mmkd import report as reports
+    folders = [alone.work_dir, args.work_dir]
+    if get_world_size() > 1:  # the tests need all data in one process
+        if is_main_process():
+            print(f'for the report: mmkd compare {" ".join(folders)}')
+        return
+    with quietly(args):
+        result = reports.compare(folders, _split(alone))
+        files = reports.write_report(
+            result, reports.free_path(osp.join(args.work_dir, 'report.html')))
+    print(reports.headline(result)[1], *files, sep='\n')
 
 
 def _pair(args: argparse.Namespace) -> 'Pair':
