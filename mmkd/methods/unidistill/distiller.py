@@ -72,14 +72,15 @@ class UniDistill(Distiller):
     and mmdet3d's ``CenterPoint``.
 
     Args:
-        path (str, optional): Sensors of teacher and student: ``'lidar2camera'``,
-            ``'fusion2camera'``, ``'camera2lidar'`` or ``'fusion2lidar'``.
-            It selects the published weights of the feature, relation and
-            response terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10) and
-            the connectors. In a config, the networks settle it.
-        point_cloud_range (Sequence[float], optional): Range of the student's maps:
-            lower x, y, z, then upper ones, metres. In a config, the networks
-            settle it, and the next one.
+        path (str, optional): Sensors of teacher and student:
+            ``'lidar2camera'``, ``'fusion2camera'``, ``'camera2lidar'`` or
+            ``'fusion2lidar'``. It selects the published weights of the
+            feature, relation and response terms (100, 40, 10; 10, 5, 10; 10,
+            5, 1; 10, 1, 10) and the connectors. In a config, the networks
+            settle it.
+        point_cloud_range (Sequence[float], optional): Range of the student's
+            maps: lower x, y, z, then upper ones, metres. In a config, the
+            networks settle it, and the next one.
         teacher_range (Sequence[float], optional): Range of the teacher's
             low- and high-level maps. Points outside either range are
             excluded. Defaults to None: the student's.
