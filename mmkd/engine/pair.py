@@ -89,6 +89,7 @@ class Pair:
                 for name, teacher in teachers.items()
             }
         self.dry_run_size = dry_run_size
+        self._fits: Dict[str, Fit] = {}
 
     @property
     def task(self) -> str:
@@ -128,6 +129,11 @@ class Pair:
 
     def fit(self, method: str) -> Fit:
         """Try a method with its :attr:`~mmkd.core.Distiller.trials`."""
+        if method not in self._fits:
+            self._fits[method] = self._fit(method)
+        return self._fits[method]
+
+    def _fit(self, method: str) -> Fit:
         reasons = []
         for options in methods()[method].trials:
             try:

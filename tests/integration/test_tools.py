@@ -311,6 +311,25 @@ def test_distill(files, tmp_path, capsys):
     ])
 
 
+def test_advise(files, tmp_path, capsys):
+    cli.call([
+        'advise',
+        str(files / 'student.py'), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth'), '--batches', '1', '--json',
+        str(tmp_path / 'advice.json')
+    ])
+    text = capsys.readouterr().out
+    assert 'segmentation; a step of the student alone: ' in text
+    assert 'do not serve them:' in text and 'start with bpkd: ' in text
+    with open(tmp_path / 'advice.json') as file:
+        found = json.load(file)
+    methods = {method['method']: method for method in found['methods']}
+    assert set(methods) >= {'BPKD', 'CWD', 'MGD', 'PKD', 'UniDistill'}
+    assert methods['BPKD']['loss_weight'] > 0
+    assert methods['FGD']['reason'] and methods['FGD']['time'] is None
+
+
 HINT = """
 import torch.nn.functional as F
 

@@ -90,6 +90,7 @@ def test_mismatch(detectors):
 
 
 def test_no_method_serves_it(detectors, monkeypatch):
+    monkeypatch.setattr(detectors, '_fits', {})
     monkeypatch.setattr(detectors, 'build',
                         lambda *args: build_teacher('x', None))
     with pytest.raises(ConfigError, match='no method serves'):
