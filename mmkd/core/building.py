@@ -9,10 +9,11 @@ from mmkd.core.distiller import Distiller
 from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.teacher import Teacher
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
+from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.suggestions import did_you_mean
 
 
@@ -25,10 +26,14 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
             teacher.
 
     Raises:
-        ConfigError: If an argument is wrong.
+        ConfigError: If an argument is wrong, or a built teacher has another
+            name.
     """
     if isinstance(teacher, Teacher):
-        teacher.name = name
+        if teacher.name != name:
+            raise ConfigError(f'teacher {name!r} was built with the name '
+                              f'{teacher.name!r}; build it with '
+                              f'Teacher(..., name={name!r})')
         return teacher
     if not isinstance(teacher, dict):
         raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
@@ -37,13 +42,17 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
     return construct(Teacher, {'name': name, **teacher}, f'teacher {name!r}')
 
 
-def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
+def build_distiller(name: str, distiller: Union[dict,
+                                                Distiller], student: nn.Module,
+                    teachers: Mapping[str, Teacher]) -> Distiller:
     """Build a distiller.
 
     Args:
         name (str): Its name in the config.
         distiller (dict | Distiller): Type and arguments, or a built
-            distiller.
+            distiller. Arguments that the networks settle may be left out.
+        student (nn.Module): The student.
+        teachers (Mapping[str, Teacher]): The teachers by name.
 
     Raises:
         ConfigError: If there is no such method, or an argument is wrong.
@@ -65,13 +74,22 @@ def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
     else:
         cls = kind
     arguments = {k: v for k, v in distiller.items() if k != 'type'}
-    return construct(cls, arguments, f'distiller {name!r}')
+    networks = {key: teacher.network for key, teacher in teachers.items()}
+    settled = cls.settled_options(
+        family_of(student).traits(student), {
+            key: family_of(net).traits(net)
+            for key, net in networks.items()
+        })
+    return construct(cls, {**settled, **arguments}, f'distiller {name!r}')
 
 
 def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
               teachers: Mapping[str, Teacher], size: Tuple[int, int],
               raw: Optional[dict]) -> Tuple[TapPlan, Dict[str, DryRun]]:
     """Run each network once, and plan the taps from their outputs.
+
+    They run on the device that trains, since some operators exist only there,
+    and are moved back.
 
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
@@ -95,21 +113,26 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
 
     # A copy, since a network may keep counters.
     student = copy.deepcopy(student)
-    runs = {
-        '':
-        dry_run(
-            student,
-            plan.student_taps(names),
-            'the student', ('loss', 'tensor'),
-            size,
-            prepared(student, raw),
-            training=True)
-    }
+    device = training_device()
+    with on_device(student, device):
+        runs = {
+            '':
+            dry_run(
+                student,
+                plan.student_taps(names),
+                'the student', ('loss', 'tensor'),
+                size,
+                prepared(student, raw),
+                training=True)
+        }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
-        runs[name] = dry_run(teacher.network, plan.teacher_taps(name, names),
-                             f'teacher {name!r}', teacher.trial_modes, size,
-                             prepared(teacher.network, data))
+        with on_device(teacher.network, device):
+            runs[name] = dry_run(teacher.network,
+                                 plan.teacher_taps(name,
+                                                   names), f'teacher {name!r}',
+                                 teacher.trial_modes, size,
+                                 prepared(teacher.network, data))
     return plan.after(runs.values()), runs
 
 
@@ -119,7 +142,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
     """Set up each distiller with the shapes of its taps.
 
     Raises:
-        ConfigError: If student and teachers do not match; the message names
+        MismatchError: If student and teachers do not match; the message names
             the distiller.
     """
     for name, distiller in distillers.items():
@@ -128,7 +151,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
                 _check_heads(plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
         except ConfigError as error:
-            raise ConfigError(f'distiller {name!r}: {error}') from None
+            raise MismatchError(f'distiller {name!r}: {error}') from None
 
 
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,

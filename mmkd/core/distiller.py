@@ -8,11 +8,14 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from mmkd.core.balance import GradientBalance, LossWeightLike, read_loss_weight
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
+from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
+from mmkd.utils.arguments import argument_names
 from mmkd.utils.renamed import warn_of_old_name
 
 TapsLike = Union[TapLike, Sequence[TapLike],
@@ -44,6 +47,7 @@ class StepBatch:
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
         make_head (Callable, optional): Returns the value of :attr:`head`.
+        task_losses (dict[str, Tensor]): The student's own losses by name.
     """
     inputs: object = None
     data_samples: Optional[list] = None
@@ -51,6 +55,7 @@ class StepBatch:
     active_terms: FrozenSet[str] = frozenset()
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
     make_head: Optional[Callable[[], Any]] = None
+    task_losses: Dict[str, Any] = field(default_factory=dict)
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:
@@ -103,7 +108,7 @@ class StepBatch:
             if 'gt_sem_seg' in sample
         ]
         if not maps:
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs label maps (`gt_sem_seg`), but the batch '
                 'has none; it serves semantic segmentation only')
         return torch.stack(maps).flatten(0, -3)
@@ -131,7 +136,7 @@ class StepBatch:
                 break
             found.append(Instances(boxes.float(), objects.labels))
         if not found or len(found) < len(samples):
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
                 'only')
@@ -146,8 +151,8 @@ class StepBatch:
             images = next((x for x in images.values()
                            if isinstance(x, Tensor) and x.dim() == 4), None)
         if not isinstance(images, Tensor) or images.dim() != 4:
-            raise ConfigError('this method needs a batch of images '
-                              '(N, C, H, W) as input of the student')
+            raise MismatchError('this method needs a batch of images '
+                                '(N, C, H, W) as input of the student')
         height, width = images.shape[-2:]
         return height, width
 
@@ -184,8 +189,10 @@ class Distiller(BaseModule):
             terms, a number or the arguments of :class:`WeightSchedule`.
             Other terms have their :attr:`default_weights`.
             Defaults to None.
-        loss_weight (float | dict): Weight of the whole method, which
-            multiplies those of the terms. Defaults to 1.0.
+        loss_weight (float | str | dict): Weight of the whole method, which
+            multiplies those of the terms: a number, the arguments of
+            :class:`WeightSchedule`, or ``'auto'``
+            (:class:`~mmkd.core.balance.GradientBalance`). Defaults to 1.0.
         init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
@@ -204,6 +211,8 @@ class Distiller(BaseModule):
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.
     figures: Tuple[str, ...] = ()
+    #: Options to try where the choice is left to mmkd, the default ones first.
+    trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Terms that only train the method's modules, without a gradient for the
     #: student.
     own_terms: Tuple[str, ...] = ()
@@ -212,17 +221,39 @@ class Distiller(BaseModule):
                  student: TapsLike = None,
                  teacher: TapsLike = None,
                  weights: Optional[Dict[str, WeightLike]] = None,
-                 loss_weight: WeightLike = 1.0,
+                 loss_weight: LossWeightLike = 1.0,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.weights: Dict[str, WeightSchedule] = {
-            term: self._read_weight(f'the weight of {term}', weight)
+            term: _read_weight(self, f'the weight of {term}', weight,
+                               build_weight)
             for term, weight in self._all_weights(weights or {}).items()
         }
-        self.loss_weight = self._read_weight('loss_weight', loss_weight)
+        self.loss_weight, self.balance = _read_weight(self, 'loss_weight',
+                                                      loss_weight,
+                                                      read_loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """Options that the networks settle, for a config that leaves them out.
+
+        Args:
+            student (Mapping[str, Any]): What the student's family reads from
+                it (:meth:`mmkd.families.Family.traits`).
+            teachers (Mapping[str, Mapping[str, Any]]): The same of each
+                teacher, by name.
+
+        Returns:
+            dict: By default, those traits of the student that are names of
+            arguments.
+        """
+        known = argument_names(cls)
+        return {key: value for key, value in student.items() if key in known}
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:
@@ -240,13 +271,6 @@ class Distiller(BaseModule):
         raise ConfigError(f'{type(self).__name__} has no term {unknown[0]!r}; '
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
-
-    def _read_weight(self, name: str, weight: WeightLike) -> WeightSchedule:
-        try:
-            return build_weight(weight)
-        except ConfigError as error:
-            raise ConfigError(
-                f'{type(self).__name__}, {name}: {error}') from None
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
@@ -398,6 +422,14 @@ class Distiller(BaseModule):
                     f'its terms ({", ".join(self.weights)}) nor of its '
                     'figures; declare it in `default_weights` or `figures`')
         weighted = {term: terms[term] * weights[term] for term in weights}
+        automatic = {}
+        if self.balance is not None:
+            if self.balance.is_due():
+                self._calibrate(self.balance, [
+                    terms[term] * self.weights[term].peak for term in weights
+                ], student, batch)
+            weight = automatic['weight'] = self.balance()
+            weighted = {term: weighted[term] * weight for term in weights}
         if len(weights) < len(self.weights):
             device = next(iter(weighted.values())).device
             weighted = {**self.idle_losses(device), **weighted}
@@ -405,7 +437,17 @@ class Distiller(BaseModule):
             key: value.detach()
             for key, value in terms.items() if key not in self.weights
         }
-        return {**weighted, **figures}
+        return {**weighted, **figures, **automatic}
+
+    def _calibrate(self, balance: GradientBalance, terms: List[Tensor],
+                   student: Dict[str, List[Tensor]], batch: StepBatch) -> None:
+        """Calibrate the weight by terms at their largest weights."""
+        taps = [tensor for levels in student.values() for tensor in levels]
+        try:
+            balance.measure(
+                total_loss(batch.task_losses), sum(terms[1:], terms[0]), taps)
+        except ConfigError as error:
+            raise ConfigError(f'{type(self).__name__}: {error}') from None
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
         """Exact zeros for every term, attached to the method's parameters.
@@ -421,6 +463,16 @@ class Distiller(BaseModule):
         if own:
             zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+def _read_weight(distiller: Distiller, name: str, weight: LossWeightLike,
+                 read: Callable[[Any], Any]) -> Any:
+    """Read a weight; errors name the method."""
+    try:
+        return read(weight)
+    except ConfigError as error:
+        raise ConfigError(
+            f'{type(distiller).__name__}, {name}: {error}') from None
 
 
 class _AttachedZero(torch.autograd.Function):

@@ -74,7 +74,7 @@ class DistillationModel(BaseModel):
                 _check_name(name, what)
         if not isinstance(dry_run_size,
                           (list, tuple)) or len(dry_run_size) != 2 or not all(
-                              isinstance(x, int) and x >= 0
+                              isinstance(x, int) and x > 0
                               for x in dry_run_size):
             raise ConfigError('`dry_run_size` is height and width in pixels, '
                               f'not {dry_run_size!r}')
@@ -91,7 +91,8 @@ class DistillationModel(BaseModel):
                 for name, teacher in teachers.items()
             }
             methods = {
-                name: build_distiller(name, distiller)
+                name: build_distiller(name, distiller, self.student,
+                                      self.teachers)
                 for name, distiller in distillers.items()
             }
             self.distillers: Any = nn.ModuleDict(methods)
@@ -223,7 +224,8 @@ class DistillationModel(BaseModel):
             },
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
-                'the student'))
+                'the student'),
+            task_losses=losses)
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 
@@ -288,7 +290,7 @@ class DistillationModel(BaseModel):
         for teacher in self.teachers.values():
             preprocessor = teacher.preprocessor
             if preprocessor is not None:
-                preprocessor._device = device
+                preprocessor.to(device)
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:

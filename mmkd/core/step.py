@@ -222,8 +222,11 @@ def _teacher_taps(distiller: str, role: str, taps: Optional[List[Tap]],
     resolved: List[Tap] = []
     for tap in taps or [Tap('', network=only)]:
         network = tap.network or only
+        if not teachers:
+            raise ConfigError(f'distiller {distiller!r} needs a teacher, but '
+                              '`teachers` is empty')
         if network is None or network not in teachers:
-            known = ', '.join(teachers) or 'none'
+            known = ', '.join(teachers)
             raise ConfigError(
                 f'distiller {distiller!r} wants a teacher {network!r} for '
                 f"{role!r}, but there is {known}; write taps as "

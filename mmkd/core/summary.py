@@ -21,6 +21,7 @@ def summary_table(distillers: Mapping[str, Distiller], plan: TapPlan) -> str:
             term: weight.value * distiller.loss_weight.value
             for term, weight in distiller.weights.items()
         }
+        auto = '' if distiller.balance is None else 'auto x '
         method = f'{name} ({type(distiller).__name__})'
         for role in dict.fromkeys([*specs_s, *specs_t]):
             levels_s, levels_t = specs_s.get(role, []), specs_t.get(role, [])
@@ -31,9 +32,9 @@ def summary_table(distillers: Mapping[str, Distiller], plan: TapPlan) -> str:
                 ])
                 method = ''
         rows.append([
-            '', 'weights', ', '.join(f'{term} {weight:g}'
-                                     for term, weight in weights.items()), '',
-            '', ''
+            '', 'weights',
+            auto + ', '.join(f'{term} {weight:g}'
+                             for term, weight in weights.items()), '', '', ''
         ])
         count = sum(p.numel() for p in distiller.parameters())
         if count:

@@ -4,7 +4,7 @@ mmengine sums every entry with ``loss`` in its name and only logs the others.
 This module translates to that convention; mmkd's other interfaces do not
 depend on the spelling of names.
 """
-from typing import Container, Dict, Mapping
+from typing import Any, Container, Dict, Mapping
 
 from torch import Tensor
 
@@ -33,6 +33,31 @@ def figure_name(distiller: str, figure: str) -> str:
     return f'{distiller}.{figure}'.replace('loss', 'cost')
 
 
+def total_loss(losses: Mapping[str, Any]) -> Tensor:
+    """The sum of a network's losses, as mmengine's ``parse_losses`` forms it.
+
+    Args:
+        losses (Mapping[str, Tensor | list[Tensor]]): Losses and values for
+            the log, by name.
+
+    Returns:
+        Tensor: A scalar.
+
+    Raises:
+        ConfigError: If there is no loss among them.
+    """
+    values = [
+        sum(part.mean()
+            for part in value) if isinstance(value,
+                                             (list, tuple)) else value.mean()
+        for value in summed_entries(losses).values()
+    ]
+    if not values:
+        raise ConfigError('the network returned no loss, but '
+                          f'{", ".join(losses) or "nothing"}')
+    return sum(values[1:], values[0])
+
+
 def log_entries(distiller: str, values: Mapping[str, Tensor],
                 terms: Container[str]) -> Dict[str, Tensor]:
     """Rename the outputs of a distiller to the names that mmengine expects.
@@ -54,3 +79,8 @@ def log_entries(distiller: str, values: Mapping[str, Tensor],
                               'rename one of them')
         entries[entry] = value
     return entries
+
+
+def summed_entries(outputs: Mapping[str, Any]) -> Dict[str, Any]:
+    """The entries of a step's losses that mmengine adds up, by name."""
+    return {name: value for name, value in outputs.items() if 'loss' in name}

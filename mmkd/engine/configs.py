@@ -1,12 +1,14 @@
 """Completing a config for training, and reducing it to its student."""
 import re
-from typing import Any, List
+from typing import Any, List, Optional
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.evaluator import BaseMetric
 from mmengine.registry import Registry
 
 from mmkd.errors import ConfigError
+from mmkd.utils.arguments import argument_names
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.imports import imported_modules
 
@@ -111,8 +113,9 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     Args:
         cfg (str | dict | Config): A distillation config; a plain one is
             returned unchanged.
-        keep_metrics (bool): Whether to keep mmkd's metrics in addition to
-            those of the library. Defaults to False.
+        keep_metrics (bool): Whether to keep mmkd's metrics; otherwise those
+            of the library that they extend take their place. Defaults to
+            False.
 
     Returns:
         Config: A copy without teachers, distillers and hooks of mmkd.
@@ -141,11 +144,8 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     if str(wrapper.get('type')).startswith(_OWN):
         wrapper['type'] = 'OptimWrapper'
     for key in ('val_evaluator', 'test_evaluator'):
-        if isinstance(cfg.get(key), list) and not keep_metrics:
-            cfg[key] = [
-                metric for metric in cfg[key]
-                if not str(metric.get('type')).startswith(_OWN)
-            ]
+        if cfg.get(key) and not keep_metrics:
+            cfg[key] = _library_metrics(cfg[key], cfg.get('default_scope'))
     for key in ('runner_type', 'model_wrapper_cfg'):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
@@ -163,6 +163,40 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
                                  ConfigDict(allow_failed_imports=False))
         imports['imports'] = [*imports.get('imports', []), 'mmkd.registry']
     return cfg
+
+
+def _library_metrics(metrics: Any, scope: Optional[str]) -> Any:
+    """Replace mmkd's metrics by those that they extend.
+
+    Args:
+        metrics (dict | list[dict]): Metrics of an evaluator.
+        scope (str, optional): Default scope of the config.
+    """
+    import mmkd.registry
+    given = metrics if isinstance(metrics, (list, tuple)) else [metrics]
+    kept = []
+    for metric in given:
+        if str(metric.get('type')).startswith(_OWN):
+            cls = mmkd.registry.METRICS.get(metric['type'])
+            base = next(
+                b for b in getattr(cls, '__mro__', (BaseMetric, ))
+                if b.__module__.split('.')[0] != 'mmkd')
+            if base is BaseMetric:  # extends none
+                continue
+            package = base.__module__.split('.')[0]
+            name = base.__name__ if package == scope else \
+                f'{package}.{base.__name__}'
+            known = argument_names(base)
+            metric = ConfigDict(
+                {
+                    key: value
+                    for key, value in metric.items() if key in known
+                },
+                type=name)
+        kept.append(metric)
+    if not kept:  # BoundaryIoUMetric alone
+        kept.append(ConfigDict(type='mmseg.IoUMetric'))
+    return kept if isinstance(metrics, (list, tuple)) else kept[0]
 
 
 def _holds_a_method_only(module: str) -> bool:

@@ -19,7 +19,7 @@ for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily):
 
 class _UnknownFamily(MMDet3DFamily):
     """Networks of unknown libraries, which may have any standard place."""
-    name = ''
+    name = visualizer = ''
     example_batch = Family.example_batch
 
 

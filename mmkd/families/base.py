@@ -1,7 +1,7 @@
 """The interface of a family of networks, and the list of families."""
 import copy
 import inspect
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 import torch
 from mmengine.structures import InstanceData
@@ -38,8 +38,10 @@ class Family:
             ``neck`` in the name of a part; the first one found is taken.
         places (dict[str, Place]): Standard places by name. Of several that
             have the same tap, the last one says what it is.
+        visualizer (str): The library's visualizer.
     """
     name = ''
+    visualizer = ''
     prefixes: Tuple[str, ...] = ('', )
 
     def __init__(self) -> None:
@@ -149,6 +151,20 @@ class Family:
         """
         return read_image_norm(self.preprocessor(network))
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network settles for the methods, by the names of their
+        options (:meth:`mmkd.core.Distiller.settled_options`).
+
+        Returns:
+            dict: Here, empty. In the libraries' families, as far as the
+            network has them: ``ignore_index`` of a segmentor;
+            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
+            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
+            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
+            detector.
+        """
+        return {}
+
     def augments_batches(self, network: nn.Module) -> bool:
         """Whether the network's preprocessor augments batches at random."""
         return bool(
@@ -195,6 +211,26 @@ class Family:
         """
         return None
 
+    def raw_outputs(self, network: nn.Module, images: Tensor,
+                    samples: Any) -> Dict[str, Tensor]:
+        """What a network computes before any post-processing, to export.
+
+        Args:
+            network (nn.Module): A network of the family, in eval mode.
+            images (Tensor): Prepared images, (N, C, H, W).
+            samples (list): The data samples of :meth:`example_batch`, for
+                images of this size.
+
+        Returns:
+            dict[str, Tensor]: The tensors by name.
+
+        Raises:
+            ConfigError: If the network cannot be exported.
+        """
+        raise ConfigError(
+            f'{type(network).__name__} cannot be exported to ONNX; networks '
+            'of mmseg and mmdet can (docs/deployment.md)')
+
     def _part(self, network: nn.Module, name: str) -> List[str]:
         for prefix in self.prefixes:
             if isinstance(
@@ -202,8 +238,9 @@ class Family:
                 return [f'{prefix}{name}']
         return []
 
-    def _stages(self, network: nn.Module) -> List[str]:
-        return self._part(network, 'backbone')
+    def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
+        """Taps of the place ``'stages'``."""
+        return [*self._part(network, 'backbone')]
 
     def _neck(self, network: nn.Module) -> List[str]:
         return self._part(network, 'neck')
@@ -218,8 +255,10 @@ class Family:
             pooled = 0 < count < getattr(neck, 'num_outs', 0)
             return [KnownTap(f'{name}[0:{count}]' if pooled else name, 'neck')]
         return [
-            KnownTap(f'{name}[-1]', 'stages', level=-1)
-            for name in self._stages(network)
+            KnownTap(
+                f'{tap}[-1]' if isinstance(tap, str) else dict(tap, index=-1),
+                'stages',
+                level=-1) for tap in self._stages(network)
         ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
@@ -229,7 +268,7 @@ class Family:
         and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
         ``PatchEmbed``.
         """
-        for name in self._stages(network):
+        for name in self._part(network, 'backbone'):
             stages = getattr(getattr(network, name), 'layers', None)
             if isinstance(stages, nn.ModuleList) and all(
                     isinstance(stage, nn.ModuleList) and len(stage)

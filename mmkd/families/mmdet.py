@@ -1,10 +1,12 @@
 """Detectors of mmdet."""
-from typing import Optional, Tuple
+import inspect
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.structures import InstanceData, PixelData
-from torch import nn
+from torch import Tensor, nn
 
+from mmkd.errors import ConfigError
 from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
                                 predict_sample)
 
@@ -12,6 +14,18 @@ from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
 class MMDetFamily(Family):
     """Detectors of mmdet."""
     name = 'mmdet'
+    visualizer = 'DetLocalVisualizer'
+
+    def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
+        """Of TridentNet, the images of the branch that is left in testing:
+        it trains all of them as one batch."""
+        found = super()._stages(network)
+        backbone = getattr(network, 'backbone', None)
+        branch = getattr(backbone, 'test_branch_idx', -1)
+        if branch < 0:
+            return found
+        count = backbone.num_branch
+        return [dict(module=tap, part=(branch, count)) for tap in found]
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -35,9 +49,13 @@ class MMDetFamily(Family):
             ignored_instances=InstanceData(
                 bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
             gt_sem_seg=PixelData(
-                data=torch.zeros((1, height, width), dtype=torch.long)))
+                sem_seg=torch.zeros((1, height, width), dtype=torch.long)))
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
+
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        return dict(two_stage=getattr(network, 'roi_head', None) is not None)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
@@ -46,3 +64,39 @@ class MMDetFamily(Family):
         if 'pred_sem_seg' in found:
             return ImagePrediction(labels=found.pred_sem_seg.data[0])
         return ImagePrediction(instances=found.get('pred_instances'))
+
+    def raw_outputs(self, network: nn.Module, images: Tensor,
+                    samples: Any) -> Dict[str, Tensor]:
+        """What the head returns, named as in its ``loss_by_feat``; several
+        levels are numbered, as in ``cls_scores_0``."""
+        if hasattr(network, 'roi_head'):
+            raise ConfigError(
+                f'{type(network).__name__} suppresses proposals between its '
+                'stages, and cannot be exported to ONNX without them; '
+                'mmdeploy exports it (docs/deployment.md)')
+        head = next(
+            getattr(network, name)
+            for name in ('bbox_head', 'panoptic_head', 'mask_head')
+            if getattr(network, name, None) is not None)
+        outputs = network(images, samples, mode='tensor')
+        names = [
+            name for name in inspect.signature(head.loss_by_feat).parameters
+            if not name.startswith('batch_')
+        ]
+        while len(outputs) == 1 and isinstance(outputs[0], (list, tuple)):
+            outputs = outputs[0]
+        if len(outputs) > len(names):
+            names = [f'output_{i}' for i in range(len(outputs))]
+        found: Dict[str, Tensor] = {}
+        for name, value in zip(names, outputs):
+            _add(found, name, value)
+        return found
+
+
+def _add(found: Dict[str, Tensor], name: str, value: Any) -> None:
+    """Add a tensor, or those of a list by number."""
+    if isinstance(value, Tensor):
+        found[name] = value
+    for i, item in enumerate(
+            value if isinstance(value, (list, tuple)) else ()):
+        _add(found, f'{name}_{i}', item)

@@ -1,9 +1,9 @@
 """Segmentors of mmseg."""
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 
 import torch
 from mmengine.structures import PixelData
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
                                 predict_sample)
@@ -12,6 +12,7 @@ from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
 class MMSegFamily(Family):
     """Segmentors of mmseg."""
     name = 'mmseg'
+    visualizer = 'SegLocalVisualizer'
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -26,8 +27,22 @@ class MMSegFamily(Family):
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        heads = getattr(network, 'decode_head', None)
+        # Of a cascade, the last head decides.
+        head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
+        index = getattr(head, 'ignore_index', None)
+        return {} if index is None else dict(ignore_index=index)
+
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
         """The class of each pixel."""
         found = predict_sample(network, batch, size)
         return ImagePrediction(labels=found.pred_sem_seg.data[0])
+
+    def raw_outputs(self, network: nn.Module, images: Tensor,
+                    samples: Any) -> Dict[str, Tensor]:
+        """``logits`` (N, classes, H, W), at the size of the images."""
+        metas = [sample.metainfo for sample in samples]
+        return dict(logits=network.encode_decode(images, metas))

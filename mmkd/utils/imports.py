@@ -1,12 +1,15 @@
 """Importing a user's modules: ``custom_imports`` of a config."""
+import contextlib
 import importlib
 import os
 import os.path as osp
 import shutil
 import sys
+import zlib
 from importlib.util import find_spec
 from typing import List, Optional
 
+from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
 
 from mmkd.errors import ConfigError
@@ -103,10 +106,28 @@ def _copy(source: str, folder: str) -> str:
                           f'module {name} first, {taken}; rename the file')
     if osp.realpath(source) != osp.realpath(copy):
         os.makedirs(folder, exist_ok=True)
+        _keep_edited(copy, source)
         part = f'{copy}.{os.getpid()}'  # every process of a launcher does so
         shutil.copyfile(source, part)
         os.replace(part, copy)
     return name
+
+
+def _keep_edited(copy: str, source: str) -> None:
+    """Keep a copy that differs from its source, under the CRC of what it
+    holds: somebody may have edited it."""
+    if not osp.isfile(copy):
+        return
+    with open(copy, 'rb') as file:
+        old = file.read()
+    with open(source, 'rb') as file:
+        if file.read() == old:
+            return
+    kept = f'{osp.splitext(copy)[0]}.{zlib.crc32(old):08x}.py'
+    with contextlib.suppress(FileExistsError), open(kept, 'xb') as file:
+        file.write(old)
+    print_log(f'{copy} differs from {source}; the old one is kept as {kept}',
+              'current')
 
 
 def _find_in(folder: str, name: str) -> None:

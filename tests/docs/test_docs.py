@@ -60,11 +60,13 @@ class Block(NamedTuple):
         text (str): Its lines.
         file (str | None): Name of the file that it is said to be.
         runs (bool): Whether it can run here.
+        needs (str | None): A package without which the page is skipped.
     """
     kind: str
     text: str
     file: Optional[str]
     runs: bool
+    needs: Optional[str]
 
 
 def blocks_of(page: Path) -> List[Block]:
@@ -73,9 +75,10 @@ def blocks_of(page: Path) -> List[Block]:
     for match in BLOCK.finditer(page.read_text(encoding='utf-8')):
         note = match['note'] or ''
         file = note[len('file: '):] if note.startswith('file: ') else None
+        needs = note[len('needs '):] if note.startswith('needs ') else None
         found.append(
             Block(match['kind'], match['text'], file,
-                  not note.startswith('not run: ')))
+                  not note.startswith('not run: '), needs))
     return found
 
 
@@ -133,6 +136,8 @@ def run_page(page: Path, folder: Path) -> None:
     for block in blocks_of(page):
         if not block.runs or block.kind not in ('python', 'bash'):
             continue
+        if block.needs:
+            pytest.importorskip(block.needs)
         if block.kind == 'bash':
             for command in commands_of(block):
                 match = COMMAND.fullmatch(command)

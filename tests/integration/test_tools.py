@@ -297,6 +297,7 @@ def test_distill(files, tmp_path, capsys):
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
     cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
+    assert 'method: BPKD (segmentation: ' in capsys.readouterr().out
     config = tmp_path / 'b' / 'bpkd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
     assert len(config.read_text().splitlines()) <= 15
@@ -308,6 +309,25 @@ def test_distill(files, tmp_path, capsys):
         str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
         str(tmp_path)
     ])
+
+
+def test_advise(files, tmp_path, capsys):
+    cli.call([
+        'advise',
+        str(files / 'student.py'), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth'), '--batches', '1', '--json',
+        str(tmp_path / 'advice.json')
+    ])
+    text = capsys.readouterr().out
+    assert 'segmentation; a step of the student alone: ' in text
+    assert 'do not serve them:' in text and 'start with bpkd: ' in text
+    with open(tmp_path / 'advice.json') as file:
+        found = json.load(file)
+    methods = {method['method']: method for method in found['methods']}
+    assert set(methods) >= {'BPKD', 'CWD', 'MGD', 'PKD', 'UniDistill'}
+    assert methods['BPKD']['loss_weight'] > 0
+    assert methods['FGD']['reason'] and methods['FGD']['time'] is None
 
 
 HINT = """
@@ -456,6 +476,10 @@ def test_messages(files, tmp_path, capsys):
                       files / 'teacher.py', '--teacher-ckpt',
                       files / 'teacher.pth', '--method', 'bpdk')
     assert "no method 'bpdk'" in message and 'BPKD' in message
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
+                      files / 'teacher.py', '--teacher-ckpt',
+                      files / 'teacher.pth', '--method', 'fgd')
+    assert 'Methods that serve these networks: bpkd, cwd' in message
     message = failure(capsys, 'test', files / 'distil.py',
                       files / 'teacher.pth', '--work-dir', tmp_path)
     assert 'does not fit the student' in message
@@ -475,7 +499,7 @@ def test_script_ends_with_a_message(files):
 
 def test_two_processes(files, tmp_path):
     """DDP without looking for unused parameters: a connector that idles at
-    first, and weights that agree in the end."""
+    first, and weights that agree in the end, that of the loss too."""
     config = tmp_path / 'ddp.py'
     config.write_text(f'''
 _base_ = {str(files / 'distil.py')!r}
@@ -485,7 +509,7 @@ custom_imports = dict(imports=['weights_of_rank'])
 train_cfg = dict(max_iters=4)
 model = dict(distillers=dict(cwd=dict(
     connector=dict(type='ConvConnector', norm_cfg=dict(type='BN')),
-    loss_weight=dict(value=5., begin=2))))
+    loss_weight=dict(type='auto', begin=2))))
 ''')
     (tmp_path / 'weights_of_rank.py').write_text(f'''
 import torch
@@ -502,6 +526,7 @@ class WeightsOfRank(Hook):
         torch.save(
             dict(wrapper=type(model).__name__,
                  unused=model.find_unused_parameters,
+                 weight=model.module.distillers['cwd'].balance.weight,
                  parameters=dict(model.module.named_parameters())),
             {str(tmp_path)!r} + f'/rank{{get_rank()}}.pth')
 ''')
@@ -522,6 +547,7 @@ class WeightsOfRank(Hook):
         for rank in (0, 1))
     assert first['wrapper'] == 'MMDistributedDataParallel'
     assert first['unused'] is False
+    assert first['weight'] == second['weight'] != 1
     for name, value in first['parameters'].items():
         assert value.equal(second['parameters'][name]), name
     assert (tmp_path / 'work' / 'iter_4.pth').is_file()

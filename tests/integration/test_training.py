@@ -172,7 +172,8 @@ def test_optimiser_is_free_of_the_teacher(plain):
 @pytest.mark.parametrize('kind', ['plain', 'all'])
 def test_resume_is_as_if_never_stopped(plain, kind):
     """Data and their augmentation, dropout, masks, optimiser, schedule and
-    connectors; averages, gradients that wait, a validation that was due."""
+    connectors; averages, gradients that wait, a validation that was due, the
+    calibration of a weight."""
     plain.default_hooks.checkpoint.interval = 2
     if kind == 'all':
         plain.custom_hooks = [dict(type='EMAHook', momentum=0.3)]
@@ -183,6 +184,8 @@ def test_resume_is_as_if_never_stopped(plain, kind):
         plain.train_dataloader.persistent_workers = True
     masks = dict(type='MGD', student='backbone[3]', teacher='backbone[3]')
     schedule = dict(value=5., warmup=4)
+    if kind == 'all':  # interrupted inside of the calibration
+        masks['loss_weight'] = dict(type='auto', iters=3, interval=1)
     cfg = distilled(plain,
                     dict(cwd=dict(FEATURES, loss_weight=schedule), mgd=masks))
     whole = train(cfg)
@@ -208,6 +211,9 @@ def test_resume_is_as_if_never_stopped(plain, kind):
     assert len(history['train/loss']._log_history) == 4
     if kind == 'all':
         assert again['ema_state_dict']['steps'] == 4
+        assert again['state_dict']['distill.mgd.balance.count'] == 3
+        weights = history['train/mgd.weight']._log_history
+        assert weights[2] == weights[3] != weights[1]
         # After the second and the fourth iteration, in both runs.
         assert len(history['val/mIoU']._log_history) == 2
         gradients = read_file(cfg.load_from)['resume']['processes'][0]
@@ -336,7 +342,8 @@ def test_folder_that_another_process_trains_into(plain, monkeypatch):
 
 
 def test_amp(plain):
-    cfg = distilled(plain, dict(cwd=FEATURES, bpkd=dict(type='BPKD')))
+    auto = dict(FEATURES, loss_weight='auto')
+    cfg = distilled(plain, dict(cwd=auto, bpkd=dict(type='BPKD')))
     apis.use_amp(cfg)
     dtypes = {}
     runner = apis.build_runner(apis.prepare_training(cfg))
@@ -352,7 +359,7 @@ def test_amp(plain):
     runner.train()
     assert dtypes.pop('logits') in (torch.bfloat16, torch.float32)
     ours = {k: v for k, v in dtypes.items() if not k.startswith('student')}
-    assert len(ours) == 3 and set(ours.values()) == {torch.float32}
+    assert len(ours) == 4 and set(ours.values()) == {torch.float32}
     assert all(p.isfinite().all() for p in runner.model.parameters())
 
 

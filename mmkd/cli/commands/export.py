@@ -1,9 +1,18 @@
-"""Write the student as a checkpoint and config of its library."""
+"""Write the student as files of its library, or as ONNX.
+
+The files are a checkpoint and a config. With --onnx, there is also a graph
+from normalised images to what the heads compute before any post-processing;
+docs/deployment.md describes its outputs.
+"""
 import argparse
 import os.path as osp
+from typing import TYPE_CHECKING
 
 from mmkd.cli.options import CONFIG, add_file, quietly
 from mmkd.errors import ConfigError
+
+if TYPE_CHECKING:
+    from mmkd.engine.onnx import Export
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,11 +38,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--raw', action='store_true', help='export the trained weights')
     parser.add_argument(
         '--safetensors', action='store_true', help='write safetensors')
+    onnx = parser.add_argument_group('ONNX (mmdet and mmseg)')
+    onnx.add_argument(
+        '--onnx',
+        action='store_true',
+        help='also write a .onnx file, checked against PyTorch in onnxruntime')
+    onnx.add_argument(
+        '--size',
+        type=int,
+        nargs=2,
+        metavar=('HEIGHT', 'WIDTH'),
+        help='size of its input in pixels; default: that of the test images')
+    onnx.add_argument(
+        '--opset', type=int, help="version of ONNX's operators; default: 20")
 
 
 def run(args: argparse.Namespace) -> None:
     """Export."""
     from mmkd import apis
+    from mmkd.engine.onnx import OPSET, check_packages
     name, safetensors = 'student', args.safetensors
     out_dir = args.out_dir or osp.join(
         osp.dirname(args.checkpoint) or '.', 'export')
@@ -45,13 +68,41 @@ def run(args: argparse.Namespace) -> None:
             raise ConfigError(f'--out {args.out}: the file is a .pth or a '
                               '.safetensors')
         safetensors = kind == '.safetensors'
+    if args.onnx:
+        check_packages()
+    elif args.size or args.opset:
+        raise ConfigError('--size and --opset need --onnx')
     if args.ema and 'ema_state_dict' not in _content(args.checkpoint):
         raise ConfigError(f'{args.checkpoint} holds no averaged weights; '
                           'leave --ema out')
     with quietly(args):
         paths = apis.export_student(args.config, args.checkpoint, out_dir,
                                     args.raw, safetensors, name)
+        if args.onnx:
+            export = apis.export_onnx(paths[1], paths[0],
+                                      osp.join(out_dir, f'{name}.onnx'),
+                                      args.size and tuple(args.size),
+                                      args.opset or OPSET)
     print('\n'.join(paths))
+    if args.onnx:
+        print(export.path)
+        if not args.quiet:
+            print(_table(export))
+
+
+def _table(export: 'Export') -> str:
+    """The outputs of an ONNX file beside those of PyTorch."""
+    from mmkd.utils.table import format_table
+
+    def shape(sizes: tuple) -> str:
+        return ' x '.join(map(str, sizes))
+
+    return (f'opset {export.opset}, input image {shape(export.shape)}; '
+            f'compared with PyTorch on {export.images}:\n' +
+            format_table(['output', 'shape', 'largest value', 'difference'], [[
+                x.name,
+                shape(x.shape), f'{x.largest:.3g}', f'{x.difference:.1e}'
+            ] for x in export.outputs]))
 
 
 def _content(checkpoint: str) -> dict:

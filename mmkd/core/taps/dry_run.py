@@ -12,6 +12,7 @@ from mmkd.core.taps.recognise import recognise
 from mmkd.core.taps.tap import Tap, TapSpec, describe
 from mmkd.errors import ConfigError, TapError
 from mmkd.families import KnownTap, family_of
+from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
@@ -190,6 +191,8 @@ def trace(network: nn.Module,
           training: bool = True) -> List[Tuple[str, str, int, str]]:
     """Run a network once and record every module that is called.
 
+    It runs on the device that trains, and is moved back.
+
     Args:
         network (nn.Module): The network.
         name (str): Name of the network in messages.
@@ -212,27 +215,29 @@ def trace(network: nn.Module,
         calls[path] = calls.get(path, 0) + 1
         rows.setdefault(path, (type(module).__name__, describe(output)))
 
-    batch = family_of(network).example_batch(network, size)
     handles = [module.register_forward_hook(hook) for module in names]
     try:
-        for mode in modes:
-            calls.clear()
-            rows.clear()
-            try:
-                with preserve_rng(), untouched(network, training):
-                    network(batch['inputs'], batch['data_samples'], mode=mode)
-                break
-            except Exception as error:
-                print_log(
-                    f'{name}: the dry run in mode {mode!r} failed: '
-                    f'{error!r}', 'current')
-                failure = error
-        else:
-            raise ConfigError(
-                f'{name} ({type(network).__name__}) does not run on '
-                f'{_what_was_given(batch, size)[0]}: '
-                f'{type(failure).__name__}: {str(failure)[:200]}; choose '
-                'another size')
+        with on_device(network, training_device()):
+            batch = family_of(network).example_batch(network, size)
+            for mode in modes:
+                calls.clear()
+                rows.clear()
+                try:
+                    with preserve_rng(), untouched(network, training):
+                        network(
+                            batch['inputs'], batch['data_samples'], mode=mode)
+                    break
+                except Exception as error:
+                    print_log(
+                        f'{name}: the dry run in mode {mode!r} failed: '
+                        f'{error!r}', 'current')
+                    failure = error
+            else:
+                raise ConfigError(
+                    f'{name} ({type(network).__name__}) does not run on '
+                    f'{_what_was_given(batch, size)[0]}: '
+                    f'{type(failure).__name__}: {str(failure)[:200]}; choose '
+                    'another size')
     finally:
         for handle in handles:
             handle.remove()

@@ -1,5 +1,6 @@
 """``mmkd check``: all that can be found out about a run without training."""
 import copy
+import os.path as osp
 import tempfile
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
@@ -80,9 +81,11 @@ class Check:
         self._files()
         with tempfile.TemporaryDirectory() as folder:
             self.cfg.work_dir = folder
+            # mmengine keeps a logger and a visualizer for each name.
+            self.cfg.experiment_name = osp.basename(folder)
             runner = self._networks()
-            if runner is not None and self._parts(runner):
-                self._data(runner)
+            if runner is not None and self._parts(runner) and self._data(
+                    runner):
                 self._batches(runner)
         return self.report
 
@@ -148,7 +151,9 @@ class Check:
                 said.append(f'{split} {len(dataset)} samples')
         return len(self.report.problems) == before
 
-    def _data(self, runner: Runner) -> None:
+    def _data(self, runner: Runner) -> bool:
+        """Check the data sets that were built; whether all is well."""
+        before = len(self.report.problems)
         model, datasets = plain_model(runner), datasets_of(runner)
         with self.report.check('classes') as said:
             for text, stops in class_faults(model, datasets):
@@ -163,6 +168,7 @@ class Check:
                     sample_problems(dataset, self.samples, label_count(model)))
                 said.append(f'{split} {min(len(dataset), self.samples)} of '
                             f'{len(dataset)} read')
+        return len(self.report.problems) == before
 
     def _batches(self, runner: Runner) -> None:
         model = plain_model(runner)

@@ -14,6 +14,7 @@ from mmengine.optim import OptimWrapperDict
 from torch import Tensor, nn
 
 from mmkd.core.taps.dry_run import tensors_in
+from mmkd.core.terms import summed_entries
 from mmkd.errors import ConfigError, NonFiniteLossError
 from mmkd.registry import HOOKS
 from mmkd.utils.rng import random_state
@@ -117,7 +118,7 @@ class FiniteLossHook(Hook):
             return
         losses = [
             loss.detach().reshape(-1).float()
-            for name, value in output.items() if 'loss' in name
+            for value in summed_entries(output).values()
             for loss in tensors_in(value)
         ]
         if not losses:
@@ -189,8 +190,8 @@ class FiniteLossHook(Hook):
         concerned."""
         terms = {
             name: float(value.detach())
-            for name, value in outputs.items()
-            if 'loss' in name and name != 'loss'
+            for name, value in summed_entries(outputs).items()
+            if name != 'loss'
         }
         bad = [
             f'{name} is {value}{_method(model, name)}'

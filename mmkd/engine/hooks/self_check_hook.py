@@ -2,7 +2,8 @@
 import copy
 import logging
 import math
-from typing import Any, Dict, List, Optional, Tuple
+import traceback
+from typing import Any, Dict, List, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -11,10 +12,11 @@ from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.terms import term_name
-from mmkd.errors import ConfigError
+from mmkd.core.terms import total_loss
+from mmkd.engine.gradients import MethodGradient, measure_gradients
+from mmkd.errors import ConfigError, MMKDError
 from mmkd.registry import HOOKS
-from mmkd.utils.arguments import error_context
+from mmkd.utils.arguments import error_context, with_reason
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
@@ -81,8 +83,7 @@ class SelfCheckHook(Hook):
             with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
             self._check_teachers(model, batches)
-            with error_context('the model does not run on the training data'):
-                self._check_losses(model, batches)
+            self._check_losses(model, batches)
 
     def _batches(self, runner) -> List[dict]:
         """A few training batches, without changing the order of the loader."""
@@ -137,30 +138,52 @@ class SelfCheckHook(Hook):
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:
         rows, warnings = [], []
-        for found in self._measure(model, batches[0]):
-            self.report[found['term']] = found
-            ratio = found['gradient']
-            rows.append([
-                found['term'], f'{found["loss"]:.4g}',
-                f'{found["loss"] / max(found["task"], 1e-12):.3g}',
-                None if ratio is None else f'{ratio:.3g}'
-            ])
-            low, high = self.gradient_band
-            if not math.isfinite(found['loss']):
-                raise ConfigError(f'self-check: {found["term"]} is '
-                                  f'{found["loss"]} on the first training '
-                                  'batch; are its options right?')
-            if found['own']:
-                continue
-            elif not found['reaches']:
-                warnings.append(
-                    f'{found["term"]} gives the student no gradient: its '
-                    'taps lie in frozen or checkpointed layers')
-            elif ratio is not None and not low <= ratio <= high:
-                warnings.append(
-                    f'the gradient of {found["term"]} at its taps is '
-                    f'{ratio:.3g} times that of the task loss; its weight '
-                    f'should bring it into {low:g} to {high:g}')
+        try:
+            measured = measure_gradients(model, batches[0])
+        except MMKDError:
+            raise
+        except Exception as error:
+            part = failing_module(model, error)
+            raise ConfigError(
+                with_reason(
+                    'the model does not run on the training data' +
+                    (f'; the error is in {part}' if part else ''),
+                    error)) from error
+        low, high = self.gradient_band
+        for method in measured:
+            ratio = method.gradient
+            far = ratio is not None and not low <= ratio <= high
+            if far:
+                warnings.append(_advice(method, low, high))
+            for term in method.terms:
+                self.report[term.term] = dict(
+                    vars(term), task=method.task, method=ratio)
+                rows.append([
+                    term.term, f'{term.loss:.4g}',
+                    f'{term.loss / max(method.task, 1e-12):.3g}',
+                    None if term.gradient is None else f'{term.gradient:.3g}'
+                ])
+                if not math.isfinite(method.task):
+                    raise ConfigError(
+                        "self-check: the student's own loss is "
+                        f'{method.task} on the first training batch; are its '
+                        'config and the annotations right?')
+                if not math.isfinite(term.loss):
+                    raise ConfigError(f'self-check: {term.term} is '
+                                      f'{term.loss} on the first training '
+                                      'batch; are its options right?')
+                if term.own:
+                    continue
+                if not term.reaches:
+                    warnings.append(
+                        f'{term.term} gives the student no gradient: its '
+                        'taps lie in frozen or checkpointed layers')
+                elif not far and (term.gradient is not None
+                                  and term.gradient < low):
+                    warnings.append(
+                        f'the gradient of {term.term} at its taps is '
+                        f'{term.gradient:.3g} times that of the task loss, '
+                        f'which is below {low:g}')
         print_log(
             'self-check: losses at full weight beside the task loss\n' +
             format_table(['term', 'loss', 'of task', 'gradient'], rows),
@@ -172,32 +195,15 @@ class SelfCheckHook(Hook):
         self.warnings.append(text)
         print_log(f'self-check: {text}', 'current', logging.WARNING)
 
-    def _measure(self, model: DistillationModel, data: dict) -> List[dict]:
-        """Value and gradient norm of each term, at its largest weight."""
-        step = model.planner.peak()
-        losses, tensors, batch = model.run_networks(
-            step, model.prepare_batch(data, step.teachers))
-        task = _total(losses)
-        found = []
-        for name, weights in step.weights.items():
-            distiller = model.distillers[name]
-            student, teacher = tensors[name]
-            terms = distiller(student, teacher, batch, weights)
-            taps = [t for levels in student.values() for t in levels]
-            task_norm = _gradient_norm(task, taps)
-            for term in weights:
-                loss = terms[term]
-                norm = _gradient_norm(loss, taps)
-                found.append(
-                    dict(
-                        term=term_name(name, term),
-                        loss=float(loss.detach()),
-                        task=float(task.detach()),
-                        own=term in distiller.own_terms,
-                        reaches=norm is not None,
-                        gradient=norm /
-                        task_norm if norm is not None and task_norm else None))
-        return found
+
+def _advice(method: MethodGradient, low: float, high: float) -> str:
+    """What to do about a gradient that is out of all proportion."""
+    weight = '' if method.balanced_weight is None else (
+        f'; loss_weight={method.balanced_weight:.3g} would make them equal, '
+        "and loss_weight='auto' does so during training")
+    return (f'the gradient of {method.name} at its taps is '
+            f'{method.gradient:.3g} times that of the task loss, outside of '
+            f'{low:g} to {high:g}{weight}')
 
 
 #: Likely causes if a trained teacher does not work.
@@ -261,14 +267,24 @@ def _blank_scans(data: dict) -> dict:
     return dict(data, inputs=blank)
 
 
-def _total(losses: dict) -> Tensor:
-    values = [
-        sum(v.mean()
-            for v in value) if isinstance(value,
-                                          (list, tuple)) else value.mean()
-        for key, value in losses.items() if 'loss' in key
-    ]
-    return sum(values)
+def failing_module(model: nn.Module, error: BaseException) -> str:
+    """Name the innermost module of a model in which an error occurred, such
+    as ``'student.neck (FPN)'``; ``''`` if it was outside all of them."""
+    names = {
+        id(module): name
+        for name, module in model.named_modules() if name
+    }
+    for teacher, part in getattr(model, 'teachers', {}).items():
+        names.update({
+            id(module): f'teacher {teacher!r}: {name}'
+            for name, module in part.network.named_modules()
+        })
+    found = ''
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_locals.get('self')
+        if id(module) in names:
+            found = f'{names[id(module)]} ({type(module).__name__})'
+    return found
 
 
 def _task_loss(network: nn.Module, batch: dict) -> Dict[str, float]:
@@ -280,14 +296,4 @@ def _task_loss(network: nn.Module, batch: dict) -> Dict[str, float]:
         for key, value in losses.items()
         if 'acc' in key and isinstance(value, Tensor) and value.numel() == 1
     }
-    return dict(loss=float(_total(losses)), **accuracies)
-
-
-def _gradient_norm(loss: Tensor, taps: List[Tensor]) -> Optional[float]:
-    taps = [tap for tap in taps if tap.requires_grad]
-    if not taps or not loss.requires_grad:
-        return None
-    gradients = torch.autograd.grad(
-        loss, taps, retain_graph=True, allow_unused=True)
-    norms = [g.float().norm() for g in gradients if g is not None]
-    return float(torch.stack(norms).norm()) if norms else None
+    return dict(loss=float(total_loss(losses)), **accuracies)

@@ -3,9 +3,9 @@ from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 
 from torch import Tensor, nn
 
+from mmkd.core.balance import LossWeightLike
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.logits import check_logits, check_tau
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
@@ -57,10 +57,11 @@ class CWD(Distiller):
             ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
         align_corners (bool): See ``F.interpolate``. Defaults to False.
-        loss_weight (float | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: 3 on logits, 50 on features.
         kwargs: Arguments of :class:`Distiller`.
     """
+    trials = ({}, dict(place='neck'), dict(place='stages'))
 
     def __init__(self,
                  place: Literal['logits', 'stages', 'neck'] = 'logits',
@@ -71,7 +72,7 @@ class CWD(Distiller):
                  valid_only: bool = False,
                  ignore_index: int = 255,
                  align_corners: bool = False,
-                 loss_weight: Optional[WeightLike] = None,
+                 loss_weight: Optional[LossWeightLike] = None,
                  **kwargs) -> None:
         check_choices('CWD', CWD, place=place)
         if place == 'logits' and connector not in ('auto', None):

@@ -3,9 +3,9 @@ from typing import Dict, Iterator, List, Tuple, Union
 
 from torch import Tensor
 
+from mmkd.core.balance import LossWeightLike
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.features import build_connectors, check_features
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual, distances
 from mmkd.errors import ConfigError
@@ -46,7 +46,7 @@ class PKD(Distiller):
         min_std (float): Student channels whose standard deviation is at most
             this value get no gradient; 0 is the released behaviour. Defaults
             to 1e-6.
-        loss_weight (float | dict): Weight or schedule. Defaults to 10.0,
+        loss_weight (float | str | dict): Weight or schedule. Defaults to 10.0,
             for one-stage pairs; 6.0 for Faster R-CNN and a Swin teacher.
         kwargs: Arguments of :class:`Distiller`.
 
@@ -62,7 +62,7 @@ class PKD(Distiller):
                  connector: Union[str, dict, None] = None,
                  resize_student: bool = True,
                  min_std: float = 1e-6,
-                 loss_weight: WeightLike = 10.0,
+                 loss_weight: LossWeightLike = 10.0,
                  **kwargs) -> None:
         super().__init__(
             student=student,

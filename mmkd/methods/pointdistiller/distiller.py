@@ -4,8 +4,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from mmkd.core.balance import LossWeightLike
 from mmkd.core.distiller import Distiller, StepBatch
-from mmkd.core.schedule import WeightLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
@@ -60,7 +60,7 @@ class PointDistiller(Distiller):
             of an FPN, or of a PointNet++ neck.
         teacher (str | list[str], optional): Taps in the teacher. Defaults to
             None.
-        loss_weight (float | dict, optional): Weight or schedule. Defaults to
+        loss_weight (float | str | dict, optional): Weight. Defaults to
             None: that of the preset and the variant.
         kwargs: The fields of :class:`PointDistillerOptions`, such as
             ``num_centres``, and the arguments of :class:`Distiller`.
@@ -73,7 +73,7 @@ class PointDistiller(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 loss_weight: Optional[WeightLike] = None,
+                 loss_weight: Optional[LossWeightLike] = None,
                  **kwargs) -> None:
         options = take_options(PointDistillerOptions, kwargs)
         super().__init__(

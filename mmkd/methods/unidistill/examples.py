@@ -8,13 +8,14 @@ _SENSORS = dict(
     fusion=dict(camera=True, lidar=True))
 
 
-def _across(path: str) -> MethodExample:
+def _across(path: str, **not_zero: str) -> MethodExample:
     teacher, student = path.split('2')
     return example(
         bev_detector(**_SENSORS[student]),
         bev_detector(**_SENSORS[teacher]),
         dict(type='UniDistill', path=path, point_cloud_range=BEV_RANGE),
         bev_batch,
+        not_zero=not_zero,
         zero_without_objects=('feature', 'relation', 'response_cls',
                               'response_reg'))
 
@@ -22,4 +23,8 @@ def _across(path: str) -> MethodExample:
 RECIPE = 'unidistill/unidistill_bev-lidar_bev-camera_20e_nuscenes.py'
 EXAMPLES = dict(
     unidistill_lidar2camera=lambda: _across('lidar2camera'),
+    unidistill_camera2lidar=lambda: _across(
+        'camera2lidar',
+        feature='the connectors map the features of the student alone',
+        relation='the connectors map the features of the student alone'),
     unidistill_fusion2lidar=lambda: _across('fusion2lidar'))

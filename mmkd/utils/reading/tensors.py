@@ -220,10 +220,13 @@ def _flagged(tensor: Tensor, metadata: list) -> Tensor:
     flags: Dict[Any, Any] = {}
     if metadata and metadata[0] is not None:
         flags = metadata[0]
+    # torch writes flags only where they are set, and does not look at values.
     if type(flags) is not dict or not set(flags) <= {'conj', 'neg'} or \
-            not all(type(flag) is bool for flag in flags.values()):
+            not all(flag is True for flag in flags.values()):
         raise Forbidden('holds a tensor of an unusual kind')
     if flags.get('conj'):
+        if not tensor.is_complex():
+            raise Damaged('one of its tensors is real and conjugate')
         tensor = tensor.conj()
     return torch._neg_view(tensor) if flags.get('neg') else tensor
 

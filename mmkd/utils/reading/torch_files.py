@@ -98,13 +98,13 @@ def read_archive(file: IO[bytes], budget: Budget) -> Any:
             return default
         if entry.size > 64:
             raise Damaged(f'its entry {name} is too long')
-        return read_entry(file, entry).decode('latin-1').strip()
+        return read_entry(file, entry).decode('latin-1')
 
     if text('byteorder', 'little') != 'little':
         raise Forbidden('was written with the byte order '
                         f'`{shown(text("byteorder", ""))}`, not `little`; '
                         'load and save it on a machine of that kind')
-    version = text('version', text('.format_version', '3'))
+    version = text('version', text('.format_version', '3')).strip()
     if not version.isdecimal():
         raise Damaged(f'it has the version `{shown(version)}`')
     if int(version) > _NEWEST_ARCHIVE:

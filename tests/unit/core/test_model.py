@@ -513,7 +513,8 @@ def test_looking_leaves_the_student_as_it_is():
      "student tap 't:neck' names another network"),
     (dict(distillers=dict(a=dict(type='CWD', place='neck'))),
      "no standard place for 'neck'.*mmkd taps"),
-    (dict(teachers=dict()), "which teacher is meant.*none"),
+    (dict(teachers=dict()), "needs a teacher, but `teachers` is empty"),
+    (dict(dry_run_size=(0, 64)), 'height and width in pixels'),
     (dict(
         teachers=dict(t=dict(cfg=segmentor(num_classes=7), ckpt='random'), ),
         distillers=dict(a=dict(type='CWD'))),
@@ -558,7 +559,9 @@ def test_own_distiller_by_class_and_instance():
 
 def test_teacher_instances_and_bare_networks():
     network = build_network(segmentor(8), 'teacher')
-    for teacher in (Teacher(network), dict(cfg=network)):
+    for teacher in (Teacher(network, name='guide'), dict(cfg=network)):
         model = build(teachers=dict(guide=teacher))
         assert model.teachers['guide'].name == 'guide'
         assert model.teachers['guide'].network is network
+    with pytest.raises(ConfigError, match="'guide'.*the name 'teacher'"):
+        build(teachers=dict(guide=Teacher(network)))

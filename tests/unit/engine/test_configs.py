@@ -41,3 +41,23 @@ def test_metrics_of_mmkd_leave_the_exported_config():
     kept = student_only(BPKD, keep_metrics=True)
     assert [m['type'] for m in kept.test_evaluator
             ] == ['IoUMetric', 'mmkd.BoundaryIoUMetric']
+
+
+@pytest.mark.parametrize('given, kept', [
+    (dict(type='mmkd.KittiMetric', ann_file='a.pkl', metric='bbox'),
+     dict(type='KittiMetric', ann_file='a.pkl', metric='bbox')),
+    ([dict(type='mmkd.KittiByPoints', ann_file='a.pkl', edges=(1, 9))
+      ], [dict(type='KittiMetric', ann_file='a.pkl')]),
+    (dict(type='mmkd.BoundaryIoUMetric',
+          ratio=0.1), dict(type='mmseg.IoUMetric')),
+    (dict(type='CocoMetric',
+          ann_file='a.json'), dict(type='CocoMetric', ann_file='a.json')),
+])
+def test_metrics_of_the_library_take_the_place_of_those_of_mmkd(given, kept):
+    cfg = Config(
+        dict(
+            default_scope='mmdet3d', model=dict(type='A'),
+            val_evaluator=given))
+    plain = student_only(cfg)
+    assert plain.val_evaluator == kept
+    assert 'custom_imports' not in plain

@@ -13,9 +13,11 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from acceptance.processes import two
+from mmkd.core.balance import GradientBalance, gradient_norm
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.methods import METHOD_EXAMPLES
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits
@@ -106,6 +108,23 @@ def test_equal_networks(name):
 
 
 @EVERY_METHOD
+def test_on_a_pretended_accelerator(name):
+    """A step mixes no tensors of two devices, and gives the CPU's losses."""
+    example = METHOD_EXAMPLES[name]()
+    # Not a copy of the shared model, whose teachers would stay on the device.
+    model, batch = build(example), example.batch()
+    wanted = terms_of(copy.deepcopy(model), batch)
+    with PretendedAccelerator() as accelerator:
+        terms = terms_of(model.to(DEVICE), batch)
+        sum(terms.values()).backward()
+    assert not accelerator.refused
+    for term, value in terms.items():
+        torch.testing.assert_close(values(value), wanted[term])
+    used = [p for p in model.parameters() if p.grad is not None]
+    assert used and all(p.grad.device == DEVICE for p in used)
+
+
+@EVERY_METHOD
 def test_gradients_stay_with_student_and_method(name):
     model, batch = fresh(name)
     networks = [teacher.network for teacher in model.teachers.values()]
@@ -124,6 +143,25 @@ def test_gradients_stay_with_student_and_method(name):
         assert not network.training
         assert all(p.grad is None for p in network.parameters())
         assert all(v.equal(state[k]) for k, v in network.state_dict().items())
+
+
+@EVERY_METHOD
+def test_automatic_weight_balances_the_gradients(name):
+    model, batch = fresh(name)
+    distiller = model.distillers['kd']
+    distiller.loss_weight, distiller.balance = build_weight(
+        1.), GradientBalance(0.5)
+    found, measure = [], distiller.balance.measure
+
+    def watched(task, own, taps):
+        found.append(gradient_norm(own, taps) / gradient_norm(task, taps))
+        measure(task, own, taps)
+
+    distiller.balance.measure = watched
+    losses = losses_of(model, batch)
+    weight = losses['kd.weight']
+    assert not weight.requires_grad
+    assert (found[0] * weight).item() == pytest.approx(0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize('samples', [1, 2], ids=['one', 'all'])

@@ -23,7 +23,6 @@ ALONE = {
     'parameter_state.pth': 'attributes of parameters are left out',
     'string_not_ascii.pth': 'texts of Python 2',
     'tensor_grad_number.pth': 'any number for true',
-    'tensor_metadata_conj.pth': 'real numbers are their conjugate',
     'zip_alignment_odd.pth': 'the record is not needed',
     'zip_no_version.pth': 'the record is not needed',
     'zip_version_zero.pth': 'the record is not needed',

@@ -83,6 +83,17 @@ def test_files_are_copied_and_find_each_other(tmp_path):
     assert import_method(str(work / 'part_one.py'), str(work)) == 'part_one'
 
 
+def test_an_edited_copy_is_kept(tmp_path):
+    write(tmp_path / 'mine', my_part='value = 1')
+    work = tmp_path / 'work'
+    write(work, my_part='value = 2  # edited')
+    for _ in range(2):
+        import_method(str(tmp_path / 'mine/my_part.py'), str(work))
+    copy, kept = sorted(work.iterdir(), key=lambda path: len(path.name))
+    assert copy.read_text() == 'value = 1'
+    assert kept.read_text() == 'value = 2  # edited'
+
+
 @pytest.mark.parametrize('source, message', [
     ('gone_file.py', 'there is no such file'),
     ('my-method.py', 'not that of a module; rename it'),

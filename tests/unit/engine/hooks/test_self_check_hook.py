@@ -1,12 +1,16 @@
 import logging
+import math
+import re
 
 import pytest
 import torch
 from mmengine.config import Config
+from torch import nn
 
 from mmkd import apis
 from mmkd.core.model import DistillationModel
 from mmkd.engine.hooks import SelfCheckHook
+from mmkd.engine.hooks.self_check_hook import failing_module
 from mmkd.errors import ConfigError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.utils.rng import preserve_rng
@@ -92,9 +96,17 @@ def test_wrong_normalisation(trained, cityscapes, tmp_path, messages):
 
 
 def test_gradient_out_of_band(trained, cityscapes, tmp_path, messages):
-    check(cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0., 1e-9))
-    assert 'the gradient of cwd.loss at its taps' in messages[
-        logging.WARNING][0]
+    _, hook = check(
+        cityscapes, tmp_path, dict(ckpt=trained), gradient_band=(0., 1e-9))
+    warning, = messages[logging.WARNING]
+    assert 'the gradient of cwd at its taps is' in warning
+    weight = float(re.search('loss_weight=([^ ]+) ', warning)[1])
+    balanced = dict(STAGES, loss_weight=weight)
+    for cwd in (balanced, dict(STAGES, loss_weight='auto')):
+        _, hook = check(cityscapes, tmp_path, dict(ckpt=trained),
+                        dict(cwd=cwd))
+        assert hook.report['cwd.loss']['gradient'] == pytest.approx(1, rel=.05)
+    assert len(messages[logging.WARNING]) == 1
 
 
 def test_rising_weight_is_shown_at_its_largest(trained, cityscapes, tmp_path):
@@ -258,3 +270,29 @@ class TestScans:
         assert real['imgs'].abs().sum() > 0 == blank['imgs'].abs().sum()
         assert len(real['voxels']['voxels']) > 2 == len(
             blank['voxels']['voxels'])
+
+
+def test_infinite_task_loss(cityscapes, tmp_path):
+    cfg = segmentor()['model']
+    cfg['decode_head']['loss_decode'] = dict(
+        type='CrossEntropyLoss', loss_weight=math.inf)
+    plain = segmentation_config(cityscapes, str(tmp_path), cfg)
+    cfg = distillation_config(plain, dict(cwd=STAGES))
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    with pytest.raises(ConfigError, match="student's own loss is inf on"):
+        SelfCheckHook().before_train(runner)
+
+
+def test_failing_module():
+
+    class Broken(nn.Module):
+
+        def forward(self, x):
+            return x.no_such_method()
+
+    model = nn.Sequential(nn.Identity(), nn.Sequential(Broken()))
+    for broken, place in ((model, '1.0 (Broken)'), (nn.Identity(), '')):
+        with pytest.raises(AttributeError) as caught:
+            model(torch.ones(1))
+        assert failing_module(broken, caught.value) == place

@@ -1,0 +1,206 @@
+"""Loss weights that are calibrated by gradients."""
+import math
+from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
+
+import torch
+from mmengine.dist import all_reduce
+from torch import Tensor, nn
+from torch.autograd.graph import GradientEdge
+
+from mmkd.core.schedule import WeightLike, WeightSchedule, build_weight
+from mmkd.errors import ConfigError
+
+#: A number, a schedule, ``'auto'``, or a dict with ``type='auto'``.
+LossWeightLike = Union[WeightLike, Literal['auto']]
+
+#: Keeps gradients in float16 from underflowing; it cancels in the ratio.
+_HALF_SCALE = 1024.
+
+
+class GradientBalance(nn.Module):
+    """A loss weight that makes two gradients equally large.
+
+    Let ``g(L)`` be the L2 norm of the gradient of a loss at the student's
+    taps of one method, averaged over the processes. Every ``interval``
+    iterations, for the first ``iters`` ones in which the method is active,
+
+    ``r = ln g(task) - ln g(method)``, ``m = 0.95 m + 0.05 r``,
+    ``weight = ratio * exp(m / (1 - 0.95^t))``,
+
+    where ``t`` counts the measurements. The weight is clipped to [1e-6, 1e6]
+    and held from then on. A measurement in which a gradient is below 1e-12
+    or not finite is skipped. All state is in buffers, so a run that is
+    interrupted resumes exactly, and the host never waits for the device.
+
+    Args:
+        ratio (float): Norm of the method's gradient after weighting, as a
+            multiple of the task loss's. Defaults to 1.0.
+        iters (int): Iterations of the calibration. Defaults to 200; this
+            number is not tuned.
+        interval (int): Iterations from one measurement to the next. Defaults
+            to 5.
+
+    Raises:
+        ConfigError: If an argument is out of its range.
+    """
+    momentum = 0.95
+    steps: Tensor
+    count: Tensor
+    log_ratio: Tensor
+    weight: Tensor
+
+    def __init__(self,
+                 ratio: float = 1.0,
+                 iters: int = 200,
+                 interval: int = 5) -> None:
+        super().__init__()
+        if isinstance(ratio, bool) or not isinstance(
+                ratio, (int, float)) or not 0 < ratio < math.inf:
+            raise ConfigError('ratio is a positive number, but got '
+                              f'{ratio!r}')
+        for name, value in dict(iters=iters, interval=interval).items():
+            if isinstance(value,
+                          bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f'{name} is a number of iterations of at '
+                                  f'least 1, but got {value!r}')
+        self.ratio = float(ratio)
+        self.iters = iters
+        self.interval = interval
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self.register_buffer('count', torch.zeros(()))
+        self.register_buffer('log_ratio', torch.zeros(()))
+        self.register_buffer('weight', torch.ones(()))
+        # The value of `steps`, which the host knows without waiting.
+        self._steps = 0
+
+    def is_due(self) -> bool:
+        """Whether this iteration is measured."""
+        return (self._steps < self.iters and self._steps % self.interval == 0
+                and torch.is_grad_enabled())
+
+    def forward(self) -> Tensor:
+        """The weight of this iteration, a scalar; ends the iteration."""
+        if self._steps < self.iters and torch.is_grad_enabled():
+            self._steps += 1
+            self.steps += 1
+        # A copy: backward still needs it if a next step changes the buffer.
+        return self.weight.clone()
+
+    def measure(self, task_loss: Tensor, loss: Tensor,
+                taps: List[Tensor]) -> None:
+        """Measure both gradients, and update the weight.
+
+        Args:
+            task_loss (Tensor): The student's task loss, a scalar.
+            loss (Tensor): Sum of the method's terms without this weight, a
+                scalar.
+            taps (list[Tensor]): The student's tapped tensors.
+
+        Raises:
+            ConfigError: If no gradient of one of the losses reaches the taps.
+        """
+        norms = []
+        for name, value in (('task loss', task_loss), ('method', loss)):
+            norm = gradient_norm(value, taps)
+            if norm is None:
+                raise ConfigError(
+                    f"loss_weight='auto': no gradient of the {name} reaches "
+                    'the taps; give a number instead')
+            norms.append(norm)
+        both = torch.stack(norms).detach()
+        all_reduce(both, 'mean')
+        task, own = both.log()
+        ratio = task - own
+        valid = torch.isfinite(ratio) & (both >= 1e-12).all()
+        self.count += valid
+        # The mean with its bias corrected, in increments.
+        share = (1 - self.momentum) / -torch.expm1(
+            self.count * math.log(self.momentum))
+        change = share * (ratio - self.log_ratio)
+        self.log_ratio += torch.where(valid, change, torch.zeros_like(change))
+        weight = (self.ratio * self.log_ratio.exp()).clamp(1e-6, 1e6)
+        self.weight.copy_(torch.where(valid, weight, self.weight))
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._steps = int(self.steps)
+
+
+def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:
+    """L2 norm of the gradient of a loss at intermediate tensors.
+
+    The graph is kept. In half precision, the norm is scaled by a constant.
+
+    Args:
+        loss (Tensor): A scalar.
+        tensors (list[Tensor]): Tensors in its graph; those without gradient
+            are left out.
+
+    Returns:
+        Tensor | None: The norm over all tensors, a scalar in float32; None
+        if no gradient reaches one of them.
+    """
+    places: Sequence[Any] = [
+        _origin(tensor) for tensor in tensors if tensor.requires_grad
+    ]
+    if not places or not loss.requires_grad:
+        return None
+    half = any(tensor.dtype == torch.float16 for tensor in tensors)
+    # As in the backward pass of training.
+    with torch.autocast(loss.device.type, enabled=False):
+        gradients = torch.autograd.grad(
+            loss,
+            places,
+            torch.full_like(loss, _HALF_SCALE if half else 1.),
+            retain_graph=True,
+            allow_unused=True)
+    norms = [g.float().norm() for g in gradients if g is not None]
+    return torch.stack(norms).norm() if norms else None
+
+
+def _origin(tensor: Tensor) -> Union[Tensor, GradientEdge]:
+    """Where the gradients of all readers of a tapped tensor meet: for a tap
+    that copies, the tensor before it was copied."""
+    made_by = tensor.grad_fn
+    if made_by is None or made_by.name() != 'CloneBackward0':
+        return tensor
+    node, index = made_by.next_functions[0]
+    return tensor if node is None else GradientEdge(node, index)
+
+
+def read_loss_weight(
+    weight: LossWeightLike
+) -> Tuple[WeightSchedule, Optional[GradientBalance]]:
+    """Read the weight of a whole method.
+
+    Args:
+        weight (float | str | dict | WeightSchedule): A number, a schedule,
+            ``'auto'``, or the arguments of :class:`GradientBalance` with
+            ``type='auto'`` and those of a schedule, whose value is 1 and
+            which multiplies the calibrated weight.
+
+    Returns:
+        tuple[WeightSchedule, GradientBalance | None]: The schedule, and what
+        calibrates the weight.
+
+    Raises:
+        ConfigError: If an argument is unknown or out of its range.
+    """
+    if isinstance(weight, str):
+        if weight != 'auto':
+            raise ConfigError("a loss weight is a number, 'auto' or a "
+                              f'schedule, but got {weight!r}')
+        weight = dict(type='auto')
+    if not isinstance(weight, dict) or weight.get('type') != 'auto':
+        return build_weight(weight), None
+    if 'value' in weight:
+        raise ConfigError("type='auto' finds the value; give `ratio`, the "
+                          'gradient as a multiple of that of the task loss')
+    own = ('ratio', 'iters', 'interval')
+    options = {key: weight[key] for key in own if key in weight}
+    schedule = {
+        key: value
+        for key, value in weight.items() if key not in (*own, 'type')
+    }
+    return build_weight(schedule), GradientBalance(**options)

@@ -1,0 +1,49 @@
+"""Running a network on the device that trains."""
+from contextlib import contextmanager
+from typing import Iterator
+
+import torch
+from mmengine.device import get_device
+from torch import nn
+
+
+def training_device() -> torch.device:
+    """The device that a runner of mmengine moves its model to; on CUDA, the
+    current device of this process."""
+    return torch.device(get_device())
+
+
+@contextmanager
+def on_device(network: nn.Module, device: torch.device) -> Iterator[None]:
+    """Context in which a network is on a device.
+
+    On exit, the network has the same parameters and buffers as before,
+    including their values: what ran on the device changed copies. Nothing
+    happens if the network is on a device of this type already.
+
+    Args:
+        network (nn.Module): The network.
+        device (torch.device): The device.
+    """
+    first = next(network.parameters(), torch.zeros(()))
+    if first.device.type == device.type:
+        yield
+        return
+    modules = list(network.modules())
+    tensors = [(module, dict(module._parameters), dict(module._buffers))
+               for module in modules]
+    data = [(p, p.data) for p in network.parameters()]
+    # mmengine's preprocessors move batches to a device of their own.
+    targets = [(module, module._device) for module in modules
+               if hasattr(module, '_device')]
+    try:
+        network.to(device)
+        yield
+    finally:
+        for module, parameters, buffers in tensors:
+            module._parameters.update(parameters)
+            module._buffers.update(buffers)
+        for parameter, values in data:
+            parameter.data = values
+        for module, target in targets:
+            module._device = target

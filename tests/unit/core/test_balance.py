@@ -1,0 +1,145 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from mmkd.core.balance import GradientBalance, gradient_norm, read_loss_weight
+from mmkd.core.schedule import Progress
+from mmkd.errors import ConfigError
+
+
+def quadratics(task, own, dtype=torch.float32):
+    """Losses whose gradients at a tap have these norms, and the tap."""
+    tap = torch.tensor([3., 4.], dtype=dtype, requires_grad=True) * 1
+    return task * tap.square().sum() / 10, own * tap.square().sum() / 10, [tap]
+
+
+def iterate(balance, *pairs):
+    """The weight after each iteration with these norms of gradients."""
+    weights = []
+    for task, own in pairs:
+        if balance.is_due():
+            balance.measure(*quadratics(task, own))
+        weights.append(balance().item())
+    return weights
+
+
+def test_weight_is_the_ratio_of_the_gradients():
+    assert iterate(GradientBalance(), (2., 8.)) == pytest.approx([0.25])
+    found = iterate(GradientBalance(0.5, interval=1), *[(3.07, 3070.)] * 50)
+    assert found == pytest.approx([5e-4] * 50, rel=1e-6)
+
+
+def test_mean_of_the_logarithms():
+    found = iterate(GradientBalance(interval=1), (1., 4.), (1., 16.))
+    old, new = 0.95 / 1.95, 1 / 1.95
+    assert found[1] == pytest.approx(4**-old * 16**-new, rel=1e-5)
+
+
+def test_measured_at_intervals_and_held_after_the_calibration():
+    balance = GradientBalance(iters=4, interval=3)
+    found = iterate(balance, (1., 2.), (1., 9.), (1., 9.), (1., 2.), (1., 9.),
+                    (1., 9.), (1., 9.))
+    assert found == pytest.approx([0.5] * 7)
+    assert balance.steps == 4 and balance.count == 2
+
+
+@pytest.mark.parametrize('pair', [(1., 0.), (0., 1.), (float('inf'), 1.),
+                                  (1., float('nan'))])
+def test_no_gradient_and_no_finite_one_are_skipped(pair):
+    balance = GradientBalance(interval=1)
+    found = iterate(balance, pair, (1., 2.), pair)
+    assert found == pytest.approx([1., 0.5, 0.5])
+    assert balance.count == 1
+
+
+def test_weight_is_clipped():
+    assert iterate(GradientBalance(), (1., 1e-9)) == [1e6]
+    assert iterate(GradientBalance(), (1e-9, 1.)) == pytest.approx([1e-6])
+
+
+def test_state_is_saved_inside_the_calibration():
+    pairs = [(1., 2.), (1., 3.), (5., 3.), (1., 1.), (1., 8.)]
+    whole = GradientBalance(iters=4, interval=1)
+    expected = iterate(whole, *pairs)
+    first = GradientBalance(iters=4, interval=1)
+    iterate(first, *pairs[:2])
+    second = GradientBalance(iters=4, interval=1)
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert iterate(second, *pairs[2:]) == expected[2:]
+
+
+def test_evaluation_leaves_it_alone():
+    balance = GradientBalance()
+    with torch.no_grad():
+        assert not balance.is_due() and balance() == 1
+    assert balance.steps == 0
+
+
+def test_later_calibration_does_not_disturb_a_pending_backward():
+    balance = GradientBalance(interval=1)
+    task, own, taps = quadratics(1., 4.)
+    balance.measure(task, own, taps)
+    x = torch.ones((), requires_grad=True)
+    pending = x * balance()
+    balance.measure(*quadratics(1., 8.))
+    pending.backward()
+    assert x.grad == pytest.approx(0.25)
+
+
+def test_half_precision():
+    """A gradient that would underflow in float16."""
+    tap = torch.ones(4, dtype=torch.float16, requires_grad=True) * 1
+    loss = tap.float().sum() * 1e-8
+    balance = GradientBalance()
+    balance.measure(loss, 4 * loss, [tap])
+    assert balance() == pytest.approx(0.25, rel=0.2)
+
+
+def test_copied_tap():
+    """The task loss goes on from the tensor before its copy."""
+    before = torch.ones(4, requires_grad=True) * 1
+    tap = before.clone()
+    after = before.mul_(2)
+    norm = gradient_norm(after.sum() + tap.sum(), [tap])
+    assert norm == pytest.approx(6.)  # 2 + 1 in each of four cells
+    leaf = torch.ones(4, requires_grad=True)
+    assert gradient_norm((leaf.clone() * 2).sum(), [leaf]) == 4
+
+
+def test_no_gradient_at_the_taps():
+    frozen = torch.ones(2)
+    assert gradient_norm(nn.Linear(2, 1)(frozen).sum(), [frozen]) is None
+    task, own, taps = quadratics(1., 1.)
+    with pytest.raises(ConfigError, match='of the method reaches the taps'):
+        GradientBalance().measure(task, own.detach(), taps)
+
+
+def test_both_are_averaged_over_the_processes(monkeypatch):
+    monkeypatch.setattr('mmkd.core.balance.all_reduce',
+                        lambda both, op: both.add_(4.).div_(2))
+    assert iterate(GradientBalance(), (2., 8.)) == pytest.approx([3 / 6])
+
+
+def test_loss_weights_of_configs():
+    schedule, balance = read_loss_weight('auto')
+    assert schedule(Progress(0)) == 1 and balance.ratio == 1
+    schedule, balance = read_loss_weight(
+        dict(type='auto', ratio=2., iters=100, warmup=10))
+    assert schedule(Progress(5)) == 0.5
+    assert (balance.ratio, balance.iters, balance.interval) == (2., 100, 5)
+    schedule, balance = read_loss_weight(3.)
+    assert schedule(Progress(0)) == 3 and balance is None
+
+
+@pytest.mark.parametrize('weight, message', [
+    ('automatic', "'auto' or a schedule, but got 'automatic'"),
+    (dict(type='auto', value=3.), 'finds the value; give `ratio`'),
+    (dict(type='auto', rato=3.), "unknown argument 'rato'"),
+    (dict(type='auto', ratio=0), 'ratio is a positive number'),
+    (dict(type='auto', iters=0), 'iters is a number of iterations'),
+])
+def test_wrong_loss_weights(weight, message):
+    with pytest.raises(ConfigError, match=message):
+        read_loss_weight(weight)
