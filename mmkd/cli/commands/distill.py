@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         return
     with quietly(args):
         runner = train(cfg, args)
-    report(runner)
+    report(runner, args.quiet)
 
 
 def _write_config(args: argparse.Namespace, name: str):
