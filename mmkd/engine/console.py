@@ -15,11 +15,7 @@ _NOISE = re.compile(r'The prefix is not set in metric class|'
                     r'Failed to search registry with scope')
 _METRICS = re.compile(r'(Epoch|Iter)\((val|test)\)')
 #: Metrics that a validation may print on one line.
-MAX#: Warnings of mmengine that no user can act on.
-_NOISE = re.compile(r'The prefix is not set in metric class|'
-                    r'"(FileClient|HardDiskBackend)" |'
-                    r'Failed to search registry with scope')
-_METRICS = 40
+MAX_METRICS = 40
 
 
 class ConsoleFilter(logging.Filter):

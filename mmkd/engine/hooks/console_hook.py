@@ -144,6 +144,7 @@ def _checks(runner: Any) -> str:
     parts = []
     for name, found in report.items():
         if name.startswith('teacher '):
+            name = 'teacher' if name == 'teacher teacher' else name
             blank = found['blank']
             parts.append(f'{name}: task loss {found["loss"]:.3g}' +
                          (f' ({blank:.3g} on blank input)' if blank else ''))
