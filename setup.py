@@ -60,7 +60,10 @@ setup(
         include=['mmkd', 'mmkd.*', 'driving_scenes', 'driving_scenes.*']),
     include_package_data=True,
     package_data={
-        'mmkd': ['py.typed', '.mim/model-index.yml', '.mim/configs/**/*.py']
+        'mmkd': [
+            'py.typed', 'report/templates/*', '.mim/model-index.yml',
+            '.mim/configs/**/*.py'
+        ]
     },
     entry_points={'console_scripts': ['mmkd = mmkd.cli:main']},
     python_requires='>=3.10',

@@ -38,8 +38,8 @@ from acceptance.common import finish, make_parser  # noqa: E402
 from mmkd import apis, testing  # noqa: E402
 from mmkd.engine.checkpoints import checkpoints  # noqa: E402
 from mmkd.engine.checkpoints import last_checkpoint  # noqa: E402
-from mmkd.errors import MMKDError  # noqa: E402
 from mmkd.utils.checkpoint import read_file  # noqa: E402
+from mmkd.utils.command import run  # noqa: E402
 
 LAST = 12
 EPOCHS = {
@@ -160,13 +160,11 @@ def train(cfg: Config, log: str) -> 'multiprocessing.Process':
         file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         os.dup2(file, 1)
         os.dup2(file, 2)
-        try:
-            # Formatting the config takes longer than training.
-            apis.train(Config(cfg.to_dict(), format_python_code=False))
-        except MMKDError as error:
-            print(f'error: {error}', flush=True)
-            os._exit(2)
-        os._exit(0)
+        run(start)
+
+    def start() -> None:
+        # Formatting the config takes longer than training.
+        apis.train(Config(cfg.to_dict(), format_python_code=False))
 
     process = multiprocessing.get_context('fork').Process(target=work)
     process.start()

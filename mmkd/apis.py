@@ -26,8 +26,8 @@ from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
 
 __all__ = [
-    'browse_distillation', 'build_runner', 'export_onnx', 'export_student',
-    'find_method', 'is_distillation', 'list_taps', 'predict',
+    'browse_distillation', 'build_runner', 'build_tester', 'export_onnx',
+    'export_student', 'find_method', 'is_distillation', 'list_taps', 'predict',
     'prepare_devices', 'prepare_training', 'student_only', 'test', 'train',
     'use_amp', 'write_distillation_config'
 ]
@@ -81,7 +81,7 @@ def test(cfg: Config, ckpt: str) -> Dict[str, float]:
     Raises:
         CheckpointError: If the checkpoint cannot be read or does not fit.
     """
-    return _tester(cfg, ckpt).test()
+    return build_tester(cfg, ckpt).test()
 
 
 def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
@@ -98,7 +98,7 @@ def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
     Raises:
         CheckpointError: If the checkpoint cannot be read or does not fit.
     """
-    runner = _tester(cfg, ckpt)
+    runner = build_tester(cfg, ckpt)
     runner.model.eval()
     loader = runner.build_dataloader(cfg.test_dataloader)
     found = {}
@@ -110,8 +110,16 @@ def predict(cfg: Config, ckpt: str) -> Tuple[Dict[Any, Any], List[str]]:
     return found, list(loader.dataset.metainfo['classes'])
 
 
-def _tester(cfg: Config, ckpt: str) -> Runner:
-    """Build a runner that holds only the student, with its weights."""
+def build_tester(cfg: Config, ckpt: str) -> Runner:
+    """Build a runner that tests a student; nothing else is built.
+
+    Args:
+        cfg (Config): Its distillation config, or a plain config.
+        ckpt (str): A checkpoint of the run, or an exported student.
+
+    Raises:
+        CheckpointError: If the checkpoint cannot be read or does not fit.
+    """
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
     work_dir, launcher = cfg.get('work_dir'), cfg.get('launcher', 'none')
     cfg = student_only(cfg, keep_metrics=True)

@@ -12,6 +12,7 @@ from mmkd.errors import MMKDError, NonFiniteLossError
 
 #: Exit codes. 0 means success, 128 + N that signal N ended the command.
 FAILED, BAD_INPUT = 1, 2
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(main: Callable[[], Optional[int]]) -> None:
@@ -46,7 +47,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
             _fail(FAILED, reason)
         if not isinstance(error, MMKDError):
             raise
-        failed = isinstance(error, NonFiniteLossError)
+        failed = isinstance(error, NonFiniteLossError) or getattr(
+            error.__cause__, 'errno', None) in _DISK_FULL
         _fail(FAILED if failed else BAD_INPUT,
               *getattr(error, 'lines', [str(error)]))
     except KeyboardInterrupt as interrupt:
@@ -69,7 +71,7 @@ def _fail(code: int, *messages: str) -> NoReturn:
 def _reason(error: Exception) -> Optional[str]:
     """One line for an error of the system; None for any other."""
     number, text = getattr(error, 'errno', None), str(error)
-    if number in (errno.ENOSPC, errno.EDQUOT):
+    if number in _DISK_FULL:
         return f'{error}; make room, then continue with --resume'
     # Other processes pass on errors as text.
     if number in (errno.EMFILE, errno.ENFILE) or ('Too many open files' in text

@@ -1,17 +1,22 @@
 """Distil a teacher into a student, given two configs.
 
-Writes a short config to the work folder, and trains with it.
+Writes a short config to the work folder, and trains with it. With --baseline,
+trains the student alone as well and reports what distillation gained.
 """
 import argparse
+import gc
 import os.path as osp
 import re
 import tempfile
 from contextlib import ExitStack, nullcontext
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from mmkd.cli.commands.train import report, train
 from mmkd.cli.options import (CONFIG, KeyValues, add_file, add_train_options,
                               for_runner, name_of, quietly)
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +51,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--config-only',
         action='store_true',
         help='write the config and build the model, but do not train')
+    parser.add_argument(
+        '--baseline',
+        action='store_true',
+        help='then train the student alone too, with the same seed (0 if the '
+        'config has none), in alone/ of the work folder, and write '
+        'report.html there')
     add_train_options(parser)
 
 
@@ -61,9 +72,65 @@ def run(args: argparse.Namespace) -> None:
             summary = _summary(cfg)
         print(summary)
         return
+    alone = _alone(cfg) if args.baseline else None
     with quietly(args):
         runner = train(cfg, args)
     report(runner, args.quiet)
+    if alone is None:
+        return
+    del runner
+    gc.collect()  # the memory of the teachers
+    args.pictures = None
+    args.resume = args.resume and 'auto'
+    with quietly(args):
+        runner = train(alone, args)
+    report(runner, args.quiet)
+    _compare(alone, args)
+
+
+def _alone(cfg: 'Config') -> 'Config':
+    """The run of the student alone, with the seed of the distillation."""
+    from mmengine.config import Config
+
+    from mmkd.engine.configs import student_only
+    if (cfg.get('randomness') or {}).get('seed') is None:
+        cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
+    _split(cfg)  # refused before hours of training
+    plain = student_only(cfg, keep_metrics=True)
+    plain.work_dir = osp.join(cfg.work_dir, 'alone')
+    plain.launcher = cfg.launcher
+    if plain.get('visualizer'):
+        # mmengine shares visualizers of one name, and so their log.
+        plain.visualizer['name'] = 'alone'
+    return Config(
+        plain.to_dict(),
+        cfg_text=plain.text or '\n',
+        filename=osp.join(plain.work_dir, 'student.py'))
+
+
+def _split(cfg: 'Config') -> str:
+    """The data to compare on: those of the test, or else the validation."""
+    from mmkd.report.evaluation import check_split
+    split = 'test' if cfg.get('test_evaluator') else 'val'
+    check_split(cfg, split)
+    return split
+
+
+def _compare(alone: 'Config', args: argparse.Namespace) -> None:
+    """Write the report of both runs."""
+    from mmengine.dist import get_world_size, is_main_process
+
+    from mmkd import report as reports
+    folders = [alone.work_dir, args.work_dir]
+    if get_world_size() > 1:  # the tests need all data in one process
+        if is_main_process():
+            print(f'for the report: mmkd compare {" ".join(folders)}')
+        return
+    with quietly(args):
+        result = reports.compare(folders, _split(alone))
+        files = reports.write_report(
+            result, reports.free_path(osp.join(args.work_dir, 'report.html')))
+    print(reports.headline(result)[1], *files, sep='\n')
 
 
 def _write_config(args: argparse.Namespace, name: str):

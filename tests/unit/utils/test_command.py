@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from mmkd.errors import ConfigError, DataError, NonFiniteLossError
+from mmkd.errors import (CheckpointError, ConfigError, DataError,
+                         NonFiniteLossError)
 from mmkd.utils.arguments import error_context
 from mmkd.utils.command import run
 
@@ -54,6 +55,17 @@ def test_a_full_disk_ends_a_command(capsys):
     said = capsys.readouterr().err
     assert 'No space left on device' in said and '--resume' in said
     assert 'log.json' in said and len(said.splitlines()) == 1
+
+    def checkpoint():
+        try:
+            full()
+        except OSError as error:
+            raise CheckpointError('a.pth cannot be written') from error
+
+    with pytest.raises(SystemExit) as stop:
+        run(checkpoint)
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == 'error: a.pth cannot be written\n'
 
     def other():
         raise PermissionError(errno.EACCES, 'Permission denied')

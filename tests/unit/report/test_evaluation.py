@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+import torch
+
+from mmkd.report.evaluation import _f1, _segmentation, evaluate
+from mmkd.report.runs import read_run
+
+
+def test_a_run_of_mmseg(runs, tmp_path):
+    run = read_run(runs[0])
+    found = evaluate(run.config, run.checkpoint)
+    assert found.metrics['mIoU'] == pytest.approx(
+        np.mean(list(found.per_class.values())), abs=0.01)
+    assert found.metrics['mIoU'] == run.validation['mIoU'].values[-1]
+    assert list(found.images) == [0, 1]
+    assert 0 <= min(found.images.values()) <= max(found.images.values()) <= 1
+    assert found.cost.parameters > 0 and found.cost.flops > 0
+    assert found.cost.latency > 0
+    assert tuple(found.cost.input_size) == (3, 32, 64)
+
+
+def test_pixels_by_size_of_region():
+    truth = torch.zeros(1, 64, 64, dtype=torch.long)
+    truth[:, :8, :8] = 1  # a small region in one that is medium
+    found = truth.clone()
+    found[:, :8, :4] = 0
+    truth[:, -1] = 255
+    sample = dict(gt_sem_seg=dict(data=truth), pred_sem_seg=dict(data=found))
+    result = _segmentation(sample, 2)
+    assert result['area'].tolist() == [64, 64 * 63 - 64, 0]
+    assert result['right'].tolist() == [32, 64 * 63 - 64, 0]
+    assert result['inter'].tolist() == [64 * 63 - 64, 32]
+    assert result['union'].tolist() == [64 * 63 - 32, 64]
+
+
+def test_score_of_boxes():
+    truth = dict(
+        bboxes=torch.tensor([[0., 0, 10, 10], [20, 20, 30, 30]]),
+        labels=torch.tensor([0, 1]))
+    found = dict(
+        bboxes=torch.tensor([[0., 0, 10, 9], [20, 20, 30, 30], [0, 0, 9, 9]]),
+        labels=torch.tensor([0, 0, 0]),
+        scores=torch.tensor([.9, .8, .1]))
+    sample = dict(gt_instances=truth, pred_instances=found)
+    assert _f1(sample) == pytest.approx(0.5)  # one of two, of two found
+    nothing = {k: v[:0] for k, v in found.items()}
+    assert _f1(dict(gt_instances=truth, pred_instances=nothing)) == 0
