@@ -17,7 +17,8 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
-from mmkd.testing import segmentation_config, segmentor
+from mmkd.testing import (segmentation_config, segmentor,
+                          transformer_segmentor)
 from mmkd.testing.methods import examples_of
 
 ROOT = Path(__file__).parents[2]
@@ -298,7 +299,11 @@ def test_messages_that_a_page_quotes(folder):
         refusal(dict(type='BPKD'), cfg=segmentor(8, 7)),
         refusal(dict(type='CWD', place='stages', student='backbone[3]')),
         refusal(dict(type='BPKD'), ckpt='unknown.pth'),
-        refusal(dict(type='BPKD'), size=(0, 128)),
+        refusal(
+            dict(type='BPKD'),
+            size=(4, 4),
+            cfg=transformer_segmentor(),
+            ckpt='random'),
     ]
     quoted = [
         "has no module 'decode_head.conv_sge'",
