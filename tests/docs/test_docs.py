@@ -17,8 +17,7 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
-from mmkd.testing import (segmentation_config, segmentor,
-                          transformer_segmentor)
+from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 from mmkd.testing.methods import examples_of
 
 ROOT = Path(__file__).parents[2]
