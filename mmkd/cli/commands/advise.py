@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> None:
     if unfit:
         print('\ndo not serve them:')
     for advice in unfit:
-        print(f'  {advice.method.lower()}: {advice.reason}')
+        reason = advice.reason.split('; ')[0]  # the file has the rest
+        print(f'  {advice.method.lower()}: {reason}')
     chosen, why = pair.choose()
     print(f'\nstart with {chosen.command}: {why}. Where the gradient is far '
           "from 1, set loss_weight, or loss_weight='auto'.")
