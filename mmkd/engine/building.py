@@ -1,6 +1,8 @@
 """A runner whose errors name the part of the config at fault."""
+import io
 import logging
 import time
+from contextlib import redirect_stdout
 from typing import Any
 
 from mmengine.dist import is_main_process
@@ -12,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from mmkd.data.broken import annotation_errors, name_files
 from mmkd.data.checks import check_datasets, raise_problems
+from mmkd.engine.console import filter_console
 from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import error_context
@@ -31,13 +34,20 @@ class NamingRunner(Runner):
         """Write nothing; mmengine calls it for every runner that it builds."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """See the base class; names of files that are no UTF-8 are logged
-        with escapes."""
+        """See the base class; the console gets less than the log file, and
+        names of files that are no UTF-8 are logged with escapes."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(errors='backslashreplace')
+        filter_console(logger)
         return logger
+
+    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """See the base class; adds the :class:`.hooks.ConsoleHook`."""
+        from mmkd.engine.hooks.console_hook import ConsoleHook
+        super().register_hooks(*args, **kwargs)
+        self.register_hook(ConsoleHook())
 
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
@@ -58,7 +68,9 @@ class NamingRunner(Runner):
         (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
-        with annotation_errors(dataloader.get('dataset')):
+        # pycocotools prints as it reads.
+        with annotation_errors(dataloader.get('dataset')), redirect_stdout(
+                io.StringIO()):
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         name_files(loader.dataset)
         return loader
