@@ -31,7 +31,8 @@ def class_faults(model: nn.Module, datasets: Dict[str, Any]) -> List[Fault]:
         return []
     split, names = next(iter(classes.items()))
     return [
-        *_of_data_sets(split, names, classes), *_of_student(model, names),
+        *_of_data_sets(split, names, classes),
+        *_of_student(model, names, datasets[split]),
         *_of_teachers(model, names)
     ]
 
@@ -52,13 +53,17 @@ def _of_data_sets(first: str, names: Sequence[str],
                    '`metainfo=dict(classes=...)`', True)
 
 
-def _of_student(model: nn.Module, names: Sequence[str]) -> Iterator[Fault]:
+def _of_student(model: nn.Module, names: Sequence[str],
+                dataset: Any) -> Iterator[Fault]:
+    # Of panoptic classes, heads of objects have the things only.
+    things = dataset.metainfo.get('thing_classes')
+    counts = {len(names), len(things) if things else len(names)}
     distils = isinstance(model, DistillationModel)
     student: Any = model.student if distils else model
     wrong = {
         path: count
         for path, count in family_of(student).head_classes(student).items()
-        if count != len(names)
+        if count not in counts
     }
     if not wrong:
         return

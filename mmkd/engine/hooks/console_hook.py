@@ -137,7 +137,7 @@ def _speed(runner: Any) -> str:
 
 
 def _checks(runner: Any) -> str:
-    """The results of the self-check in short."""
+    """The results of the checks in short."""
     report = next(
         (hook.report
          for hook in runner.hooks if isinstance(hook, SelfCheckHook)), {})
@@ -153,5 +153,5 @@ def _checks(runner: Any) -> str:
         largest = max(terms, key=lambda x: x['gradient'])
         parts.append(f'largest gradient: {largest["term"]}, '
                      f'{largest["gradient"]:.3g} times the task loss')
-    data = 'not checked' if not runner.cfg.get('check_data', True) else 'ok'
-    return '; '.join([f'index files {data}', *parts])
+    fast = 'data and classes ok' if runner.cfg.get('checks', True) else 'off'
+    return '; '.join([fast, *parts])

@@ -28,6 +28,13 @@ def test_what_agrees():
     assert class_faults(model, dict(train=None)) == []
 
 
+def test_panoptic_classes():
+    model = build_network(segmentor(num_classes=2), 'student')
+    dataset = data('a', 'b', 'sky')
+    dataset.metainfo['thing_classes'] = ['a', 'b']
+    assert class_faults(model, dict(train=dataset)) == []
+
+
 def test_splits_of_other_classes():
     model = build_network(segmentor(num_classes=2), 'student')
     (text,

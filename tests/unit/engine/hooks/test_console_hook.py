@@ -44,7 +44,7 @@ def test_the_account_comes_first(said):
     assert lines[4].startswith('  schedule  2 iterations, validation every ')
     assert lines[4].endswith('seed 3')
     assert 'float32' in lines[6]
-    assert 'index files ok; teacher: task loss' in lines[7]
+    assert 'data and classes ok; teacher: task loss' in lines[7]
     # Before it, warnings at most; after it, the iterations with their ETA.
     assert console[:start].count('INFO') == 1
     assert 'eta: ' in console[start:]
