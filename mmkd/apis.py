@@ -18,6 +18,7 @@ from mmkd.engine.pair_config import find_method, write_distillation_config
 from mmkd.engine.records import check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import error_context
+from mmkd.utils.collector import paused_collector
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import write_config
 
@@ -63,8 +64,9 @@ def train(cfg: Config) -> Runner:
     """
     from mmkd.engine.checks import check_settings
     check_not_lost(cfg)
-    check_settings(cfg)
-    runner = build_runner(prepare_training(cfg))
+    with paused_collector():
+        check_settings(cfg)
+        runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
 

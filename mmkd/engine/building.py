@@ -18,6 +18,8 @@ from mmkd.engine.console import filter_console
 from mmkd.engine.processes import check_sync_bn
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import error_context
+from mmkd.utils.collector import paused_collector
+from mmkd.utils.imports import version_only
 
 
 class NamingRunner(Runner):
@@ -49,6 +51,11 @@ class NamingRunner(Runner):
         super().register_hooks(*args, **kwargs)
         self.register_hook(ConsoleHook())
 
+    def _log_env(self, env_cfg: dict) -> None:
+        # Its import, for the version alone, takes a second.
+        with version_only('torchvision'):
+            super()._log_env(env_cfg)
+
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
         with error_context('`model`'):
@@ -69,8 +76,8 @@ class NamingRunner(Runner):
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
         # pycocotools prints as it reads.
-        with annotation_errors(dataloader.get('dataset')), redirect_stdout(
-                io.StringIO()):
+        with paused_collector(), annotation_errors(
+                dataloader.get('dataset')), redirect_stdout(io.StringIO()):
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         name_files(loader.dataset)
         return loader

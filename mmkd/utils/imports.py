@@ -6,8 +6,10 @@ import os.path as osp
 import shutil
 import sys
 import zlib
+from importlib import metadata
 from importlib.util import find_spec
-from typing import List, Optional
+from types import ModuleType
+from typing import Iterator, List, Optional
 
 from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
@@ -146,3 +148,27 @@ def _find_in(folder: str, name: str) -> None:
 def _one_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines() or ['']
     return f'{type(error).__name__}: {lines[0]}'
+
+
+@contextlib.contextmanager
+def version_only(package: str) -> Iterator[None]:
+    """Context in which an import of a package gives its version alone.
+
+    Args:
+        package (str): Name of an installed package; nothing is done if it is
+            imported already, or is not installed.
+    """
+    try:
+        version = metadata.version(package)
+    except metadata.PackageNotFoundError:
+        version = None
+    if version is None or package in sys.modules:
+        yield
+        return
+    stand_in = ModuleType(package)
+    stand_in.__version__ = version
+    sys.modules[package] = stand_in
+    try:
+        yield
+    finally:
+        del sys.modules[package]

@@ -17,6 +17,7 @@ from mmkd.cli.commands.train import report, train
 from mmkd.cli.options import (KeyValues, add_file, add_pair, add_train_options,
                               for_runner, name_of, quietly, teachers_of)
 from mmkd.errors import MismatchError
+from mmkd.utils.collector import paused_collector
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
     if args.path:
         options['path'] = args.path
     if args.method is None:
-        with quietly(args):
+        with quietly(args), paused_collector():
             fit, why = _pair(args).choose()
         args.method = fit.method
         options = {**fit.options, **options}
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
             f'{name_of(first)}_{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
-    with quietly(args):
+    with quietly(args), paused_collector():
         cfg = _write_config(args, name, teachers, options)
         cfg = for_runner(cfg, args, name)
     if args.config_only:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mmkd.cli.options import (CONFIG, add_file, add_train_options, for_runner,
                               name_of, quietly)
+from mmkd.utils.collector import paused_collector
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -25,8 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Train."""
     from mmkd.utils.config import read_config
-    with quietly(args):
+    with quietly(args), paused_collector():
         cfg = for_runner(read_config(args.config), args, name_of(args.config))
+    with quietly(args):
         runner = train(cfg, args)
     report(runner, args.quiet)
 

@@ -1,5 +1,4 @@
 """Files that cannot be read, found without reading them where possible."""
-import gc
 import json
 import os
 import os.path as osp
@@ -12,6 +11,7 @@ from PIL import Image
 
 from mmkd.data.checks.problems import Problem
 from mmkd.errors import DataError
+from mmkd.utils.collector import paused_collector
 from mmkd.utils.index import read_index_file
 
 #: A folder is listed, instead of asking for each file, if so many are needed.
@@ -112,22 +112,18 @@ def read_index(path: str) -> Any:
     fault = file_fault(path)
     if fault:
         raise DataError(f'{path}: {fault}')
-    collects = gc.isenabled()
-    gc.disable()  # it looks for garbage among millions of new objects
     try:
-        if path.endswith('.json'):
-            with open(path, encoding='utf-8') as file:
-                return json.load(file)
-        return read_index_file(path)
+        with paused_collector():
+            if path.endswith('.json'):
+                with open(path, encoding='utf-8') as file:
+                    return json.load(file)
+            return read_index_file(path)
     except DataError:
         raise
     except Exception as error:
         reason = ' '.join(str(error).split())[:120]
         raise DataError(f'{path}: cannot be read ({type(error).__name__}: '
                         f'{reason})') from error
-    finally:
-        if collects:
-            gc.enable()
 
 
 def image_fault(path: str) -> Optional[str]:

@@ -38,7 +38,9 @@ class SelfCheckHook(Hook):
     order of the data stay the same. A resumed run is not checked again.
 
     Args:
-        num_batches (int): Number of training batches to use. Defaults to 2.
+        num_batches (int): Number of training batches to use, at most: the
+            first that shows clearly whether a teacher works is the last.
+            Defaults to 2.
         teacher_margin (float): Maximum ratio of a teacher's loss on real
             images or scans to its loss on blank ones. Defaults to 0.8.
         gradient_band (tuple[float, float]): Expected range of the gradient of
@@ -110,6 +112,8 @@ class SelfCheckHook(Hook):
                         batch = _teacher_batch(model, name, _blank_scans(data))
                         batch['inputs'] = _blank_images(batch['inputs'])
                         blank.append(_task_loss(teacher.network, batch))
+                        if self._is_clear(real[-1], blank[-1]):
+                            break
             except Exception as error:  # of another library, for instance
                 print_log(
                     f'self-check: the task loss of teacher {name!r} cannot '
@@ -134,6 +138,12 @@ class SelfCheckHook(Hook):
                     f'teacher {name!r} does not seem to do its job: {text}. '
                     'Is its checkpoint of this config, and its '
                     f'{_INPUT_SETTINGS.get(sensors, "input")} right?')
+
+    def _is_clear(self, real: Dict[str, float], blank: Dict[str,
+                                                            float]) -> bool:
+        """Whether more batches are unlikely to change the verdict."""
+        limit = self.teacher_margin * blank['loss']
+        return not .8 * limit <= real['loss'] <= 1.25 * limit
 
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:

@@ -1,12 +1,13 @@
 """Modules of the user."""
 import sys
+from importlib import metadata
 
 import pytest
 from mmengine.config import Config
 
 from mmkd.errors import ConfigError
 from mmkd.utils.config import read_config
-from mmkd.utils.imports import import_method
+from mmkd.utils.imports import import_method, version_only
 
 
 @pytest.fixture(autouse=True)
@@ -118,3 +119,14 @@ def test_what_cannot_be_imported(tmp_path, monkeypatch, source, message):
     with pytest.raises(ConfigError, match=message) as error:
         import_method(source, str(tmp_path / 'work'))
     assert source in str(error.value) and '\n' not in str(error.value)
+
+
+def test_version_only(monkeypatch):
+    monkeypatch.delitem(sys.modules, 'packaging')
+    with version_only('packaging'):
+        import packaging
+        assert packaging.__version__ == metadata.version('packaging')
+        assert not hasattr(packaging, '__path__')
+    assert 'packaging' not in sys.modules
+    with version_only('pytest'), version_only('no_such_package'):
+        assert sys.modules['pytest'] is pytest

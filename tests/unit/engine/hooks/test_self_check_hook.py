@@ -137,6 +137,14 @@ def test_no_gradient_reaches_the_student(cityscapes, tmp_path, messages):
                for text in messages[logging.WARNING])
 
 
+@pytest.mark.parametrize('real, blank, clear', [(1, 9, True), (9, 9, True),
+                                                (7, 9, False), (0, 0, False),
+                                                (math.nan, 9, True)])
+def test_more_batches_while_in_doubt(real, blank, clear):
+    assert SelfCheckHook()._is_clear(dict(loss=real),
+                                     dict(loss=blank)) is clear
+
+
 def test_nothing_changes(trained, cityscapes, tmp_path, messages):
     connector = dict(type='ConvConnector', norm_cfg=dict(type='BN'))
     cfg = segmentation_config(cityscapes, str(tmp_path), max_iters=1)

@@ -1,0 +1,28 @@
+import gc
+
+from mmkd.utils.collector import paused_collector
+
+
+def test_pauses():
+    assert gc.isenabled()
+    with paused_collector():
+        assert not gc.isenabled() and gc.get_freeze_count() > 0
+        with paused_collector():
+            pass
+        assert not gc.isenabled()
+    assert gc.isenabled() and gc.get_freeze_count() == 0
+    try:
+        with paused_collector():
+            raise KeyError
+    except KeyError:
+        assert gc.isenabled()
+
+
+def test_stays_off():
+    gc.disable()
+    try:
+        with paused_collector():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
