@@ -143,7 +143,7 @@ class SelfCheckHook(Hook):
                                                             float]) -> bool:
         """Whether more batches are unlikely to change the verdict."""
         limit = self.teacher_margin * blank['loss']
-        return not .8 * limit <= real['loss'] <= 1.25 * limit
+        return not .8 * limit <= real['loss'] <= 1.2 * limit
 
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:
