@@ -6,9 +6,8 @@ training of its student by mmdet's own ``tools/train.py``?
 
 Both take turns, each run in a process of its own, on a small COCO set that is
 written beforehand. A hook ends the process when the first iteration begins,
-with its batch loaded. So the time has all imports, configs, data, networks and
-checks, and the process's start. Seconds of processors
-depend less on a busy machine.
+with its batch loaded. So the time covers the process's start, imports, configs,
+data, networks and checks. Seconds of processors depend less on a busy machine.
 """
 import argparse
 import json
@@ -85,6 +84,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument('--rounds', type=int, default=5)
+    parser.add_argument(
+        '--threads', type=int, default=1, help='OMP_NUM_THREADS of each run')
     parser.add_argument('--images', type=int, default=64)
     parser.add_argument(
         '--scale',
@@ -165,9 +166,9 @@ def commands(folder: str, args: argparse.Namespace) -> dict:
         ])
 
 
-def measure(command: list, folder: str) -> tuple:
+def measure(command: list, folder: str, threads: int) -> tuple:
     """Seconds to the first iteration, and seconds of processors."""
-    env = dict(os.environ, PYTHONPATH=folder)
+    env = dict(os.environ, PYTHONPATH=folder, OMP_NUM_THREADS=str(threads))
     subprocess.run(['rm', '-rf', f'{folder}/run'], check=True)
     began = time.time()
     done = subprocess.run([sys.executable, '-W', 'ignore', *command],
@@ -214,7 +215,7 @@ def main(argv=None) -> int:
         write_files(folder, args)
         for number in range(args.rounds + 1):
             for name, command in commands(folder, args).items():
-                row = measure(command, folder)
+                row = measure(command, folder, args.threads)
                 print(
                     f'{name}: {row[0]:.1f} s, {row[1]:.1f} s of processors',
                     flush=True)
@@ -230,6 +231,7 @@ def main(argv=None) -> int:
             method=args.method,
             scale=list(args.scale),
             rounds=args.rounds,
+            threads=args.threads,
             cores=os.cpu_count(),
             device=torch.cuda.get_device_name()
             if torch.cuda.is_available() else 'cpu',

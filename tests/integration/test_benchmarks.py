@@ -470,3 +470,15 @@ class TestGradientAgreement:
                 ['--method', 'xray', *given, 'random', '--batches', '1'])
         with pytest.raises(ConfigError, match='none.pth is missing; train'):
             agreement.main(['--method', 'xray', *given, 'none.pth'])
+
+
+def test_start_up_by_hand():
+    summarise = script('start_up').summarise
+    found = summarise(
+        dict(
+            mmdet=[(10., 5.), (20., 6.), (10., 7.)],
+            mmkd=[(11., 6.), (30., 9.), (9., 8.)]))
+    assert found['mmdet'] == dict(
+        seconds=10., fastest=10., processor_seconds=6.)
+    assert found['ratio'] == 1.1
+    assert found['ratio_of_processor_seconds'] == round(8 / 6, 3)
