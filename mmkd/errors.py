@@ -17,6 +17,10 @@ class ConfigError(MMKDError, ValueError):
     """A config cannot be built or trained."""
 
 
+class MismatchError(ConfigError):
+    """A method cannot serve these networks."""
+
+
 class TapError(MMKDError, RuntimeError):
     """A tap names no module, never fires, or fires more than expected."""
 

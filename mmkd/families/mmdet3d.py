@@ -66,6 +66,24 @@ class MMDet3DFamily(Family):
                 f', max_voxels={cap}', '')
         return settings
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        cameras = getattr(network, 'img_backbone', None) is not None
+        scans = any(
+            getattr(network, f'{prefix}voxel_encoder', None) is not None
+            for prefix in ('', 'pts_'))
+        traits: Dict[str, Any] = dict(sensors='fusion' if cameras and scans
+                                      else 'camera' if cameras else 'lidar')
+        layer = _voxel_layer(network) or _grid(network)
+        for name in ('point_cloud_range', 'voxel_size'):
+            value = getattr(layer, name, None)
+            if value is not None:
+                traits[name] = [float(number) for number in value]
+        kind = head_kind(_head(network)[1])
+        if kind is not None:
+            traits['head'] = kind.name
+        return traits
+
     def image_norm(self, network: nn.Module) -> Optional[ImageNorm]:
         """None for the preprocessors of mmdet3d, which take several inputs in
         a dict."""

@@ -53,9 +53,8 @@ def construct(cls: type, given: Mapping[str, Any], name: str) -> Any:
         return cls(**given)
     except ConfigError as error:
         text = str(error)
-        raise ConfigError(
-            text if text.startswith(name) else f'{name}: {text}'
-        ) from error.__cause__
+        raise type(error)(text if text.startswith(name) else f'{name}: {text}'
+                          ) from error.__cause__
     except MMKDError:
         raise
     except Exception as error:
