@@ -66,7 +66,7 @@ def build(kind, monkeypatch, distiller=None, **teacher):
         statistics(network)
         return network
 
-    monkeypatch.setattr('mmkd.core.teacher.build_network', trained)
+    monkeypatch.setattr('mmkd.core.teacher.build_untrained', trained)
     torch.manual_seed(1)
     distiller = distiller or dict(type='CWD', student=tap, teacher=tap)
     return DistillationModel(
