@@ -11,7 +11,7 @@ from mmkd.errors import UsageError
 from mmkd.utils.config import read_config
 from mmkd.utils.runs import Run
 
-WEIGHTS = Path(__file__).resolve().parents[3] / 'configs/demo/weights'
+WEIGHTS = Path(__file__).resolve().parents[4] / 'configs/demo/weights'
 
 
 def test_the_teacher_of_the_quick_demo():
