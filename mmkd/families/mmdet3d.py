@@ -50,6 +50,21 @@ class MMDet3DFamily(Family):
         """See :func:`_example_batch`."""
         return _example_batch(network, size)
 
+    def head_classes(self, network: nn.Module) -> Dict[str, int]:
+        """See :func:`~mmkd.families.classes.head_classes`.
+
+        A second stage of one class refines boxes of all classes. A class that
+        a segmentation head ignores is not counted.
+        """
+        found = {}
+        for path, count in super().head_classes(network).items():
+            head = network.get_submodule(path)
+            ignored = getattr(head, 'ignore_index', None)
+            hidden = ignored is not None and 0 <= ignored < count
+            if count > 1 or not path.startswith('roi_head.'):
+                found[path] = count - hidden
+        return found
+
     def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
         """Two that differ only in how many voxels they keep are equal.
 
