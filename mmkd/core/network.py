@@ -1,6 +1,7 @@
 """Building a student or a teacher from a config or network."""
 from typing import Optional, Tuple, Union
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
 from torch import nn
@@ -84,3 +85,33 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
         raise ConfigError(
             with_reason(f'{name}: cannot build {model.get("type")}',
                         error)) from error
+
+
+def build_untrained(network: NetworkLike, name: str) -> nn.Module:
+    """Build a network that keeps the weights that it is built with.
+
+    Some layers, such as mmdet's ``L2Norm`` in SSD, leave their weights to
+    ``init_weights`` or a checkpoint, and the memory as it was until then.
+    These get small random numbers.
+
+    Args:
+        network (str | dict | Config | nn.Module): As in
+            :func:`build_network`.
+        name (str): Name of the network in messages.
+
+    Raises:
+        ConfigError: If its config cannot be read or built.
+    """
+    if isinstance(network, nn.Module):
+        return network
+    before = torch.are_deterministic_algorithms_enabled()
+    only_warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True)  # fills new memory with NaN
+    try:
+        built = build_network(network, name)
+    finally:
+        torch.use_deterministic_algorithms(before, warn_only=only_warn)
+    for parameter in built.parameters():
+        if parameter.isnan().any():
+            nn.init.normal_(parameter, std=0.02)
+    return built

@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
-from mmkd.core.network import NetworkLike, build_network
+from mmkd.core.network import NetworkLike, build_network, build_untrained
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
@@ -78,7 +78,8 @@ class Teacher:
         self.input_map = dict(input_map or {})
         self.classes: Optional[List[str]] = None
         checkpoint = self._read_weights(cfg, ckpt, trusted)
-        self.network = build_network(cfg, f'teacher {name!r}')
+        build = build_untrained if checkpoint is None else build_network
+        self.network = build(cfg, f'teacher {name!r}')
         if checkpoint is not None:
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
             self.classes = checkpoint.classes

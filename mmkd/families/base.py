@@ -1,13 +1,14 @@
 """The interface of a family of networks, and the list of families."""
 import copy
 import inspect
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Type, Union
 
 import torch
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.classes import head_classes
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
                                          read_settings)
@@ -150,6 +151,20 @@ class Family:
         """
         return read_image_norm(self.preprocessor(network))
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network settles for the methods, by the names of their
+        options (:meth:`mmkd.core.Distiller.settled_options`).
+
+        Returns:
+            dict: Here, empty. In the libraries' families, as far as the
+            network has them: ``ignore_index`` of a segmentor;
+            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
+            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
+            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
+            detector.
+        """
+        return {}
+
     def augments_batches(self, network: nn.Module) -> bool:
         """Whether the network's preprocessor augments batches at random."""
         return bool(
@@ -176,6 +191,10 @@ class Family:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no 3D detection head that '
             'is known; this method serves 3D detectors of mmdet3d')
+
+    def head_classes(self, network: nn.Module) -> Dict[str, int]:
+        """See :func:`~mmkd.families.classes.head_classes`."""
+        return head_classes(network)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
@@ -219,8 +238,9 @@ class Family:
                 return [f'{prefix}{name}']
         return []
 
-    def _stages(self, network: nn.Module) -> List[str]:
-        return self._part(network, 'backbone')
+    def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
+        """Taps of the place ``'stages'``."""
+        return [*self._part(network, 'backbone')]
 
     def _neck(self, network: nn.Module) -> List[str]:
         return self._part(network, 'neck')
@@ -235,8 +255,10 @@ class Family:
             pooled = 0 < count < getattr(neck, 'num_outs', 0)
             return [KnownTap(f'{name}[0:{count}]' if pooled else name, 'neck')]
         return [
-            KnownTap(f'{name}[-1]', 'stages', level=-1)
-            for name in self._stages(network)
+            KnownTap(
+                f'{tap}[-1]' if isinstance(tap, str) else dict(tap, index=-1),
+                'stages',
+                level=-1) for tap in self._stages(network)
         ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
@@ -246,7 +268,7 @@ class Family:
         and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
         ``PatchEmbed``.
         """
-        for name in self._stages(network):
+        for name in self._part(network, 'backbone'):
             stages = getattr(getattr(network, name), 'layers', None)
             if isinstance(stages, nn.ModuleList) and all(
                     isinstance(stage, nn.ModuleList) and len(stage)

@@ -1,6 +1,6 @@
 """Detectors of mmdet."""
 import inspect
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from mmengine.structures import InstanceData, PixelData
@@ -15,6 +15,17 @@ class MMDetFamily(Family):
     """Detectors of mmdet."""
     name = 'mmdet'
     visualizer = 'DetLocalVisualizer'
+
+    def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
+        """Of TridentNet, the images of the branch that is left in testing:
+        it trains all of them as one batch."""
+        found = super()._stages(network)
+        backbone = getattr(network, 'backbone', None)
+        branch = getattr(backbone, 'test_branch_idx', -1)
+        if branch < 0:
+            return found
+        count = backbone.num_branch
+        return [dict(module=tap, part=(branch, count)) for tap in found]
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:
@@ -38,9 +49,13 @@ class MMDetFamily(Family):
             ignored_instances=InstanceData(
                 bboxes=box[:0], labels=torch.zeros(0, dtype=torch.long)),
             gt_sem_seg=PixelData(
-                data=torch.zeros((1, height, width), dtype=torch.long)))
+                sem_seg=torch.zeros((1, height, width), dtype=torch.long)))
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
+
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        return dict(two_stage=getattr(network, 'roi_head', None) is not None)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:

@@ -85,23 +85,27 @@ class TapCatcher:
     def _on_output(self, taps: List[Tap]):
 
         def hook(module: nn.Module, args: tuple, output: Any) -> None:
-            self._catch(taps, output)
+            self._catch(module, taps, output)
 
         return hook
 
     def _on_input(self, taps: List[Tap]):
 
         def hook(module: nn.Module, args: tuple, kwargs: dict) -> None:
-            self._catch(taps, args[0] if args else next(iter(kwargs.values())))
+            self._catch(module, taps,
+                        args[0] if args else next(iter(kwargs.values())))
 
         return hook
 
-    def _catch(self, taps: List[Tap], value: Any) -> None:
+    def _catch(self, module: nn.Module, taps: List[Tap], value: Any) -> None:
         for tap in taps:
             self._fired[tap] += 1
             if tap.calls == 'one' and self._fired[tap] > 1:
                 continue
             tensors = tap.select(value)
+            if tap.part and module.training:
+                part, count = tap.part
+                tensors = [tensor.chunk(count)[part] for tensor in tensors]
             if tap.copy:
                 tensors = [tensor.clone() for tensor in tensors]
             self._tensors[tap] += tensors

@@ -66,6 +66,9 @@ class Tap:
         copy (bool, optional): Whether to copy the tensor, which is needed if
             a later layer modifies it (an in-place ReLU). Defaults to None:
             the dry run decides.
+        part (tuple[int, int], optional): ``(i, n)``: of a module that is in
+            training mode, the i-th of n equal parts of the batch, for modules
+            that compute n branches as one batch then. Defaults to None.
     """
     module: str
     index: Tuple[Index, ...] = ()
@@ -73,6 +76,7 @@ class Tap:
     network: Optional[str] = None
     calls: str = 'one'
     copy: Optional[bool] = None
+    part: Optional[Tuple[int, int]] = None
 
     @classmethod
     def parse(cls, tap: 'TapLike') -> 'Tap':
@@ -100,6 +104,8 @@ class Tap:
                     index = fields['index']
                     fields['index'] = tuple(index) if isinstance(
                         index, (list, tuple)) else (index, )
+                if fields.get('part') is not None:
+                    fields['part'] = tuple(fields['part'])
                 read = replace(base, **fields)
                 if read.where in ('output', 'input') and read.calls in ('one',
                                                                         'all'):
@@ -118,7 +124,7 @@ class Tap:
     @property
     def _key(self) -> tuple:
         # The path represents the index, since slices are not hashable.
-        return self.path, self.calls, self.copy
+        return self.path, self.calls, self.copy, self.part
 
     @property
     def path(self) -> str:

@@ -1,8 +1,10 @@
 import pytest
+import torch
 from torch import nn
 
-from mmkd.core.network import build_network, network_config
+from mmkd.core.network import build_network, build_untrained, network_config
 from mmkd.errors import ConfigError
+from mmkd.registry import MODELS
 from mmkd.testing import segmentor
 
 
@@ -50,3 +52,23 @@ def test_a_config_that_is_its_own_student(tmp_path):
 def test_errors(cfg, message):
     with pytest.raises(ConfigError, match=message):
         build_network(cfg, 'the student')
+
+
+@MODELS.register_module()
+class Unset(nn.Module):
+    """Leaves its weight to `init_weights`, as SSD's neck does."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.Tensor(512))
+        self.conv = nn.Conv2d(3, 4, 1)
+
+
+def test_untrained_networks_hold_no_memory_of_others():
+    torch.manual_seed(0)
+    network = build_untrained(dict(model=dict(type='mmkd.Unset')), 'x')
+    assert 0 < network.weight.abs().max() < 0.2
+    assert not torch.are_deterministic_algorithms_enabled()
+    torch.manual_seed(0)
+    assert network.conv.weight.equal(Unset().conv.weight)
+    assert build_untrained(network, 'x') is network

@@ -1,7 +1,10 @@
 """What mmkd knows of mmdet's detectors."""
 import torch
+from torch import nn
 
 from mmkd.core.network import build_network
+from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap
 from mmkd.families import family_of
 from mmkd.testing import detector
 
@@ -26,7 +29,38 @@ def test_example():
     sample, = batch['data_samples']
     assert sample.gt_instances.bboxes.tolist() == [[24, 16, 72, 48]]
     assert sample.gt_instances.masks.masks.shape == (1, 64, 96)
+    assert sample.gt_sem_seg.sem_seg.shape == (1, 64, 96)
     assert network(batch['inputs'], batch['data_samples'], mode='loss')
+
+
+class Branches(nn.Module):
+    """TridentNet's backbone: all branches as one batch while it trains."""
+    num_branch, test_branch_idx = 3, 1
+
+    def forward(self, x):
+        count = 3 if self.training else 1
+        return tuple(
+            torch.cat([x + 1 if self.training else x] * count)
+            for _ in range(2))
+
+
+def test_the_branch_that_tests():
+    network = build_network(detector(), 'x')
+    network.backbone = Branches()
+    family = family_of(network)
+    tap, = family.taps(network, 'stages')
+    assert tap.tap == dict(module='backbone', part=(1, 3))
+    del network.neck
+    tap, = [Tap.parse(x.tap) for x in family.taps(network, 'features')]
+    assert (tap.path, tap.part) == ('backbone[-1]', (1, 3))
+    images = torch.arange(2.).view(2, 1, 1, 1)
+    for mode, wanted in ((True, [1, 2]), (False, [0, 1])):
+        with TapCatcher(network, [tap], 'x') as caught:
+            network.backbone.train(mode)(images)
+        found, = caught.take()[tap]
+        assert found.flatten().tolist() == wanted
+    network.backbone.test_branch_idx = -1  # tests all of them
+    assert family.taps(network, 'stages')[0].tap == 'backbone'
 
 
 def test_prediction():

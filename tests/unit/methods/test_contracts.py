@@ -110,7 +110,9 @@ def test_equal_networks(name):
 @EVERY_METHOD
 def test_on_a_pretended_accelerator(name):
     """A step mixes no tensors of two devices, and gives the CPU's losses."""
-    model, batch = fresh(name)
+    example = METHOD_EXAMPLES[name]()
+    # Not a copy of the shared model, whose teachers would stay on the device.
+    model, batch = build(example), example.batch()
     wanted = terms_of(copy.deepcopy(model), batch)
     with PretendedAccelerator() as accelerator:
         terms = terms_of(model.to(DEVICE), batch)
