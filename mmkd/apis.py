@@ -2,8 +2,8 @@
 import logging
 import os
 import os.path as osp
-import re
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple,
+                    Union)
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -14,22 +14,21 @@ from mmengine.runner import Runner
 from mmkd.engine.configs import (is_distillation, prepare_devices,
                                  prepare_training, student_only, use_amp)
 from mmkd.engine.onnx import export_onnx
+from mmkd.engine.pair_config import find_method, write_distillation_config
 from mmkd.engine.records import check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import argument_names, error_context
+from mmkd.utils.arguments import error_context
 from mmkd.utils.config import ConfigLike, read_config
-from mmkd.utils.config_file import literal, write_config
-from mmkd.utils.download import local_file
-from mmkd.utils.files import write_bytes
-from mmkd.utils.imports import import_method, imported_modules
-from mmkd.utils.renamed import with_new_names
-from mmkd.utils.suggestions import did_you_mean
+from mmkd.utils.config_file import write_config
+
+if TYPE_CHECKING:
+    from mmkd.engine.checks.report import Report
 
 __all__ = [
-    'browse_distillation', 'build_runner', 'build_tester', 'export_onnx',
-    'export_student', 'find_method', 'is_distillation', 'list_taps', 'predict',
-    'prepare_devices', 'prepare_training', 'student_only', 'test', 'train',
-    'use_amp', 'write_distillation_config'
+    'browse_distillation', 'build_runner', 'build_tester', 'check',
+    'export_onnx', 'export_student', 'find_method', 'is_distillation',
+    'list_taps', 'predict', 'prepare_devices', 'prepare_training',
+    'student_only', 'test', 'train', 'use_amp', 'write_distillation_config'
 ]
 
 
@@ -62,10 +61,27 @@ def train(cfg: Config) -> Runner:
     Raises:
         MMKDError: If a part of the config is wrong, before training starts.
     """
+    from mmkd.engine.checks import check_settings
     check_not_lost(cfg)
+    check_settings(cfg)
     runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
+
+
+def check(cfg: ConfigLike, samples: int = 200) -> 'Report':
+    """Check a config and its data without training; nothing is written.
+
+    Args:
+        cfg (str | dict | Config): A distillation config, or a plain config.
+        samples (int): Number of samples to read of each data set, evenly
+            spaced. Defaults to 200.
+
+    Returns:
+        Report: What was checked, and what is wrong.
+    """
+    from mmkd.engine.checks.report import check_config
+    return check_config(read_config(cfg), build_runner, samples)
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:
@@ -368,114 +384,3 @@ def _load_all(model: torch.nn.Module, path: str, order: int) -> int:
     meta = content.get('meta')
     step = meta.get('iter') if isinstance(meta, dict) else None
     return step if isinstance(step, int) else order
-
-
-def find_method(method: str) -> str:
-    """Find the registered name of a method; case and separators are ignored.
-
-    Raises:
-        ConfigError: If there is no such method; suggests similar names.
-    """
-    from mmkd.registry import DISTILLERS
-    with DefaultScope.overwrite_default_scope('mmkd'):
-        DISTILLERS.import_from_location()
-    known = DISTILLERS.module_dict
-
-    def plain(name: str) -> str:
-        return re.sub(r'[^a-z0-9]', '', name.lower())
-
-    for name in known:
-        if plain(name) == plain(method):
-            return name
-    raise ConfigError(f'there is no method {method!r}. '
-                      f'{did_you_mean(method.upper(), known)} Known: '
-                      f'{", ".join(sorted(known))}')
-
-
-def write_distillation_config(
-    student: str,
-    teacher: str,
-    teacher_ckpt: str,
-    method: str,
-    path: str,
-    options: Optional[dict] = None,
-    imports: Sequence[str] = ()) -> Config:
-    """Write a short config that applies one method to two configs.
-
-    Args:
-        student (str): ``'pkg::path'`` or a file.
-        teacher (str): The same for the teacher.
-        teacher_ckpt (str): Its weights; see ``ckpt`` of :class:`Teacher`.
-        method (str): Name of the method; case is ignored.
-        path (str): The file to write. What is there and differs is kept as
-            ``PATH.old``.
-        options (dict, optional): Arguments of the method; a dot leads into a
-            dict, as in ``'weights.edge'``. Defaults to None.
-        imports (Sequence[str]): Files or modules to import first, for a user's
-            own method; see
-            :func:`mmkd.utils.imports.import_method`. Defaults to ().
-
-    Returns:
-        Config: The written config.
-
-    Raises:
-        ConfigError: If a config, the method or an option is not known, or if
-            the file is one of the configs.
-    """
-    from mmkd.registry import DISTILLERS
-    if any(
-            osp.exists(x) and osp.exists(path) and osp.samefile(x, path)
-            for x in (student, teacher)):
-        raise ConfigError(f'{path} is one of the configs to read; give '
-                          'another --work-dir')
-    read_config(teacher)  # names what is wrong, early
-    others = imported_modules(read_config(student).get('custom_imports'))
-    folder = osp.dirname(osp.abspath(path))
-    modules = [import_method(source, folder) for source in imports]
-    name = find_method(method)
-    cls = DISTILLERS.module_dict[name]
-    nested = Config()
-    nested.merge_from_dict(options or {})
-    known = argument_names(cls)
-    options = with_new_names(cls, nested.to_dict(), known,
-                             f'the options of {name}')
-    for option in options:
-        if option not in known:
-            raise ConfigError(f'{name} has no option {option!r}. '
-                              f'{did_you_mean(option, known)} It takes '
-                              f'{", ".join(known)}.')
-
-    def reference(cfg: str) -> str:
-        return cfg if '::' in cfg else osp.abspath(cfg)
-
-    teachers = dict(
-        teacher=dict(cfg=reference(teacher), ckpt=_absolute(teacher_ckpt)))
-    distillers = {name.lower(): dict(type=name, **options)}
-    imported = ''
-    if modules:  # the list replaces that of the student's config
-        modules = list(dict.fromkeys([*others, *modules]))
-        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
-    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
-            'model = dict(\n'
-            '    _delete_=True,\n'
-            "    type='mmkd.DistillationModel',\n"
-            '    student={{_base_.model}},\n'
-            f'    teachers={literal(teachers, "teachers", 4, 13)},\n'
-            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
-    if osp.isfile(path):
-        with open(path, 'rb') as file:
-            if file.read() != text.encode():  # it may be edited by hand
-                os.replace(path, f'{path}.old')
-    write_bytes(path, text.encode())
-    return read_config(path)
-
-
-def _absolute(ckpt: str) -> str:
-    """A teacher's weights, as a config in another folder names them."""
-    if ckpt.startswith(
-        ('http://', 'https://')) or not (osp.isfile(ckpt) or '/' in ckpt):
-        return ckpt
-    path = local_file(ckpt)  # refuses other addresses
-    if not osp.isfile(path):
-        raise CheckpointError(f'there is no checkpoint {ckpt}')
-    return osp.abspath(path)

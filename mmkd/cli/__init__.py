@@ -24,9 +24,9 @@ from mmkd.version import __version__
 
 #: The subcommands, in the order of ``mmkd --help``.
 GROUPS = {
-    'Start here': ('demo', ),
+    'Start here': ('demo', 'advise'),
     'Train, test, export': ('distill', 'train', 'test', 'compare', 'export'),
-    'Look inside': ('taps', 'browse', 'replay'),
+    'Look inside': ('check', 'taps', 'browse', 'replay'),
     'Data': ('scenes', 'complete', 'pseudo-label'),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

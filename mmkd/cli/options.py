@@ -6,9 +6,9 @@ import os.path as osp
 import re
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, Iterator
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Sequence, Tuple
 
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -39,6 +39,56 @@ class KeyValues(argparse.Action):
 def add_file(parser: Any, name: str, **kwargs: Any) -> None:
     """Add an argument whose value is a file."""
     parser.add_argument(name, **kwargs).complete = FILE
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    """Add the student and its teachers."""
+    add_file(parser, 'student', help=f'its config: {CONFIG}')
+    add_file(
+        parser,
+        '--teacher',
+        required=True,
+        action='append',
+        metavar='[NAME=]CONFIG',
+        help="its config; the name is 'teacher' if left out. May be given "
+        'several times, for methods with several teachers: --teacher '
+        'lidar.py --teacher assistant=assistant.py')
+    add_file(
+        parser,
+        '--teacher-ckpt',
+        required=True,
+        action='append',
+        metavar='[NAME=]FILE',
+        help="its weights: a file, 'official' for those its library "
+        "publishes, or 'random' to leave it untrained")
+
+
+def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
+    """Config and weights of each teacher by name.
+
+    Raises:
+        UsageError: If a teacher is named twice, or lacks one of them.
+    """
+    configs = _by_name('--teacher', args.teacher)
+    weights = _by_name('--teacher-ckpt', args.teacher_ckpt)
+    for name in {**configs, **weights}:
+        if name not in weights or name not in configs:
+            option = '--teacher' if name in weights else '--teacher-ckpt'
+            raise UsageError(f'teacher {name!r} has no {option}; add {option} '
+                             f'{name}=...')
+    return {name: (configs[name], weights[name]) for name in configs}
+
+
+def _by_name(option: str, values: Sequence[str]) -> Dict[str, str]:
+    found: Dict[str, str] = {}
+    for value in values:
+        match = re.fullmatch(r'([A-Za-z_]\w*)=(.+)', value, re.S)
+        name, value = match.groups() if match else ('teacher', value)
+        if name in found:
+            raise UsageError(f'{option} is given twice for {name!r}; name the '
+                             f'others, as in {option} assistant=...')
+        found[name] = value
+    return found
 
 
 def add_verbosity(parser: argparse.ArgumentParser) -> None:

@@ -9,7 +9,7 @@ from mmkd.core.distiller import Distiller
 from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
 from mmkd.core.teacher import Teacher
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
@@ -42,13 +42,17 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
     return construct(Teacher, {'name': name, **teacher}, f'teacher {name!r}')
 
 
-def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
+def build_distiller(name: str, distiller: Union[dict,
+                                                Distiller], student: nn.Module,
+                    teachers: Mapping[str, Teacher]) -> Distiller:
     """Build a distiller.
 
     Args:
         name (str): Its name in the config.
         distiller (dict | Distiller): Type and arguments, or a built
-            distiller.
+            distiller. Arguments that the networks settle may be left out.
+        student (nn.Module): The student.
+        teachers (Mapping[str, Teacher]): The teachers by name.
 
     Raises:
         ConfigError: If there is no such method, or an argument is wrong.
@@ -70,7 +74,13 @@ def build_distiller(name: str, distiller: Union[dict, Distiller]) -> Distiller:
     else:
         cls = kind
     arguments = {k: v for k, v in distiller.items() if k != 'type'}
-    return construct(cls, arguments, f'distiller {name!r}')
+    networks = {key: teacher.network for key, teacher in teachers.items()}
+    settled = cls.settled_options(
+        family_of(student).traits(student), {
+            key: family_of(net).traits(net)
+            for key, net in networks.items()
+        })
+    return construct(cls, {**settled, **arguments}, f'distiller {name!r}')
 
 
 def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
@@ -132,7 +142,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
     """Set up each distiller with the shapes of its taps.
 
     Raises:
-        ConfigError: If student and teachers do not match; the message names
+        MismatchError: If student and teachers do not match; the message names
             the distiller.
     """
     for name, distiller in distillers.items():
@@ -141,7 +151,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
                 _check_heads(plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
         except ConfigError as error:
-            raise ConfigError(f'distiller {name!r}: {error}') from None
+            raise MismatchError(f'distiller {name!r}: {error}') from None
 
 
 def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,

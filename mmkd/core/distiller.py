@@ -14,7 +14,8 @@ from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
+from mmkd.utils.arguments import argument_names
 from mmkd.utils.renamed import warn_of_old_name
 
 TapsLike = Union[TapLike, Sequence[TapLike],
@@ -107,7 +108,7 @@ class StepBatch:
             if 'gt_sem_seg' in sample
         ]
         if not maps:
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs label maps (`gt_sem_seg`), but the batch '
                 'has none; it serves semantic segmentation only')
         return torch.stack(maps).flatten(0, -3)
@@ -135,7 +136,7 @@ class StepBatch:
                 break
             found.append(Instances(boxes.float(), objects.labels))
         if not found or len(found) < len(samples):
-            raise ConfigError(
+            raise MismatchError(
                 'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
                 'y2), but the batch has none; it serves detection in images '
                 'only')
@@ -150,8 +151,8 @@ class StepBatch:
             images = next((x for x in images.values()
                            if isinstance(x, Tensor) and x.dim() == 4), None)
         if not isinstance(images, Tensor) or images.dim() != 4:
-            raise ConfigError('this method needs a batch of images '
-                              '(N, C, H, W) as input of the student')
+            raise MismatchError('this method needs a batch of images '
+                                '(N, C, H, W) as input of the student')
         height, width = images.shape[-2:]
         return height, width
 
@@ -210,6 +211,8 @@ class Distiller(BaseModule):
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.
     figures: Tuple[str, ...] = ()
+    #: Options to try where the choice is left to mmkd, the default ones first.
+    trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Terms that only train the method's modules, without a gradient for the
     #: student.
     own_terms: Tuple[str, ...] = ()
@@ -222,15 +225,35 @@ class Distiller(BaseModule):
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
         self.weights: Dict[str, WeightSchedule] = {
-            term: self._read_weight(f'the weight of {term}', weight,
-                                    build_weight)
+            term: _read_weight(self, f'the weight of {term}', weight,
+                               build_weight)
             for term, weight in self._all_weights(weights or {}).items()
         }
-        self.loss_weight, self.balance = self._read_weight(
-            'loss_weight', loss_weight, read_loss_weight)
+        self.loss_weight, self.balance = _read_weight(self, 'loss_weight',
+                                                      loss_weight,
+                                                      read_loss_weight)
         self.student_taps = self._taps_by_role(student, self.roles, 'student')
         self.teacher_taps = self._taps_by_role(
             teacher, self.teacher_roles or self.roles, 'teacher')
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """Options that the networks settle, for a config that leaves them out.
+
+        Args:
+            student (Mapping[str, Any]): What the student's family reads from
+                it (:meth:`mmkd.families.Family.traits`).
+            teachers (Mapping[str, Mapping[str, Any]]): The same of each
+                teacher, by name.
+
+        Returns:
+            dict: By default, those traits of the student that are names of
+            arguments.
+        """
+        known = argument_names(cls)
+        return {key: value for key, value in student.items() if key in known}
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:
@@ -248,14 +271,6 @@ class Distiller(BaseModule):
         raise ConfigError(f'{type(self).__name__} has no term {unknown[0]!r}; '
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
-
-    def _read_weight(self, name: str, weight: LossWeightLike,
-                     read: Callable[[Any], Any]) -> Any:
-        try:
-            return read(weight)
-        except ConfigError as error:
-            raise ConfigError(
-                f'{type(self).__name__}, {name}: {error}') from None
 
     def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
                       side: str) -> Dict[str, Optional[List[Tap]]]:
@@ -448,6 +463,16 @@ class Distiller(BaseModule):
         if own:
             zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+def _read_weight(distiller: Distiller, name: str, weight: LossWeightLike,
+                 read: Callable[[Any], Any]) -> Any:
+    """Read a weight; errors name the method."""
+    try:
+        return read(weight)
+    except ConfigError as error:
+        raise ConfigError(
+            f'{type(distiller).__name__}, {name}: {error}') from None
 
 
 class _AttachedZero(torch.autograd.Function):

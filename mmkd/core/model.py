@@ -91,7 +91,8 @@ class DistillationModel(BaseModel):
                 for name, teacher in teachers.items()
             }
             methods = {
-                name: build_distiller(name, distiller)
+                name: build_distiller(name, distiller, self.student,
+                                      self.teachers)
                 for name, distiller in distillers.items()
             }
             self.distillers: Any = nn.ModuleDict(methods)

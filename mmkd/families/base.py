@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.classes import head_classes
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
                                          read_settings)
@@ -150,6 +151,20 @@ class Family:
         """
         return read_image_norm(self.preprocessor(network))
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """What the network settles for the methods, by the names of their
+        options (:meth:`mmkd.core.Distiller.settled_options`).
+
+        Returns:
+            dict: Here, empty. In the libraries' families, as far as the
+            network has them: ``ignore_index`` of a segmentor;
+            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
+            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
+            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
+            detector.
+        """
+        return {}
+
     def augments_batches(self, network: nn.Module) -> bool:
         """Whether the network's preprocessor augments batches at random."""
         return bool(
@@ -176,6 +191,10 @@ class Family:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no 3D detection head that '
             'is known; this method serves 3D detectors of mmdet3d')
+
+    def head_classes(self, network: nn.Module) -> Dict[str, int]:
+        """See :func:`~mmkd.families.classes.head_classes`."""
+        return head_classes(network)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:

@@ -1,8 +1,8 @@
 """A common interface to 3D detection heads, for methods."""
 from abc import ABC, abstractmethod
 from copy import copy
-from typing import (Any, Dict, Iterable, List, Mapping, NamedTuple, Optional,
-                    Sequence, Type)
+from typing import (Any, ClassVar, Dict, Iterable, List, Mapping, NamedTuple,
+                    Optional, Sequence, Type)
 
 import torch
 from mmengine.structures import InstanceData
@@ -65,6 +65,8 @@ class DetectionHead(ABC):
         point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
             z1, x2, y2, z2)`` in metres in the LiDAR frame.
     """
+    #: What options of methods call this kind.
+    name: ClassVar[str]
     #: Whether the distance of box codes is smooth L1 instead of L1.
     smooth = False
     #: Whether the mask of scores is weighted by the teacher's score.
@@ -154,6 +156,7 @@ class DetectionHead(ABC):
 
 class CenterHeads(DetectionHead):
     """mmdet3d's ``CenterHead``: a heatmap and regressions for each task."""
+    name = 'center'
     soft_mask = True
     #: Branches in the order of its box codes.
     NAMES = ('reg', 'height', 'dim', 'rot', 'vel')
@@ -242,6 +245,7 @@ class CenterHeads(DetectionHead):
 
 class AnchorHeads(DetectionHead):
     """mmdet3d's ``Anchor3DHead``: scores and codes of anchors, by level."""
+    name = 'anchor'
     smooth = True
     #: Its convolutions and what they give, in the order of its outputs.
     CONVS = (('conv_cls', 'cls_score'), ('conv_reg', 'bbox_pred'),

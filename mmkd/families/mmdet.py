@@ -53,6 +53,10 @@ class MMDetFamily(Family):
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        return dict(two_stage=getattr(network, 'roi_head', None) is not None)
+
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
         """The class of each pixel, if the network gives it, or objects."""

@@ -50,6 +50,21 @@ class MMDet3DFamily(Family):
     def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
         return [*_point_stages(network)] or super()._stages(network)
 
+    def head_classes(self, network: nn.Module) -> Dict[str, int]:
+        """See :func:`~mmkd.families.classes.head_classes`.
+
+        A second stage of one class refines boxes of all classes. A class that
+        a segmentation head ignores is not counted.
+        """
+        found = {}
+        for path, count in super().head_classes(network).items():
+            head = network.get_submodule(path)
+            ignored = getattr(head, 'ignore_index', None)
+            hidden = ignored is not None and 0 <= ignored < count
+            if count > 1 or not path.startswith('roi_head.'):
+                found[path] = count - hidden
+        return found
+
     def preprocessing(self, network: nn.Module) -> Dict[str, Any]:
         """Two that differ only in how many voxels they keep are equal.
 
@@ -65,6 +80,24 @@ class MMDet3DFamily(Family):
             settings['voxel_layer'] = repr(layer).replace(
                 f', max_voxels={cap}', '')
         return settings
+
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        cameras = getattr(network, 'img_backbone', None) is not None
+        scans = any(
+            getattr(network, f'{prefix}voxel_encoder', None) is not None
+            for prefix in ('', 'pts_'))
+        traits: Dict[str, Any] = dict(sensors='fusion' if cameras and scans
+                                      else 'camera' if cameras else 'lidar')
+        layer = _voxel_layer(network) or _grid(network)
+        for name in ('point_cloud_range', 'voxel_size'):
+            value = getattr(layer, name, None)
+            if value is not None:
+                traits[name] = [float(number) for number in value]
+        kind = head_kind(_head(network)[1])
+        if kind is not None:
+            traits['head'] = kind.name
+        return traits
 
     def image_norm(self, network: nn.Module) -> Optional[ImageNorm]:
         """None for the preprocessors of mmdet3d, which take several inputs in

@@ -27,6 +27,14 @@ class MMSegFamily(Family):
         batch['data_samples'] = [sample.to(batch['inputs'].device)]
         return batch
 
+    def traits(self, network: nn.Module) -> Dict[str, Any]:
+        """See the base class."""
+        heads = getattr(network, 'decode_head', None)
+        # Of a cascade, the last head decides.
+        head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
+        index = getattr(head, 'ignore_index', None)
+        return {} if index is None else dict(ignore_index=index)
+
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
         """The class of each pixel."""

@@ -3,7 +3,7 @@ from typing import Dict, List, Union
 
 from torch import nn
 
-from mmkd.errors import ConfigError
+from mmkd.errors import MismatchError
 from mmkd.families import Place, family_of
 
 #: Places by name for networks of unknown libraries: all places of mmkd's own
@@ -24,14 +24,14 @@ def standard_taps(network: nn.Module, place: str,
         list[str | dict]: One tap, or as many as there are levels.
 
     Raises:
-        ConfigError: If the network has no such place.
+        MismatchError: If the network has no such place.
     """
     family = family_of(network)
     taps = [known.tap for known in family.taps(network, place)]
     if not taps:
         known = family.places.get(place) or PLACES.get(place)
         what = known.description if known else place
-        raise ConfigError(
+        raise MismatchError(
             f'{name} ({type(network).__name__}) has no standard place for '
             f'{place!r} ({what}); name the tap in the config. '
             '`mmkd taps` lists all taps.')

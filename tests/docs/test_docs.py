@@ -17,7 +17,7 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
-from mmkd.testing import segmentation_config, segmentor
+from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 from mmkd.testing.methods import examples_of
 
 ROOT = Path(__file__).parents[2]
@@ -48,6 +48,10 @@ WRITTEN = dict(
         'tinytown_000000_000019_leftImg8bit/strip.png',
         'work_dirs/mine/pictures/bpkd/'
         'tinytown_000001_000019_leftImg8bit/iter_000004.png',
+    ],
+    logs=[
+        'work_dirs/tracked/*/vis_data/scalars.json',
+        'work_dirs/tracked/*/vis_data/events.out.tfevents.*',
     ],
     add_a_method=['work_dirs/fitnet/export/student.pth'])
 
@@ -181,7 +185,7 @@ def test_page_runs(page, folder):
     run_page(page, folder)
     missing = [
         path for path in WRITTEN.get(page.stem, [])
-        if not (folder / path).is_file()
+        if not any(folder.glob(path))
     ]
     assert missing == []
 
@@ -294,7 +298,11 @@ def test_messages_that_a_page_quotes(folder):
         refusal(dict(type='BPKD'), cfg=segmentor(8, 7)),
         refusal(dict(type='CWD', place='stages', student='backbone[3]')),
         refusal(dict(type='BPKD'), ckpt='unknown.pth'),
-        refusal(dict(type='BPKD'), size=(0, 128)),
+        refusal(
+            dict(type='BPKD'),
+            size=(4, 4),
+            cfg=transformer_segmentor(),
+            ckpt='random'),
     ]
     quoted = [
         "has no module 'decode_head.conv_sge'",

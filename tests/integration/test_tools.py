@@ -297,6 +297,7 @@ def test_distill(files, tmp_path, capsys):
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
     cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
+    assert 'method: BPKD (segmentation: ' in capsys.readouterr().out
     config = tmp_path / 'b' / 'bpkd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
     assert len(config.read_text().splitlines()) <= 15
@@ -308,6 +309,25 @@ def test_distill(files, tmp_path, capsys):
         str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
         str(tmp_path)
     ])
+
+
+def test_advise(files, tmp_path, capsys):
+    cli.call([
+        'advise',
+        str(files / 'student.py'), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth'), '--batches', '1', '--json',
+        str(tmp_path / 'advice.json')
+    ])
+    text = capsys.readouterr().out
+    assert 'segmentation; a step of the student alone: ' in text
+    assert 'do not serve them:' in text and 'start with bpkd: ' in text
+    with open(tmp_path / 'advice.json') as file:
+        found = json.load(file)
+    methods = {method['method']: method for method in found['methods']}
+    assert set(methods) >= {'BPKD', 'CWD', 'MGD', 'PKD', 'UniDistill'}
+    assert methods['BPKD']['loss_weight'] > 0
+    assert methods['FGD']['reason'] and methods['FGD']['time'] is None
 
 
 HINT = """
@@ -456,6 +476,10 @@ def test_messages(files, tmp_path, capsys):
                       files / 'teacher.py', '--teacher-ckpt',
                       files / 'teacher.pth', '--method', 'bpdk')
     assert "no method 'bpdk'" in message and 'BPKD' in message
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
+                      files / 'teacher.py', '--teacher-ckpt',
+                      files / 'teacher.pth', '--method', 'fgd')
+    assert 'Methods that serve these networks: bpkd, cwd' in message
     message = failure(capsys, 'test', files / 'distil.py',
                       files / 'teacher.pth', '--work-dir', tmp_path)
     assert 'does not fit the student' in message

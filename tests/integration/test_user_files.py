@@ -141,8 +141,9 @@ def test_a_config_that_was_edited():
         'test', 'x.py', 'work_dirs/x/iter_1.pth', '--out',
         'work_dirs/x/iter_1.pth'
     ]),
-    lambda: apis.write_distillation_config('student.py', 'teacher.py',
-                                           'teacher.pth', 'cwd', 'student.py'),
+    lambda: apis.write_distillation_config(
+        'student.py', dict(teacher=('teacher.py', 'teacher.pth')), 'cwd',
+        'student.py'),
 ])
 def test_no_tool_overwrites_its_input(folder, command):
     before = content('.')

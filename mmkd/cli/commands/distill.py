@@ -1,36 +1,40 @@
 """Distil a teacher into a student, given two configs.
 
-Writes a short config to the work folder, and trains with it. With --baseline,
-trains the student alone as well and reports what distillation gained.
+Writes a short config to the work folder, and trains with it. Without
+--method, chooses one by the task and the networks, and says why; `mmkd
+advise` compares all methods that serve them. With --baseline, trains the
+student alone as well and reports what distillation gained.
 """
 import argparse
 import gc
 import os.path as osp
 import re
 import tempfile
-from contextlib import ExitStack, nullcontext
-from typing import TYPE_CHECKING, Optional
+from contextlib import ExitStack, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
 
 from mmkd.cli.commands.train import report, train
-from mmkd.cli.options import (CONFIG, KeyValues, add_file, add_train_options,
-                              for_runner, name_of, quietly)
+from mmkd.cli.options import (KeyValues, add_file, add_pair, add_train_options,
+                              for_runner, name_of, quietly, teachers_of)
+from mmkd.errors import MismatchError
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from mmkd.engine.pair import Pair
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    add_file(parser, 'student', help=f'its config: {CONFIG}')
-    add_file(parser, '--teacher', required=True, help='its config')
-    add_file(
-        parser,
-        '--teacher-ckpt',
-        required=True,
-        help="its weights: a file, or 'official' for those its library "
-        'publishes')
+    add_pair(parser)
     parser.add_argument(
-        '--method', default='bpkd', help='its name; default: bpkd')
+        '--method',
+        help='its name; default: one that serves the networks, which is told')
+    parser.add_argument(
+        '--path',
+        metavar='FROM2TO',
+        help='sensors of teacher and student, for a method across sensors, '
+        'such as lidar2camera; default: those of the networks')
     add_file(
         parser,
         '--import',
@@ -62,20 +66,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the config and train."""
+    teachers = teachers_of(args)
+    options = dict(args.method_options)
+    if args.path:
+        options['path'] = args.path
+    if args.method is None:
+        with quietly(args):
+            fit, why = _pair(args).choose()
+        args.method = fit.method
+        options = {**fit.options, **options}
+        print(f'method: {fit.method} ({why}); --method NAME takes another one')
+    first = next(iter(teachers.values()))[0]
     name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
-            f'{name_of(args.teacher)}_{name_of(args.student)}')
+            f'{name_of(first)}_{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args):
-        cfg = for_runner(_write_config(args, name), args, name)
+        cfg = _write_config(args, name, teachers, options)
+        cfg = for_runner(cfg, args, name)
     if args.config_only:
-        with quietly(args):
+        with _naming_others(args), quietly(args):
             summary = _summary(cfg)
         print(summary)
         return
     alone = _alone(cfg) if args.baseline else None
-    with quietly(args):
+    with _naming_others(args), quietly(args):
         runner = train(cfg, args)
-    report(runner)
+    report(runner, args.quiet)
     if alone is None:
         return
     del runner
@@ -84,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     args.resume = args.resume and 'auto'
     with quietly(args):
         runner = train(alone, args)
-    report(runner)
+    report(runner, args.quiet)
     _compare(alone, args)
 
 
@@ -133,7 +149,32 @@ def _compare(alone: 'Config', args: argparse.Namespace) -> None:
     print(reports.headline(result)[1], *files, sep='\n')
 
 
-def _write_config(args: argparse.Namespace, name: str):
+def _pair(args: argparse.Namespace) -> 'Pair':
+    """The networks, without their weights."""
+    from mmkd.engine.pair import Pair
+    return Pair(
+        args.student, {
+            name: dict(cfg=cfg, ckpt='random')
+            for name, (cfg, _) in teachers_of(args).items()
+        })
+
+
+@contextmanager
+def _naming_others(args: argparse.Namespace) -> Iterator[None]:
+    """Add the methods that serve the networks to the error that one does
+    not."""
+    try:
+        yield
+    except MismatchError as error:
+        others = [fit.command for fit in _pair(args).fits() if not fit.reason]
+        raise MismatchError(
+            f'{str(error).rstrip(".")}. Methods that serve these networks: '
+            f'{", ".join(others) or "none"}') from None
+
+
+def _write_config(args: argparse.Namespace, name: str,
+                  teachers: Dict[str, Tuple[str, str]],
+                  options: Dict[str, Any]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first
     from mmkd.utils.files import only_trainer
@@ -146,9 +187,8 @@ def _write_config(args: argparse.Namespace, name: str):
         elif osp.lexists(osp.join(args.work_dir, '.training')):
             # Not under a run that goes on.
             stack.enter_context(only_trainer(args.work_dir))
-        cfg = apis.write_distillation_config(args.student, args.teacher,
-                                             args.teacher_ckpt, args.method,
-                                             given, dict(args.method_options),
+        cfg = apis.write_distillation_config(args.student, teachers,
+                                             args.method, given, options,
                                              args.imports)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')

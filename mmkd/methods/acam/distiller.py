@@ -81,6 +81,7 @@ class ACAM(Distiller):
 
     Options = ACAMOptions
     default_weights = dict(spatial=1.0, channel=1.0, div=1.0)
+    trials = ({}, dict(place='stages'))
 
     def __init__(self,
                  place: Literal['maps', 'neck', 'logits', 'stages'] = 'maps',

@@ -61,6 +61,7 @@ class CWD(Distiller):
             None: 3 on logits, 50 on features.
         kwargs: Arguments of :class:`Distiller`.
     """
+    trials = ({}, dict(place='neck'), dict(place='stages'))
 
     def __init__(self,
                  place: Literal['logits', 'stages', 'neck'] = 'logits',

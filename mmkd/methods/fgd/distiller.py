@@ -1,5 +1,6 @@
 """Focal and global distillation (FGD)."""
-from typing import Dict, FrozenSet, List, Literal, Optional, Tuple, Union
+from typing import (Any, Dict, FrozenSet, List, Literal, Mapping, Optional,
+                    Tuple, Union)
 
 from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
@@ -66,7 +67,8 @@ class FGD(Distiller):
         preset (str): Selects the published defaults of the temperature and the
             weights: ``'one_stage'`` (RetinaNet, GFL,
             SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
-            or ``'fcos'``. Defaults to ``'one_stage'``.
+            or ``'fcos'``. Defaults to ``'one_stage'``; in a
+            config, to ``'two_stage'`` for detectors of two stages.
         tau (float, optional): Temperature of the attention. Defaults to
             None.
         box_scale (str): ``'batch'`` or ``'img'``, see above. Defaults to
@@ -100,6 +102,16 @@ class FGD(Distiller):
         self.box_scale = box_scale
         self.connector_cfg = connector
         self.resize = resize
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """See the base class; detectors of two stages have their preset."""
+        options = super().settled_options(student, teachers)
+        if student.get('two_stage'):
+            options['preset'] = 'two_stage'
+        return options
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

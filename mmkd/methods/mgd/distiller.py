@@ -1,6 +1,7 @@
 """Masked generative distillation (MGD)."""
 import logging
-from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
+from typing import (Any, Dict, Iterator, List, Literal, Mapping, Optional,
+                    Tuple, Union)
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -57,7 +58,8 @@ class MGD(Distiller):
         preset (str): Selects the published defaults of ``mask_ratio`` and
             ``loss_weight``: ``'one_stage'``
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
-            R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``.
+            R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``; in a
+            config, to ``'two_stage'`` for detectors of two stages.
         mask_ratio (float, optional): Fraction of cells that are set to 0.
             Defaults to None: 0.65, 0.45 or 0.75.
         connector (str | dict | None): f: ``'auto'`` (a 1x1 convolution if
@@ -115,6 +117,16 @@ class MGD(Distiller):
         self.gen_channels = gen_channels
         self.reduction = reduction
         self.resize = resize
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """See the base class; detectors of two stages have their preset."""
+        options = super().settled_options(student, teachers)
+        if student.get('two_stage'):
+            options['preset'] = 'two_stage'
+        return options
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

@@ -45,7 +45,8 @@ class SoftLabels(Distiller):
 
     Args:
         head (str): ``'anchor'`` for ``Anchor3DHead`` or ``'center'`` for
-            ``CenterHead``. Defaults to ``'anchor'``.
+            ``CenterHead``. In a config, the student settles it. Defaults to
+            ``'anchor'``.
         min_score (float): Minimum score of confident predictions of the
             teacher. Defaults to 0.1.
         batch_sum (bool): See :func:`soft_class_distance`.

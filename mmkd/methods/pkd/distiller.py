@@ -55,6 +55,7 @@ class PKD(Distiller):
             without a connector.
     """
     roles = ('neck', )
+    trials = ({}, dict(connector='auto'))
 
     def __init__(self,
                  student='neck[0:4]',

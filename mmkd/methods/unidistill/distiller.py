@@ -1,5 +1,6 @@
 """Distillation between detectors of different sensors (UniDistill)."""
-from typing import Dict, List, Literal, Optional, Sequence, Tuple, Union
+from typing import (Any, Dict, List, Literal, Mapping, Optional, Sequence,
+                    Tuple, Union)
 
 import torch
 from mmengine.dist import all_reduce
@@ -9,7 +10,7 @@ from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, MismatchError
 from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points,
                                             class_heat, key_point_distance,
                                             masked_distance, points_in_range,
@@ -71,13 +72,15 @@ class UniDistill(Distiller):
     and mmdet3d's ``CenterPoint``.
 
     Args:
-        path (str): Sensors of teacher and student: ``'lidar2camera'``,
-            ``'fusion2camera'``, ``'camera2lidar'`` or ``'fusion2lidar'``.
-            It selects the published weights of the feature, relation and
-            response terms (100, 40, 10; 10, 5, 10; 10, 5, 1; 10, 1, 10) and
-            the connectors.
-        point_cloud_range (Sequence[float]): Range of the student's maps:
-            lower x, y, z, then upper ones, metres.
+        path (str, optional): Sensors of teacher and student:
+            ``'lidar2camera'``, ``'fusion2camera'``, ``'camera2lidar'`` or
+            ``'fusion2lidar'``. It selects the published weights of the
+            feature, relation and response terms (100, 40, 10; 10, 5, 10; 10,
+            5, 1; 10, 1, 10) and the connectors. In a config, the networks
+            settle it.
+        point_cloud_range (Sequence[float], optional): Range of the student's
+            maps: lower x, y, z, then upper ones, metres. In a config, the
+            networks settle it, and the next one.
         teacher_range (Sequence[float], optional): Range of the teacher's
             low- and high-level maps. Points outside either range are
             excluded. Defaults to None: the student's.
@@ -110,9 +113,10 @@ class UniDistill(Distiller):
     roles = ('bev_low', 'bev_high', 'responses')
 
     def __init__(self,
-                 path: Literal['lidar2camera', 'fusion2camera', 'camera2lidar',
-                               'fusion2lidar'],
-                 point_cloud_range: Sequence[float],
+                 path: Optional[Literal['lidar2camera', 'fusion2camera',
+                                        'camera2lidar',
+                                        'fusion2lidar']] = None,
+                 point_cloud_range: Optional[Sequence[float]] = None,
                  teacher_range: Optional[Sequence[float]] = None,
                  connector: Union[str, dict, None] = 'auto',
                  reg_keys: Sequence[str] = ('reg', 'height', 'dim', 'rot',
@@ -124,6 +128,11 @@ class UniDistill(Distiller):
                  transpose_xy: Optional[bool] = None,
                  eps: float = 1e-4,
                  **kwargs) -> None:
+        if path is None or point_cloud_range is None:
+            raise MismatchError(
+                'UniDistill needs `path` and `point_cloud_range`, which these '
+                "networks do not settle; it serves detectors on bird's-eye-"
+                'view maps, with other sensors in the teacher')
         check_choices('UniDistill', UniDistill, path=path)
         for what in (point_cloud_range, teacher_range or point_cloud_range):
             if len(what) != 6:
@@ -152,6 +161,20 @@ class UniDistill(Distiller):
         self.eps = eps
 
     # ------------------------------------------------------------- building
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """See the base class; the sensors settle the path."""
+        options = super().settled_options(student, teachers)
+        teacher = teachers.get('teacher') or next(iter(teachers.values()), {})
+        path = f'{teacher.get("sensors")}2{student.get("sensors")}'
+        if path in PATHS:
+            options['path'] = path
+        if 'point_cloud_range' in teacher:
+            options['teacher_range'] = teacher['point_cloud_range']
+        return options
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

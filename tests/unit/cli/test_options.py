@@ -1,6 +1,7 @@
 import argparse
 import logging
 import os
+import re
 import sys
 import warnings
 
@@ -9,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmkd.cli import options
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, UsageError
 
 GPUS = 'CUDA_VISIBLE_DEVICES'
 
@@ -98,3 +99,30 @@ def test_quietly(capsys):
         printed = capsys.readouterr().out
         assert printed == ('result\n' if quiet else 'progress\nlate\nresult\n')
         assert len(caught) == 1 - quiet
+
+
+def parse_pair(*argv):
+    parser = argparse.ArgumentParser()
+    options.add_pair(parser)
+    return options.teachers_of(parser.parse_args(['s.py', *argv]))
+
+
+def test_teachers_by_name():
+    assert parse_pair('--teacher', 'a=b/t.py', '--teacher', 'x/t=1.py',
+                      '--teacher-ckpt', 'official', '--teacher-ckpt',
+                      'a=t.pth') == dict(
+                          a=('b/t.py', 't.pth'),
+                          teacher=('x/t=1.py', 'official'))
+
+
+@pytest.mark.parametrize('argv, message', [
+    (['--teacher', 'a', '--teacher', 'b', '--teacher-ckpt', 'c'
+      ], "--teacher is given twice for 'teacher'"),
+    (['--teacher', 'a', '--teacher', 'x=b', '--teacher-ckpt', 'c'
+      ], "'x' has no --teacher-ckpt; add --teacher-ckpt x=..."),
+    (['--teacher', 'a', '--teacher-ckpt', 'x=c', '--teacher-ckpt', 'd'
+      ], "'x' has no --teacher; add"),
+])
+def test_teachers_that_lack_something(argv, message):
+    with pytest.raises(UsageError, match=re.escape(message)):
+        parse_pair(*argv)

@@ -7,6 +7,7 @@ from torch import nn
 from mmkd.core.balance import GradientBalance, gradient_norm, read_loss_weight
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 
 
 def quadratics(task, own, dtype=torch.float32):
@@ -143,3 +144,22 @@ def test_loss_weights_of_configs():
 def test_wrong_loss_weights(weight, message):
     with pytest.raises(ConfigError, match=message):
         read_loss_weight(weight)
+
+
+def test_no_wait_for_the_device():
+    """Same weights as on the host, and nothing that the host waits for."""
+    pairs = [(1., 2.), (1., 9.), (3., 1.)]
+    wanted = iterate(GradientBalance(iters=2, interval=1), *pairs)
+    with PretendedAccelerator() as accelerator:
+        balance = GradientBalance(iters=2, interval=1).to(DEVICE)
+        taps = [torch.tensor([3., 4.]).to(DEVICE).requires_grad_() * 1]
+        sums = [taps[0].square().sum() / 10] * 2
+        accelerator.waits.clear()
+        found = []
+        for task, own in pairs:
+            if balance.is_due():
+                balance.measure(task * sums[0], own * sums[1], taps)
+            found.append(balance())
+        assert not accelerator.waits and not accelerator.refused
+        found = [values(weight).item() for weight in found]
+    assert found == pytest.approx(wanted)

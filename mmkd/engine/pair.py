@@ -1,0 +1,225 @@
+"""Which methods can serve a student and its teachers."""
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+
+from mmengine.logging import MMLogger, print_log
+from mmengine.registry import DefaultScope
+
+from mmkd.core.building import build_teacher
+from mmkd.core.model import DistillationModel
+from mmkd.core.network import NetworkLike, build_network
+from mmkd.core.taps.dry_run import untouched
+from mmkd.errors import ConfigError, MMKDError
+from mmkd.families import family_of
+from mmkd.registry import DISTILLERS
+from mmkd.utils.rng import preserve_rng
+
+#: The methods to prefer for each task, the best first, and why. Gains are
+#: those of docs/results.md.
+PREFERENCES: Dict[str, Tuple[Tuple[str, str], ...]] = {
+    'segmentation': (
+        ('TransKD', 'it is made for pyramids of transformers; +5.8 mIoU in '
+         'the benchmark'),
+        ('BPKD', 'both networks score the same classes; +2.1 mIoU in the '
+         'benchmark'),
+        ('CWD', 'it compares features, so the classes may differ'),
+    ),
+    'detection': (
+        ('MGD', 'it compares necks; +4.4 mAP in the benchmark'),
+        ('ACAM', 'it compares maps under learnt masks; +3.7 mAP in the '
+         'benchmark'),
+        ('PKD', 'it compares features of any scale'),
+    ),
+    'LiDAR detection':
+    (('PointDistiller', 'it compares graphs of voxels, cells or points'), ),
+    'detection across sensors': (
+        ('MonoTAKD', 'there is an assistant with cameras'),
+        ('UniDistill', "it compares bird's-eye-view maps"),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Whether a method serves a pair.
+
+    Attributes:
+        method (str): Its name.
+        options (dict): Options with which it was tried.
+        reason (str): Why it does not serve the pair; ``''`` if it does.
+    """
+    method: str
+    options: Dict[str, Any]
+    reason: str = ''
+
+    @property
+    def command(self) -> str:
+        """The method and its options, as ``mmkd distill`` takes them."""
+        options = ' '.join(f'{key}={value}'
+                           for key, value in self.options.items())
+        name = self.method.lower()
+        return f'{name} (--method-options {options})' if options else name
+
+
+class Pair:
+    """A student and its teachers, built once to try methods on them.
+
+    Args:
+        student (str | dict | Config | nn.Module): As in
+            :class:`DistillationModel`.
+        teachers (dict[str, dict]): Arguments of :class:`Teacher` by name.
+        dry_run_size (tuple[int, int]): As in :class:`DistillationModel`.
+
+    Raises:
+        MMKDError: If a network cannot be built.
+    """
+
+    def __init__(
+        self,
+        student: NetworkLike,
+        teachers: Dict[str, dict],
+        dry_run_size: Tuple[int, int] = (128, 128)
+    ) -> None:
+        with preserve_rng(), quiet_log():
+            self.student = build_network(student, 'the student')
+            self.teachers = {
+                name: build_teacher(name, teacher)
+                for name, teacher in teachers.items()
+            }
+        self.dry_run_size = dry_run_size
+        self._fits: Dict[str, Fit] = {}
+
+    @property
+    def task(self) -> str:
+        """A key of :data:`PREFERENCES`; ``''`` for an unknown family."""
+        family = family_of(self.student)
+        if family.name in ('mmseg', 'mmdet'):
+            return dict(mmseg='segmentation', mmdet='detection')[family.name]
+        sensors = family.traits(self.student).get('sensors')
+        if sensors is None:
+            return ''
+        others = {
+            family_of(teacher.network).traits(teacher.network).get('sensors')
+            for teacher in self.teachers.values()
+        }
+        return ('LiDAR detection' if others == {sensors} == {'lidar'} else
+                'detection across sensors')
+
+    def build(
+            self,
+            method: str,
+            options: Optional[Mapping[str, Any]] = None) -> DistillationModel:
+        """Build the model of a method, from these networks.
+
+        Args:
+            method (str): Its registered name.
+            options (Mapping[str, Any], optional): Its arguments. Defaults to
+                None.
+
+        Raises:
+            MMKDError: If the method cannot serve the pair.
+        """
+        distiller = dict(type=method, **(options or {}))
+        with preserve_rng(), quiet_log():
+            return DistillationModel(self.student, self.teachers,
+                                     {method.lower(): distiller},
+                                     self.dry_run_size)
+
+    def fit(self, method: str) -> Fit:
+        """Try a method with its :attr:`~mmkd.core.Distiller.trials`."""
+        if method not in self._fits:
+            self._fits[method] = self._fit(method)
+        return self._fits[method]
+
+    def _fit(self, method: str) -> Fit:
+        reasons = []
+        for options in methods()[method].trials:
+            try:
+                self._try_losses(self.build(method, options))
+                return Fit(method, dict(options))
+            except MMKDError as error:
+                reasons.append(str(error))
+            except Exception as error:  # one method must not hide the others
+                reasons.append(f'{type(error).__name__}: {error}')
+        return Fit(method, {}, _without_name(reasons[0], method))
+
+    def _try_losses(self, model: DistillationModel) -> None:
+        """Compute the losses on synthetic data, whose ground truth is that of
+        the student's library.
+
+        Raises:
+            MMKDError: If the method needs other ground truth.
+        """
+        own, *others = [
+            family_of(network).example_batch(network, self.dry_run_size)
+            for network in (self.student,
+                            *(teacher.network
+                              for teacher in self.teachers.values()))
+        ]
+        try:
+            with preserve_rng(), untouched(model):
+                model(
+                    **own,
+                    mode='loss',
+                    teacher_batches=dict(zip(self.teachers, others)),
+                    step=model.planner.peak())
+        except MMKDError:
+            raise
+        except Exception as error:
+            # Real data may have what the synthetic ones lack.
+            print_log(f'losses on synthetic data: {error!r}', 'current',
+                      logging.DEBUG)
+
+    def fits(self) -> List[Fit]:
+        """Try all registered methods, the preferred ones first."""
+        known = methods()
+        preferred = [name for name, _ in PREFERENCES.get(self.task, ())]
+        return [
+            self.fit(name) for name in dict.fromkeys([
+                *[name for name in preferred if name in known], *sorted(known)
+            ])
+        ]
+
+    def choose(self) -> Tuple[Fit, str]:
+        """The method to start with, and why.
+
+        Raises:
+            ConfigError: If none serves the pair.
+        """
+        for name, reason in PREFERENCES.get(self.task, ()):
+            fit = self.fit(name)
+            if not fit.reason:
+                return fit, f'{self.task}: {reason}'
+        fits = self.fits()
+        found = [fit for fit in fits if not fit.reason]
+        if not found:
+            raise ConfigError(
+                'no method serves this student and its teacher as they are. '
+                f'{fits[0].method}: {fits[0].reason}')
+        return found[0], 'the methods that are usual for the task do not fit'
+
+
+def methods() -> Dict[str, type]:
+    """All registered methods by name."""
+    with DefaultScope.overwrite_default_scope('mmkd'):
+        DISTILLERS.import_from_location()
+    return DISTILLERS.module_dict
+
+
+def _without_name(reason: str, method: str) -> str:
+    """A reason without the name of the distiller, which is made up here."""
+    return reason.replace(f'distiller {method.lower()!r}: ', '', 1)
+
+
+@contextmanager
+def quiet_log() -> Iterator[None]:
+    """Keep what building logs, which concerns no run, out of the log."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

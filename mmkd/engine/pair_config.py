@@ -1,0 +1,128 @@
+"""Short configs that apply one method to configs of networks."""
+import os
+import os.path as osp
+import re
+from typing import Mapping, Optional, Sequence, Tuple
+
+from mmengine.config import Config
+
+from mmkd.engine.pair import methods
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.utils.arguments import argument_names
+from mmkd.utils.config import read_config
+from mmkd.utils.config_file import literal
+from mmkd.utils.download import local_file
+from mmkd.utils.files import write_bytes
+from mmkd.utils.imports import import_method, imported_modules
+from mmkd.utils.renamed import with_new_names
+from mmkd.utils.suggestions import did_you_mean
+
+
+def find_method(method: str) -> str:
+    """Find the registered name of a method; case and separators are ignored.
+
+    Raises:
+        ConfigError: If there is no such method; suggests similar names.
+    """
+    known = methods()
+
+    def plain(name: str) -> str:
+        return re.sub(r'[^a-z0-9]', '', name.lower())
+
+    for name in known:
+        if plain(name) == plain(method):
+            return name
+    raise ConfigError(f'there is no method {method!r}. '
+                      f'{did_you_mean(method.upper(), known)} Known: '
+                      f'{", ".join(sorted(known))}')
+
+
+def write_distillation_config(
+    student: str,
+    teachers: Mapping[str, Tuple[str, str]],
+    method: str,
+    path: str,
+    options: Optional[dict] = None,
+    imports: Sequence[str] = ()) -> Config:
+    """Write a short config that applies one method to given configs.
+
+    Args:
+        student (str): ``'pkg::path'`` or a file.
+        teachers (Mapping[str, tuple[str, str]]): The same for each teacher
+            by name, and its weights; see ``ckpt`` of :class:`Teacher`.
+        method (str): Name of the method; case is ignored.
+        path (str): The file to write. What is there and differs is kept as
+            ``PATH.old``.
+        options (dict, optional): Arguments of the method; a dot leads into a
+            dict, as in ``'weights.edge'``. Defaults to None.
+        imports (Sequence[str]): Files or modules to import first, for a user's
+            own method; see
+            :func:`mmkd.utils.imports.import_method`. Defaults to ().
+
+    Returns:
+        Config: The written config.
+
+    Raises:
+        ConfigError: If a config, the method or an option is not known, or if
+            the file is one of the configs.
+    """
+    configs = [cfg for cfg, _ in teachers.values()]
+    if any(
+            osp.exists(x) and osp.exists(path) and osp.samefile(x, path)
+            for x in (student, *configs)):
+        raise ConfigError(f'{path} is one of the configs to read; give '
+                          'another --work-dir')
+    for cfg in configs:
+        read_config(cfg)  # names what is wrong, early
+    others = imported_modules(read_config(student).get('custom_imports'))
+    folder = osp.dirname(osp.abspath(path))
+    modules = [import_method(source, folder) for source in imports]
+    name = find_method(method)
+    cls = methods()[name]
+    nested = Config()
+    nested.merge_from_dict(options or {})
+    known = argument_names(cls)
+    options = with_new_names(cls, nested.to_dict(), known,
+                             f'the options of {name}')
+    for option in options:
+        if option not in known:
+            raise ConfigError(f'{name} has no option {option!r}. '
+                              f'{did_you_mean(option, known)} It takes '
+                              f'{", ".join(known)}.')
+
+    def reference(cfg: str) -> str:
+        return cfg if '::' in cfg else osp.abspath(cfg)
+
+    frozen = {
+        key: dict(cfg=reference(cfg), ckpt=_absolute(ckpt))
+        for key, (cfg, ckpt) in teachers.items()
+    }
+    distillers = {name.lower(): dict(type=name, **options)}
+    imported = ''
+    if modules:  # the list replaces that of the student's config
+        modules = list(dict.fromkeys([*others, *modules]))
+        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
+    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
+            'model = dict(\n'
+            '    _delete_=True,\n'
+            "    type='mmkd.DistillationModel',\n"
+            '    student={{_base_.model}},\n'
+            f'    teachers={literal(frozen, "teachers", 4, 13)},\n'
+            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
+    if osp.isfile(path):
+        with open(path, 'rb') as file:
+            if file.read() != text.encode():  # it may be edited by hand
+                os.replace(path, f'{path}.old')
+    write_bytes(path, text.encode())
+    return read_config(path)
+
+
+def _absolute(ckpt: str) -> str:
+    """A teacher's weights, as a config in another folder names them."""
+    if ckpt.startswith(
+        ('http://', 'https://')) or not (osp.isfile(ckpt) or '/' in ckpt):
+        return ckpt
+    path = local_file(ckpt)  # refuses other addresses
+    if not osp.isfile(path):
+        raise CheckpointError(f'there is no checkpoint {ckpt}')
+    return osp.abspath(path)

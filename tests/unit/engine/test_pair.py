@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from mmkd.engine.pair import Pair
+from mmkd.errors import ConfigError, MismatchError
+from mmkd.testing import bev_detector, detector, segmentor
+
+
+def pair(student, **teachers):
+    return Pair(student, {
+        name: dict(cfg=cfg, ckpt='random')
+        for name, cfg in teachers.items()
+    })
+
+
+@pytest.fixture(scope='module')
+def detectors():
+    return pair(detector(4), teacher=detector(8))
+
+
+def test_segmentation_starts_with_class_maps():
+    found = pair(segmentor(4), teacher=segmentor(8))
+    fit, why = found.choose()
+    assert fit.method == 'BPKD' and not fit.options
+    assert why.startswith('segmentation: ')
+    assert 'needs boxes' in found.fit('FGD').reason
+
+
+def test_other_classes_lead_to_features():
+    found = pair(segmentor(4), teacher=segmentor(8, num_classes=7))
+    fit, _ = found.choose()
+    assert (fit.method, fit.options) == ('CWD', dict(place='stages'))
+    assert fit.command == 'cwd (--method-options place=stages)'
+    assert 'compares logits class by class' in found.fit('BPKD').reason
+
+
+def test_detection(detectors):
+    fit, why = detectors.choose()
+    assert fit.method == 'MGD' and why.startswith('detection: ')
+    fits = {fit.method: fit for fit in detectors.fits()}
+    assert list(fits)[0] == 'MGD'
+    assert fits['CWD'].options == dict(place='neck')
+    assert 'no standard place' in fits['BPKD'].reason
+    assert "'head_maps'" in fits['MonoTAKD'].reason
+    assert 'other sensors' in fits['UniDistill'].reason
+
+
+def test_two_stages_have_their_preset(detectors, monkeypatch):
+    """The family settles it, and a config may say otherwise."""
+    detectors.student.roi_head = torch.nn.Identity()
+    try:
+        model = detectors.build('MGD')
+        assert model.distillers['mgd'].loss_weight.value == 5e-7
+        model = detectors.build('MGD', dict(preset='one_stage'))
+        assert model.distillers['mgd'].loss_weight.value == 2e-5
+    finally:
+        del detectors.student.roi_head
+
+
+def test_ignored_label_of_the_head():
+    student = segmentor(4)
+    student['model']['decode_head']['ignore_index'] = 7
+    model = pair(student, teacher=segmentor(8)).build('BPKD')
+    assert model.distillers['bpkd'].ignore_index == 7
+
+
+def test_across_sensors():
+    """Path, range and kind of head come from the networks."""
+    found = pair(
+        bev_detector(camera=True),
+        teacher=bev_detector(camera=False, lidar=True))
+    assert found.task == 'detection across sensors'
+    fit, _ = found.choose()
+    assert fit.method == 'UniDistill'
+    model = found.build('UniDistill')
+    distiller = model.distillers['unidistill']
+    grid = model.student.view_transform.grid
+    assert distiller.path == 'lidar2camera'
+    low_x, low_y, _, high_x, high_y, _ = grid.point_cloud_range
+    assert distiller.extent == (low_x, low_y, high_x, high_y)
+    assert distiller.teacher_extent == distiller.extent
+    assert found.build(
+        'MonoTAKDAssistant').distillers['monotakdassistant'].head == 'center'
+
+
+def test_mismatch(detectors):
+    with pytest.raises(MismatchError, match='no standard place'):
+        detectors.build('LogitsKD')
+
+
+def test_no_method_serves_it(detectors, monkeypatch):
+
+    def build(method, options):
+        raise KeyError('what') if method == 'MGD' else ConfigError('no')
+
+    monkeypatch.setattr(detectors, '_fits', {})
+    monkeypatch.setattr(detectors, 'build', build)
+    with pytest.raises(ConfigError, match="serves .*MGD: KeyError: 'what'"):
+        detectors.choose()
+    assert detectors.fit('CWD').reason == 'no'
