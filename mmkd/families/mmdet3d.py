@@ -89,7 +89,7 @@ class MMDet3DFamily(Family):
             for prefix in ('', 'pts_'))
         traits: Dict[str, Any] = dict(sensors='fusion' if cameras and scans
                                       else 'camera' if cameras else 'lidar')
-        layer = _voxel_layer(network) or _grid(network)
+        layer = voxel_layer(network) or bev_grid(network)
         for name in ('point_cloud_range', 'voxel_size'):
             value = getattr(layer, name, None)
             if value is not None:
