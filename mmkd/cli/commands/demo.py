@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--quick',
         action='store_true',
-        help='about three minutes on two idle cores: fewer scenes, one method, '
+        help='minutes on two idle cores: fewer scenes, one method, '
         'the teacher that comes with mmkd')
     add_file(
         parser,

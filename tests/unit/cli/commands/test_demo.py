@@ -18,8 +18,7 @@ def test_the_teacher_of_the_quick_demo():
     method, = demo.QUICK['methods']
     cfg = read_config(demo.QUICKLY % method.lower()).model.teachers.teacher
     path = Path(cfg.ckpt)
-    assert path.samefile(WEIGHTS /
-                         'deeplabv3plus_r18w16-d16_scenes.safetensors')
+    assert path.samefile(WEIGHTS / 'deeplabv3plus_r18w16.safetensors')
     checksum = hashlib.sha256(path.read_bytes()).hexdigest()
     assert checksum in (WEIGHTS / 'README.md').read_text()
     assert len(Teacher(**cfg).classes) == 19
