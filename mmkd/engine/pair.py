@@ -141,6 +141,8 @@ class Pair:
                 return Fit(method, dict(options))
             except MMKDError as error:
                 reasons.append(str(error))
+            except Exception as error:  # one method must not hide the others
+                reasons.append(f'{type(error).__name__}: {error}')
         return Fit(method, {}, _without_name(reasons[0], method))
 
     def _try_losses(self, model: DistillationModel) -> None:
@@ -190,11 +192,12 @@ class Pair:
             fit = self.fit(name)
             if not fit.reason:
                 return fit, f'{self.task}: {reason}'
-        found = [fit for fit in self.fits() if not fit.reason]
+        fits = self.fits()
+        found = [fit for fit in fits if not fit.reason]
         if not found:
             raise ConfigError(
-                'no method serves this student and its teacher as they are; '
-                '`mmkd advise` says why for each of them')
+                'no method serves this student and its teacher as they are. '
+                f'{fits[0].method}: {fits[0].reason}')
         return found[0], 'the methods that are usual for the task do not fit'
 
 
