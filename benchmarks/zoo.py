@@ -11,6 +11,7 @@ come, so an interrupted sweep continues; `--only` repeats what it names.
 `docs/zoo.md` is made of them.
 """
 import argparse
+import copy
 import json
 import os
 import re
@@ -64,6 +65,8 @@ PAIRS += [
      'mask_rcnn/mask-rcnn_r101_fpn_1x_coco'),
     ('gfl/gfl_r50_fpn_1x_coco', 'htc/htc_r101_fpn_20e_coco'),
 ]
+#: What errors say of an operator that has no code for CPUs.
+_NO_CPU = 'device cpu|on CPU|NVIDIA driver|not compiled with CUDA'
 #: Height and width of the images; the second where the first is too small.
 SIZES = ((128, 128), (320, 320))
 #: What the outcomes mean, in the order of the table's legend.
@@ -71,8 +74,9 @@ OUTCOMES = {
     'yes': 'one line suffices; student and teacher ran, and the step moved '
     'weights of the student',
     'size': 'likewise with `dry_run_size=(320, 320)`, as the message advises',
-    'GPU': 'its operators exist on a GPU only; built and run on a pretended '
-    'one, with stand-ins for them',
+    'GPU': 'its operators exist on a GPU only; built on a pretended one with '
+    'stand-ins for them, and the losses of a step computed',
+    'GPU?': 'its operators exist on a GPU only, and have no stand-ins here',
     'no': 'refused before training, with the reason and the way out',
     'alone': 'the student does not train on the random input by itself',
     'library': 'cannot be built here: needs another package, or weights from '
@@ -210,27 +214,35 @@ def _try_method(networks: list, method: dict) -> tuple:
     """Outcome and remark of a method."""
     from mmkd.testing.accelerator import PretendedAccelerator
     from mmkd.testing.point_kernels import KERNELS
-    outcome, remark = _attempt(networks, method, SIZES[0])
+
+    def attempt(size: tuple) -> tuple:
+        # A network may keep what it computed, so each gets a fresh copy.
+        return _attempt(copy.deepcopy(networks), method, size)
+
+    outcome, remark = attempt(SIZES[0])
     if outcome == 'no' and 'dry_run_size' in remark:
-        again = _attempt(networks, method, SIZES[1])
+        again = attempt(SIZES[1])
         if again[0] == 'yes':
             return 'size', remark
-    if outcome != 'yes' and re.search('cpu|CUDA|cuda', remark):
+    if outcome != 'yes' and re.search(_NO_CPU, remark):
         with PretendedAccelerator(KERNELS):
-            again = _attempt(networks, method, SIZES[0])
-        if again[0] != 'alone':
-            return ('GPU', '') if again[0] == 'yes' else again
+            again = attempt(SIZES[0])
+        if re.search(_NO_CPU, again[1]):
+            return 'GPU?', ''
+        return ('GPU', '') if again[0] == 'yes' else again
     return outcome, remark
 
 
 def _attempt(networks: list, method: dict, size: tuple) -> tuple:
-    """Build the model with copies of the networks, and train one step."""
+    """Build the model, and train one step."""
     import torch
 
     from mmkd.core.model import DistillationModel
     from mmkd.errors import MMKDError
+    from mmkd.testing.accelerator import PretendedAccelerator
     from mmkd.utils.devices import training_device
     torch.manual_seed(0)
+    student = copy.deepcopy(networks[0])
     try:
         model = DistillationModel(
             networks[0],
@@ -244,29 +256,22 @@ def _attempt(networks: list, method: dict, size: tuple) -> tuple:
     before = [p.detach().clone() for p in model.student.parameters()]
     try:
         losses = _step(model, model.student, size)
-        moved = any(not p.equal(old)
-                    for p, old in zip(model.student.parameters(), before))
     except Exception as error:
         try:
-            _step(model.student, model.student, size)
+            student.to(training_device()).train()
+            _step(student, student, size)
         except Exception as alone:
             return 'alone', _line(alone)
         return 'BROKEN', _line(error)
-    finally:
-        _restore(model.student, before)
-        model.to('cpu')
     broken = [k for k, v in losses.items() if not v.isfinite().all()]
     if broken:
         return 'BROKEN', f'not finite: {", ".join(broken)}'
-    if not moved:
+    # No backward pass on a pretended device.
+    if PretendedAccelerator.current is None and all(
+            p.equal(old)
+            for p, old in zip(model.student.parameters(), before)):
         return 'BROKEN', 'the step moved no weight of the student'
     return 'yes', ''
-
-
-def _restore(network, weights: list) -> None:
-    for parameter, old in zip(network.parameters(), weights):
-        parameter.data = old.clone()
-        parameter.grad = None
 
 
 def _step(model, student, size: tuple) -> dict:
@@ -274,6 +279,7 @@ def _step(model, student, size: tuple) -> dict:
     import torch
 
     from mmkd.families import family_of
+    from mmkd.testing.accelerator import PretendedAccelerator, values
     batch = family_of(student).example_batch(student, size)
     inputs = batch['inputs']
     if isinstance(inputs, torch.Tensor):
@@ -286,10 +292,11 @@ def _step(model, student, size: tuple) -> dict:
     optimizer = torch.optim.SGD(
         [p for p in model.parameters() if p.requires_grad], 1e-3)
     losses = model(**batch, mode='loss')
-    total, _ = model.parse_losses(losses)
-    total.backward()
-    optimizer.step()
-    return {k: v for k, v in losses.items() if k.startswith('kd.')}
+    if PretendedAccelerator.current is None:
+        total, _ = model.parse_losses(losses)
+        total.backward()
+        optimizer.step()
+    return {k: values(v) for k, v in losses.items() if k.startswith('kd.')}
 
 
 def _line(error: Exception) -> str:

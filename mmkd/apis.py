@@ -2,16 +2,18 @@
 import logging
 import os
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple,
+                    Union)
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
-from mmkd.engine.configs import (is_distillation, prepare_devices,
-                                 prepare_training, student_only, use_amp)
+from mmkd.engine.configs import (complete_for_inference, is_distillation,
+                                 prepare_devices, prepare_training,
+                                 student_only, use_amp)
 from mmkd.engine.onnx import export_onnx
 from mmkd.engine.pair_config import find_method, write_distillation_config
 from mmkd.engine.records import check_not_lost, check_output
@@ -20,11 +22,14 @@ from mmkd.utils.arguments import error_context
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.config_file import write_config
 
+if TYPE_CHECKING:
+    from mmkd.engine.checks.report import Report
+
 __all__ = [
-    'browse_distillation', 'build_runner', 'build_tester', 'export_onnx',
-    'export_student', 'find_method', 'is_distillation', 'list_taps', 'predict',
-    'prepare_devices', 'prepare_training', 'student_only', 'test', 'train',
-    'use_amp', 'write_distillation_config'
+    'browse_distillation', 'build_runner', 'build_tester', 'check',
+    'export_onnx', 'export_student', 'find_method', 'is_distillation',
+    'list_taps', 'predict', 'prepare_devices', 'prepare_training',
+    'student_only', 'test', 'train', 'use_amp', 'write_distillation_config'
 ]
 
 
@@ -57,10 +62,27 @@ def train(cfg: Config) -> Runner:
     Raises:
         MMKDError: If a part of the config is wrong, before training starts.
     """
+    from mmkd.engine.checks import check_settings
     check_not_lost(cfg)
+    check_settings(cfg)
     runner = build_runner(prepare_training(cfg))
     runner.train()
     return runner
+
+
+def check(cfg: ConfigLike, samples: int = 200) -> 'Report':
+    """Check a config and its data without training; nothing is written.
+
+    Args:
+        cfg (str | dict | Config): A distillation config, or a plain config.
+        samples (int): Number of samples to read of each data set, evenly
+            spaced. Defaults to 200.
+
+    Returns:
+        Report: What was checked, and what is wrong.
+    """
+    from mmkd.engine.checks.report import check_config
+    return check_config(read_config(cfg), build_runner, samples)
 
 
 def test(cfg: Config, ckpt: str) -> Dict[str, float]:
@@ -199,15 +221,7 @@ def export_student(cfg: ConfigLike,
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
-    family = family_of(network)
-    if family.visualizer and plain.get('default_scope') == family.name:
-        # The inferencers of the libraries need one.
-        plain.setdefault(
-            'visualizer',
-            ConfigDict(
-                type=family.visualizer,
-                vis_backends=[dict(type='LocalVisBackend')],
-                name='visualizer'))
+    complete_for_inference(plain, family_of(network))
     write_config(config, plain)
     return weights, config
 

@@ -3,10 +3,23 @@
 The command-line tools print them as one or two lines without a traceback.
 Catch :class:`MMKDError` to handle all of them.
 """
+from typing import Tuple
 
 
 class MMKDError(Exception):
-    """Base class of errors that name their cause and a remedy."""
+    """Base class of errors that name their cause and a remedy.
+
+    Args:
+        *lines (str): What is wrong, one thing a line.
+    """
+
+    @property
+    def lines(self) -> Tuple[str, ...]:
+        """All messages."""
+        return tuple(map(str, self.args))
+
+    def __str__(self) -> str:
+        return '\n'.join(self.lines)
 
 
 class UsageError(MMKDError, ValueError):
@@ -44,16 +57,8 @@ class DataError(MMKDError, RuntimeError):
     Args:
         message (str): What is wrong.
         *others (str): What else is wrong.
-
-    Attributes:
-        lines (tuple[str, ...]): All messages.
     """
 
     def __init__(self, message: str, *others: str) -> None:
         # A data loader worker passes on the whole traceback as text.
-        message = message.rpartition('DataError: ')[2].strip()
-        self.lines = (message, *others)
-        super().__init__(*self.lines)
-
-    def __str__(self) -> str:
-        return '\n'.join(self.lines)
+        super().__init__(message.rpartition('DataError: ')[2].strip(), *others)

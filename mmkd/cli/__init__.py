@@ -26,7 +26,7 @@ from mmkd.version import __version__
 GROUPS = {
     'Start here': ('demo', 'advise'),
     'Train, test, export': ('distill', 'train', 'test', 'compare', 'export'),
-    'Look inside': ('taps', 'browse', 'replay'),
+    'Look inside': ('check', 'taps', 'browse', 'replay'),
     'Data': ('scenes', 'complete', 'pseudo-label'),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)

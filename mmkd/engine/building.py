@@ -1,19 +1,22 @@
 """A runner whose errors name the part of the config at fault."""
+import io
 import logging
 import time
+from contextlib import redirect_stdout
 from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
 from torch.utils.data import DataLoader
 
 from mmkd.data.broken import annotation_errors, name_files
 from mmkd.data.checks import check_datasets, raise_problems
+from mmkd.engine.checks import check_batches, check_parts
+from mmkd.engine.checks.fast import SKIP, datasets_of, label_count, plain_model
+from mmkd.engine.console import filter_console
 from mmkd.engine.processes import check_sync_bn
-from mmkd.errors import ConfigError
+from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import error_context
 
 
@@ -31,13 +34,20 @@ class NamingRunner(Runner):
         """Write nothing; mmengine calls it for every runner that it builds."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """See the base class; names of files that are no UTF-8 are logged
-        with escapes."""
+        """See the base class; the console gets less than the log file, and
+        names of files that are no UTF-8 are logged with escapes."""
         logger = super().build_logger(*args, **kwargs)
         for handler in logger.handlers:
             if isinstance(handler, logging.FileHandler):
                 handler.stream.reconfigure(errors='backslashreplace')
+        filter_console(logger)
         return logger
+
+    def register_hooks(self, *args: Any, **kwargs: Any) -> None:
+        """See the base class; adds the :class:`.hooks.ConsoleHook`."""
+        from mmkd.engine.hooks.console_hook import ConsoleHook
+        super().register_hooks(*args, **kwargs)
+        self.register_hook(ConsoleHook())
 
     def build_model(self, *args: Any, **kwargs: Any) -> Any:
         """See the base class."""
@@ -58,7 +68,9 @@ class NamingRunner(Runner):
         (:class:`~mmkd.data.broken.NamingPipeline`)."""
         if not isinstance(dataloader, dict):
             return Runner.build_dataloader(dataloader, *args, **kwargs)
-        with annotation_errors(dataloader.get('dataset')):
+        # pycocotools prints as it reads.
+        with annotation_errors(dataloader.get('dataset')), redirect_stdout(
+                io.StringIO()):
             loader = Runner.build_dataloader(dataloader, *args, **kwargs)
         name_files(loader.dataset)
         return loader
@@ -112,17 +124,31 @@ class NamingRunner(Runner):
             super().register_custom_hooks(*args, **kwargs)
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """See the base class; hooks initialise in ``before_run``."""
-        if fn_name != 'before_run':
-            super().call_hook(fn_name, **kwargs)
+        """See the base class; checks what was built before a run and before
+        training begins."""
+        if fn_name == 'before_run':
+            self._bound_labels()
+            if self._checks:
+                check_parts(self)
+            with error_context(
+                    '`custom_hooks`, `default_hooks` or `visualizer`'):
+                super().call_hook(fn_name, **kwargs)
             return
-        self._bound_labels()
-        with error_context('`custom_hooks`, `default_hooks` or `visualizer`'):
-            super().call_hook(fn_name, **kwargs)
+        if fn_name == 'before_train' and self._checks and not self.iter:
+            started = time.monotonic()
+            check_batches(self)
+            self.logger.info('checked the classes, some samples and a batch '
+                             f'in {time.monotonic() - started:.1f} s')
+        super().call_hook(fn_name, **kwargs)
+
+    @property
+    def _checks(self) -> bool:
+        """Whether this process checks the run."""
+        return bool(is_main_process() and self.cfg.get('checks', True))
 
     def check_data(self, *loaders: Any) -> None:
-        """Check the data sets of loaders, unless ``check_data=False`` is in
-        the config; in the main process only.
+        """Check the data sets of loaders, unless ``checks=False`` is in the
+        config; in the main process only.
 
         Args:
             *loaders (dict): Configs of data loaders; others are skipped.
@@ -130,36 +156,31 @@ class NamingRunner(Runner):
         Raises:
             DataError: If data is wrong; see :mod:`mmkd.data.checks`.
         """
-        if not is_main_process() or not self.cfg.get('check_data', True):
+        if not self._checks:
             return
         started = time.monotonic()
         raise_problems(
             check_datasets(
                 loader.get('dataset') for loader in loaders
-                if isinstance(loader, dict)),
-            '; `check_data=False` in the config skips this check')
+                if isinstance(loader, dict)), SKIP)
         self.logger.info('checked the index files of the data in '
                          f'{time.monotonic() - started:.1f} s')
 
     def _bound_labels(self) -> None:
         """Let the loaders refuse labels that the segmentation head lacks."""
-        model = self.model.module if is_model_wrapper(
-            self.model) else self.model
-        head = getattr(getattr(model, 'student', model), 'decode_head', None)
-        heads = head if isinstance(head, nn.ModuleList) else [head]
-        # A single output channel tells two classes apart.
-        classes = [
-            2 if getattr(each, 'out_channels', 0) == 1 else getattr(
-                each, 'num_classes', 0) for each in heads
-        ]
-        for loop in (self._train_loop, self._val_loop, self._test_loop):
-            loader = getattr(loop, 'dataloader', None)
-            if max(classes) and loader is not None:
-                name_files(loader.dataset, max(classes))
+        count = label_count(plain_model(self))
+        for dataset in datasets_of(self).values():
+            if count:
+                name_files(dataset, count)
 
     def _init_model_weights(self) -> None:
-        with error_context('the initial weights (`init_cfg`)'):
-            super()._init_model_weights()
+        part = 'the initial weights (`init_cfg`)'
+        try:
+            with error_context(part):
+                super()._init_model_weights()
+        except CheckpointError as error:
+            raise CheckpointError(
+                f'{part}: {error}; `init_cfg=None` starts without') from None
 
 
 def _check_metric(metric: Any) -> None:

@@ -82,7 +82,7 @@ class Pair:
         teachers: Dict[str, dict],
         dry_run_size: Tuple[int, int] = (128, 128)
     ) -> None:
-        with preserve_rng(), _quiet():
+        with preserve_rng(), quiet_log():
             self.student = build_network(student, 'the student')
             self.teachers = {
                 name: build_teacher(name, teacher)
@@ -122,7 +122,7 @@ class Pair:
             MMKDError: If the method cannot serve the pair.
         """
         distiller = dict(type=method, **(options or {}))
-        with preserve_rng(), _quiet():
+        with preserve_rng(), quiet_log():
             return DistillationModel(self.student, self.teachers,
                                      {method.lower(): distiller},
                                      self.dry_run_size)
@@ -141,6 +141,8 @@ class Pair:
                 return Fit(method, dict(options))
             except MMKDError as error:
                 reasons.append(str(error))
+            except Exception as error:  # one method must not hide the others
+                reasons.append(f'{type(error).__name__}: {error}')
         return Fit(method, {}, _without_name(reasons[0], method))
 
     def _try_losses(self, model: DistillationModel) -> None:
@@ -190,11 +192,12 @@ class Pair:
             fit = self.fit(name)
             if not fit.reason:
                 return fit, f'{self.task}: {reason}'
-        found = [fit for fit in self.fits() if not fit.reason]
+        fits = self.fits()
+        found = [fit for fit in fits if not fit.reason]
         if not found:
             raise ConfigError(
-                'no method serves this student and its teacher as they are; '
-                '`mmkd advise` says why for each of them')
+                'no method serves this student and its teacher as they are. '
+                f'{fits[0].method}: {fits[0].reason}')
         return found[0], 'the methods that are usual for the task do not fit'
 
 
@@ -211,7 +214,7 @@ def _without_name(reason: str, method: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_log() -> Iterator[None]:
     """Keep what building logs, which concerns no run, out of the log."""
     logger = MMLogger.get_current_instance()
     level = logger.level

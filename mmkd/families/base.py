@@ -8,6 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.families.classes import head_classes
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
                                          read_settings)
@@ -190,6 +191,10 @@ class Family:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no 3D detection head that '
             'is known; this method serves 3D detectors of mmdet3d')
+
+    def head_classes(self, network: nn.Module) -> Dict[str, int]:
+        """See :func:`~mmkd.families.classes.head_classes`."""
+        return head_classes(network)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:

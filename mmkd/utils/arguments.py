@@ -3,6 +3,7 @@ import collections.abc
 import dataclasses
 import inspect
 import math
+import re
 import traceback
 from contextlib import contextmanager
 from typing import (Any, Dict, Iterator, List, Literal, Mapping, Tuple, Type,
@@ -241,6 +242,12 @@ def with_reason(part: str, error: Exception) -> str:
     """Message with the name of a part and the first line of an error."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next(filter(None, lines), '')
+    unknown = re.match(r"['\"]?(\S+) is not in the (\S+?)(::\S+)? registry",
+                       reason)
+    if unknown:
+        return (f'{part}: there is no {unknown[1]!r} in {unknown[2]}; if it '
+                'is your own, import the module that registers it by '
+                "`custom_imports=dict(imports=['my_module'])`")
     if not reason and error.__traceback__:  # an assertion without a message
         frame = traceback.extract_tb(error.__traceback__)[-1]
         reason = f'{frame.line} (in {frame.name})'

@@ -49,8 +49,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
             raise
         failed = isinstance(error, NonFiniteLossError) or getattr(
             error.__cause__, 'errno', None) in _DISK_FULL
-        _fail(FAILED if failed else BAD_INPUT,
-              *getattr(error, 'lines', [str(error)]))
+        _fail(FAILED if failed else BAD_INPUT, *error.lines)
     except KeyboardInterrupt as interrupt:
         print(
             'interrupted; --resume continues from the last checkpoint',

@@ -107,12 +107,19 @@ _library_path = Config._get_cfg_path
 def _find_base(path: str, filename: str) -> Tuple[str, Optional[str]]:
     """Find a base file and the scope of its types.
 
-    mmengine finds the packages that it lists. Recipes of mmkd name the scope
-    of their types themselves (``default_scope``).
+    mmengine reads all the metafiles of a package for each base, which takes
+    seconds, to arrive at the same file. Recipes of mmkd name the scope of
+    their types themselves (``default_scope``).
     """
-    if path.startswith('mmkd::'):
-        return _packaged_file(path)[1], None
-    return _library_path(path, filename)
+    package = path.partition('::')[0]
+    if package == path:
+        return _library_path(path, filename)
+    try:
+        return _packaged_file(path)[1], package if package != 'mmkd' else None
+    except ConfigError:
+        if package == 'mmkd':
+            raise
+        return _library_path(path, filename)
 
 
 # So that `_base_ = 'mmkd::...'` works in every config that mmengine reads.

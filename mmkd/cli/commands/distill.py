@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     alone = _alone(cfg) if args.baseline else None
     with _naming_others(args), quietly(args):
         runner = train(cfg, args)
-    report(runner)
+    report(runner, args.quiet)
     if alone is None:
         return
     del runner
@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     args.resume = args.resume and 'auto'
     with quietly(args):
         runner = train(alone, args)
-    report(runner)
+    report(runner, args.quiet)
     _compare(alone, args)
 
 

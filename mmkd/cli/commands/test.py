@@ -24,6 +24,7 @@ def run(args: argparse.Namespace) -> None:
 
     from mmkd import apis
     from mmkd.engine.records import check_output
+    from mmkd.evaluation.kitti_summary import kitti_summary
     from mmkd.utils.config import read_config
     from mmkd.utils.table import format_table
     with quietly(args):
@@ -36,8 +37,9 @@ def run(args: argparse.Namespace) -> None:
     metrics = {key: float(value) for key, value in metrics.items()}
     if args.quiet:  # otherwise they are in the log
         print(
-            format_table(['metric', 'value'],
-                         [[k, f'{v:.4g}'] for k, v in metrics.items()]))
+            kitti_summary(metrics)
+            or format_table(['metric', 'value'],
+                            [[k, f'{v:.4g}'] for k, v in metrics.items()]))
     if args.out:
         from mmengine.fileio import dump
         os.makedirs(osp.dirname(osp.abspath(args.out)), exist_ok=True)

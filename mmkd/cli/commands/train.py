@@ -4,6 +4,8 @@ In several processes: torchrun --nproc_per_node 2 -m mmkd train CONFIG
 --launcher pytorch, or tools/dist_train.sh.
 """
 import argparse
+import os.path as osp
+import shlex
 from typing import TYPE_CHECKING
 
 from mmkd.cli.options import (CONFIG, add_file, add_train_options, for_runner,
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
     with quietly(args):
         cfg = for_runner(read_config(args.config), args, name_of(args.config))
         runner = train(cfg, args)
-    report(runner)
+    report(runner, args.quiet)
 
 
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
@@ -48,19 +50,45 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
     return apis.train(cfg)
 
 
-def report(runner: 'Runner') -> None:
-    """Print the last validation and the last checkpoint."""
+def report(runner: 'Runner', quiet: bool = False) -> None:
+    """Print the last validation, the checkpoints, and how to export one."""
     from mmkd.engine.checkpoints import last_checkpoint
+    from mmkd.evaluation.kitti_summary import kitti_summary
     if runner.rank != 0:
         return
+    hub = runner.message_hub
     metrics = {
         key.split('/', 1)[1]: buffer.current()
-        for key, buffer in runner.message_hub.log_scalars.items()
+        for key, buffer in hub.log_scalars.items()
         if key.startswith('val/') and not key.endswith('time')
     }
-    if 0 < len(metrics) <= 12:  # KITTI has over a hundred
+    summary = kitti_summary(metrics)
+    if summary and quiet:  # otherwise the log has printed it
+        print(f'last validation: {summary}')
+    elif 0 < len(metrics) <= 12 and not summary:
         print('last validation: ' + ', '.join(f'{k} {v:.4g}'
                                               for k, v in metrics.items()))
-    checkpoint = last_checkpoint(runner.work_dir)
-    if checkpoint:
-        print(f'last checkpoint: {checkpoint}')
+    last = last_checkpoint(runner.work_dir)
+    best = [
+        path for key, path in hub.runtime_info.items()
+        if key.startswith('best_ckpt') and path and osp.exists(path)
+    ]
+    for path in best:
+        print(f'best checkpoint: {path}')
+    if last:
+        print(f'last checkpoint: {last}')
+    if (best or last) and not quiet:
+        print('export it with: ' + shlex.join(
+            ['mmkd', 'export',
+             _config_of(runner), (best or [last])[0]]))
+
+
+def _config_of(runner: 'Runner') -> str:
+    """The file to export from: the full config if the options of the command
+    are only in that one."""
+    given = runner.cfg.filename
+    for name in (f'{name_of(given)}_full.py', f'{name_of(given)}.py'):
+        path = osp.join(runner.work_dir, name)
+        if osp.isfile(path):
+            return path
+    return given

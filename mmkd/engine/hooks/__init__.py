@@ -1,5 +1,6 @@
 """Hooks of a distillation run."""
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
+from mmkd.engine.hooks.console_hook import ConsoleHook
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook
 from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
@@ -8,6 +9,7 @@ from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
 from mmkd.engine.resume.hook import ResumeHook
 
 __all__ = [
-    'DistillationVisualizationHook', 'FiniteLossHook', 'InheritTeacherHook',
-    'ResumeHook', 'SafeCheckpointHook', 'SelfCheckHook', 'StudentEMAHook'
+    'ConsoleHook', 'DistillationVisualizationHook', 'FiniteLossHook',
+    'InheritTeacherHook', 'ResumeHook', 'SafeCheckpointHook', 'SelfCheckHook',
+    'StudentEMAHook'
 ]

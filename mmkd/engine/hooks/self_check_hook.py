@@ -26,7 +26,6 @@ from mmkd.utils.table import format_table
 class SelfCheckHook(Hook):
     """Check teachers and losses on a few training batches, before training.
 
-    - Was each teacher trained on the classes of this data set?
     - Does each teacher work? Its task loss on real images must be clearly
       below that on blank ones. A wrong checkpoint or normalisation is the
       most common reason why distillation does not help. A blank image has
@@ -62,14 +61,15 @@ class SelfCheckHook(Hook):
         self.gradient_band = gradient_band
         #: The results, in more detail than in the log.
         self.report: Dict[str, dict] = {}
+        #: What may be wrong, as in the log.
+        self.warnings: List[str] = []
 
     def before_train(self, runner) -> None:
         """Run the checks and log them.
 
         Raises:
-            ConfigError: If the classes of a teacher differ from those of the
-                data set and a method compares class scores, if the networks
-                do not run on the data, or if a loss is not finite.
+            ConfigError: If the networks do not run on the data, or if a loss
+                is not finite.
             DataError: If a file cannot be loaded.
         """
         model = runner.model
@@ -77,36 +77,13 @@ class SelfCheckHook(Hook):
             model = model.module
         if not isinstance(model, DistillationModel) or runner.iter > 0:
             return
-        self._check_classes(runner, model)
         with preserve_rng():
             # A copy, so that statistics, counters and caches stay unchanged.
             model = copy.deepcopy(model)
             with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
-            self._check_teachers(model, batches)
+            self.check_teachers(model, batches)
             self._check_losses(model, batches)
-
-    @staticmethod
-    def _check_classes(runner, model: DistillationModel) -> None:
-        dataset = runner.train_dataloader.dataset
-        classes = (getattr(dataset, 'metainfo', None) or {}).get('classes')
-        for name, teacher in model.teachers.items():
-            if not classes or not teacher.classes or list(
-                    teacher.classes) == list(classes):
-                continue
-            differ = next(
-                ((a, b) for a, b in zip(classes, teacher.classes) if a != b),
-                (len(classes), len(teacher.classes)))
-            message = (
-                f'teacher {name!r} was trained on other classes than the '
-                f'data set has: {differ[0]!r} here, {differ[1]!r} there')
-            if any(tap.network == name
-                   for roles in model.taps.teacher.values()
-                   for tap in roles.get('logits', [])):
-                raise ConfigError(
-                    f'{message}. Class scores cannot be compared; distil '
-                    'features, or use a teacher with these classes')
-            print_log(f'self-check: {message}', 'current', logging.WARNING)
 
     def _batches(self, runner) -> List[dict]:
         """A few training batches, without changing the order of the loader."""
@@ -120,8 +97,14 @@ class SelfCheckHook(Hook):
             for at in range(0, count, size)
         ]
 
-    def _check_teachers(self, model: DistillationModel,
-                        batches: List[dict]) -> None:
+    def check_teachers(self, model: DistillationModel,
+                       batches: List[dict]) -> None:
+        """Compare each teacher's task loss on real and on blank data.
+
+        Args:
+            model (DistillationModel): The model.
+            batches (list[dict]): Batches of the data loader.
+        """
         for name, teacher in model.teachers.items():
             real, blank, sensors = [], [], ''
             try:
@@ -153,11 +136,10 @@ class SelfCheckHook(Hook):
             if found['ok']:
                 print_log(f'self-check: teacher {name!r}: {text}', 'current')
             else:
-                print_log(
-                    f'self-check: teacher {name!r} does not seem to do its '
-                    f'job: {text}. Is its checkpoint of this config, and its '
-                    f'{_INPUT_SETTINGS.get(sensors, "input")} right?',
-                    'current', logging.WARNING)
+                self._warn(
+                    f'teacher {name!r} does not seem to do its job: {text}. '
+                    'Is its checkpoint of this config, and its '
+                    f'{_INPUT_SETTINGS.get(sensors, "input")} right?')
 
     def _check_losses(self, model: DistillationModel,
                       batches: List[dict]) -> None:
@@ -213,7 +195,11 @@ class SelfCheckHook(Hook):
             format_table(['term', 'loss', 'of task', 'gradient'], rows),
             'current')
         for warning in warnings:
-            print_log(f'self-check: {warning}', 'current', logging.WARNING)
+            self._warn(warning)
+
+    def _warn(self, text: str) -> None:
+        self.warnings.append(text)
+        print_log(f'self-check: {text}', 'current', logging.WARNING)
 
 
 def _advice(method: MethodGradient, low: float, high: float) -> str:

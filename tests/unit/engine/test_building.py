@@ -61,11 +61,11 @@ def test_data_is_checked_before_training(tmp_path):
     with pytest.raises(DataError) as error:
         train()
     assert [x.split(': ')[0] for x in error.value.lines] == missing
-    assert '`check_data=False`' in error.value.lines[-1]
+    assert '`checks=False`' in error.value.lines[-1]
     assert not os.path.exists(tmp_path / 'run/iter_1.pth')
     with pytest.raises(DataError, match='no such file') as error:
-        train(check_data=False)  # it is found when it is read
-    assert 'check_data' not in str(error.value)
+        train(checks=False)  # it is found when it is read
+    assert 'checks=False' not in str(error.value)
 
 
 def test_labels_fit_the_head(tmp_path):

@@ -1,7 +1,6 @@
 import pytest
 import torch
 
-from mmkd.core.building import build_teacher
 from mmkd.engine.pair import Pair
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.testing import bev_detector, detector, segmentor
@@ -90,8 +89,12 @@ def test_mismatch(detectors):
 
 
 def test_no_method_serves_it(detectors, monkeypatch):
+
+    def build(method, options):
+        raise KeyError('what') if method == 'MGD' else ConfigError('no')
+
     monkeypatch.setattr(detectors, '_fits', {})
-    monkeypatch.setattr(detectors, 'build',
-                        lambda *args: build_teacher('x', None))
-    with pytest.raises(ConfigError, match='no method serves'):
+    monkeypatch.setattr(detectors, 'build', build)
+    with pytest.raises(ConfigError, match="serves .*MGD: KeyError: 'what'"):
         detectors.choose()
+    assert detectors.fit('CWD').reason == 'no'

@@ -1,0 +1,157 @@
+"""A short account of a run before its first iteration."""
+from typing import Any, Dict, List, Optional, Tuple
+
+import torch
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from torch import nn
+
+from mmkd.core.model import DistillationModel
+from mmkd.engine.console import open_console
+from mmkd.evaluation.kitti_summary import kitti_summary
+from mmkd.registry import HOOKS
+from .self_check_hook import SelfCheckHook
+
+
+@HOOKS.register_module()
+class ConsoleHook(Hook):
+    """Logs what is trained on what before the first iteration, and a summary
+    of KITTI's many metrics. Until then, the console shows only warnings.
+
+    mmkd's runner registers it.
+    """
+    priority = 'LOWEST'
+
+    def before_train(self, runner: Any) -> None:
+        """Log the account."""
+        open_console(runner.logger)
+        rows = describe_run(runner)
+        width = max(len(name) for name, _ in rows)
+        runner.logger.info('\n' + '\n'.join(f'  {name:<{width}}  {text}'
+                                            for name, text in rows))
+
+    def before_val(self, runner: Any) -> None:
+        """Begin to print."""
+        open_console(runner.logger)
+
+    def before_test(self, runner: Any) -> None:
+        """Begin to print."""
+        open_console(runner.logger)
+
+    def after_val_epoch(self,
+                        runner: Any,
+                        metrics: Optional[Dict[str, float]] = None) -> None:
+        """Log a summary of KITTI's metrics."""
+        text = kitti_summary(metrics or {})
+        if text:
+            runner.logger.info(text)
+
+    after_test_epoch = after_val_epoch
+
+
+def describe_run(runner: Any) -> List[Tuple[str, str]]:
+    """Names and descriptions of what a runner trains, on what and how."""
+    model = runner.model.module if is_model_wrapper(
+        runner.model) else runner.model
+    distils = isinstance(model, DistillationModel)
+    student = model.student if distils else model
+    start = 'initial weights of its config'
+    if runner.iter:
+        start = f'resumed at iteration {runner.iter}'
+    elif runner._load_from:
+        start = f'weights of {runner._load_from}'
+    rows = [('student', f'{_network(student)}, {start}')]
+    if distils:
+        given = runner.cfg.model.get('teachers') or {}
+        for name, teacher in model.teachers.items():
+            ckpt = (given.get(name) or {}).get('ckpt')
+            rows.append(('teacher' if name == 'teacher' else f'teacher {name}',
+                         f'{_network(teacher.network)}, '
+                         f'weights: {ckpt}'))
+        for name, distiller in model.distillers.items():
+            terms = ', '.join(
+                f'{term} x {weight.value * distiller.loss_weight.value:g}'
+                for term, weight in distiller.weights.items())
+            rows.append(('method', f'{type(distiller).__name__}: {terms}'))
+    return [
+        *rows, ('data', _data(runner)), ('schedule', _schedule(runner)),
+        ('device', _device(runner)), ('speed', _speed(runner)),
+        ('checks', _checks(runner)),
+        ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
+         '  (config, hooks, taps, environment)')
+    ]
+
+
+def _network(network: nn.Module) -> str:
+    count = sum(p.numel() for p in network.parameters())
+    parts = [type(network).__name__]
+    backbone = getattr(network, 'backbone', None)
+    if backbone is not None:
+        parts.append(f'({type(backbone).__name__})')
+    return f'{" ".join(parts)}, {count / 1e6:.3g} M parameters'
+
+
+def _data(runner: Any) -> str:
+    loader = runner.train_dataloader
+    text = (f'{type(loader.dataset).__name__}, {len(loader.dataset):,} '
+            f'samples in batches of {loader.batch_sampler.batch_size}'
+            if loader.batch_sampler else type(loader.dataset).__name__)
+    loop = runner.val_loop
+    if loop is not None:
+        text += f'; {len(loop.dataloader.dataset):,} for validation'
+    return text
+
+
+def _schedule(runner: Any) -> str:
+    loop = runner.train_loop
+    by_epoch = getattr(loop, '_max_epochs', 1) > 1
+    text = f'{loop.max_iters:,} iterations'
+    if by_epoch:
+        text = f'{loop.max_epochs} epochs, {text}'
+    interval = getattr(loop, 'val_interval', None)
+    if runner.val_loop is not None and interval:
+        text += (f', validation every {interval:,} '
+                 f'{"epochs" if by_epoch else "iterations"}')
+    return f'{text}, seed {runner.seed}'
+
+
+def _device(runner: Any) -> str:
+    device = next(runner.model.parameters()).device
+    text = (f'cpu, {torch.get_num_threads()} threads' if device.type == 'cpu'
+            else f'{device} ({torch.cuda.get_device_name(device)})')
+    return text if runner.world_size == 1 else (
+        f'{text}, {runner.world_size} processes')
+
+
+def _speed(runner: Any) -> str:
+    wrapper = type(runner.optim_wrapper).__name__
+    parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
+    if torch.backends.cudnn.benchmark:
+        parts.append('cudnn benchmark')
+    if torch.are_deterministic_algorithms_enabled():
+        parts.append('deterministic')
+    if runner.cfg.get('compile'):
+        parts.append('torch.compile')
+    workers = runner.train_dataloader.num_workers
+    return ', '.join([*parts, f'{workers} loader processes'])
+
+
+def _checks(runner: Any) -> str:
+    """The results of the self-check in short."""
+    report = next(
+        (hook.report
+         for hook in runner.hooks if isinstance(hook, SelfCheckHook)), {})
+    parts = []
+    for name, found in report.items():
+        if name.startswith('teacher '):
+            name = 'teacher' if name == 'teacher teacher' else name
+            blank = found['blank']
+            parts.append(f'{name}: task loss {found["loss"]:.3g}' +
+                         (f' ({blank:.3g} on blank input)' if blank else ''))
+    terms = [x for x in report.values() if x.get('gradient') is not None]
+    if terms:
+        largest = max(terms, key=lambda x: x['gradient'])
+        parts.append(f'largest gradient: {largest["term"]}, '
+                     f'{largest["gradient"]:.3g} times the task loss')
+    data = 'not checked' if not runner.cfg.get('check_data', True) else 'ok'
+    return '; '.join([f'index files {data}', *parts])

@@ -1,0 +1,60 @@
+"""The account of a run, and what its console and log file hold."""
+import glob
+
+import pytest
+
+from mmkd import apis
+from mmkd.testing import distillation_config, segmentation_config
+
+
+@pytest.fixture(scope='module')
+def said(cityscapes, tmp_path_factory):
+    """Console and log file of a run of two iterations."""
+    from contextlib import redirect_stdout
+    from io import StringIO
+    folder = str(tmp_path_factory.mktemp('run'))
+    cfg = distillation_config(
+        segmentation_config(
+            cityscapes,
+            folder,
+            max_iters=2,
+            randomness=dict(seed=3),
+            log_level='INFO'), dict(cwd=dict(type='CWD', loss_weight=0.5)))
+    with redirect_stdout(StringIO()) as console:
+        apis.train(cfg)
+    file, = glob.glob(f'{folder}/*/*.log')
+    with open(file, encoding='utf-8') as log:
+        return console.getvalue(), log.read()
+
+
+def test_the_account_comes_first(said):
+    console, _ = said
+    start = console.index('  student ')
+    lines = console[start:].splitlines()[:9]
+    assert 'EncoderDecoder (ResNet), 0.0' in lines[0]
+    assert lines[0].endswith('M parameters, initial weights of its config')
+    names = [line.split()[0] for line in lines]
+    assert names == [
+        'student', 'teacher', 'method', 'data', 'schedule', 'device', 'speed',
+        'checks', 'log'
+    ]
+    assert lines[1].endswith('weights: random')
+    assert 'CWD: ' in lines[2]
+    assert 'CityscapesDataset, ' in lines[3] and ' samples in batc' in lines[3]
+    assert lines[4].startswith('  schedule  2 iterations, validation every ')
+    assert lines[4].endswith('seed 3')
+    assert 'float32' in lines[6]
+    assert 'index files ok; teacher: task loss' in lines[7]
+    # Before it, warnings at most; after it, the iterations with their ETA.
+    assert console[:start].count('INFO') == 1
+    assert 'eta: ' in console[start:]
+
+
+@pytest.mark.parametrize('part', [
+    'Config:\n', 'System environment', 'Hooks will be executed',
+    'distillation:\ndistiller', 'self-check: losses at full weight'
+])
+def test_the_rest_is_in_the_log_file(said, part):
+    console, log = said
+    assert part in log
+    assert part not in console
