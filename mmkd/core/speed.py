@@ -73,7 +73,6 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
     before: List[Tensor] = []
     pairs = foldable_pairs(teacher.network, list(specs),
                            lambda: before.extend(run()))
-    done = []
     for what, apply, undo, limit in _changes(teacher, pairs, specs, batch):
         apply()
         try:
@@ -81,15 +80,16 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
         except RuntimeError as error:  # an operator without bfloat16
             worst, name = math.inf, str(error)
         if worst <= limit:
-            done.append(what)
+            teacher.changes.append(what)
             continue
         undo()
         print_log(
             f'teacher {teacher.name!r}: not {what}, which would change {name} '
             f'by {worst:.1g} of its size', 'current', logging.WARNING)
-    if done:
+    if teacher.changes:
         print_log(
-            f'teacher {teacher.name!r} runs faster: {", ".join(done)}; '
+            f'teacher {teacher.name!r} runs faster: '
+            f'{", ".join(teacher.changes)}; '
             '`fold=False, channels_last=False, precision=None` leaves it as '
             'it is', 'current')
 

@@ -88,7 +88,8 @@ class Teacher:
         self.fold = fold
         self.channels_last = channels_last
         self.given = isinstance(cfg, nn.Module)
-        # Set where `mmkd.core.speed` finds it safe.
+        # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.
+        self.changes: List[str] = []
         self.low_precision: Optional[torch.dtype] = None
         self._folding: Optional[Folding] = None
         self._layout = torch.contiguous_format
