@@ -12,6 +12,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.distiller import Distiller, StepBatch
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
+from mmkd.core.speed import speed_up
 from mmkd.core.state_keys import prefix_student, unprefix_student
 from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
@@ -100,6 +101,11 @@ class DistillationModel(BaseModel):
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
             set_up_distillers(methods, self.taps, self.student, self.teachers)
+            for name, teacher in self.teachers.items():
+                taps = self.taps.teacher_taps(name, list(methods))
+                speed_up(teacher, {tap: self.taps.specs[tap]
+                                   for tap in taps}, self.taps.counts,
+                         runs[name].batch)
         self.planner = StepPlanner(
             methods, {
                 teacher: [

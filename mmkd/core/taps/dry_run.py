@@ -91,9 +91,11 @@ class DryRun:
         counts (dict[Tap, int]): Number of times each tap fired.
         overwritten (list[Tap]): Taps whose tensor a later layer modified.
         writes_input (bool): Whether the network modified its input.
+        batch (dict): The batch that it ran on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
         self.specs: Dict[Tap, List[TapSpec]] = {}
         self.counts: Dict[Tap, int] = {}
         self.overwritten: List[Tap] = []
@@ -135,7 +137,7 @@ def dry_run(network: nn.Module,
     input_size = None if image is None else (image.shape[-2], image.shape[-1])
     failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
-        result = DryRun()
+        result = DryRun(batch)
         versions = [tensor._version for tensor in inputs]
         catcher = TapCatcher(network, taps, name)
         try:

@@ -18,6 +18,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
+from mmkd.testing.examples import PLAIN
 from mmkd.testing.methods import METHOD_EXAMPLES
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits
@@ -36,7 +37,8 @@ def build(example, equal=False):
     cfg = copy.deepcopy(example.model)
     if equal:
         cfg['teachers'] = {
-            name: dict(cfg=copy.deepcopy(cfg['student']), ckpt='random')
+            name:
+            dict(cfg=copy.deepcopy(cfg['student']), ckpt='random', **PLAIN)
             for name in cfg['teachers']
         }
     model = DistillationModel(**cfg).train()
