@@ -20,7 +20,8 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Optional,
+                    Sequence)
 
 # One thread, before torch is imported.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -65,8 +66,8 @@ PAIRS += [
      'mask_rcnn/mask-rcnn_r101_fpn_1x_coco'),
     ('gfl/gfl_r50_fpn_1x_coco', 'htc/htc_r101_fpn_20e_coco'),
 ]
-#: What errors say of an operator that has no code for CPUs.
-_NO_CPU = 'device cpu|on CPU|NVIDIA driver|not compiled with CUDA'
+#: What mmkd says of an operator that has no code for CPUs.
+_NO_CPU = 'no code for CPUs'
 #: Height and width of the images; the second where the first is too small.
 SIZES = ((128, 128), (320, 320))
 #: What the outcomes mean, in the order of the table's legend.
@@ -362,8 +363,17 @@ def _resident(process: int) -> int:
     return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
 
-def write_table(result: Dict[str, Any], path: Path) -> None:
-    """Write the page of a result."""
+def write_table(result: Dict[str, Any],
+                path: Path,
+                planned: Sequence[str] = ()) -> None:
+    """Write the page of a result.
+
+    Args:
+        result (dict): Outcomes by name of the pair, and versions.
+        path (Path): The page.
+        planned (Sequence[str]): Names of all pairs of the sweep. Defaults to
+            ().
+    """
     found = result['cases']
     counts = {
         outcome:
@@ -408,6 +418,9 @@ def write_table(result: Dict[str, Any], path: Path) -> None:
             lines.append(f'| {" | ".join(cells)} |')
     lines += ['', '## Reasons', '']
     lines += [f'{number}. {text}' for text, number in notes.items()]
+    left = [name for name in planned if name not in found]
+    if left:
+        lines += ['', f'Not tried yet ({len(left)}): {", ".join(left)}.']
     packages = ', '.join(f'{k} {v}' for k, v in result['versions'].items())
     lines += ['', f'Swept with {packages}.', '']
     path.write_text('\n'.join(lines), encoding='utf-8')
@@ -427,7 +440,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if not args.table:
         _sweep(args, result)
     if args.out == RESULT:
-        write_table(result, TABLE)
+        write_table(result, TABLE, [case.name for case in cases()])
 
 
 def _sweep(args: argparse.Namespace, result: Dict[str, Any]) -> None:
