@@ -77,7 +77,7 @@ def _folded(pair: _Pair) -> Tuple[Tensor, Tensor]:
     return pair.weight.double() * scale[:, None, None, None], bias
 
 
-def _like(value: Tensor, current: nn.Parameter) -> nn.Parameter:
+def _like(value: Tensor, current: Tensor) -> nn.Parameter:
     """A frozen parameter with the type, device and layout of the current
     one."""
     value = value.to(current)

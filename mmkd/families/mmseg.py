@@ -45,4 +45,5 @@ class MMSegFamily(Family):
                     samples: Any) -> Dict[str, Tensor]:
         """``logits`` (N, classes, H, W), at the size of the images."""
         metas = [sample.metainfo for sample in samples]
-        return dict(logits=network.encode_decode(images, metas))
+        encode_decode: Any = network.encode_decode
+        return dict(logits=encode_decode(images, metas))
