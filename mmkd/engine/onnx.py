@@ -184,11 +184,16 @@ def _trace(graph: nn.Module, images: Tensor, names: List[str],
                 external_data=False,
                 verbose=False)
         except Exception as error:
+            cause = error.__cause__ or error
+            name = type(graph.network).__name__
+            if 'data is not allocated yet' in str(cause):
+                raise ConfigError(
+                    f'{name} uses an operator of mmcv that torch cannot '
+                    'export, such as deformable convolution; mmdeploy '
+                    'exports it (docs/deployment.md)') from error
             raise ConfigError(
-                with_reason(
-                    'torch cannot export '
-                    f'{type(graph.network).__name__} to ONNX', error.__cause__
-                    or error)) from error
+                with_reason(f'torch cannot export {name} to ONNX',
+                            cause)) from error
 
 
 @contextmanager
