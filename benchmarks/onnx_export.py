@@ -64,11 +64,8 @@ CONFIGS = (
     'mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes.py',
     'mmseg::pspnet/pspnet_r18-d8_4xb4-80k_isaid-896x896.py',
     'mmseg::segformer/segformer_mit-b0_8xb2-160k_ade20k-512x512.py',
-    'mmseg::segmenter/segmenter_vit-s_fcn_8xb1-160k_ade20k-512x512.py',
     'mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512.py',
     'mmseg::stdc/stdc1_4xb12-80k_cityscapes-512x1024.py',
-    'mmseg::swin/'
-    'swin-tiny-patch4-window7_upernet_1xb8-20k_levir-256x256.py',
     'mmseg::unet/unet-s5-d16_fcn_4xb4-40k_drive-64x64.py',
     'mmseg::upernet/upernet_r18_4xb4-80k_ade20k-512x512.py',
 )
