@@ -20,7 +20,7 @@ class MMDetFamily(Family):
         """Of TridentNet, the images of the branch that is left in testing:
         it trains all of them as one batch."""
         found = super()._stages(network)
-        backbone = getattr(network, 'backbone', None)
+        backbone: Any = getattr(network, 'backbone', None)
         branch = getattr(backbone, 'test_branch_idx', -1)
         if branch < 0:
             return found

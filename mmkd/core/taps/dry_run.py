@@ -1,4 +1,5 @@
 """A forward pass on a small synthetic batch, to find the taps' shapes."""
+import re
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -16,6 +17,10 @@ from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
+
+#: What mmcv and torch say of an operator without code for CPUs.
+_NO_CPU = 'device cpu|on CPU|NVIDIA driver|not compiled with CUDA|' \
+    'CUDA in forked'
 
 
 def tensors_in(value: Any) -> List[Tensor]:
@@ -86,9 +91,11 @@ class DryRun:
         counts (dict[Tap, int]): Number of times each tap fired.
         overwritten (list[Tap]): Taps whose tensor a later layer modified.
         writes_input (bool): Whether the network modified its input.
+        batch (dict): The batch that it ran on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
         self.specs: Dict[Tap, List[TapSpec]] = {}
         self.counts: Dict[Tap, int] = {}
         self.overwritten: List[Tap] = []
@@ -130,7 +137,7 @@ def dry_run(network: nn.Module,
     input_size = None if image is None else (image.shape[-2], image.shape[-1])
     failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
-        result = DryRun()
+        result = DryRun(batch)
         versions = [tensor._version for tensor in inputs]
         catcher = TapCatcher(network, taps, name)
         try:
@@ -143,6 +150,9 @@ def dry_run(network: nn.Module,
                 f'{name}: the dry run in mode {mode!r} failed: {error!r}',
                 'current')
             on, way_out = _what_was_given(batch, size)
+            if re.search(_NO_CPU, str(error)):
+                way_out = ('one of its operators has no code for CPUs, so '
+                           'it needs a GPU that torch finds')
             failure = ConfigError(
                 f'{name} ({type(network).__name__}) does not run on {on}: '
                 f'{type(error).__name__}: {str(error)[:200]}; {way_out}')
