@@ -172,16 +172,24 @@ class Teacher:
                              counts)
         if self._layout == torch.channels_last:
             inputs = in_layout(inputs, self._layout)
-        with torch.no_grad(), self.autocast(), catcher:
+        with torch.no_grad(), self.autocast(features=True), catcher:
             self.network(inputs, data_samples, mode=self.mode)
         # Only what the user asks for reaches a distiller in half precision.
         return upcast(catcher.take()) if self._chosen() else catcher.take()
 
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """Context in which the network runs with its ``precision``."""
+    def autocast(self,
+                 features: bool = False) -> contextlib.AbstractContextManager:
+        """Context in which the network runs with its ``precision``.
+
+        Args:
+            features (bool): Whether only its taps are read, for which
+                ``'auto'`` may choose bfloat16. Defaults to False.
+        """
         if self.precision == 'fp32':
             return torch.autocast(self._device, enabled=False)
-        dtype = _PRECISIONS.get(self.precision or '') or self._chosen()
+        dtype = _PRECISIONS.get(self.precision or '')
+        if features and dtype is None:
+            dtype = self._chosen()
         return torch.autocast(self._device,
                               dtype) if dtype else contextlib.nullcontext()
 

@@ -120,9 +120,11 @@ def test_scores_stay_in_float32(monkeypatch, said):
 def test_automatic_precision_follows_amp(monkeypatch):
     teacher = build('detector', monkeypatch).teachers['teacher']
     assert teacher.low_precision == torch.bfloat16
-    with teacher.autocast():
+    with teacher.autocast():  # for predictions
+        assert not torch.is_autocast_enabled('cpu')
+    with teacher.autocast(features=True):
         assert torch.is_autocast_enabled('cpu')
-    with torch.autocast('cpu', torch.float16), teacher.autocast():
+    with torch.autocast('cpu', torch.float16), teacher.autocast(features=True):
         assert torch.get_autocast_dtype('cpu') == torch.float16
     fixed = build('detector', monkeypatch, precision='fp32')
     with torch.autocast('cpu'), fixed.teachers['teacher'].autocast():
