@@ -13,7 +13,7 @@ from mmengine.runner import Runner
 
 from mmkd.engine.configs import (complete_for_inference, is_distillation,
                                  prepare_devices, prepare_training,
-                                 student_only, use_amp)
+                                 student_only, use_amp, use_fast_student)
 from mmkd.engine.onnx import export_onnx
 from mmkd.engine.pair_config import find_method, write_distillation_config
 from mmkd.engine.records import check_not_lost, check_output
@@ -29,7 +29,8 @@ __all__ = [
     'browse_distillation', 'build_runner', 'build_tester', 'check',
     'export_onnx', 'export_student', 'find_method', 'is_distillation',
     'list_taps', 'predict', 'prepare_devices', 'prepare_training',
-    'student_only', 'test', 'train', 'use_amp', 'write_distillation_config'
+    'student_only', 'test', 'train', 'use_amp', 'use_fast_student',
+    'write_distillation_config'
 ]
 
 

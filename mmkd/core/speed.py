@@ -1,4 +1,5 @@
 """Making a frozen teacher cheaper without changing what it says."""
+import copy
 import functools
 import logging
 import math
@@ -9,7 +10,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.core.fold import Folding, foldable_pairs
-from mmkd.core.taps import Tap, TapSpec
+from mmkd.core.layout import in_layout, set_layout
+from mmkd.core.taps import Tap, TapCatcher, TapSpec
 from mmkd.core.taps.dry_run import Batch, untouched
 from mmkd.core.teacher import Teacher
 from mmkd.utils.devices import on_device, training_device
@@ -92,6 +94,45 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
             f'{", ".join(teacher.changes)}; '
             '`fold=False, channels_last=False, precision=None` leaves it as '
             'it is', 'current')
+
+
+def student_in_channels_last(student: nn.Module, taps: List[Tap],
+                             counts: Dict[Tap, int], batch: Batch) -> bool:
+    """Store a student's convolutions in channels_last, unless this changes a
+    tap by more than :data:`MAX_ERROR`, which is a warning.
+
+    Args:
+        student (nn.Module): The student.
+        taps (list[Tap]): Its taps.
+        counts (dict[Tap, int]): Number of times each tap fires.
+        batch (dict): The batch of its dry run.
+    """
+    probe = copy.deepcopy(student)  # a network may keep counters
+    inputs = _noise(batch['inputs'])
+
+    def run(layout: torch.memory_format) -> List[Tensor]:
+        set_layout(probe, layout)
+        with preserve_rng(), on_device(probe,
+                                       training_device()), untouched(probe):
+            catcher = TapCatcher(probe, taps, 'the student', counts)
+            with catcher:
+                probe(
+                    in_layout(inputs, layout),
+                    batch.get('data_samples'),
+                    mode='loss')
+        caught = catcher.take()
+        return [tensor for tap in taps for tensor in caught[tap]]
+
+    before = run(torch.contiguous_format)
+    worst = max(map(_error, run(torch.channels_last), before), default=0.)
+    if worst > MAX_ERROR:
+        print_log(
+            'the student does not run in channels_last, which would change '
+            f'its taps by {worst:.1g} of their size', 'current',
+            logging.WARNING)
+        return False
+    set_layout(student, torch.channels_last)
+    return True
 
 
 def _changes(

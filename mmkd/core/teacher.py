@@ -7,6 +7,7 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.core.fold import Folding
+from mmkd.core.layout import in_layout, set_layout
 from mmkd.core.network import NetworkLike, build_network, build_untrained
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
@@ -169,19 +170,26 @@ class Teacher:
         """
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
-        if self._layout == torch.channels_last and isinstance(
-                inputs, Tensor) and inputs.dim() == 4:
-            inputs = inputs.contiguous(memory_format=self._layout)
-        with torch.no_grad(), self.autocast(), catcher:
+        if self._layout == torch.channels_last:
+            inputs = in_layout(inputs, self._layout)
+        with torch.no_grad(), self.autocast(features=True), catcher:
             self.network(inputs, data_samples, mode=self.mode)
         # Only what the user asks for reaches a distiller in half precision.
         return upcast(catcher.take()) if self._chosen() else catcher.take()
 
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """Context in which the network runs with its ``precision``."""
+    def autocast(self,
+                 features: bool = False) -> contextlib.AbstractContextManager:
+        """Context in which the network runs with its ``precision``.
+
+        Args:
+            features (bool): Whether only its taps are read, for which
+                ``'auto'`` may choose bfloat16. Defaults to False.
+        """
         if self.precision == 'fp32':
             return torch.autocast(self._device, enabled=False)
-        dtype = _PRECISIONS.get(self.precision or '') or self._chosen()
+        dtype = _PRECISIONS.get(self.precision or '')
+        if features and dtype is None:
+            dtype = self._chosen()
         return torch.autocast(self._device,
                               dtype) if dtype else contextlib.nullcontext()
 
@@ -198,10 +206,7 @@ class Teacher:
     def set_layout(self, layout: torch.memory_format) -> None:
         """Run the network's 2D convolutions in another memory format."""
         self._layout = layout
-        for module in self.network.modules():
-            if isinstance(module, nn.Conv2d):
-                module.weight.data = module.weight.data.contiguous(
-                    memory_format=layout)
+        set_layout(self.network, layout)
 
     def fold_in(self, folding: Folding) -> None:
         """Fold batch normalisation into convolutions."""

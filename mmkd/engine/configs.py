@@ -76,16 +76,28 @@ def use_amp(cfg: Config) -> None:
     CPU."""
     wrapper = cfg.get('optim_wrapper')
     if not wrapper:
-        raise ConfigError('--amp needs an `optim_wrapper` in the config')
+        raise ConfigError(
+            'mixed precision needs an `optim_wrapper` in the config')
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp cannot be combined with {kind!r}')
+        raise ConfigError(f'mixed precision cannot be combined with {kind!r}')
     if torch.cuda.is_available():
         wrapper['type'] = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
         wrapper['type'] = f'{_OWN}CPUAmpOptimWrapper'
         wrapper.pop('loss_scale', None)
+
+
+def use_fast_student(cfg: Config) -> None:
+    """Enable mixed precision, and channels_last for a distilled student.
+
+    Raises:
+        ConfigError: If the config's optimiser wrapper does not allow it.
+    """
+    use_amp(cfg)
+    if is_distillation(cfg):
+        cfg.model.channels_last = True
 
 
 def prepare_devices(cfg: Config) -> None:

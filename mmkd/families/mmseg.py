@@ -41,7 +41,7 @@ class MMSegFamily(Family):
         found = predict_sample(network, batch, size)
         return ImagePrediction(labels=found.pred_sem_seg.data[0])
 
-    def raw_outputs(self, network: nn.Module, images: Tensor,
+    def raw_outputs(self, network: Any, images: Tensor,
                     samples: Any) -> Dict[str, Tensor]:
         """``logits`` (N, classes, H, W), at the size of the images."""
         metas = [sample.metainfo for sample in samples]

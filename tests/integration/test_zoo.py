@@ -55,7 +55,7 @@ def test_outcomes(make, method, wanted):
     method = dict(type=method)
     if wanted == 'GPU':
         method.update(num_centres=8, num_neighbours=4)
-    outcome, remark = zoo._try_method(networks, method)
+    outcome, remark = zoo.try_method(networks, method, 120, 8)
     assert outcome == wanted
     assert ('standard place' in remark) == (wanted == 'no')
 

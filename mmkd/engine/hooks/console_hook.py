@@ -129,6 +129,8 @@ def _device(runner: Any) -> str:
 def _speed(runner: Any, teachers: Mapping[str, Teacher]) -> str:
     wrapper = type(runner.optim_wrapper).__name__
     parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
+    if getattr(runner.model, 'channels_last', False):
+        parts.append('student in channels_last')
     if torch.backends.cudnn.benchmark:
         parts.append('cudnn benchmark')
     if torch.are_deterministic_algorithms_enabled():

@@ -120,9 +120,11 @@ def test_scores_stay_in_float32(monkeypatch, said):
 def test_automatic_precision_follows_amp(monkeypatch):
     teacher = build('detector', monkeypatch).teachers['teacher']
     assert teacher.low_precision == torch.bfloat16
-    with teacher.autocast():
+    with teacher.autocast():  # for predictions
+        assert not torch.is_autocast_enabled('cpu')
+    with teacher.autocast(features=True):
         assert torch.is_autocast_enabled('cpu')
-    with torch.autocast('cpu', torch.float16), teacher.autocast():
+    with torch.autocast('cpu', torch.float16), teacher.autocast(features=True):
         assert torch.get_autocast_dtype('cpu') == torch.float16
     fixed = build('detector', monkeypatch, precision='fp32')
     with torch.autocast('cpu'), fixed.teachers['teacher'].autocast():
@@ -217,3 +219,39 @@ def test_sensors_in_birds_eye_view_stay_in_float32(said):
                 path='fusion2camera',
                 point_cloud_range=BEV_RANGE)))
     assert 'folded' in said[-1][1] and 'bfloat16' not in said[-1][1]
+
+
+def student_losses(**options):
+    torch.manual_seed(0)
+    model = DistillationModel(
+        segmentor(dropout_ratio=0),
+        dict(teacher=dict(cfg=segmentor(), ckpt='random', **PLAIN)),
+        dict(kd=dict(type='CWD', student='backbone', teacher='backbone')),
+        dry_run_size=(64, 64),
+        **options).train()
+    data = model.data_preprocessor(segmentation_batch(), True)
+    losses = model(**data, mode='loss')
+    model.parse_losses(losses)[0].backward()
+    return model, losses
+
+
+def test_student_in_channels_last():
+    plain, wanted = student_losses()
+    fast, losses = student_losses(channels_last=True)
+    assert fast.channels_last and not plain.channels_last
+    weight = fast.student.backbone.layer1[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(losses, wanted, rtol=1e-4, atol=1e-5)
+    for got, want in zip(fast.parameters(), plain.parameters()):
+        torch.testing.assert_close(got, want)
+        # Sums over batch normalisation of two images round visibly.
+        assert (got.grad - want.grad).norm() <= 0.02 * want.grad.norm() + 1e-6
+
+
+def test_student_that_channels_last_changes(monkeypatch, said):
+    monkeypatch.setattr(speed, 'MAX_ERROR', -1.)
+    model, _ = student_losses(channels_last=True)
+    assert not model.channels_last
+    level, text = said.pop()
+    assert level == logging.WARNING and 'channels_last' in text
+    assert all(x.is_contiguous() for x in model.student.parameters())

@@ -1,3 +1,4 @@
+# The quick demo.
 _base_ = 'deeplabv3plus_r18w8-d16_scenes.py'
 model = dict(
     _delete_=True,
@@ -7,6 +8,6 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/deeplabv3plus_r18w16-d16_scenes.py',
             ckpt='{{fileDirname}}/weights/deeplabv3plus_r18w16.safetensors')),
-    # The paper's 50 and 20 outweigh the task by far in so short a training;
-    # with these, the gradients at the logits are about as large as the task's.
-    distillers=dict(bpkd=dict(type='BPKD', weights=dict(edge=0.05, body=2.0))))
+    distillers=dict(
+        mgd=dict(type='MGD', student='backbone[0:4]', teacher='backbone[0:4]'),
+        logits_kd=dict(type='LogitsKD')))
