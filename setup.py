@@ -62,7 +62,7 @@ setup(
     package_data={
         'mmkd': [
             'py.typed', 'report/templates/*', '.mim/model-index.yml',
-            '.mim/configs/**/*.py'
+            '.mim/configs/**/*.py', '.mim/configs/demo/weights/*'
         ]
     },
     entry_points={'console_scripts': ['mmkd = mmkd.cli:main']},

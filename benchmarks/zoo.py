@@ -18,8 +18,10 @@ import signal
 import sys
 import time
 import traceback
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+from typing import (Any, Callable, Dict, Iterator, List, NamedTuple, Optional,
+                    Sequence)
 
 # One thread, before torch is imported.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -64,6 +66,8 @@ PAIRS += [
      'mask_rcnn/mask-rcnn_r101_fpn_1x_coco'),
     ('gfl/gfl_r50_fpn_1x_coco', 'htc/htc_r101_fpn_20e_coco'),
 ]
+#: What mmkd says of an operator that has no code for CPUs.
+_NO_CPU = 'no code for CPUs'
 #: Height and width of the images; the second where the first is too small.
 SIZES = ((128, 128), (320, 320))
 #: What the outcomes mean, in the order of the table's legend.
@@ -71,13 +75,16 @@ OUTCOMES = {
     'yes': 'one line suffices; student and teacher ran, and the step moved '
     'weights of the student',
     'size': 'likewise with `dry_run_size=(320, 320)`, as the message advises',
-    'GPU': 'its operators exist on a GPU only; built and run on a pretended '
-    'one, with stand-ins for them',
+    'GPU': 'its operators exist on a GPU only; built on a pretended one with '
+    'stand-ins for them, and the losses of a step computed',
+    'GPU?': 'its operators exist on a GPU only, and have no stand-ins here',
     'no': 'refused before training, with the reason and the way out',
-    'alone': 'the student does not train on the random input by itself',
+    'alone': 'the student does not train on the random input by itself; some '
+    'operators of mmcv crash on CPUs',
     'library': 'cannot be built here: needs another package, or weights from '
     'the network',
     'limit': 'stopped at the limit of time or memory, before it was decided',
+    'died': 'the process died',
     'BROKEN': 'an error of mmkd',
 }
 
@@ -180,8 +187,13 @@ def cases() -> Iterator[Case]:
 # --------------------------------------------------------- trying one pair
 
 
-def try_pair(case: Case) -> Dict[str, Any]:
-    """Build both networks, and distil with each method of the library."""
+def try_pair(case: Case, *limits: float) -> Dict[str, Any]:
+    """Build both networks, and distil with each method of the library.
+
+    Args:
+        case (Case): The pair.
+        limits (float): Seconds and gigabytes of an attempt.
+    """
     from mmkd.core.network import build_untrained
     started = time.monotonic()
     result: Dict[str, Any] = {}
@@ -199,81 +211,95 @@ def try_pair(case: Case) -> Dict[str, Any]:
         sum(p.numel() for p in network.parameters()) for network in networks
     ]
     result['methods'] = {
-        name: _try_method(networks, method)
+        name: try_method(networks, method, *limits)
         for name, method in METHODS[case.library].items()
     }
     result['seconds'] = round(time.monotonic() - started, 1)
     return result
 
 
-def _try_method(networks: list, method: dict) -> tuple:
-    """Outcome and remark of a method."""
-    from mmkd.testing.accelerator import PretendedAccelerator
-    from mmkd.testing.point_kernels import KERNELS
-    outcome, remark = _attempt(networks, method, SIZES[0])
-    if outcome == 'no' and 'dry_run_size' in remark:
-        again = _attempt(networks, method, SIZES[1])
-        if again[0] == 'yes':
-            return 'size', remark
-    if outcome != 'yes' and re.search('cpu|CUDA|cuda', remark):
-        with PretendedAccelerator(KERNELS):
-            again = _attempt(networks, method, SIZES[0])
-        if again[0] != 'alone':
-            return ('GPU', '') if again[0] == 'yes' else again
+def try_method(networks: list, method: dict, *limits: float) -> Sequence[str]:
+    """Outcome and remark of a method; the networks stay as they are."""
+
+    def attempt(size: tuple, **options: bool) -> Sequence[str]:
+        found = in_process(
+            lambda: dict(found=_attempt(networks, method, size, **options)),
+            *limits)
+        died = found.get('died', '')
+        return found.get('found') or ('died' if died.startswith('ended') else
+                                      'limit', died)
+
+    outcome, remark = attempt(SIZES[0])
+    if outcome in ('BROKEN', 'died'):
+        why = attempt(SIZES[0], alone=True)
+        return ('alone', why[1]) if why[0] in ('alone', outcome) else (outcome,
+                                                                       remark)
+    if 'dry_run_size' in remark and attempt(SIZES[1])[0] == 'yes':
+        return 'size', remark
+    if _NO_CPU in remark:
+        outcome, remark = attempt(SIZES[0], pretend=True)
+        if re.search('device cpu|on CPU', remark):
+            return 'GPU?', ''
+        return ('GPU', '') if outcome == 'yes' else (outcome, remark)
     return outcome, remark
 
 
-def _attempt(networks: list, method: dict, size: tuple) -> tuple:
-    """Build the model with copies of the networks, and train one step."""
+def _attempt(networks: list,
+             method: dict,
+             size: tuple,
+             alone: bool = False,
+             pretend: bool = False) -> Sequence[str]:
+    """Build the model, and train one step.
+
+    Args:
+        networks (list): Student and teacher.
+        method (dict): The distiller.
+        size (tuple[int, int]): Height and width of images in pixels.
+        alone (bool): Whether only the student trains. Defaults to False.
+        pretend (bool): Whether to pretend an accelerator and to compute the
+            losses only. Defaults to False.
+    """
     import torch
 
     from mmkd.core.model import DistillationModel
     from mmkd.errors import MMKDError
+    from mmkd.testing.accelerator import PretendedAccelerator
+    from mmkd.testing.point_kernels import KERNELS
     from mmkd.utils.devices import training_device
     torch.manual_seed(0)
-    try:
-        model = DistillationModel(
-            networks[0],
-            dict(teacher=dict(cfg=networks[1], ckpt='random')),
-            dict(kd=dict(method)),
-            dry_run_size=size).to(training_device()).train()
-    except MMKDError as error:
-        return 'no', _line(error)
-    except Exception as error:
-        return 'BROKEN', _line(error)
-    before = [p.detach().clone() for p in model.student.parameters()]
-    try:
-        losses = _step(model, model.student, size)
-        moved = any(not p.equal(old)
-                    for p, old in zip(model.student.parameters(), before))
-    except Exception as error:
+    student, teacher = networks
+    with PretendedAccelerator(KERNELS) if pretend else nullcontext():
         try:
-            _step(model.student, model.student, size)
-        except Exception as alone:
-            return 'alone', _line(alone)
-        return 'BROKEN', _line(error)
-    finally:
-        _restore(model.student, before)
-        model.to('cpu')
-    broken = [k for k, v in losses.items() if not v.isfinite().all()]
+            model = student if alone else DistillationModel(
+                student,
+                dict(teacher=dict(cfg=teacher, ckpt='random')),
+                dict(kd=dict(method)),
+                dry_run_size=size)
+        except MMKDError as error:
+            return 'no', _line(error)
+        except Exception as error:
+            return 'BROKEN', _line(error)
+        model.to(training_device()).train()
+        before = [p.detach().clone() for p in student.parameters()]
+        try:
+            losses = _step(model, student, size, backward=not pretend)
+        except Exception as error:
+            return 'alone' if alone else 'BROKEN', _line(error)
+        broken = [k for k, v in losses.items() if not v.isfinite().all()]
     if broken:
         return 'BROKEN', f'not finite: {", ".join(broken)}'
-    if not moved:
+    if not pretend and all(
+            p.equal(old) for p, old in zip(student.parameters(), before)):
         return 'BROKEN', 'the step moved no weight of the student'
     return 'yes', ''
 
 
-def _restore(network, weights: list) -> None:
-    for parameter, old in zip(network.parameters(), weights):
-        parameter.data = old.clone()
-        parameter.grad = None
-
-
-def _step(model, student, size: tuple) -> dict:
+def _step(model, student, size: tuple, backward: bool) -> dict:
     """Train one step; returns the terms of the distillation."""
     import torch
 
     from mmkd.families import family_of
+    from mmkd.testing.accelerator import values
     batch = family_of(student).example_batch(student, size)
     inputs = batch['inputs']
     if isinstance(inputs, torch.Tensor):
@@ -283,13 +309,14 @@ def _step(model, student, size: tuple) -> dict:
         batch = dict(
             inputs=noise,
             data_samples=samples and [samples[0], samples[0].clone()])
-    optimizer = torch.optim.SGD(
-        [p for p in model.parameters() if p.requires_grad], 1e-3)
     losses = model(**batch, mode='loss')
-    total, _ = model.parse_losses(losses)
-    total.backward()
-    optimizer.step()
-    return {k: v for k, v in losses.items() if k.startswith('kd.')}
+    if backward:
+        optimizer = torch.optim.SGD(
+            [p for p in model.parameters() if p.requires_grad], 1e-3)
+        total, _ = model.parse_losses(losses)
+        total.backward()
+        optimizer.step()
+    return {k: values(v) for k, v in losses.items() if k.startswith('kd.')}
 
 
 def _line(error: Exception) -> str:
@@ -355,8 +382,17 @@ def _resident(process: int) -> int:
     return int(pages) * os.sysconf('SC_PAGE_SIZE')
 
 
-def write_table(result: Dict[str, Any], path: Path) -> None:
-    """Write the page of a result."""
+def write_table(result: Dict[str, Any],
+                path: Path,
+                planned: Sequence[str] = ()) -> None:
+    """Write the page of a result.
+
+    Args:
+        result (dict): Outcomes by name of the pair, and versions.
+        path (Path): The page.
+        planned (Sequence[str]): Names of all pairs of the sweep. Defaults to
+            ().
+    """
     found = result['cases']
     counts = {
         outcome:
@@ -401,6 +437,9 @@ def write_table(result: Dict[str, Any], path: Path) -> None:
             lines.append(f'| {" | ".join(cells)} |')
     lines += ['', '## Reasons', '']
     lines += [f'{number}. {text}' for text, number in notes.items()]
+    left = [name for name in planned if name not in found]
+    if left:
+        lines += ['', f'Not tried yet ({len(left)}): {", ".join(left)}.']
     packages = ', '.join(f'{k} {v}' for k, v in result['versions'].items())
     lines += ['', f'Swept with {packages}.', '']
     path.write_text('\n'.join(lines), encoding='utf-8')
@@ -420,7 +459,7 @@ def main(argv: Optional[List[str]] = None) -> None:
     if not args.table:
         _sweep(args, result)
     if args.out == RESULT:
-        write_table(result, TABLE)
+        write_table(result, TABLE, [case.name for case in cases()])
 
 
 def _sweep(args: argparse.Namespace, result: Dict[str, Any]) -> None:
@@ -428,13 +467,17 @@ def _sweep(args: argparse.Namespace, result: Dict[str, Any]) -> None:
 
     import mmdet3d.models  # noqa: F401
     import mmseg.models  # noqa: F401
+
+    import mmkd.methods  # noqa: F401
     warnings.simplefilter('ignore')
     if args.only:
         chosen = [x for x in cases() if x.name.startswith(tuple(args.only))]
     else:
         chosen = [x for x in cases() if x.name not in result['cases']]
     for case in chosen[:args.count]:
-        found = in_process(lambda: try_pair(case), args.seconds,
+        limits = args.seconds, args.gigabytes
+        # The attempts have limits of their own.
+        found = in_process(lambda: try_pair(case, *limits), 10 * args.seconds,
                            args.gigabytes)
         died = found.pop('died', None)
         if died:

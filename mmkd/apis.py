@@ -6,13 +6,14 @@ from typing import (TYPE_CHECKING, Any, Dict, List, Optional, Sequence, Tuple,
                     Union)
 
 import torch
-from mmengine.config import Config, ConfigDict
+from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
 from mmengine.runner import Runner
 
-from mmkd.engine.configs import (is_distillation, prepare_devices,
-                                 prepare_training, student_only, use_amp)
+from mmkd.engine.configs import (complete_for_inference, is_distillation,
+                                 prepare_devices, prepare_training,
+                                 student_only, use_amp, use_fast_student)
 from mmkd.engine.onnx import export_onnx
 from mmkd.engine.pair_config import find_method, write_distillation_config
 from mmkd.engine.records import check_not_lost, check_output
@@ -29,7 +30,8 @@ __all__ = [
     'browse_distillation', 'build_runner', 'build_tester', 'check',
     'export_onnx', 'export_student', 'find_method', 'is_distillation',
     'list_taps', 'predict', 'prepare_devices', 'prepare_training',
-    'student_only', 'test', 'train', 'use_amp', 'write_distillation_config'
+    'student_only', 'test', 'train', 'use_amp', 'use_fast_student',
+    'write_distillation_config'
 ]
 
 
@@ -222,15 +224,7 @@ def export_student(cfg: ConfigLike,
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
-    family = family_of(network)
-    if family.visualizer and plain.get('default_scope') == family.name:
-        # The inferencers of the libraries need one.
-        plain.setdefault(
-            'visualizer',
-            ConfigDict(
-                type=family.visualizer,
-                vis_backends=[dict(type='LocalVisBackend')],
-                name='visualizer'))
+    complete_for_inference(plain, family_of(network))
     write_config(config, plain)
     return weights, config
 

@@ -75,9 +75,9 @@ class DepthBins:
         ``high`` or beyond, 0 (unknown) or NaN."""
         # Compare with the edges, since the formula may be NaN or round.
         valid = (depth >= self.low) & (depth < self.high)
-        place = self.position(depth.where(valid, depth.new_tensor(self.low)))
+        place = self.position(depth.masked_fill(~valid, self.low))
         place = place.floor().long().clamp(0, self.num - 1)
-        return place.where(valid, place.new_tensor(self.num))
+        return place.masked_fill(~valid, self.num)
 
     def one_hot(self, depth: Tensor) -> Tensor:
         """Convert depth maps (M, h, w) in metres to one-hot distributions.

@@ -96,8 +96,13 @@ class CameraGeometry:
                 raise ConfigError('the samples of a batch have different '
                                   'numbers of cameras; name those to load in '
                                   "'mmkd.LoadMultiViewImages'")
-            stacks.append(torch.from_numpy(np.stack(rows)).to(device))
-        return cls(*stacks, image_size=tuple(image_size))
+            stacks.append(np.stack(rows))
+        # One copy to the device, not four.
+        values = torch.from_numpy(np.concatenate([x.ravel() for x in stacks]))
+        parts = values.to(device).split([x.size for x in stacks])
+        return cls(
+            *(part.view(x.shape) for part, x in zip(parts, stacks)),
+            image_size=tuple(image_size))
 
     @property
     def num_cameras(self) -> int:

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mmkd.errors import ConfigError
+from mmkd.ops.constants import constant
 
 
 class BEVGrid:
@@ -66,12 +67,12 @@ class BEVGrid:
         Returns:
             Tensor: (...), integers ``(iz * ny + iy) * nx + ix``.
         """
-        low = points.new_tensor(self.point_cloud_range[:3])
-        place = (points - low) / points.new_tensor(self.voxel_size)
+        low = constant(self.point_cloud_range[:3], points)
+        place = (points - low) / constant(self.voxel_size, points)
         place = place.floor() if rounding == 'floor' else place.trunc()
         nz, ny, nx = self.shape
         inside = ((place >= 0) &
-                  (place < place.new_tensor([nx, ny, nz]))).all(-1)
+                  (place < constant([nx, ny, nz], place))).all(-1)
         x, y, z = place.where(inside[..., None], place.new_zeros(
             ())).long().unbind(-1)
         return torch.where(inside, (z * ny + y) * nx + x, -1)

@@ -89,10 +89,10 @@ class LiftIndex:
 
 
 def _sorted(key: Tensor, num: int) -> Tuple[Tensor, Tensor]:
-    order = torch.argsort(key, stable=True)
-    begin = key.new_zeros(num + 1)
-    begin[1:] = torch.bincount(key, minlength=num).cumsum(0)
-    return order, begin
+    ordered, order = torch.sort(key, stable=True)
+    # Unlike bincount, this does not wait for the device.
+    return order, torch.searchsorted(ordered,
+                                     torch.arange(num + 1, device=key.device))
 
 
 def _bags(table: Tensor, rows: Tensor, begin: Tensor,

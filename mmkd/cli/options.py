@@ -168,6 +168,10 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--amp', action='store_true', help='train with mixed precision')
     parser.add_argument(
+        '--fast',
+        action='store_true',
+        help='--amp, and the student in channels_last where that is safe')
+    parser.add_argument(
         '--pictures',
         nargs='?',
         const=500,

@@ -114,13 +114,15 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
     # A copy, since a network may keep counters.
     student = copy.deepcopy(student)
     device = training_device()
+    lacks_tensor = family_of(student).frozen_mode(student) != 'tensor'
     with on_device(student, device):
         runs = {
             '':
             dry_run(
                 student,
                 plan.student_taps(names),
-                'the student', ('loss', 'tensor'),
+                'the student', ('loss', ) if lacks_tensor else
+                ('loss', 'tensor'),
                 size,
                 prepared(student, raw),
                 training=True)

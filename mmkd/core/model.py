@@ -10,8 +10,10 @@ from torch import Tensor, nn
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
 from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
+from mmkd.core.speed import speed_up, student_in_channels_last
 from mmkd.core.state_keys import prefix_student, unprefix_student
 from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
@@ -51,6 +53,9 @@ class DistillationModel(BaseModel):
             instead of the synthetic one. Defaults to None.
         data_preprocessor (dict, optional): The student's preprocessor, if
             the config has it outside the model. Defaults to None.
+        channels_last (bool): Whether the student's 2D convolutions train in
+            this memory format, which is faster and rounds differently.
+            Defaults to False.
 
     Raises:
         ConfigError: If a part has a wrong name or does not match another.
@@ -64,7 +69,8 @@ class DistillationModel(BaseModel):
                  distillers: Dict[str, Union[dict, Distiller]],
                  dry_run_size: Tuple[int, int] = (128, 128),
                  dry_run_batch: Optional[dict] = None,
-                 data_preprocessor: Optional[dict] = None) -> None:
+                 data_preprocessor: Optional[dict] = None,
+                 channels_last: bool = False) -> None:
         for what, parts in dict(
                 teachers=teachers, distillers=distillers).items():
             if not isinstance(parts, dict):
@@ -100,6 +106,14 @@ class DistillationModel(BaseModel):
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
             set_up_distillers(methods, self.taps, self.student, self.teachers)
+            for name, teacher in self.teachers.items():
+                taps = self.taps.teacher_taps(name, list(methods))
+                speed_up(teacher, {tap: self.taps.specs[tap]
+                                   for tap in taps}, self.taps.counts,
+                         runs[name].batch)
+            self.channels_last = channels_last and student_in_channels_last(
+                self.student, self.taps.student_taps(list(methods)),
+                self.taps.counts, runs[''].batch)
         self.planner = StepPlanner(
             methods, {
                 teacher: [
@@ -198,6 +212,9 @@ class DistillationModel(BaseModel):
             the :class:`StepBatch`.
         """
         inputs, samples = batch['inputs'], batch.get('data_samples')
+        shared = dict(inputs=inputs, data_samples=samples)
+        if self.channels_last:
+            inputs = in_layout(inputs, torch.channels_last)
         active = list(step.weights)
         catcher = TapCatcher(self.student, self.taps.student_taps(active),
                              'the student',
@@ -208,7 +225,6 @@ class DistillationModel(BaseModel):
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
         own = batch.get('teacher_batches') or {}
-        shared = dict(inputs=inputs, data_samples=samples)
         batches = {name: own.get(name, shared) for name in step.teachers}
         for name, theirs in batches.items():
             caught.update(self.teachers[name].extract(

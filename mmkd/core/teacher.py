@@ -1,16 +1,19 @@
 """The frozen teacher."""
 import contextlib
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
+from mmkd.core.fold import Folding
+from mmkd.core.layout import in_layout, set_layout
 from mmkd.core.network import NetworkLike, build_network, build_untrained
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
+from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 
@@ -40,8 +43,14 @@ class Teacher:
             the student's: ``{'inputs.points': 'inputs.complete'}``. Defaults
             to None.
         precision (str, optional): ``'fp32'``, ``'fp16'`` or ``'bf16'`` runs
-            it in that precision; None follows the training step. Defaults to
-            None.
+            it in that precision; None follows the training step. ``'auto'``
+            follows AMP; without it, bfloat16 on a device that computes in it
+            natively, if all taps are features of an image. Scores stay in
+            float32. Defaults to ``'auto'``.
+        fold (bool): Whether to fold batch normalisation into convolutions.
+            Defaults to True.
+        channels_last (bool): Whether a convolutional network runs in this
+            memory format. Defaults to True.
         mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
@@ -62,19 +71,29 @@ class Teacher:
                  cfg: NetworkLike,
                  ckpt: Union[str, dict, None] = None,
                  input_map: Optional[Dict[str, str]] = None,
-                 precision: Optional[str] = None,
+                 precision: Optional[str] = 'auto',
+                 fold: bool = True,
+                 channels_last: bool = True,
                  mode: str = 'tensor',
                  trusted: bool = False,
                  strict: bool = True,
                  name: str = 'teacher') -> None:
-        if precision is not None and precision not in _PRECISIONS:
-            raise ConfigError(f'teacher {name!r}: precision is one of '
+        if precision not in (None, 'auto', *_PRECISIONS):
+            raise ConfigError(f'teacher {name!r}: precision is one of auto, '
                               f'{", ".join(_PRECISIONS)}, not {precision!r}')
         if mode not in ('tensor', 'predict', 'loss'):
             raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
                               f"or 'loss', not {mode!r}")
         self.name = name
         self.precision = precision
+        self.fold = fold
+        self.channels_last = channels_last
+        self.given = isinstance(cfg, nn.Module)
+        # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.
+        self.changes: List[str] = []
+        self.low_precision: Optional[torch.dtype] = None
+        self._folding: Optional[Folding] = None
+        self._layout = torch.contiguous_format
         self.input_map = dict(input_map or {})
         self.classes: Optional[List[str]] = None
         checkpoint = self._read_weights(cfg, ckpt, trusted)
@@ -151,20 +170,66 @@ class Teacher:
         """
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
-        with torch.no_grad(), self.autocast(), catcher:
+        if self._layout == torch.channels_last:
+            inputs = in_layout(inputs, self._layout)
+        with torch.no_grad(), self.autocast(features=True), catcher:
             self.network(inputs, data_samples, mode=self.mode)
-        return catcher.take()
+        # Only what the user asks for reaches a distiller in half precision.
+        return upcast(catcher.take()) if self._chosen() else catcher.take()
 
-    def autocast(self) -> contextlib.AbstractContextManager:
-        """Context in which the network runs with its ``precision``."""
-        if self.precision is None:
-            return contextlib.nullcontext()
-        device = next(self.network.parameters()).device.type
-        return torch.autocast(
-            device,
-            dtype=_PRECISIONS[self.precision]
-            if self.precision != 'fp32' else None,
-            enabled=self.precision != 'fp32')
+    def autocast(self,
+                 features: bool = False) -> contextlib.AbstractContextManager:
+        """Context in which the network runs with its ``precision``.
+
+        Args:
+            features (bool): Whether only its taps are read, for which
+                ``'auto'`` may choose bfloat16. Defaults to False.
+        """
+        if self.precision == 'fp32':
+            return torch.autocast(self._device, enabled=False)
+        dtype = _PRECISIONS.get(self.precision or '')
+        if features and dtype is None:
+            dtype = self._chosen()
+        return torch.autocast(self._device,
+                              dtype) if dtype else contextlib.nullcontext()
+
+    @property
+    def _device(self) -> str:
+        return next(self.network.parameters()).device.type
+
+    def _chosen(self) -> Optional[torch.dtype]:
+        """Data type that ``'auto'`` has chosen; None under AMP."""
+        if not self.low_precision or torch.is_autocast_enabled(self._device):
+            return None
+        return self.low_precision
+
+    def set_layout(self, layout: torch.memory_format) -> None:
+        """Run the network's 2D convolutions in another memory format."""
+        self._layout = layout
+        set_layout(self.network, layout)
+
+    def fold_in(self, folding: Folding) -> None:
+        """Fold batch normalisation into convolutions."""
+        folding.apply()
+        self._folding = folding
+
+    def unfold(self) -> None:
+        """Put back what was folded."""
+        if self._folding is not None:
+            self._folding.undo()
+        self._folding = None
+
+    @contextlib.contextmanager
+    def as_loaded(self) -> Iterator[nn.Module]:
+        """Context in which the network has the weights of its checkpoint,
+        without what was folded."""
+        folding = self._folding
+        self.unfold()
+        try:
+            yield self.network
+        finally:
+            if folding is not None:
+                self.fold_in(folding)
 
 
 def _with(data: dict, path: List[str], value: Any) -> dict:

@@ -19,7 +19,8 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.terms import total_loss
 from mmkd.engine.building import NamingRunner
 from mmkd.engine.gradients import measure_gradients
-from mmkd.engine.pair import Fit, Pair
+from mmkd.engine.hooks import SelfCheckHook
+from mmkd.engine.pair import Fit, Pair, quiet_log
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.utils.arguments import error_context
 from mmkd.utils.rng import preserve_rng
@@ -104,6 +105,9 @@ class Adviser:
                 'the initial weights of the student cannot be had, so random '
                 f'ones are measured ({type(error).__name__}: {error})',
                 'current')
+        #: Task loss of each teacher on real (``loss``) and on ``blank`` data
+        #: by name, and whether it is ``ok``.
+        self.teachers: Dict[str, dict] = {}
         self.student: StepCost = self._cost(
             [copy.deepcopy(student).to(self.device).train()])[0]
 
@@ -120,6 +124,8 @@ class Adviser:
         distiller.init_weights()
         # A copy, as statistics of batches change.
         model = copy.deepcopy(model).to(self.device).train()
+        if not self.teachers:
+            self._check_teachers(model)
         try:
             with preserve_rng(), error_context('it does not run'):
                 found = [
@@ -143,6 +149,15 @@ class Adviser:
             memory=own.megabytes / alone.megabytes,
             gradient=statistics.median(gradients) if gradients else None,
             loss_weight=statistics.median(weights) if weights else None)
+
+    def _check_teachers(self, model: DistillationModel) -> None:
+        hook = SelfCheckHook()
+        with preserve_rng(), quiet_log():
+            hook.check_teachers(model, copy.deepcopy(self.batches))
+        self.teachers = {
+            name: hook.report[f'teacher {name}']
+            for name in model.teachers if f'teacher {name}' in hook.report
+        }
 
     def _cost(self, models: List[nn.Module]) -> List[StepCost]:
         """Cost of each model's step; the steps are timed in turn."""

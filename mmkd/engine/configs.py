@@ -8,6 +8,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import Registry
 
 from mmkd.errors import ConfigError
+from mmkd.families import Family
 from mmkd.utils.arguments import argument_names
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.imports import imported_modules
@@ -75,16 +76,28 @@ def use_amp(cfg: Config) -> None:
     CPU."""
     wrapper = cfg.get('optim_wrapper')
     if not wrapper:
-        raise ConfigError('--amp needs an `optim_wrapper` in the config')
+        raise ConfigError(
+            'mixed precision needs an `optim_wrapper` in the config')
     kind = wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
-        raise ConfigError(f'--amp cannot be combined with {kind!r}')
+        raise ConfigError(f'mixed precision cannot be combined with {kind!r}')
     if torch.cuda.is_available():
         wrapper['type'] = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
         wrapper['type'] = f'{_OWN}CPUAmpOptimWrapper'
         wrapper.pop('loss_scale', None)
+
+
+def use_fast_student(cfg: Config) -> None:
+    """Enable mixed precision, and channels_last for a distilled student.
+
+    Raises:
+        ConfigError: If the config's optimiser wrapper does not allow it.
+    """
+    use_amp(cfg)
+    if is_distillation(cfg):
+        cfg.model.channels_last = True
 
 
 def prepare_devices(cfg: Config) -> None:
@@ -163,6 +176,27 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
                                  ConfigDict(allow_failed_imports=False))
         imports['imports'] = [*imports.get('imports', []), 'mmkd.registry']
     return cfg
+
+
+def complete_for_inference(cfg: Config, family: Family) -> None:
+    """Add what the libraries' inferencers read beside the model, if it is
+    missing: a visualizer, and mmseg's ``test_pipeline``.
+
+    Args:
+        cfg (Config): A plain config, changed in place.
+        family (Family): The family of its model.
+    """
+    if not family.visualizer or cfg.get('default_scope') != family.name:
+        return
+    cfg.setdefault(
+        'visualizer',
+        ConfigDict(
+            type=family.visualizer,
+            vis_backends=[dict(type='LocalVisBackend')],
+            name='visualizer'))
+    dataset = (cfg.get('test_dataloader') or {}).get('dataset') or {}
+    if family.name == 'mmseg' and dataset.get('pipeline'):
+        cfg.setdefault('test_pipeline', dataset['pipeline'])
 
 
 def _library_metrics(metrics: Any, scope: Optional[str]) -> Any:

@@ -82,7 +82,7 @@ class Pair:
         teachers: Dict[str, dict],
         dry_run_size: Tuple[int, int] = (128, 128)
     ) -> None:
-        with preserve_rng(), _quiet():
+        with preserve_rng(), quiet_log():
             self.student = build_network(student, 'the student')
             self.teachers = {
                 name: build_teacher(name, teacher)
@@ -122,7 +122,7 @@ class Pair:
             MMKDError: If the method cannot serve the pair.
         """
         distiller = dict(type=method, **(options or {}))
-        with preserve_rng(), _quiet():
+        with preserve_rng(), quiet_log():
             return DistillationModel(self.student, self.teachers,
                                      {method.lower(): distiller},
                                      self.dry_run_size)
@@ -214,7 +214,7 @@ def _without_name(reason: str, method: str) -> str:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_log() -> Iterator[None]:
     """Keep what building logs, which concerns no run, out of the log."""
     logger = MMLogger.get_current_instance()
     level = logger.level

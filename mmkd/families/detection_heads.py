@@ -342,11 +342,13 @@ class AnchorHeads(DetectionHead):
             for x in objects
         ]
         losses = self.head.loss_by_feat(*self._by_kind(outputs), copies, metas)
-        return _total(_total(x) for x in losses.values())
+        return _total(losses.values())
 
 
 def _total(losses: Iterable[Any]) -> Any:
-    return sum(losses)
+    """Sum of losses, each a number or one for each level."""
+    return sum(
+        _total(x) if isinstance(x, (list, tuple)) else x for x in losses)
 
 
 def _output(outputs: HeadMaps, branch: HeadBranch) -> Tensor:

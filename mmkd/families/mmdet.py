@@ -20,7 +20,7 @@ class MMDetFamily(Family):
         """Of TridentNet, the images of the branch that is left in testing:
         it trains all of them as one batch."""
         found = super()._stages(network)
-        backbone = getattr(network, 'backbone', None)
+        backbone: Any = getattr(network, 'backbone', None)
         branch = getattr(backbone, 'test_branch_idx', -1)
         if branch < 0:
             return found
@@ -83,7 +83,8 @@ class MMDetFamily(Family):
             name for name in inspect.signature(head.loss_by_feat).parameters
             if not name.startswith('batch_')
         ]
-        while len(outputs) == 1 and isinstance(outputs[0], (list, tuple)):
+        while len(outputs) == 1 < len(names) and isinstance(
+                outputs[0], (list, tuple)):
             outputs = outputs[0]
         if len(outputs) > len(names):
             names = [f'output_{i}' for i in range(len(outputs))]

@@ -41,8 +41,9 @@ class MMSegFamily(Family):
         found = predict_sample(network, batch, size)
         return ImagePrediction(labels=found.pred_sem_seg.data[0])
 
-    def raw_outputs(self, network: nn.Module, images: Tensor,
+    def raw_outputs(self, network: Any, images: Tensor,
                     samples: Any) -> Dict[str, Tensor]:
         """``logits`` (N, classes, H, W), at the size of the images."""
         metas = [sample.metainfo for sample in samples]
-        return dict(logits=network.encode_decode(images, metas))
+        encode_decode: Any = network.encode_decode
+        return dict(logits=encode_decode(images, metas))

@@ -168,8 +168,9 @@ def _test_teachers(result: Comparison, split: str) -> None:
         try:
             plain = _teacher_config(run.config, teacher)
             if plain is None:
-                result.notes.append(f'The {title} was not tested: it does '
-                                    "not take the student's data.")
+                result.notes.append(
+                    f'The {title} was not tested: that is done for teachers '
+                    'of mmseg and mmdet with weights and the same classes.')
                 continue
             ckpt = teacher.get('ckpt')
             if ckpt == 'official':

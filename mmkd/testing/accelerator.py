@@ -7,7 +7,7 @@ import importlib
 import traceback
 from collections import Counter
 from contextlib import ExitStack
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 from unittest import mock
 
 import torch
@@ -87,6 +87,16 @@ class DeviceTensor(Tensor):
 
     def get_device(self) -> int:
         return 0
+
+
+class _MaskType(type):
+
+    def __instancecheck__(cls, x: Any) -> bool:
+        return isinstance(x, DeviceTensor) and x.dtype == torch.bool
+
+
+class _DeviceMask(metaclass=_MaskType):
+    """The type of masks on the device, for ``isinstance``."""
 
 
 class PretendedAccelerator(TorchDispatchMode):
@@ -181,6 +191,8 @@ def _refuse(what: str) -> None:
 
 
 def _indices(index: Any) -> Any:
+    if isinstance(index, list) and any(isinstance(x, Tensor) for x in index):
+        return tuple(index)
     if isinstance(index, list):
         return torch.tensor(index, dtype=None if index else torch.long)
     if isinstance(index, tuple):
@@ -250,7 +262,11 @@ def _replacements(
         kernels: Dict[str, Callable]) -> Iterator[Tuple[Any, str, Any]]:
     """Ways to a device that torch's dispatcher does not see."""
     import mmengine.device.utils
+    from mmengine.structures import instance_data
     yield mmengine.device.utils, 'DEVICE', DEVICE.type
+    # What may be an index there; each type of a tensor is of one device.
+    yield instance_data, 'IndexType', Union[instance_data.IndexType, Tensor]
+    yield instance_data, 'BoolTypeTensor', Union[torch.BoolTensor, _DeviceMask]
     for name in ('tensor', 'as_tensor'):
         yield torch, name, _making(getattr(torch, name))
     autocast = torch.autocast.__init__

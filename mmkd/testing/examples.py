@@ -4,6 +4,9 @@ from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 from mmkd.testing.batches import detection_batch, segmentation_batch
 from mmkd.testing.networks import detector, segmentor
 
+#: Options of a teacher that runs as its library runs it.
+PLAIN: Dict[str, Any] = dict(fold=False, channels_last=False, precision=None)
+
 
 class MethodExample(NamedTuple):
     """A method with networks whose training step takes milliseconds.
@@ -50,12 +53,13 @@ def example(student: dict,
         depends_on_batch (str): See :class:`MethodExample`.
         not_zero (dict[str, str], optional): See :class:`MethodExample`.
         zero_without_objects (Sequence[str]): See :class:`MethodExample`.
-        teacher_options: More options of the teacher, such as ``input_map``.
+        teacher_options: More options of the teacher, such as ``input_map``;
+            :data:`PLAIN` is among them.
     """
     teachers = dict(
-        teacher=dict(cfg=teacher, ckpt='random', **teacher_options))
+        teacher=dict(cfg=teacher, ckpt='random', **PLAIN, **teacher_options))
     if assistant:
-        teachers['assistant'] = dict(cfg=assistant, ckpt='random')
+        teachers['assistant'] = dict(cfg=assistant, ckpt='random', **PLAIN)
     return MethodExample(
         dict(
             student=student,

@@ -3,6 +3,7 @@ from typing import Any, Dict, Optional
 
 from mmengine.config import Config, ConfigDict
 
+from mmkd.testing.examples import PLAIN
 from mmkd.testing.networks import segmentor
 
 
@@ -118,7 +119,7 @@ def distillation_config(cfg: Config,
     """
     cfg = Config(cfg.to_dict())
     if teachers is None:
-        teachers = dict(teacher=dict(cfg=segmentor(8), ckpt='random'))
+        teachers = dict(teacher=dict(cfg=segmentor(8), ckpt='random', **PLAIN))
     cfg.model = ConfigDict(
         type='mmkd.DistillationModel',
         student=cfg.model,

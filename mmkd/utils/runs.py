@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Optional
 
 from mmkd.errors import MMKDError
+from mmkd.utils.config import read_config
 from mmkd.utils.files import write_file
 
 _ITER = re.compile(r'Iter\(train\) \[ *(\d+)/(\d+)\].*?eta: (\S+)')
@@ -109,8 +110,17 @@ class Run:
             'train_cfg.max_iters': self.iters,
             'train_cfg.val_interval': self.iters,
             'param_scheduler.1.end': self.iters,
+            **self._warm_up(),
             **self.options
         }
+
+    def _warm_up(self) -> Dict[str, int]:
+        """Settings that end the warm-up within a short training."""
+        schedule = read_config(self.config).param_scheduler
+        if schedule[0].end < self.iters:
+            return {}
+        end = self.iters // 2
+        return {'param_scheduler.0.end': end, 'param_scheduler.1.begin': end}
 
     def _call(self, arguments: List[str], progress: ProgressLine,
               log: str) -> None:
@@ -200,23 +210,6 @@ class Run:
             shown = [f'{len(shown)} metrics in {path}']
         progress.close(f'{split}: {", ".join(shown)}')
         return metrics
-
-    def curve(self) -> Dict[str, List[float]]:
-        """Learning curve: iterations and task losses from the log."""
-        points: Dict[int, float] = {}
-        for base, _, files in os.walk(self.work_dir):
-            if 'scalars.json' in files:
-                with open(
-                        osp.join(base, 'scalars.json'),
-                        encoding='utf-8') as file:
-                    for line in file:
-                        row = json.loads(line)
-                        for key in ('student.decode.loss_ce',
-                                    'decode.loss_ce'):
-                            if key in row:
-                                points[int(row['step'])] = row[key]
-        steps = sorted(points)
-        return dict(iters=steps, loss=[points[step] for step in steps])
 
 
 def _as_options(options: Dict[str, Any]) -> List[str]:

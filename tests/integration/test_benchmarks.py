@@ -3,6 +3,7 @@ import importlib.util
 import json
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -482,3 +483,42 @@ def test_start_up_by_hand():
         seconds=10., fastest=10., processor_seconds=6.)
     assert found['ratio'] == 1.1
     assert found['ratio_of_processor_seconds'] == round(8 / 6, 3)
+
+
+class ShortRuns:
+    """In place of a method of benchmarks/auto_weight.py: no training."""
+
+    def __init__(self, name, scores):
+        self.name, self.scores = name, scores
+        self.entry = SimpleNamespace(tuning_seed=1000)
+
+    def alone(self, seed, split):
+        assert (seed, split) == (1000, 'val')
+        return 0.
+
+    def auto(self, ratio, seed, split):
+        assert (seed, split) == (1000, 'val')
+        return self.scores[ratio]
+
+    def score(self, result):
+        return result
+
+
+def test_ratio_of_automatic_weights_weighs_methods_alike():
+    methods = [
+        ShortRuns('mAP of points', {
+            .3: 10.,
+            1.: 20.,
+            3.: 15.
+        }),
+        ShortRuns('losses', {
+            .3: -1.2,
+            1.: -1.1,
+            3.: -1.0
+        }),
+        ShortRuns('no difference', dict.fromkeys((.3, 1., 3.), 5.)),
+    ]
+    found = script('auto_weight').choose_ratio(methods, [.3, 1., 3.])
+    assert found['mean'] == pytest.approx([0, .5, .5])
+    assert found['chosen'] in (1., 3.)
+    assert found['scores']['losses'] == [-1.2, -1.1, -1.0]

@@ -50,6 +50,13 @@ def run(args: argparse.Namespace) -> None:
           f'{own.seconds:.3g} s, {own.megabytes:.0f} MB. Time, memory and '
           'gradient are multiples of its own:')
     print(format_table(*as_rows(advices)))
+    for name, found in adviser.teachers.items():
+        blank = '' if found['blank'] is None else (
+            f', {found["blank"]:.4g} on blank data')
+        if not found['ok']:
+            print(f'warning: teacher {name!r} does not seem to do its job: '
+                  f'task loss {found["loss"]:.4g}{blank}; are its checkpoint '
+                  'and normalisation right?')
     unfit = [advice for advice in advices if advice.reason]
     if unfit:
         print('\ndo not serve them:')
@@ -63,6 +70,7 @@ def run(args: argparse.Namespace) -> None:
         content = dict(
             task=pair.task,
             student=vars(own),
+            teachers=adviser.teachers,
             methods=as_dicts(advices),
             start_with=chosen.method)
         write_bytes(args.json, (json.dumps(content, indent=2) + '\n').encode())

@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> None:
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
     """Apply the options of a training, and train."""
     from mmkd import apis
-    if args.amp:
+    if args.fast:
+        apis.use_fast_student(cfg)
+    elif args.amp:
         apis.use_amp(cfg)
     if args.pictures is not None:
         cfg.custom_hooks = [

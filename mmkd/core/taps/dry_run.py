@@ -1,4 +1,5 @@
 """A forward pass on a small synthetic batch, to find the taps' shapes."""
+import re
 from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
@@ -16,6 +17,10 @@ from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.rng import preserve_rng
 
 Batch = Dict[str, Any]
+
+#: What mmcv and torch say of an operator without code for CPUs.
+_NO_CPU = 'device cpu|on CPU|NVIDIA driver|not compiled with CUDA|' \
+    'CUDA in forked'
 
 
 def tensors_in(value: Any) -> List[Tensor]:
@@ -71,6 +76,16 @@ def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
     }
 
 
+def _does_not_run(network: nn.Module, name: str, on: str, error: Exception,
+                  way_out: str) -> ConfigError:
+    if re.search(_NO_CPU, str(error)):
+        way_out = ('one of its operators has no code for CPUs, so it needs a '
+                   'GPU that torch finds')
+    return ConfigError(f'{name} ({type(network).__name__}) does not run on '
+                       f'{on}: {type(error).__name__}: {str(error)[:200]}; '
+                       f'{way_out}')
+
+
 def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
     """Describe the input of a dry run, and how to change it."""
     if isinstance(batch['inputs'], dict):
@@ -86,9 +101,11 @@ class DryRun:
         counts (dict[Tap, int]): Number of times each tap fired.
         overwritten (list[Tap]): Taps whose tensor a later layer modified.
         writes_input (bool): Whether the network modified its input.
+        batch (dict): The batch that it ran on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batch: Batch) -> None:
+        self.batch = batch
         self.specs: Dict[Tap, List[TapSpec]] = {}
         self.counts: Dict[Tap, int] = {}
         self.overwritten: List[Tap] = []
@@ -123,14 +140,21 @@ def dry_run(network: nn.Module,
         TapError: If a tap does not fire, or fires more often than expected.
         ConfigError: If the network does not run.
     """
-    batch = family_of(network).example_batch(network,
-                                             size) if batch is None else batch
+    if batch is None:
+        try:
+            batch = family_of(network).example_batch(network, size)
+        except ConfigError:
+            raise
+        except Exception as error:  # of its preprocessor
+            raise _does_not_run(
+                network, name, 'an example', error,
+                '`dry_run_batch` sets another input') from error
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
     input_size = None if image is None else (image.shape[-2], image.shape[-1])
     failure = ConfigError(f'{name}: there is no mode to run it in')
     for mode in modes:
-        result = DryRun()
+        result = DryRun(batch)
         versions = [tensor._version for tensor in inputs]
         catcher = TapCatcher(network, taps, name)
         try:
@@ -143,9 +167,7 @@ def dry_run(network: nn.Module,
                 f'{name}: the dry run in mode {mode!r} failed: {error!r}',
                 'current')
             on, way_out = _what_was_given(batch, size)
-            failure = ConfigError(
-                f'{name} ({type(network).__name__}) does not run on {on}: '
-                f'{type(error).__name__}: {str(error)[:200]}; {way_out}')
+            failure = _does_not_run(network, name, on, error, way_out)
             if mode != modes[-1] or not all(
                     tap.calls == 'one' and catcher.fired[tap] for tap in taps):
                 continue

@@ -1,5 +1,5 @@
 """A short account of a run before its first iteration."""
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
 from mmengine.hooks import Hook
@@ -7,6 +7,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmkd.core.model import DistillationModel
+from mmkd.core.teacher import Teacher
 from mmkd.engine.console import open_console
 from mmkd.evaluation.kitti_summary import kitti_summary
 from mmkd.registry import HOOKS
@@ -61,21 +62,23 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
     elif runner._load_from:
         start = f'weights of {runner._load_from}'
     rows = [('student', f'{_network(student)}, {start}')]
+    teachers: Mapping[str, Teacher] = model.teachers if distils else {}
     if distils:
         given = runner.cfg.model.get('teachers') or {}
-        for name, teacher in model.teachers.items():
+        for name, teacher in teachers.items():
             ckpt = (given.get(name) or {}).get('ckpt')
             rows.append(('teacher' if name == 'teacher' else f'teacher {name}',
                          f'{_network(teacher.network)}, '
                          f'weights: {ckpt}'))
         for name, distiller in model.distillers.items():
-            terms = ', '.join(
-                f'{term} x {weight.value * distiller.loss_weight.value:g}'
-                for term, weight in distiller.weights.items())
+            whole = distiller.loss_weight.value
+            terms = ', '.join(f'{term} x {weight.value * whole:g}' +
+                              ('' if distiller.balance is None else ' x auto')
+                              for term, weight in distiller.weights.items())
             rows.append(('method', f'{type(distiller).__name__}: {terms}'))
     return [
         *rows, ('data', _data(runner)), ('schedule', _schedule(runner)),
-        ('device', _device(runner)), ('speed', _speed(runner)),
+        ('device', _device(runner)), ('speed', _speed(runner, teachers)),
         ('checks', _checks(runner)),
         ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
          '  (config, hooks, taps, environment)')
@@ -123,9 +126,11 @@ def _device(runner: Any) -> str:
         f'{text}, {runner.world_size} processes')
 
 
-def _speed(runner: Any) -> str:
+def _speed(runner: Any, teachers: Mapping[str, Teacher]) -> str:
     wrapper = type(runner.optim_wrapper).__name__
     parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
+    if getattr(runner.model, 'channels_last', False):
+        parts.append('student in channels_last')
     if torch.backends.cudnn.benchmark:
         parts.append('cudnn benchmark')
     if torch.are_deterministic_algorithms_enabled():
@@ -133,7 +138,12 @@ def _speed(runner: Any) -> str:
     if runner.cfg.get('compile'):
         parts.append('torch.compile')
     workers = runner.train_dataloader.num_workers
-    return ', '.join([*parts, f'{workers} loader processes'])
+    parts.append(f'{workers} loader processes')
+    faster = [
+        f'{name}: {", ".join(teacher.changes)}'
+        for name, teacher in teachers.items() if teacher.changes
+    ]
+    return '; '.join([', '.join(parts), *faster])
 
 
 def _checks(runner: Any) -> str:

@@ -62,10 +62,15 @@ class InheritTeacherHook(Hook):
                 'nothing is inherited: the student comes from a checkpoint',
                 'current')
             return
-        name, teacher = self._find_teacher(model)
+        name = self._find_teacher(model)
         self.report = {}
-        for path in self._find_modules(model.student, teacher, name):
-            target = _submodule(model.student, path, 'the student')
+        with model.teachers[name].as_loaded() as teacher:
+            self._inherit(model.student, teacher, name)
+
+    def _inherit(self, student: nn.Module, teacher: nn.Module,
+                 name: str) -> None:
+        for path in self._find_modules(student, teacher, name):
+            target = _submodule(student, path, 'the student')
             source = _submodule(teacher, path, f'teacher {name!r}')
             copied, total = _copy(source, target)
             if not copied and total and self.modules is not None:
@@ -79,7 +84,7 @@ class InheritTeacherHook(Hook):
                 f'{path}: {copied} of {total} tensors start as those of '
                 f'teacher {name!r}', 'current')
 
-    def _find_teacher(self, model: DistillationModel) -> Tuple[str, nn.Module]:
+    def _find_teacher(self, model: DistillationModel) -> str:
         name = self.teacher
         if name is None:
             name = next(iter(model.teachers)) if len(
@@ -88,7 +93,7 @@ class InheritTeacherHook(Hook):
             raise ConfigError(
                 f'InheritTeacherHook: there is no teacher {name!r}; `teacher` '
                 f'is one of {", ".join(model.teachers)}')
-        return name, model.teachers[name].network
+        return name
 
     def _find_modules(self, student: nn.Module, teacher: nn.Module,
                       name: str) -> List[str]:

@@ -84,7 +84,7 @@ class SelfCheckHook(Hook):
             model = copy.deepcopy(model)
             with error_context('the training data cannot be loaded'):
                 batches = self._batches(runner)
-            self._check_teachers(model, batches)
+            self.check_teachers(model, batches)
             self._check_losses(model, batches)
 
     def _batches(self, runner) -> List[dict]:
@@ -99,8 +99,14 @@ class SelfCheckHook(Hook):
             for at in range(0, count, size)
         ]
 
-    def _check_teachers(self, model: DistillationModel,
-                        batches: List[dict]) -> None:
+    def check_teachers(self, model: DistillationModel,
+                       batches: List[dict]) -> None:
+        """Compare each teacher's task loss on real and on blank data.
+
+        Args:
+            model (DistillationModel): The model.
+            batches (list[dict]): Batches of the data loader.
+        """
         for name, teacher in model.teachers.items():
             real, blank, sensors = [], [], ''
             try:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.constants import constant
 from mmkd.ops.divergences import check_logits, class_divergence
 from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
                             share_of_cells, valid_cells)
@@ -175,7 +176,7 @@ def edge_loss(logits_s: Tensor,
     if not use_pom:
         return mean_over_valid(phi, valid)
     num_classes = masks.size(1)
-    alpha = torch.as_tensor(class_weights, dtype=phi.dtype, device=phi.device)
+    alpha = constant(class_weights, phi)
     if alpha.numel() not in (1, num_classes):
         raise ValueError(
             f'class_weights must be one number or {num_classes}, one '

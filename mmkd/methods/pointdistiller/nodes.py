@@ -243,7 +243,13 @@ def _needed(value: Optional[Tensor], what: str) -> Tensor:
 
 
 def _differ(first: Optional[Tensor], second: Optional[Tensor]) -> bool:
-    """Whether rows are known to belong to different voxels."""
+    """Whether rows are known to belong to different voxels.
+
+    Values are compared on the CPU only: elsewhere this would wait for the
+    device in every step, and networks that share their preprocessing share
+    the tensor.
+    """
     if first is None or second is None or first is second:
         return False
-    return first.shape != second.shape or not torch.equal(first, second)
+    return first.shape != second.shape or (first.device.type == 'cpu'
+                                           and not torch.equal(first, second))

@@ -300,7 +300,7 @@ class UniDistill(Distiller):
         number of boxes with such points."""
         if self.extent == self.teacher_extent:
             return None, _mean_over_processes(
-                points.new_tensor(float(len(points))))
+                points.new_full((), float(len(points))))
         valid = points_in_range(points, self.extent) & points_in_range(
             points, self.teacher_extent)
         return valid, _mean_over_processes(valid.any(1).sum().float())

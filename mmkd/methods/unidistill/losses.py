@@ -15,8 +15,12 @@ from torch import Tensor
 from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 
+# Key points of a box, in shares of its length and width: four corners, the
+# centre, and the midpoints of the edges.
+_ALONG = (-.5, -.5, .5, .5, 0., -.5, 0., .5, 0.)
+_ACROSS = (-.5, .5, .5, -.5, 0., 0., .5, 0., -.5)
 #: Number of key points of a box.
-KEY_POINTS = 9
+KEY_POINTS = len(_ALONG)
 
 
 def box_key_points(boxes: Tensor) -> Tensor:
@@ -30,20 +34,20 @@ def box_key_points(boxes: Tensor) -> Tensor:
         from above, starting at the back right; the centre; the midpoints of
         the edges, starting between the first two corners.
     """
-    corner = boxes.new_tensor([[-.5, -.5], [-.5, .5], [.5, .5], [.5, -.5]])
-    middle = (corner + corner.roll(-1, 0)) / 2
-    offset = torch.cat([corner, corner.new_zeros(1, 2), middle])
-    offset = offset * boxes[:, None, 2:4]
+    # Without a tensor of constants, which a step would copy to the device.
+    length, width = boxes[:, 2], boxes[:, 3]
+    x, y = (torch.stack([size * share for share in shares], -1)
+            for size, shares in ((length, _ALONG), (width, _ACROSS)))
     cos, sin = boxes[:, 4, None].cos(), boxes[:, 4, None].sin()
-    x, y = offset.unbind(-1)
     return torch.stack([cos * x - sin * y, sin * x + cos * y],
                        -1) + boxes[:, None, :2]
 
 
 def points_in_range(points: Tensor, extent: Sequence[float]) -> Tensor:
     """Which points (..., 2) lie in a range, (...), bool."""
-    low, high = points.new_tensor(extent).view(2, 2)
-    return ((points >= low) & (points < high)).all(-1)
+    x, y = points.unbind(-1)
+    return (x >= extent[0]) & (x < extent[2]) & (y >= extent[1]) & (
+        y < extent[3])
 
 
 def sample_bev(feat: Tensor,
@@ -62,12 +66,14 @@ def sample_bev(feat: Tensor,
     Returns:
         Tensor: (sum of n_b, P, C).
     """
-    low, high = feat.new_tensor(extent).view(2, 2)
     found = []
     for i, own in enumerate(points):
         if not len(own):
             continue
-        place = 2 * (own.to(feat) - low) / (high - low) - 1
+        place = torch.stack([
+            2 * (place - low) / (high - low) - 1 for place, low, high in zip(
+                own.to(feat).unbind(-1), extent[:2], extent[2:])
+        ], -1)
         if transpose_xy:
             place = place.flip(-1)
         found.append(
@@ -209,21 +215,19 @@ def box_gaussian_mask(boxes: List[Tensor],
         Tensor: (B, H, W), float32, 0 to 1.
     """
     height, width = size
+    cells = [(extent[2] - extent[0]) / width, (extent[3] - extent[1]) / height]
     masks = []
     for own in boxes:
         own = own.float()
-        low, high = own.new_tensor(extent).view(2, 2)
-        cell = (high - low) / own.new_tensor([width, height])
-        size_in_cells = own[:, 2:4] / cell
-        radius = gaussian_radius(*size_in_cells.unbind(-1), min_overlap)
+        radius = gaussian_radius(own[:, 2] / cells[0], own[:, 3] / cells[1],
+                                 min_overlap)
         radius = radius.int().clamp(min=min_radius)[:, None]
-        middle = ((own[:, :2] - low) / cell).floor()
 
         def gap(count: int, axis: int) -> Tensor:
             """Distances to the centres in cells, (n, count); infinite if
             far."""
-            line = torch.arange(
-                count, device=own.device) - middle[:, axis, None]
+            middle = ((own[:, axis] - extent[axis]) / cells[axis]).floor()
+            line = torch.arange(count, device=own.device) - middle[:, None]
             return line.masked_fill(line.abs() > radius, torch.inf)
 
         sigma = (2 * radius + 1).float() / 6

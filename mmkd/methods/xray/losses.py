@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkd.ops.constants import constant
 from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 
@@ -95,7 +96,7 @@ def code_loss(codes_s: Tensor,
         F.smooth_l1_loss if smooth else F.l1_loss)
     distance = measure(codes_s, codes_t.detach(), reduction='none')
     if weights is not None:
-        distance = distance * distance.new_tensor(weights)
+        distance = distance * constant(weights, distance)
     return distance.sum() / max(len(codes_s), 1)
 
 
@@ -114,14 +115,15 @@ def roi_grid(boxes: Tensor, point_cloud_range: Sequence[float],
         Tensor: (R, size, size, 2), x and y for ``grid_sample``: -1 to 1 over
         the map. The length is along the last side.
     """
-    steps = (torch.arange(size).to(boxes) + .5) / size - .5
+    steps = (torch.arange(size, dtype=boxes.dtype, device=boxes.device) +
+             .5) / size - .5
     along = boxes[:, 2, None, None] * steps[None, None, :]
     across = boxes[:, 3, None, None] * steps[None, :, None]
     cos, sin = (f(boxes[:, 4, None, None]) for f in (torch.cos, torch.sin))
     x = boxes[:, 0, None, None] + cos * along - sin * across
     y = boxes[:, 1, None, None] + sin * along + cos * across
-    low = boxes.new_tensor(point_cloud_range[:2])
-    high = boxes.new_tensor(point_cloud_range[3:5])
+    low = constant(point_cloud_range[:2], boxes)
+    high = constant(point_cloud_range[3:5], boxes)
     return (torch.stack([x, y], -1) - low) / (high - low) * 2 - 1
 
 

@@ -5,8 +5,10 @@ import torch
 from torch import nn
 
 from mmkd.core.balance import GradientBalance, gradient_norm, read_loss_weight
+from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
+from mmkd.testing import segmentation_batch, segmentor
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 
 
@@ -163,3 +165,29 @@ def test_no_wait_for_the_device():
         assert not accelerator.waits and not accelerator.refused
         found = [values(weight).item() for weight in found]
     assert found == pytest.approx(wanted)
+
+
+def gradients(loss_weight):
+    """Of one step of a student, and the weight that it used."""
+    torch.manual_seed(0)
+    model = DistillationModel(
+        student=segmentor(4),
+        teachers=dict(teacher=dict(cfg=segmentor(8), ckpt='random')),
+        distillers=dict(
+            kd=dict(type='LogitsKD', loss_weight=loss_weight),
+            other=dict(type='CWD', place='stages', loss_weight='auto')),
+        dry_run_size=(64, 64)).train()
+    data = model.data_preprocessor(segmentation_batch(size=(64, 64)), True)
+    torch.manual_seed(1)
+    loss, log = model.parse_losses(model(**data, mode='loss'))
+    loss.backward()
+    return [p.grad for p in model.parameters()], log
+
+
+def test_same_gradients_as_with_the_number_that_it_finds():
+    auto, log = gradients('auto')
+    number, other = gradients(log['kd.weight'].item())
+    assert other['other.weight'] == log['other.weight'] != log['kd.weight']
+    assert log['loss'] == other['loss']
+    assert all(
+        (a is None and b is None) or a.equal(b) for a, b in zip(auto, number))

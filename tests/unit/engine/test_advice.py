@@ -24,6 +24,7 @@ def test_a_method_that_serves_the_pair(setting):
     assert advice.levels == 1 and advice.parameters == 0
     assert advice.time > 0 and advice.memory >= 1
     assert advice.gradient > 0
+    assert adviser.teachers['teacher']['ok'] is False  # it is untrained
     # At this weight, the gradients are equal.
     balanced = adviser.advise(Fit('CWD', dict(loss_weight=advice.loss_weight)))
     assert balanced.gradient == pytest.approx(1, rel=0.3)

@@ -2,7 +2,8 @@
 import pytest
 from mmengine.config import Config
 
-from mmkd.engine.configs import prepare_training, student_only, use_amp
+from mmkd.engine.configs import (prepare_training, student_only, use_amp,
+                                 use_fast_student)
 from mmkd.errors import ConfigError
 
 BPKD = ('configs/demo/bpkd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes'
@@ -30,8 +31,20 @@ def test_preparing():
 
 @pytest.mark.parametrize('wrapper', [None, dict(type='MyWrapper')])
 def test_amp_needs_a_usual_wrapper(wrapper):
-    with pytest.raises(ConfigError, match='--amp'):
+    with pytest.raises(ConfigError, match='mixed precision'):
         use_amp(Config(dict(optim_wrapper=wrapper)))
+
+
+def test_fast_training():
+    model = dict(type='mmkd.DistillationModel')
+    cfg = Config(dict(model=model, optim_wrapper=dict(type='OptimWrapper')))
+    use_fast_student(cfg)
+    assert 'Amp' in cfg.optim_wrapper.type and cfg.model.channels_last
+    plain = Config(
+        dict(model=dict(type='A'), optim_wrapper=dict(type='OptimWrapper')))
+    use_fast_student(plain)
+    assert 'Amp' in plain.optim_wrapper.type
+    assert plain.model == dict(type='A')
 
 
 def test_metrics_of_mmkd_leave_the_exported_config():

@@ -5,7 +5,7 @@ from mmengine.structures import InstanceData
 
 from mmkd.core.network import build_network
 from mmkd.families import family_of
-from mmkd.families.detection_heads import HeadBranch
+from mmkd.families.detection_heads import HeadBranch, _total
 from mmkd.methods.xray.losses import code_loss
 from mmkd.testing.lidar import RANGE, centerpoint, lidar_batch
 from tests.fixtures.scans import KINDS, data_of
@@ -109,3 +109,9 @@ def test_the_head_s_own_loss(kind):
     assert torch.equal(
         fewer[0].bboxes_3d.tensor[fewer[0].scores_3d > threshold],
         everything[0].bboxes_3d.tensor[kept])
+
+
+def test_losses_of_a_head_are_numbers_or_lists():
+    """FreeAnchor's are numbers, those of other anchor heads one a level."""
+    one, two = torch.tensor(1.), torch.tensor(2.)
+    assert _total([one, [two, two]]) == 5

@@ -53,7 +53,8 @@ def test_dry_run(cfg, place, shape):
 
 def test_what_cannot_be_made_up():
     network = build_network(centerpoint(), 'x')
-    network.img_backbone = torch.nn.Identity()
+    network.pts_voxel_encoder = None
+    network.pts_middle_encoder = None
     with pytest.raises(ConfigError, match='CenterPoint.*dry_run_batch'):
         family_of(network).example_batch(network, (128, 128))
 

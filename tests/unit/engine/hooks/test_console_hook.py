@@ -4,7 +4,7 @@ import glob
 import pytest
 
 from mmkd import apis
-from mmkd.testing import distillation_config, segmentation_config
+from mmkd.testing import distillation_config, segmentation_config, segmentor
 
 
 @pytest.fixture(scope='module')
@@ -19,7 +19,8 @@ def said(cityscapes, tmp_path_factory):
             folder,
             max_iters=2,
             randomness=dict(seed=3),
-            log_level='INFO'), dict(cwd=dict(type='CWD', loss_weight=0.5)))
+            log_level='INFO'), dict(cwd=dict(type='CWD', loss_weight=0.5)),
+        dict(teacher=dict(cfg=segmentor(8), ckpt='random')))
     with redirect_stdout(StringIO()) as console:
         apis.train(cfg)
     file, = glob.glob(f'{folder}/*/*.log')
@@ -44,6 +45,7 @@ def test_the_account_comes_first(said):
     assert lines[4].startswith('  schedule  2 iterations, validation every ')
     assert lines[4].endswith('seed 3')
     assert 'float32' in lines[6]
+    assert lines[6].endswith('normalisations folded, channels_last')
     assert 'data and classes ok; teacher: task loss' in lines[7]
     # Before it, warnings at most; after it, the iterations with their ETA.
     assert console[:start].count('INFO') == 1

@@ -204,7 +204,7 @@ class TestScans:
 
     def check(self, model, batches):
         hook = SelfCheckHook()
-        hook._check_teachers(model, batches)
+        hook.check_teachers(model, batches)
         return hook.report['teacher teacher']
 
     def model(self, cfg, student=None):

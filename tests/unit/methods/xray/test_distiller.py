@@ -11,6 +11,7 @@ from mmkd.families import family_of
 from mmkd.families.detection_heads import HeadBranch
 from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
                                          visible_objects)
+from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import RANGE, centerpoint, pointpillars
 from tests.fixtures.scans import KINDS, data_of, losses_of, model_of
 
@@ -116,9 +117,9 @@ def test_heads_that_differ_are_refused():
     student = dict(type='XRay')
 
     def build(cfg):
-        return DistillationModel(centerpoint(),
-                                 dict(teacher=dict(cfg=cfg, ckpt='random')),
-                                 dict(xray=student))
+        return DistillationModel(
+            centerpoint(), dict(teacher=dict(cfg=cfg, ckpt='random', **PLAIN)),
+            dict(xray=student))
 
     with pytest.raises(ConfigError, match="tasks.*'car'.*'truck'"):
         build(teacher)

@@ -1,0 +1,257 @@
+import functools
+import logging
+
+import pytest
+import torch
+from torch import nn
+
+from mmkd.core import fold, speed
+from mmkd.core.model import DistillationModel
+from mmkd.core.network import build_network
+from mmkd.core.teacher import Teacher
+from mmkd.testing import (detection_batch, detector, segmentation_batch,
+                          segmentor)
+from mmkd.testing.bev import BEV_RANGE, bev_detector
+from mmkd.testing.examples import PLAIN
+from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars
+from mmkd.testing.networks import transformer_segmentor
+
+#: A network, a tap of features, and a batch.
+NETWORKS = dict(
+    segmentor=(segmentor, 'backbone', segmentation_batch),
+    transformer=(transformer_segmentor, 'backbone', segmentation_batch),
+    detector=(detector, 'neck', detection_batch),
+    pointpillars=(pointpillars, 'neck', lidar_batch),
+    centerpoint=(centerpoint, 'pts_neck',
+                 functools.partial(lidar_batch, channels=5)))
+
+
+def statistics(network):
+    """Give batch normalisation values like those of a trained network."""
+    generator = torch.Generator().manual_seed(0)
+    for module in network.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for name, low, high in (('running_mean', -.3, .3), ('running_var',
+                                                                .5, 2.),
+                                    ('weight', .5, 1.5), ('bias', -.3, .3)):
+                value = torch.empty(module.num_features)
+                getattr(module, name).data = value.uniform_(
+                    low, high, generator=generator)
+
+
+@pytest.fixture(autouse=True)
+def bfloat16(monkeypatch):
+    """As on a device that computes in it; CPUs without it are only slow."""
+    monkeypatch.setattr(speed, 'fast_dtype', lambda device: torch.bfloat16)
+
+
+@pytest.fixture
+def said(monkeypatch):
+    found = []
+    monkeypatch.setattr(
+        speed,
+        'print_log',
+        lambda text, logger=None, level=logging.INFO: found.append(
+            (level, text)))
+    return found
+
+
+def build(kind, monkeypatch, distiller=None, **teacher):
+    """A model whose teacher is trained, as far as one can tell."""
+    make, tap, _ = NETWORKS[kind]
+
+    def trained(cfg, name):
+        torch.manual_seed(0)
+        network = build_network(cfg, name)
+        statistics(network)
+        return network
+
+    monkeypatch.setattr('mmkd.core.teacher.build_untrained', trained)
+    torch.manual_seed(1)
+    distiller = distiller or dict(type='CWD', student=tap, teacher=tap)
+    return DistillationModel(
+        make(),
+        dict(teacher=dict(cfg=make(), ckpt='random', **teacher)),
+        dict(kd=distiller),
+        dry_run_size=(64, 64))
+
+
+def tapped(model, batch):
+    """The teacher's tensors."""
+    data = model.prepare_batch(batch, ['teacher'])
+    _, teacher = model.observe(data)[0]['kd']
+    return [x for levels in teacher.values() for x in levels]
+
+
+@pytest.mark.parametrize('kind', NETWORKS)
+def test_taps_stay_the_same(kind, monkeypatch, said):
+    batch = NETWORKS[kind][2]()
+    wanted = tapped(build(kind, monkeypatch, **PLAIN), batch)
+    assert not said
+    exact = build(kind, monkeypatch, precision=None)
+    text = said.pop()[1]
+    for got, want in zip(tapped(exact, batch), wanted):
+        assert (got - want).norm() <= 1e-5 * want.norm()
+        assert got.dtype == torch.float32
+    network = exact.teachers['teacher'].network
+    assert not any(p.requires_grad for p in network.parameters())
+    assert not any(module.training for module in network.modules())
+    assert 'channels_last' in text and 'bfloat16' not in text
+    low = build(kind, monkeypatch)
+    is_low = kind not in ('pointpillars', 'centerpoint')
+    assert ('bfloat16' in said.pop()[1]) == is_low
+    for got, want in zip(tapped(low, batch), wanted):
+        assert got.dtype == torch.float32
+        assert ((got - want).norm() > 1e-4 * want.norm()) == is_low
+        assert torch.cosine_similarity(got.flatten(), want.flatten(), 0) > .995
+
+
+def test_scores_stay_in_float32(monkeypatch, said):
+    for distiller in (dict(type='LogitsKD'),
+                      dict(
+                          type='CWD',
+                          student='decode_head.convs',
+                          teacher='decode_head.convs')):
+        model = build('segmentor', monkeypatch, distiller)
+        assert 'bfloat16' not in said.pop()[1]
+        assert model.teachers['teacher'].low_precision is None
+
+
+def test_automatic_precision_follows_amp(monkeypatch):
+    teacher = build('detector', monkeypatch).teachers['teacher']
+    assert teacher.low_precision == torch.bfloat16
+    with teacher.autocast():  # for predictions
+        assert not torch.is_autocast_enabled('cpu')
+    with teacher.autocast(features=True):
+        assert torch.is_autocast_enabled('cpu')
+    with torch.autocast('cpu', torch.float16), teacher.autocast(features=True):
+        assert torch.get_autocast_dtype('cpu') == torch.float16
+    fixed = build('detector', monkeypatch, precision='fp32')
+    with torch.autocast('cpu'), fixed.teachers['teacher'].autocast():
+        assert not torch.is_autocast_enabled('cpu')
+
+
+def test_a_change_that_is_not_safe_is_undone(monkeypatch, said):
+
+    def wrong(pair):
+        return pair.weight.double() * 1.01, pair.norm.running_mean.double()
+
+    monkeypatch.setattr(fold, '_folded', wrong)
+    monkeypatch.setattr(speed, 'MAX_ERROR_LOW', 0.)
+    batch = detection_batch()
+    model = build('detector', monkeypatch, channels_last=False)
+    (level, folding), (_, precision) = said
+    assert level == logging.WARNING
+    assert 'batch normalisations folded' in folding and 'neck' in folding
+    assert 'not bfloat16' in precision
+    plain = build('detector', monkeypatch, **PLAIN)
+    for got, want in zip(tapped(model, batch), tapped(plain, batch)):
+        assert torch.equal(got, want)
+
+
+def test_an_operator_without_bfloat16(monkeypatch, said):
+    forward = nn.MaxPool2d.forward
+
+    def refuses(self, x):
+        if torch.is_autocast_enabled('cpu'):
+            raise RuntimeError('"pool" not implemented for bfloat16')
+        return forward(self, x)
+
+    monkeypatch.setattr(nn.MaxPool2d, 'forward', refuses)
+    model = build('detector', monkeypatch)
+    assert model.teachers['teacher'].low_precision is None
+    assert 'not implemented for bfloat16' in said[0][1]
+    assert 'folded' in said[1][1]
+
+
+def test_a_built_network_keeps_its_weights(said):
+    network = build_network(detector(), 'mine')
+    state = {key: x.clone() for key, x in network.state_dict().items()}
+    DistillationModel(
+        detector(),
+        dict(teacher=Teacher(network)),
+        dict(kd=dict(type='CWD', place='neck')),
+        dry_run_size=(64, 64))
+    assert [text for _, text in said if 'bfloat16' in text]
+    assert all(
+        torch.equal(x, state[key]) for key, x in network.state_dict().items())
+    assert all(x.is_contiguous() for x in network.state_dict().values())
+
+
+def test_weights_as_loaded(monkeypatch):
+    plain = build('detector', monkeypatch, **PLAIN).teachers['teacher']
+    teacher = build('detector', monkeypatch).teachers['teacher']
+    folded = set(teacher.network.state_dict())
+    with teacher.as_loaded() as network:
+        state = network.state_dict()
+        wanted = plain.network.state_dict()
+        assert set(state) == set(wanted) != folded
+        assert all(torch.equal(state[key], wanted[key]) for key in wanted)
+    assert set(teacher.network.state_dict()) == folded
+
+
+def test_the_student_alone_is_not_changed(monkeypatch):
+    """With a weight of zero, its losses and random numbers are the same."""
+    found = []
+    for options in ({}, PLAIN):
+        model = build(
+            'segmentor', monkeypatch,
+            dict(
+                type='CWD',
+                loss_weight=0.,
+                student='backbone',
+                teacher='backbone'), **options)
+        torch.manual_seed(3)
+        data = model.data_preprocessor(segmentation_batch(), True)
+        losses = model.train()(**data, mode='loss')
+        found.append([losses['student.decode.loss_ce'], torch.rand(1)])
+    assert all(map(torch.equal, *found))
+
+
+def test_sensors_in_birds_eye_view_stay_in_float32(said):
+    """Depths and coordinates need more digits than bfloat16 has."""
+    cfg = bev_detector(camera=True, lidar=True)
+    DistillationModel(
+        cfg, dict(teacher=dict(cfg=cfg, ckpt='random')),
+        dict(
+            kd=dict(
+                type='UniDistill',
+                path='fusion2camera',
+                point_cloud_range=BEV_RANGE)))
+    assert 'folded' in said[-1][1] and 'bfloat16' not in said[-1][1]
+
+
+def student_losses(**options):
+    torch.manual_seed(0)
+    model = DistillationModel(
+        segmentor(dropout_ratio=0),
+        dict(teacher=dict(cfg=segmentor(), ckpt='random', **PLAIN)),
+        dict(kd=dict(type='CWD', student='backbone', teacher='backbone')),
+        dry_run_size=(64, 64),
+        **options).train()
+    data = model.data_preprocessor(segmentation_batch(), True)
+    losses = model(**data, mode='loss')
+    model.parse_losses(losses)[0].backward()
+    return model, losses
+
+
+def test_student_in_channels_last():
+    plain, wanted = student_losses()
+    fast, losses = student_losses(channels_last=True)
+    assert fast.channels_last and not plain.channels_last
+    weight = fast.student.backbone.layer1[0].conv1.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(losses, wanted, rtol=1e-4, atol=1e-5)
+    for got, want in zip(fast.parameters(), plain.parameters()):
+        torch.testing.assert_close(got, want)
+        # Sums over batch normalisation of two images round visibly.
+        assert (got.grad - want.grad).norm() <= 0.02 * want.grad.norm() + 1e-6
+
+
+def test_student_that_channels_last_changes(monkeypatch, said):
+    monkeypatch.setattr(speed, 'MAX_ERROR', -1.)
+    model, _ = student_losses(channels_last=True)
+    assert not model.channels_last
+    level, text = said.pop()
+    assert level == logging.WARNING and 'channels_last' in text
+    assert all(x.is_contiguous() for x in model.student.parameters())
