@@ -79,10 +79,12 @@ OUTCOMES = {
     'stand-ins for them, and the losses of a step computed',
     'GPU?': 'its operators exist on a GPU only, and have no stand-ins here',
     'no': 'refused before training, with the reason and the way out',
-    'alone': 'the student does not train on the random input by itself',
+    'alone': 'the student does not train on the random input by itself; some '
+    'operators of mmcv crash on CPUs',
     'library': 'cannot be built here: needs another package, or weights from '
     'the network',
     'limit': 'stopped at the limit of time or memory, before it was decided',
+    'died': 'the process died',
     'BROKEN': 'an error of mmkd',
 }
 
@@ -223,12 +225,15 @@ def try_method(networks: list, method: dict, *limits: float) -> Sequence[str]:
         found = in_process(
             lambda: dict(found=_attempt(networks, method, size, **options)),
             *limits)
-        return found.get('found') or ('limit', found['died'])
+        died = found.get('died', '')
+        return found.get('found') or ('died' if died.startswith('ended') else
+                                      'limit', died)
 
     outcome, remark = attempt(SIZES[0])
-    if outcome == 'BROKEN':
-        alone = attempt(SIZES[0], alone=True)
-        return alone if alone[0] == 'alone' else (outcome, remark)
+    if outcome in ('BROKEN', 'died'):
+        why = attempt(SIZES[0], alone=True)
+        return ('alone', why[1]) if why[0] in ('alone', outcome) else (outcome,
+                                                                       remark)
     if 'dry_run_size' in remark and attempt(SIZES[1])[0] == 'yes':
         return 'size', remark
     if _NO_CPU in remark:

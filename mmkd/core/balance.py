@@ -34,9 +34,9 @@ class GradientBalance(nn.Module):
 
     Args:
         ratio (float): Norm of the method's gradient after weighting, as a
-            multiple of the task loss's. Defaults to 1.0.
-        iters (int): Iterations of the calibration. Defaults to 200; this
-            number is not tuned.
+            multiple of the task loss's. Defaults to 1.0, which is not tuned.
+        iters (int): Iterations of the calibration. Defaults to 200, which is
+            not tuned either.
         interval (int): Iterations from one measurement to the next. Defaults
             to 5.
 

@@ -169,26 +169,45 @@ def convert(network: nn.Module,
 
 def _trace(graph: nn.Module, images: Tensor, names: List[str],
            opset: int) -> Any:
-    """Let torch export the graph."""
+    """Let torch export the graph, with the batch of the images if the
+    network's code fixes it."""
+    try:
+        try:
+            return _export(graph, images, names, opset,
+                           dict(image={0: 'batch'}))
+        except Exception as error:
+            if 'conflicts between user-specified' not in _cause(error):
+                raise
+            return _export(graph, images, names, opset, None)
+    except Exception as error:
+        name = type(graph.network).__name__
+        if 'data is not allocated yet' in _cause(error):
+            raise ConfigError(
+                f'{name} uses an operator of mmcv that torch cannot '
+                'export, such as deformable convolution; mmdeploy '
+                'exports it (docs/deployment.md)') from error
+        raise ConfigError(
+            with_reason(f'torch cannot export {name} to ONNX', error.__cause__
+                        or error)) from error
+
+
+def _cause(error: Exception) -> str:
+    return str(error.__cause__ or error)
+
+
+def _export(graph: nn.Module, images: Tensor, names: List[str], opset: int,
+            dynamic: Any) -> Any:
     with warnings.catch_warnings(), _quiet_loggers():
         warnings.simplefilter('ignore')
-        try:
-            # Networks with a fixed batch in their code keep that of images.
-            return torch.onnx.export(
-                graph, (images, ),
-                input_names=['image'],
-                output_names=names,
-                opset_version=opset,
-                dynamic_shapes=dict(image={0: 'batch'}),
-                dynamo=True,
-                external_data=False,
-                verbose=False)
-        except Exception as error:
-            raise ConfigError(
-                with_reason(
-                    'torch cannot export '
-                    f'{type(graph.network).__name__} to ONNX', error.__cause__
-                    or error)) from error
+        return torch.onnx.export(
+            graph, (images, ),
+            input_names=['image'],
+            output_names=names,
+            opset_version=opset,
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            external_data=False,
+            verbose=False)
 
 
 @contextmanager

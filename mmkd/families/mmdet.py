@@ -83,7 +83,8 @@ class MMDetFamily(Family):
             name for name in inspect.signature(head.loss_by_feat).parameters
             if not name.startswith('batch_')
         ]
-        while len(outputs) == 1 and isinstance(outputs[0], (list, tuple)):
+        while len(outputs) == 1 < len(names) and isinstance(
+                outputs[0], (list, tuple)):
             outputs = outputs[0]
         if len(outputs) > len(names):
             names = [f'output_{i}' for i in range(len(outputs))]

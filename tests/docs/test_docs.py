@@ -176,7 +176,7 @@ def short_runs(scenes, monkeypatch):
 
     def train(cfg):
         last = cfg.train_cfg.max_iters
-        cfg.train_cfg.update(max_iters=1, val_interval=1)
+        cfg.train_cfg.update(max_iters=1, val_begin=2)
         for split in ('train', 'val', 'test'):
             cfg[f'{split}_dataloader'].update(
                 batch_size=2, num_workers=0, persistent_workers=False)

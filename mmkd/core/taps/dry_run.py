@@ -76,6 +76,16 @@ def _plain_attributes(module: nn.Module) -> Dict[str, Any]:
     }
 
 
+def _does_not_run(network: nn.Module, name: str, on: str, error: Exception,
+                  way_out: str) -> ConfigError:
+    if re.search(_NO_CPU, str(error)):
+        way_out = ('one of its operators has no code for CPUs, so it needs a '
+                   'GPU that torch finds')
+    return ConfigError(f'{name} ({type(network).__name__}) does not run on '
+                       f'{on}: {type(error).__name__}: {str(error)[:200]}; '
+                       f'{way_out}')
+
+
 def _what_was_given(batch: Batch, size: Tuple[int, int]) -> Tuple[str, str]:
     """Describe the input of a dry run, and how to change it."""
     if isinstance(batch['inputs'], dict):
@@ -130,8 +140,15 @@ def dry_run(network: nn.Module,
         TapError: If a tap does not fire, or fires more often than expected.
         ConfigError: If the network does not run.
     """
-    batch = family_of(network).example_batch(network,
-                                             size) if batch is None else batch
+    if batch is None:
+        try:
+            batch = family_of(network).example_batch(network, size)
+        except ConfigError:
+            raise
+        except Exception as error:  # of its preprocessor
+            raise _does_not_run(
+                network, name, 'an example', error,
+                '`dry_run_batch` sets another input') from error
     inputs = tensors_in(batch['inputs'])
     image = next((x for x in inputs if x.dim() == 4), None)
     input_size = None if image is None else (image.shape[-2], image.shape[-1])
@@ -150,12 +167,7 @@ def dry_run(network: nn.Module,
                 f'{name}: the dry run in mode {mode!r} failed: {error!r}',
                 'current')
             on, way_out = _what_was_given(batch, size)
-            if re.search(_NO_CPU, str(error)):
-                way_out = ('one of its operators has no code for CPUs, so '
-                           'it needs a GPU that torch finds')
-            failure = ConfigError(
-                f'{name} ({type(network).__name__}) does not run on {on}: '
-                f'{type(error).__name__}: {str(error)[:200]}; {way_out}')
+            failure = _does_not_run(network, name, on, error, way_out)
             if mode != modes[-1] or not all(
                     tap.calls == 'one' and catcher.fired[tap] for tap in taps):
                 continue

@@ -10,6 +10,7 @@ from torch import nn
 from mmkd import apis
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
+from mmkd.families import FAMILIES, family_of, register_family
 from mmkd.registry import MODELS
 from mmkd.testing import segmentation_batch, segmentor
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
@@ -120,3 +121,25 @@ def test_weights_are_those_of_a_build_on_the_cpu():
     with PretendedAccelerator():
         moved = states()
     assert all(a.equal(b) for a, b in zip(plain, moved))
+
+
+def test_a_preprocessor_of_the_device_only():
+    network = DeviceOnlyNet()
+    network.data_preprocessor = None
+
+    @register_family
+    class Own(type(family_of(network))):
+        name = 'own'
+
+        def matches(self, other):
+            return isinstance(other, DeviceOnlyNet)
+
+        def example_batch(self, network, size):
+            raise RuntimeError('not implemented on CPU')
+
+    try:
+        with pytest.raises(ConfigError, match='on an example.*needs a GPU'):
+            DistillationModel(network, dict(t=dict(cfg=DeviceOnlyNet())),
+                              dict(kd=dict(type='CWD', place='stages')))
+    finally:
+        FAMILIES[:] = [x for x in FAMILIES if x.name != 'own']

@@ -95,3 +95,14 @@ def test_images_of_missing_data_are_noise():
     # The window of a network that predicts in windows.
     network.test_cfg.update(mode='slide', crop_size=(16, 24))
     assert onnx._images(config, network, None)[0].shape[2:] == (16, 24)
+
+
+def test_a_batch_that_the_code_fixes_stays_fixed(monkeypatch):
+    pytest.importorskip('onnxscript')
+    pytest.importorskip('onnxruntime')
+    network = network_of(segmentor())
+    monkeypatch.setattr(network, 'encode_decode',
+                        lambda images, metas: images + torch.ones(2, 1, 1, 1))
+    _, export = onnx.convert(network, torch.randn(2, 3, 32, 64))
+    assert export.shape == (2, 3, 32, 64)
+    assert export.outputs[0].shape == (2, 3, 32, 64)
