@@ -6,8 +6,8 @@ training of its student by mmdet's own ``tools/train.py``?
 
 Both take turns, each run in a process of its own, on a small COCO set that is
 written beforehand. A hook ends the process when the first iteration begins,
-with its batch loaded. So the time covers the process's start, imports, configs,
-data, networks and checks. Seconds of processors depend less on a busy machine.
+with its batch loaded. So the time covers start, imports, configs, data,
+networks and checks. Seconds of processors depend less on a busy machine.
 """
 import argparse
 import json
