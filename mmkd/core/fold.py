@@ -43,9 +43,6 @@ class Folding:
     def __init__(self, pairs: List[_Pair]) -> None:
         self._pairs = pairs
 
-    def __len__(self) -> int:
-        return len(self._pairs)
-
     @torch.no_grad()
     def apply(self) -> None:
         """Fold."""

@@ -96,7 +96,6 @@ def test_values_and_undo(network):
     state = {key: x.clone() for key, x in network.state_dict().items()}
     before = network(IMAGE)
     folding = Folding(list(folded(network).values()))
-    assert len(folding) == 3
     folding.apply()
     after = network(IMAGE)
     assert not torch.equal(after, before)  # in the last bits
