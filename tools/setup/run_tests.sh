@@ -1,13 +1,16 @@
 #!/bin/sh
-# All tests, in two processes: those that train whole runs or recipes in one,
-# and the rest in the other. Usage: run_tests.sh PYTHON
+# All tests, in two processes that take about as long: those that train whole
+# runs in one, the rest and the recipes in the other. Usage:
+# run_tests.sh PYTHON
 python=$1
 log=$(mktemp)
-"$python" -m pytest --durations=10 tests/unit tests/docs >"$log" 2>&1 &
+"$python" -m pytest --durations=10 tests/unit tests/docs \
+    tests/integration/test_*recipes.py >"$log" 2>&1 &
 other=$!
 trap 'kill $other 2>/dev/null; rm -f "$log"; exit 130' INT TERM
-echo 'tests/unit and tests/docs run beside; their report comes last'
-"$python" -m pytest --durations=10 tests/integration
+echo 'units, pages and recipes run beside; their report comes last'
+"$python" -m pytest --durations=10 --ignore-glob='*/test_*recipes.py' \
+    tests/integration
 first=$?
 wait $other
 second=$?
