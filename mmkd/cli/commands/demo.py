@@ -30,7 +30,7 @@ FULL = dict(
 QUICK = dict(
     preset='quick',
     teacher=0,
-    student=200,
+    student=400,
     methods={
         'MGD and LogitsKD':
         f'{CONFIGS}/mgd_deeplabv3plus-r18w16_deeplabv3plus-r18w8_scenes.py'
@@ -130,6 +130,7 @@ def _demo(args: argparse.Namespace) -> str:
         })
     print(f'\nscenes:  {root} (contact_sheet.png shows them)\n'
           f'runs:    {work}\n'
+          f'result:  {report.headline(result)[1]}\n'
           f'minutes: {(time.time() - began) / 60:.1f}\n'
           f'report:  {page}, in a browser: {Path(page).resolve().as_uri()}')
     return page
