@@ -213,6 +213,8 @@ class Distiller(BaseModule):
     figures: Tuple[str, ...] = ()
     #: Options to try where the choice is left to mmkd, the default ones first.
     trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
+    #: Defaults in a config for students that are detectors of two stages.
+    two_stage_options: ClassVar[Mapping[str, Any]] = {}
     #: Terms that only train the method's modules, without a gradient for the
     #: student.
     own_terms: Tuple[str, ...] = ()
@@ -250,10 +252,13 @@ class Distiller(BaseModule):
 
         Returns:
             dict: By default, those traits of the student that are names of
-            arguments.
+            arguments, and :attr:`two_stage_options`.
         """
         known = argument_names(cls)
-        return {key: value for key, value in student.items() if key in known}
+        options = {key: x for key, x in student.items() if key in known}
+        if student.get('two_stage'):
+            options.update(cls.two_stage_options)
+        return options
 
     def _all_weights(
             self, given: Mapping[str, WeightLike]) -> Mapping[str, WeightLike]:

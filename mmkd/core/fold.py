@@ -27,6 +27,9 @@ class _Pair:
     place: Place
     weight: nn.Parameter
     bias: Optional[nn.Parameter]
+    #: Weight and bias with the normalisation in them, while they are not in
+    #: the convolution.
+    folded: Optional[Tuple[Any, Any]] = None
 
 
 class Folding:
@@ -45,23 +48,23 @@ class Folding:
 
     @torch.no_grad()
     def apply(self) -> None:
-        """Fold."""
+        """Fold. After :meth:`undo`, the same parameters come back, wherever
+        and however the network has stored them since."""
         for pair in self._pairs:
-            weight, bias = _folded(pair)
-            pair.conv.weight = _like(weight, pair.conv.weight)
-            pair.conv.bias = _like(bias, pair.conv.weight)
+            pair.conv.weight, pair.conv.bias = pair.folded or _folded(pair)
             owner, name = pair.place
             owner._modules[name] = nn.Identity().eval()
 
     def undo(self) -> None:
         """Put the original weights and normalisation back."""
         for pair in self._pairs:
+            pair.folded = pair.conv.weight, pair.conv.bias
             pair.conv.weight, pair.conv.bias = pair.weight, pair.bias
             owner, name = pair.place
             owner._modules[name] = pair.norm
 
 
-def _folded(pair: _Pair) -> Tuple[Tensor, Tensor]:
+def _folded(pair: _Pair) -> Tuple[nn.Parameter, nn.Parameter]:
     norm: Any = pair.norm
     mean, var = norm.running_mean.double(), norm.running_var.double()
     scale = (var + norm.eps).rsqrt()
@@ -71,16 +74,10 @@ def _folded(pair: _Pair) -> Tuple[Tensor, Tensor]:
     bias = shift * scale
     if norm.affine:
         bias = bias + norm.bias.double()
-    return pair.weight.double() * scale[:, None, None, None], bias
-
-
-def _like(value: Tensor, current: Tensor) -> nn.Parameter:
-    """A frozen parameter with the type, device and layout of the current
-    one."""
-    value = value.to(current)
-    if current.dim() == 4 == value.dim() and not current.is_contiguous():
-        value = value.contiguous(memory_format=torch.channels_last)
-    return nn.Parameter(value, requires_grad=False)
+    weight = pair.weight.double() * scale[:, None, None, None]
+    dtype = pair.weight.dtype
+    return (nn.Parameter(weight.to(dtype), requires_grad=False),
+            nn.Parameter(bias.to(dtype), requires_grad=False))
 
 
 class _Uses(TorchDispatchMode):

@@ -58,7 +58,9 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
         batch (dict): The batch of its dry run.
     """
     own = not teacher.given and (teacher.fold or teacher.channels_last)
-    if not specs or not (own or teacher.precision == 'auto'):
+    dtype = fast_dtype(training_device().type) \
+        if teacher.precision == 'auto' else None
+    if not specs or not (own or dtype):
         return
     batch = dict(batch, inputs=_noise(batch['inputs']))
     names = [spec.path for levels in specs.values() for spec in levels]
@@ -75,7 +77,9 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
     before: List[Tensor] = []
     pairs = foldable_pairs(teacher.network, list(specs),
                            lambda: before.extend(run()))
-    for what, apply, undo, limit in _changes(teacher, pairs, specs, batch):
+    for what, apply, undo, limit in _changes(
+            teacher, pairs,
+            dtype if _features_of_images(specs, batch) else None):
         apply()
         try:
             worst, name = max(zip(map(_error, run(), before), names))
@@ -99,21 +103,25 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
 def student_in_channels_last(student: nn.Module, taps: List[Tap],
                              counts: Dict[Tap, int], batch: Batch) -> bool:
     """Store a student's convolutions in channels_last, unless this changes a
-    tap by more than :data:`MAX_ERROR`, which is a warning.
+    tap by more than :data:`MAX_ERROR`, or it does not run on random pixels;
+    a warning says so.
 
     Args:
         student (nn.Module): The student.
         taps (list[Tap]): Its taps.
         counts (dict[Tap, int]): Number of times each tap fires.
         batch (dict): The batch of its dry run.
+
+    Returns:
+        bool: Whether they are stored so.
     """
     probe = copy.deepcopy(student)  # a network may keep counters
     inputs = _noise(batch['inputs'])
 
     def run(layout: torch.memory_format) -> List[Tensor]:
         set_layout(probe, layout)
-        with preserve_rng(), on_device(probe,
-                                       training_device()), untouched(probe):
+        with preserve_rng(), on_device(probe, training_device()), untouched(
+                probe, True):
             catcher = TapCatcher(probe, taps, 'the student', counts)
             with catcher:
                 probe(
@@ -123,44 +131,49 @@ def student_in_channels_last(student: nn.Module, taps: List[Tap],
         caught = catcher.take()
         return [tensor for tap in taps for tensor in caught[tap]]
 
-    before = run(torch.contiguous_format)
-    worst = max(map(_error, run(torch.channels_last), before), default=0.)
+    try:
+        before = run(torch.contiguous_format)
+        worst = max(map(_error, run(torch.channels_last), before), default=0.)
+        problem = f'it would change its taps by {worst:.1g} of their size'
+    except Exception as error:  # of the libraries' code, on random pixels
+        worst = math.inf
+        problem = f'the check failed: {type(error).__name__}: {error}'
     if worst > MAX_ERROR:
         print_log(
-            'the student does not run in channels_last, which would change '
-            f'its taps by {worst:.1g} of their size', 'current',
-            logging.WARNING)
+            f'the student stays as it is, without channels_last: {problem}',
+            'current', logging.WARNING)
         return False
     set_layout(student, torch.channels_last)
     return True
 
 
 def _changes(
-    teacher: Teacher, pairs: list, specs: Dict[Tap,
-                                               List[TapSpec]], batch: Batch
+    teacher: Teacher, pairs: list, dtype: Optional[torch.dtype]
 ) -> Iterator[Tuple[str, Callable[[], None], Callable[[], None], float]]:
     """Description of a change, how to make and undo it, and the largest
     relative error that it may cause."""
-    network = teacher.network
     if teacher.fold and not teacher.given and pairs:
         yield (f'{len(pairs)} batch normalisations folded',
                functools.partial(teacher.fold_in,
                                  Folding(pairs)), teacher.unfold, MAX_ERROR)
-    if teacher.channels_last and not teacher.given and _is_conv_net(network):
+    if teacher.channels_last and not teacher.given and _is_conv_net(
+            teacher.network):
         yield ('channels_last',
                functools.partial(teacher.set_layout, torch.channels_last),
                functools.partial(teacher.set_layout,
                                  torch.contiguous_format), MAX_ERROR)
-    inputs = batch['inputs']
-    dtype = fast_dtype(training_device().type)
-    if teacher.precision == 'auto' and dtype and isinstance(
-            inputs, Tensor) and inputs.dim() == 4 and all(
-                spec.kind in _FEATURES for levels in specs.values()
-                for spec in levels):
+    if dtype is not None:
         yield (str(dtype).split('.')[-1],
                functools.partial(setattr, teacher, 'low_precision', dtype),
                functools.partial(setattr, teacher, 'low_precision',
                                  None), MAX_ERROR_LOW)
+
+
+def _features_of_images(specs: Dict[Tap, List[TapSpec]], batch: Batch) -> bool:
+    """Whether all taps hold features, and the input is an image."""
+    inputs = batch['inputs']
+    return isinstance(inputs, Tensor) and inputs.dim() == 4 and all(
+        spec.kind in _FEATURES for levels in specs.values() for spec in levels)
 
 
 def _is_conv_net(network: nn.Module) -> bool:

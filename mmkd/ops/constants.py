@@ -13,13 +13,13 @@ def constant(values: Union[float, Sequence[float]], like: Tensor) -> Tensor:
     host wait. Do not modify it in place.
 
     Args:
-        values (float | Sequence[float]): The constants.
+        values (float | Sequence[float]): One constant, or n of them.
         like (Tensor): The other tensor.
 
     Returns:
         Tensor: (n, ), or a scalar for a number.
     """
-    if isinstance(values, (list, tuple)):
+    if not isinstance(values, (int, float)):
         values = tuple(map(float, values))
     return _constant(values, like.dtype, like.device)
 
@@ -27,4 +27,6 @@ def constant(values: Union[float, Sequence[float]], like: Tensor) -> Tensor:
 @functools.lru_cache(maxsize=256)
 def _constant(values: Union[float, Tuple[float, ...]], dtype: torch.dtype,
               device: torch.device) -> Tensor:
-    return torch.tensor(values, dtype=dtype, device=device)
+    # A backward pass may need it later.
+    with torch.inference_mode(False):
+        return torch.tensor(values, dtype=dtype, device=device)

@@ -8,9 +8,11 @@ beside that of the task loss, and the loss_weight that makes both equal.
 """
 import argparse
 import json
+import os.path as osp
 
 from mmkd.cli.options import (add_cfg_options, add_device, add_file, add_pair,
                               add_seed, quietly, teachers_of, with_options)
+from mmkd.errors import UsageError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +37,9 @@ def run(args: argparse.Namespace) -> None:
     from mmkd.utils.config import read_config
     from mmkd.utils.files import write_bytes
     from mmkd.utils.table import format_table
+    if args.json and osp.lexists(args.json):
+        raise UsageError(f'--json: {args.json} exists; choose another file, '
+                         'or remove it')
     teachers = teachers_of(args)
     with quietly(args):
         cfg = with_options(read_config(args.student), args)

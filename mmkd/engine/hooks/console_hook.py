@@ -78,7 +78,8 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
             rows.append(('method', f'{type(distiller).__name__}: {terms}'))
     return [
         *rows, ('data', _data(runner)), ('schedule', _schedule(runner)),
-        ('device', _device(runner)), ('speed', _speed(runner, teachers)),
+        ('device', _device(runner)), ('speed', _speed(runner, model,
+                                                      teachers)),
         ('checks', _checks(runner)),
         ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
          '  (config, hooks, taps, environment)')
@@ -126,10 +127,11 @@ def _device(runner: Any) -> str:
         f'{text}, {runner.world_size} processes')
 
 
-def _speed(runner: Any, teachers: Mapping[str, Teacher]) -> str:
+def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
+                                                            Teacher]) -> str:
     wrapper = type(runner.optim_wrapper).__name__
     parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
-    if getattr(runner.model, 'channels_last', False):
+    if getattr(model, 'channels_last', False):
         parts.append('student in channels_last')
     if torch.backends.cudnn.benchmark:
         parts.append('cudnn benchmark')

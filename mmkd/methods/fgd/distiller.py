@@ -1,6 +1,5 @@
 """Focal and global distillation (FGD)."""
-from typing import (Any, Dict, FrozenSet, List, Literal, Mapping, Optional,
-                    Tuple, Union)
+from typing import Dict, FrozenSet, List, Literal, Optional, Tuple, Union
 
 from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
@@ -84,6 +83,8 @@ class FGD(Distiller):
 
     roles = ('features', )
 
+    two_stage_options = dict(preset='two_stage')
+
     def __init__(self,
                  student=None,
                  teacher=None,
@@ -102,16 +103,6 @@ class FGD(Distiller):
         self.box_scale = box_scale
         self.connector_cfg = connector
         self.resize = resize
-
-    @classmethod
-    def settled_options(
-            cls, student: Mapping[str, Any],
-            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
-        """See the base class; detectors of two stages have their preset."""
-        options = super().settled_options(student, teachers)
-        if student.get('two_stage'):
-            options['preset'] = 'two_stage'
-        return options
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

@@ -1,7 +1,6 @@
 """Masked generative distillation (MGD)."""
 import logging
-from typing import (Any, Dict, Iterator, List, Literal, Mapping, Optional,
-                    Tuple, Union)
+from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -80,6 +79,8 @@ class MGD(Distiller):
 
     roles = ('features', )
 
+    two_stage_options = dict(preset='two_stage')
+
     def __init__(self,
                  student=None,
                  teacher=None,
@@ -117,16 +118,6 @@ class MGD(Distiller):
         self.gen_channels = gen_channels
         self.reduction = reduction
         self.resize = resize
-
-    @classmethod
-    def settled_options(
-            cls, student: Mapping[str, Any],
-            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
-        """See the base class; detectors of two stages have their preset."""
-        options = super().settled_options(student, teachers)
-        if student.get('two_stage'):
-            options['preset'] = 'two_stage'
-        return options
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

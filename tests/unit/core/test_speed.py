@@ -11,6 +11,7 @@ from mmkd.core.network import build_network
 from mmkd.core.teacher import Teacher
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
 from mmkd.testing.bev import BEV_RANGE, bev_detector
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars
@@ -134,7 +135,8 @@ def test_automatic_precision_follows_amp(monkeypatch):
 def test_a_change_that_is_not_safe_is_undone(monkeypatch, said):
 
     def wrong(pair):
-        return pair.weight.double() * 1.01, pair.norm.running_mean.double()
+        return (nn.Parameter(pair.weight * 1.01, requires_grad=False),
+                nn.Parameter(pair.norm.running_mean, requires_grad=False))
 
     monkeypatch.setattr(fold, '_folded', wrong)
     monkeypatch.setattr(speed, 'MAX_ERROR_LOW', 0.)
@@ -188,6 +190,29 @@ def test_weights_as_loaded(monkeypatch):
         assert set(state) == set(wanted) != folded
         assert all(torch.equal(state[key], wanted[key]) for key in wanted)
     assert set(teacher.network.state_dict()) == folded
+
+
+def test_as_loaded_keeps_where_and_how_the_network_is_stored(monkeypatch):
+    model = build('detector', monkeypatch)
+    teacher = model.teachers['teacher']
+    with PretendedAccelerator():
+        model.to(DEVICE)
+        before = dict(teacher.network.named_parameters())
+        with teacher.as_loaded():
+            pass
+        after = dict(teacher.network.named_parameters())
+    assert after.keys() == before.keys()
+    assert all(after[key] is before[key] for key in before)
+    assert {p.device for p in after.values()} == {DEVICE}
+
+
+def test_as_loaded_keeps_channels_last(monkeypatch):
+    teacher = build('detector', monkeypatch).teachers['teacher']
+    weight = teacher.network.backbone.layer1[0].conv1.weight
+    with teacher.as_loaded() as network:
+        assert network.backbone.layer1[0].conv1.weight is not weight
+    assert teacher.network.backbone.layer1[0].conv1.weight is weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_the_student_alone_is_not_changed(monkeypatch):
@@ -253,5 +278,18 @@ def test_student_that_channels_last_changes(monkeypatch, said):
     model, _ = student_losses(channels_last=True)
     assert not model.channels_last
     level, text = said.pop()
-    assert level == logging.WARNING and 'channels_last' in text
+    assert level == logging.WARNING and 'would change its taps' in text
     assert all(x.is_contiguous() for x in model.student.parameters())
+
+
+def test_student_that_fails_the_check(monkeypatch, said):
+
+    def fails(inputs, layout):
+        raise RuntimeError('no such layout')
+
+    monkeypatch.setattr(speed, 'in_layout', fails)
+    model, _ = student_losses()
+    assert not speed.student_in_channels_last(
+        model.student, model.taps.student_taps(['kd']), model.taps.counts,
+        dict(inputs=torch.rand(1, 3, 64, 64)))
+    assert 'the check failed: RuntimeError: no such layout' in said.pop()[1]

@@ -20,3 +20,11 @@ def test_it_is_copied_to_a_device_once():
         accelerator.waits.clear()
         assert (constant([3., 1., 4.], like) * like).device == DEVICE
         assert not accelerator.waits
+
+
+def test_a_backward_pass_may_follow_inference():
+    with torch.inference_mode():
+        constant([5., 6.], torch.zeros(1))
+    x = torch.ones(2, requires_grad=True)
+    (x * constant([5., 6.], x)).sum().backward()
+    assert x.grad.tolist() == [5., 6.]
