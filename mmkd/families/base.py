@@ -8,7 +8,7 @@ from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
-from mmkd.families.classes import head_classes
+from mmkd.families.classes import head_classes, pixel_labels
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
                                          read_settings)
@@ -195,6 +195,17 @@ class Family:
     def head_classes(self, network: nn.Module) -> Dict[str, int]:
         """See :func:`~mmkd.families.classes.head_classes`."""
         return head_classes(network)
+
+    def pixel_labels(self, network: nn.Module) -> Optional[int]:
+        """See :func:`~mmkd.families.classes.pixel_labels`."""
+        return pixel_labels(network)
+
+    def describe(self, network: nn.Module) -> str:
+        """The network in short, such as ``'RetinaNet (ResNet)'``."""
+        backbone = getattr(network, 'backbone', None)
+        name = type(network).__name__
+        return name if backbone is None else (
+            f'{name} ({type(backbone).__name__})')
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:

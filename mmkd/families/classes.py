@@ -1,5 +1,5 @@
 """How many classes the heads of a network tell apart."""
-from typing import Dict
+from typing import Dict, Optional
 
 from torch import nn
 
@@ -33,3 +33,17 @@ def head_classes(network: nn.Module) -> Dict[str, int]:
         if isinstance(classes, int) and classes > 0:
             found[path] = classes
     return found
+
+
+def pixel_labels(network: nn.Module) -> Optional[int]:
+    """Number of labels of pixels that a segmentation head knows.
+
+    Returns:
+        int, optional: None if the network has no such head.
+    """
+    head = getattr(network, 'decode_head', None)
+    heads = head if isinstance(head, nn.ModuleList) else [head]
+    # A single output channel tells two classes apart.
+    return max(2 if getattr(each, 'out_channels', 0) ==
+               1 else getattr(each, 'num_classes', 0)
+               for each in heads) or None

@@ -15,6 +15,7 @@ from mmkd.engine.checks.batches import batch_norm_fault, check_validation
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.settings import evaluator_problems, setting_problems
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
 from mmkd.utils.data import own_pipeline
 
 #: Ends the last line of an error.
@@ -101,12 +102,8 @@ def label_count(model: nn.Module) -> Optional[int]:
     Returns:
         int, optional: None if it has no such head.
     """
-    head = getattr(getattr(model, 'student', model), 'decode_head', None)
-    heads = head if isinstance(head, nn.ModuleList) else [head]
-    # A single output channel tells two classes apart.
-    return max(2 if getattr(each, 'out_channels', 0) ==
-               1 else getattr(each, 'num_classes', 0)
-               for each in heads) or None
+    student = getattr(model, 'student', model)
+    return family_of(student).pixel_labels(student)
 
 
 def datasets_of(runner: Runner) -> Dict[str, Any]:

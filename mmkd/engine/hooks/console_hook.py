@@ -10,6 +10,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.teacher import Teacher
 from mmkd.engine.console import open_console
 from mmkd.evaluation.kitti_summary import kitti_summary
+from mmkd.families import family_of
 from mmkd.registry import HOOKS
 from .self_check_hook import SelfCheckHook
 
@@ -88,11 +89,8 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
 
 def _network(network: nn.Module) -> str:
     count = sum(p.numel() for p in network.parameters())
-    parts = [type(network).__name__]
-    backbone = getattr(network, 'backbone', None)
-    if backbone is not None:
-        parts.append(f'({type(backbone).__name__})')
-    return f'{" ".join(parts)}, {count / 1e6:.3g} M parameters'
+    return (f'{family_of(network).describe(network)}, '
+            f'{count / 1e6:.3g} M parameters')
 
 
 def _data(runner: Any) -> str:

@@ -114,6 +114,16 @@ def test_bad_input_is_one_line(argv, capsys, tmp_path, monkeypatch):
     assert 'Traceback' not in printed.err
 
 
+def test_advise_overwrites_no_file(capsys, tmp_path):
+    file = tmp_path / 'mine.json'
+    file.write_text('{}')
+    code, printed = code_of(capsys, 'advise', 'gone.py', '--teacher',
+                            'gone.py', '--teacher-ckpt', 'random', '--json',
+                            str(file))
+    assert code == 2 and f'{file} exists' in printed.err
+    assert file.read_text() == '{}'
+
+
 def test_a_misspelt_option_is_corrected(capsys):
     code, printed = code_of(capsys, 'train', 'config.py', '--workdir', 'w')
     assert code == 2

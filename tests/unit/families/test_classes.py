@@ -1,8 +1,9 @@
+import torch
 from torch import nn
 
 from mmkd.core.network import build_network
 from mmkd.families import family_of
-from mmkd.families.classes import head_classes
+from mmkd.families.classes import head_classes, pixel_labels
 from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.testing import detector, segmentor
 
@@ -47,3 +48,16 @@ def test_heads_of_mmdet3d():
     assert MMDet3DFamily().head_classes(network) == dict(decode_head=19)
     network.decode_head.ignore_index = 20
     assert MMDet3DFamily().head_classes(network) == dict(decode_head=20)
+
+
+def test_labels_of_pixels():
+    head = torch.nn.Module()
+    head.num_classes, head.out_channels = 2, 1
+    model = torch.nn.Module()
+    assert pixel_labels(model) is None
+    model.decode_head = head
+    assert pixel_labels(model) == 2
+    last = torch.nn.Module()
+    last.num_classes = 5
+    model.decode_head = torch.nn.ModuleList([head, last])
+    assert pixel_labels(model) == 5

@@ -1,7 +1,6 @@
 import logging
 
 import pytest
-import torch
 from mmengine.config import Config
 
 from mmkd import apis
@@ -75,16 +74,3 @@ def test_warning_of_classes(cityscapes, tmp_path, monkeypatch):
     fast.check_parts(runner)
     assert found == ['check: odd']
     assert fast.datasets_of(runner) == {}
-
-
-def test_label_count():
-    head = torch.nn.Module()
-    head.num_classes, head.out_channels = 2, 1
-    model = torch.nn.Module()
-    assert fast.label_count(model) is None
-    model.decode_head = head
-    assert fast.label_count(model) == 2
-    last = torch.nn.Module()
-    last.num_classes = 5
-    model.decode_head = torch.nn.ModuleList([head, last])
-    assert fast.label_count(model) == 5
