@@ -36,7 +36,7 @@ def build_teacher(name: str, teacher: Union[dict, Teacher]) -> Teacher:
                               f'Teacher(..., name={name!r})')
         return teacher
     if not isinstance(teacher, dict):
-        raise ConfigError(f'teacher {name!r} is a dict, such as dict(cfg='
+        raise ConfigError(f'`teachers`: {name!r} is a dict, such as dict(cfg='
                           f"'mmseg::...', ckpt='file.pth'), not "
                           f'{teacher!r}')
     return construct(Teacher, {'name': name, **teacher}, f'teacher {name!r}')

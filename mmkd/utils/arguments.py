@@ -245,8 +245,9 @@ def with_reason(part: str, error: Exception) -> str:
     unknown = re.match(r"['\"]?(\S+) is not in the (\S+?)(::\S+)? registry",
                        reason)
     if unknown:
-        return (f'{part}: there is no {unknown[1]!r} in {unknown[2]}; if it '
-                'is your own, import the module that registers it by '
+        return (f'{part}: there is no {unknown[1]!r} in {unknown[2]}; check '
+                'the name and `default_scope`; if it is your own, import the '
+                'module that registers it by '
                 "`custom_imports=dict(imports=['my_module'])`")
     if not reason and error.__traceback__:  # an assertion without a message
         frame = traceback.extract_tb(error.__traceback__)[-1]
