@@ -1,6 +1,8 @@
 """Opening the caches of a model's teachers."""
+import logging
 from typing import Mapping
 
+from mmengine.logging import print_log
 from torch import nn
 
 from mmkd.core.cache.teacher_cache import CacheOptions, TeacherCache
@@ -11,6 +13,9 @@ from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.utils.arguments import construct
+
+#: Number of views of a sample below which a warning says so.
+FEW_VIEWS = 8
 
 
 def open_caches(distillers: Mapping[str, Distiller], student: nn.Module,
@@ -41,6 +46,11 @@ def open_caches(distillers: Mapping[str, Distiller], student: nn.Module,
             for reader, distiller in distillers.items()
             if plan.teacher_taps(name, [reader])
         }
+        if options.views is not None and options.views < FEW_VIEWS:
+            print_log(
+                f'{what} gives {options.views} view(s) of each sample, so '
+                f'that augmentation is weak; at least {FEW_VIEWS} are '
+                'recommended', 'current', logging.WARNING)
         reason = _obstacle(teacher, student, readers)
         if reason:
             raise ConfigError(f'{what} cannot be used: {reason}; remove it')
