@@ -7,9 +7,10 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmkd.core.batch import RawBatch, StepBatch
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
@@ -153,7 +154,8 @@ class DistillationModel(BaseModel):
         data_samples: Optional[list] = None,
         mode: str = 'tensor',
         teacher_batches: Optional[Dict[str, dict]] = None,
-        step: Optional[Step] = None
+        step: Optional[Step] = None,
+        raw: Optional[RawBatch] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Compute the losses of a training step, or call the student.
 
@@ -168,6 +170,9 @@ class DistillationModel(BaseModel):
                 those of the student. Defaults to None.
             step (Step, optional): The step of the batch. Defaults to None:
                 the runner's current iteration.
+            raw (RawBatch, optional): What the batch was prepared from.
+                Defaults to None: methods read what they need of it from the
+                device.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -180,7 +185,8 @@ class DistillationModel(BaseModel):
             dict(
                 inputs=inputs,
                 data_samples=data_samples,
-                teacher_batches=teacher_batches))
+                teacher_batches=teacher_batches,
+                raw=raw))
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
         for name, distiller in self.distillers.items():
@@ -241,7 +247,8 @@ class DistillationModel(BaseModel):
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
                 'the student'),
-            task_losses=losses)
+            task_losses=losses,
+            raw=batch.get('raw'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 

@@ -223,10 +223,10 @@ def _run(func: Any, args: tuple, kwargs: dict,
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     on = [x for x in tensors if isinstance(x, DeviceTensor)]
     if accelerator is not None:
-        _judge(name, args, on,
-               [x for x in tensors if not isinstance(x, DeviceTensor)], target,
-               kwargs.get('non_blocking')
-               or name == 'copy_' and True in args[2:])
+        _judge(
+            name, args, on,
+            [x for x in tensors if not isinstance(x, DeviceTensor)], target,
+            kwargs.get('non_blocking') or name == 'copy_' and True in args[2:])
     result = func(*values(args), **values(kwargs))
     stays = bool(on) if target is None else target == DEVICE
     if name == 'copy_':

@@ -58,9 +58,8 @@ def test_copies_that_the_host_does_not_wait_for():
         on = x.to(DEVICE, non_blocking=True)
         on.copy_(x + 1, non_blocking=True)
     assert values(on).tolist() == [1, 2, 3]
-    assert [what for what, _ in accelerator.sent] == [
-        'copy to device', 'copy_ across'
-    ]
+    assert [what for what, _ in accelerator.sent
+            ] == ['copy to device', 'copy_ across']
     assert not accelerator.waits and not accelerator.refused
 
 
