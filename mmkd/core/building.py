@@ -129,7 +129,7 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
         }
     for name, teacher in teachers.items():
         data = raw if raw is None else teacher.own_data(raw)
-        with on_device(teacher.network, device):
+        with on_device(teacher.network, teacher.device or device):
             runs[name] = dry_run(teacher.network,
                                  plan.teacher_taps(name,
                                                    names), f'teacher {name!r}',

@@ -1,6 +1,6 @@
 """The model that a runner trains: student, teachers and distillers."""
 import functools
-from typing import Any, Dict, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -16,9 +16,10 @@ from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
 from mmkd.core.speed import speed_up, student_in_channels_last
 from mmkd.core.state_keys import prefix_student, unprefix_student
-from mmkd.core.step import Step, StepPlanner, Tensors
+from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
@@ -222,27 +223,31 @@ class DistillationModel(BaseModel):
         if self.channels_last:
             inputs = in_layout(inputs, torch.channels_last)
         active = list(step.weights)
+        home = next(self.student.parameters()).device
         catcher = TapCatcher(self.student, self.taps.student_taps(active),
                              'the student',
                              self.taps.counts if end_early else None)
+        own = batch.get('teacher_batches') or {}
+        batches = {name: own.get(name, shared) for name in step.teachers}
+        read = functools.partial(_read, self.teachers, self.taps, active)
+        # A teacher on a device of its own computes while the student does,
+        # if it is started before, and its results are copied afterwards.
+        theirs = read(batches, elsewhere=True)
         losses: Dict[str,
                      Tensor] = {}  # unchanged if the forward pass stops early
         with catcher:
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
-        own = batch.get('teacher_batches') or {}
-        batches = {name: own.get(name, shared) for name in step.teachers}
-        for name, theirs in batches.items():
-            caught.update(self.teachers[name].extract(
-                theirs['inputs'], theirs['data_samples'],
-                self.taps.teacher_taps(name, active), self.taps.counts))
+        theirs.update(read(batches, elsewhere=False))
+        for tap, levels in theirs.items():
+            caught[tap] = [level.to(home) for level in levels]
         step_batch = StepBatch(
             inputs,
             samples,
             step.progress,
             teacher_inputs={
-                name: theirs['inputs']
-                for name, theirs in batches.items()
+                name: own['inputs']
+                for name, own in batches.items()
             },
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
@@ -305,7 +310,8 @@ class DistillationModel(BaseModel):
     def _apply(self, fn, recurse: bool = True) -> 'DistillationModel':
         super()._apply(fn, recurse)
         for teacher in self.teachers.values():
-            teacher.network._apply(fn, recurse)
+            if teacher.device is None:
+                teacher.network._apply(fn, recurse)
         return self
 
     def _set_device(self, device: torch.device) -> None:
@@ -325,6 +331,19 @@ class DistillationModel(BaseModel):
     def summary(self) -> str:
         """Table of taps, shapes, connectors and weights."""
         return summary_table(self.distillers, self.taps)
+
+
+def _read(teachers: Dict[str, Teacher], plan: TapPlan, active: List[str],
+          batches: Dict[str, dict], elsewhere: bool) -> Dict[Tap, list]:
+    """Tensors of the taps of the teachers that have a device of their own,
+    or of the others."""
+    found: Dict[Tap, list] = {}
+    for name, batch in batches.items():
+        if (teachers[name].device is not None) == elsewhere:
+            found.update(teachers[name].extract(
+                batch['inputs'], batch['data_samples'],
+                plan.teacher_taps(name, active), plan.counts))
+    return found
 
 
 def _check_name(name: str, what: str) -> None:

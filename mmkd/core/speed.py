@@ -58,7 +58,8 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
         batch (dict): The batch of its dry run.
     """
     own = not teacher.given and (teacher.fold or teacher.channels_last)
-    dtype = fast_dtype(training_device().type) \
+    device = teacher.device or training_device()
+    dtype = fast_dtype(device.type) \
         if teacher.precision == 'auto' else None
     if not specs or not (own or dtype):
         return
@@ -66,7 +67,6 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
     names = [spec.path for levels in specs.values() for spec in levels]
 
     def run() -> List[Tensor]:
-        device = training_device()
         with preserve_rng(), on_device(teacher.network,
                                        device), untouched(teacher.network):
             caught = teacher.extract(batch['inputs'],

@@ -4,6 +4,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
 from mmengine.logging import print_log
+from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
 from mmkd.core.fold import Folding
@@ -11,11 +12,12 @@ from mmkd.core.layout import in_layout, set_layout
 from mmkd.core.network import NetworkLike, build_network, build_untrained
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
-from mmkd.errors import ConfigError
+from mmkd.errors import ConfigError, TapError
 from mmkd.families import family_of
 from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
+from mmkd.utils.devices import existing_device
 
 _PRECISIONS = {
     'fp32': torch.float32,
@@ -51,6 +53,12 @@ class Teacher:
             Defaults to True.
         channels_last (bool): Whether a convolutional network runs in this
             memory format. Defaults to True.
+        device (str, optional): Device that it runs on, such as ``'cuda:1'``;
+            it then runs while the student does. Defaults to None: the
+            student's.
+        chunk (int, optional): Number of images that it takes at a time, where
+            its activations would need too much memory. Defaults to None: the
+            whole batch.
         mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
@@ -74,6 +82,8 @@ class Teacher:
                  precision: Optional[str] = 'auto',
                  fold: bool = True,
                  channels_last: bool = True,
+                 device: Optional[str] = None,
+                 chunk: Optional[int] = None,
                  mode: str = 'tensor',
                  trusted: bool = False,
                  strict: bool = True,
@@ -84,7 +94,14 @@ class Teacher:
         if mode not in ('tensor', 'predict', 'loss'):
             raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
                               f"or 'loss', not {mode!r}")
+        if chunk is not None and chunk < 1:
+            raise ConfigError(
+                f'teacher {name!r}: chunk is a number of images, '
+                f'not {chunk!r}')
         self.name = name
+        self.chunk = chunk
+        self.device = device if device is None else existing_device(
+            device, f'teacher {name!r}')
         self.precision = precision
         self.fold = fold
         self.channels_last = channels_last
@@ -109,6 +126,8 @@ class Teacher:
         self.trial_modes = family.trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
+        if self.device is not None:
+            self.network.to(self.device)
 
     def _read_weights(self, cfg: NetworkLike, ckpt: Union[str, dict, None],
                       trusted: bool) -> Optional[Checkpoint]:
@@ -163,19 +182,70 @@ class Teacher:
                 None: the forward pass is complete.
 
         Returns:
-            dict[Tap, list[Tensor]]: Detached tensors, one per level.
+            dict[Tap, list[Tensor]]: Detached tensors on the teacher's device,
+            one per level.
 
         Raises:
-            TapError: If a tap does not fire.
+            TapError: If a tap does not fire, or cannot be computed in chunks.
+            ConfigError: If the inputs cannot be split into chunks.
         """
+        batch = self.bring(dict(inputs=inputs, data_samples=data_samples))
+        if self._layout == torch.channels_last:
+            batch['inputs'] = in_layout(batch['inputs'], self._layout)
+        parts = [
+            self._extract(part, taps, counts) for part in self._parts(batch)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return {
+            tap: [
+                torch.cat(levels) for levels in zip(*(part[tap]
+                                                      for part in parts))
+            ]
+            for tap in taps
+        }
+
+    def _extract(self, batch: Dict[str, Any], taps: Sequence[Tap],
+                 counts: Optional[Dict[Tap, int]]) -> Dict[Tap, List[Tensor]]:
         catcher = TapCatcher(self.network, taps, f'teacher {self.name!r}',
                              counts)
-        if self._layout == torch.channels_last:
-            inputs = in_layout(inputs, self._layout)
         with torch.no_grad(), self.autocast(features=True), catcher:
-            self.network(inputs, data_samples, mode=self.mode)
+            self.network(
+                batch['inputs'], batch['data_samples'], mode=self.mode)
         # Only what the user asks for reaches a distiller in half precision.
-        return upcast(catcher.take()) if self._chosen() else catcher.take()
+        found = upcast(catcher.take()) if self._chosen() else catcher.take()
+        for tap in found if self.chunk is not None else ():
+            for level in found[tap]:
+                if level.shape[:1] != batch['inputs'].shape[:1]:
+                    raise TapError(
+                        f'teacher {self.name!r}: the tap {tap.path!r} does '
+                        'not give an entry for each image (its shape is '
+                        f'{tuple(level.shape)}), so it cannot be computed in '
+                        'chunks; remove `chunk`')
+        return found
+
+    def _parts(self, batch: Dict[str, Any]) -> List[Dict[str, Any]]:
+        """The batch in chunks."""
+        if self.chunk is None:
+            return [batch]
+        inputs, samples = batch['inputs'], batch['data_samples']
+        if not isinstance(inputs, Tensor):
+            raise ConfigError(
+                f'teacher {self.name!r}: `chunk` splits batches of images, '
+                f'but this teacher gets {", ".join(inputs)}; remove `chunk`')
+        return [
+            dict(
+                inputs=images,
+                data_samples=samples and samples[at:at + self.chunk])
+            for at, images in zip(
+                range(0, len(inputs), self.chunk), inputs.split(self.chunk))
+        ]
+
+    def bring(self, batch: Dict[str, Any]) -> Dict[str, Any]:
+        """A prepared batch on the device that the teacher runs on."""
+        if self.device is None:
+            return batch
+        return BaseDataPreprocessor().to(self.device).cast_data(batch)
 
     def autocast(self,
                  features: bool = False) -> contextlib.AbstractContextManager:

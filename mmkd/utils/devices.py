@@ -6,6 +6,8 @@ import torch
 from mmengine.device import get_device
 from torch import Tensor, nn
 
+from mmkd.errors import ConfigError
+
 
 def training_device() -> torch.device:
     """The device that a runner of mmengine moves its model to; on CUDA, the
@@ -25,6 +27,27 @@ def send(values: Tensor, device: torch.device) -> Tensor:
         # Otherwise the driver may wait before it reads them.
         values = values.pin_memory()
     return values.to(device, non_blocking=True)
+
+
+def existing_device(device: str, name: str) -> torch.device:
+    """A device that is there.
+
+    Args:
+        device (str): The device, such as ``'cuda:1'``.
+        name (str): What runs on it, for the message.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    try:
+        torch.empty(0, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError) as error:
+        count = torch.cuda.device_count()
+        there = ', '.join(f'cuda:{i}' for i in range(count)) or 'no GPU'
+        raise ConfigError(
+            f'{name}: there is no device {device!r}; torch finds '
+            f'{there}') from error
 
 
 @contextmanager

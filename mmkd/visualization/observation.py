@@ -188,7 +188,8 @@ class Observer:
                     teacher.classes or scene.classes) != scene.classes:
                 continue  # different geometry or classes
             with teacher.autocast():
-                self._add_prediction(scene, name, teacher.network, own)
+                self._add_prediction(scene, name, teacher.network,
+                                     teacher.bring(own))
 
     def _add_prediction(self, scene: Scene, name: str, network: nn.Module,
                         batch: dict) -> None:

@@ -237,9 +237,8 @@ _INPUT_SETTINGS = {
 def _teacher_batch(model: DistillationModel, name: str, data: dict) -> dict:
     """A batch for a teacher, with copied data samples that it may change."""
     samples = copy.deepcopy(data.get('data_samples'))
-    return dict(
-        model.prepare_batch(dict(data, data_samples=samples),
-                            [name])['teacher_batches'][name])
+    batch = model.prepare_batch(dict(data, data_samples=samples), [name])
+    return model.teachers[name].bring(dict(batch['teacher_batches'][name]))
 
 
 def _sensors(inputs: Any) -> str:

@@ -11,7 +11,7 @@ from mmkd.core.network import build_network
 from mmkd.core.teacher import Teacher
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
-from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.bev import BEV_RANGE, bev_detector
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars
@@ -293,3 +293,29 @@ def test_student_that_fails_the_check(monkeypatch, said):
         model.student, model.taps.student_taps(['kd']), model.taps.counts,
         dict(inputs=torch.rand(1, 3, 64, 64)))
     assert 'the check failed: RuntimeError: no such layout' in said.pop()[1]
+
+
+def test_a_device_of_its_own():
+    """Equal losses, and the model takes only the student along."""
+    found = []
+    for device in (None, 'cpu'):
+        torch.manual_seed(0)
+        with PretendedAccelerator() as accelerator:
+            model = DistillationModel(
+                detector(),
+                dict(
+                    teacher=dict(
+                        cfg=detector(),
+                        ckpt='random',
+                        device=device,
+                        precision=None)),
+                dict(kd=dict(type='CWD', student='neck', teacher='neck')),
+                dry_run_size=(64, 64)).train()
+            model.to(DEVICE)
+            data = model.data_preprocessor(detection_batch(2), True)
+            found.append(values(model(**data, mode='loss')))
+            assert not accelerator.refused
+            weight = next(model.teachers['teacher'].network.parameters())
+            assert weight.device == torch.device(device or DEVICE)
+            assert next(model.student.parameters()).device == DEVICE
+    torch.testing.assert_close(found[0], found[1])

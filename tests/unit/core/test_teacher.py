@@ -1,11 +1,12 @@
 import pytest
 import torch
+from torch import nn
 
 from mmkd.core.network import build_network
 from mmkd.core.taps.dry_run import dry_run
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.errors import CheckpointError, ConfigError
+from mmkd.errors import CheckpointError, ConfigError, TapError
 from mmkd.testing import segmentation_batch, segmentor
 from mmkd.utils.checkpoint import write_weights
 
@@ -114,3 +115,39 @@ def test_own_data_leaves_the_batch_as_it_is():
     assert teacher.own_data(data) == dict(
         inputs=dict(points=2, clean=2), data_samples=3)
     assert data['inputs']['points'] == 1
+
+
+def test_chunks_change_nothing():
+    teacher = Teacher(segmentor(), ckpt='random')
+    batch = teacher.preprocessor(segmentation_batch(3), True)
+    tap = Tap.parse('backbone')
+    whole = teacher.extract(batch['inputs'], batch['data_samples'], [tap])
+    teacher.chunk = 2
+    sizes = []
+    teacher.network.backbone.register_forward_pre_hook(
+        lambda module, args: sizes.append(len(args[0])))
+    parts = teacher.extract(batch['inputs'], batch['data_samples'], [tap])
+    assert sizes == [2, 1]
+    for level, expected in zip(parts[tap], whole[tap]):
+        torch.testing.assert_close(level, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_chunks_that_cannot_be():
+    with pytest.raises(ConfigError, match='chunk is a number of images'):
+        Teacher(segmentor(), ckpt='random', chunk=0)
+    teacher = Teacher(segmentor(), ckpt='random', chunk=1)
+    batch = teacher.preprocessor(segmentation_batch(2), True)
+    with pytest.raises(ConfigError, match='gets points; remove'):
+        teacher.extract(dict(points=[]), None, [Tap.parse('backbone')])
+    network = teacher.network
+    network.pooled = nn.Identity()
+    network.backbone.register_forward_hook(
+        lambda module, args, maps: (network.pooled(maps[0].mean(0)), None)[1])
+    with pytest.raises(
+            TapError, match='does not give an entry for each image'):
+        teacher.extract(batch['inputs'], None, [Tap.parse('pooled')])
+
+
+def test_a_missing_device():
+    with pytest.raises(ConfigError, match="no device 'cuda:99'; torch finds"):
+        Teacher(segmentor(), ckpt='random', device='cuda:99')

@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch import nn
 
+from mmkd.errors import ConfigError
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
-from mmkd.utils.devices import on_device, training_device
+from mmkd.utils.devices import existing_device, on_device, training_device
 
 
 def test_training_device():
@@ -40,3 +41,11 @@ def test_nothing_happens_on_the_same_device():
     assert network.weight.mean() > 0.5
     with on_device(nn.ReLU(), DEVICE):  # has no tensors to move
         pass
+
+
+def test_existing_device():
+    assert existing_device('cpu', 'x') == torch.device('cpu')
+    with pytest.raises(ConfigError, match="x: there is no device 'cuda:99'"):
+        existing_device('cuda:99', 'x')
+    with pytest.raises(ConfigError, match="x: there is no device 'gpu'"):
+        existing_device('gpu', 'x')
