@@ -172,8 +172,7 @@ class DistillationModel(BaseModel):
             step (Step, optional): The step of the batch. Defaults to None:
                 the runner's current iteration.
             raw (RawBatch, optional): What the batch was prepared from.
-                Defaults to None: methods read what they need of it from the
-                device.
+                Defaults to None: methods read it from the device.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -186,8 +185,8 @@ class DistillationModel(BaseModel):
             dict(
                 inputs=inputs,
                 data_samples=data_samples,
-                teacher_batches=teacher_batches,
-                raw=raw))
+                raw=raw,
+                teacher_batches=teacher_batches))
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
         for name, distiller in self.distillers.items():
@@ -233,8 +232,7 @@ class DistillationModel(BaseModel):
         # A teacher on a device of its own computes while the student does,
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)
-        losses: Dict[str,
-                     Tensor] = {}  # unchanged if the forward pass stops early
+        losses: Dict[str, Tensor] = {}  # stays if the forward pass ends early
         with catcher:
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
@@ -246,8 +244,8 @@ class DistillationModel(BaseModel):
             samples,
             step.progress,
             teacher_inputs={
-                name: own['inputs']
-                for name, own in batches.items()
+                key: x['inputs']
+                for key, x in batches.items()
             },
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
