@@ -239,14 +239,12 @@ class DistillationModel(BaseModel):
         theirs.update(read(batches, elsewhere=False))
         for tap, levels in theirs.items():
             caught[tap] = [level.to(home) for level in levels]
+        given = {name: own['inputs'] for name, own in batches.items()}
         step_batch = StepBatch(
             inputs,
             samples,
             step.progress,
-            teacher_inputs={
-                key: x['inputs']
-                for key, x in batches.items()
-            },
+            teacher_inputs=given,
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
                 'the student'),
