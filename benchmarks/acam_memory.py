@@ -75,7 +75,7 @@ def measure(sizes: Sequence[Tuple[int, int]], channels: int,
     import torch
 
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.core.distiller import StepBatch
+    from mmkd.core.batch import StepBatch
     from mmkd.core.taps.tap import TapSpec
     from mmkd.methods.acam.distiller import ACAM
     torch.manual_seed(0)

@@ -97,7 +97,7 @@ def measure_loss(data: Dict[str, Any], size: Dict[str, int],
                  budget: float) -> Dict[str, float]:
     """The whole method, forward and backward, in this process."""
     from benchmarks.memory import forget_peak, peak, resident
-    from mmkd.core.distiller import StepBatch
+    from mmkd.core.batch import StepBatch
     from mmkd.core.taps.tap import TapSpec
     from mmkd.methods.pointdistiller.distiller import PointDistiller
     distiller = PointDistiller(

@@ -120,7 +120,7 @@ def benchmark(method: str, args: argparse.Namespace) -> dict:
     from mmengine.structures import BaseDataElement, InstanceData
 
     from benchmarks.step_time import ratio_of
-    from mmkd.core.distiller import StepBatch
+    from mmkd.core.batch import StepBatch
     from mmkd.core.taps.tap import TapSpec
     from mmkd.registry import DISTILLERS
     torch.manual_seed(0)

@@ -1,5 +1,6 @@
 """The parts of a training step: networks, taps, distillers, weights."""
-from mmkd.core.distiller import Distiller, Instances, StepBatch
+from mmkd.core.batch import Instances, RawBatch, StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, WeightSchedule
 from mmkd.core.taps import Tap, TapCatcher, TapSpec
@@ -8,6 +9,6 @@ from mmkd.core.visuals import Heatmap, Points, Visual
 
 __all__ = [
     'DistillationModel', 'Distiller', 'Heatmap', 'Instances', 'Points',
-    'Progress', 'StepBatch', 'Tap', 'TapCatcher', 'TapSpec', 'Teacher',
-    'Visual', 'WeightSchedule'
+    'Progress', 'RawBatch', 'StepBatch', 'Tap', 'TapCatcher', 'TapSpec',
+    'Teacher', 'Visual', 'WeightSchedule'
 ]

@@ -1,172 +1,25 @@
 """The interface of a distillation method."""
 from abc import abstractmethod
-from dataclasses import dataclass, field, replace
-from typing import (Any, Callable, ClassVar, Dict, FrozenSet, List, Mapping,
-                    NamedTuple, Optional, Sequence, Tuple, Union)
+from typing import (Any, Callable, ClassVar, Dict, List, Mapping, Optional,
+                    Sequence, Tuple, Union)
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
 from mmkd.core.balance import GradientBalance, LossWeightLike, read_loss_weight
+from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
 from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
-from mmkd.errors import ConfigError, MismatchError
+from mmkd.errors import ConfigError
 from mmkd.utils.arguments import argument_names
 from mmkd.utils.renamed import warn_of_old_name
 
 TapsLike = Union[TapLike, Sequence[TapLike],
                  Mapping[str, Union[TapLike, Sequence[TapLike]]], None]
-
-
-class Instances(NamedTuple):
-    """The labelled objects of an image.
-
-    Attributes:
-        boxes (Tensor): (n, 4) in float, ``(x1, y1, x2, y2)`` in pixels of
-            the student's prepared image; n may be 0.
-        labels (Tensor): Class of each, (n, ), integer.
-    """
-    boxes: Tensor
-    labels: Tensor
-
-
-@dataclass
-class StepBatch:
-    """The batch of a step, as distillers can access it.
-
-    Attributes:
-        inputs (Tensor | dict): The student's prepared inputs.
-        data_samples (list): The student's data samples, with ground truth.
-        progress (Progress): Progress of the training.
-        active_terms (frozenset[str]): The distiller's terms with nonzero
-            weight at this iteration; others need not be computed.
-        teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
-            teachers that ran, by name; see :meth:`inputs_of`.
-        make_head (Callable, optional): Returns the value of :attr:`head`.
-        task_losses (dict[str, Tensor]): The student's own losses by name.
-    """
-    inputs: object = None
-    data_samples: Optional[list] = None
-    progress: Progress = field(default_factory=Progress)
-    active_terms: FrozenSet[str] = frozenset()
-    teacher_inputs: Dict[str, Any] = field(default_factory=dict)
-    make_head: Optional[Callable[[], Any]] = None
-    task_losses: Dict[str, Any] = field(default_factory=dict)
-    _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
-
-    def shared(self, key: str, make: Callable[[], Any]) -> Any:
-        """Return an object that all distillers of a step share.
-
-        Args:
-            key (str): Its name.
-            make (Callable): Creates it on the first call.
-        """
-        if key not in self._shared:
-            self._shared[key] = make()
-        return self._shared[key]
-
-    def inputs_of(self, teacher: Optional[str]) -> object:
-        """Prepared inputs of a teacher.
-
-        Args:
-            teacher (str, optional): Its name, as in ``network`` of a tap.
-
-        Returns:
-            Tensor | dict: The student's if the teacher has no own ones.
-        """
-        return self.teacher_inputs.get(teacher or '', self.inputs)
-
-    @property
-    def head(self) -> Any:
-        """The student's 3D detection head, a
-        :class:`~mmkd.families.detection_heads.DetectionHead`.
-
-        Raises:
-            ConfigError: If the student has no head of a known kind.
-        """
-        if self.make_head is None:
-            raise ConfigError('this method needs a 3D detection head')
-        return self.shared('head', self.make_head)
-
-    @property
-    def labels(self) -> Tensor:
-        """Ground-truth label maps of the batch, (N, H, W), integer.
-
-        Raises:
-            ConfigError: If the batch has no label maps.
-        """
-        return self.shared('labels', self._stack_labels)
-
-    def _stack_labels(self) -> Tensor:
-        maps = [
-            sample.gt_sem_seg.data for sample in self.data_samples or []
-            if 'gt_sem_seg' in sample
-        ]
-        if not maps:
-            raise MismatchError(
-                'this method needs label maps (`gt_sem_seg`), but the batch '
-                'has none; it serves semantic segmentation only')
-        return torch.stack(maps).flatten(0, -3)
-
-    @property
-    def instances(self) -> List[Instances]:
-        """Boxes and classes of the objects in each image, without ignored
-        ones.
-
-        Raises:
-            ConfigError: If the batch has no boxes in images.
-        """
-        return self.shared('instances', self._read_instances)
-
-    def _read_instances(self) -> List[Instances]:
-        found = []
-        samples = self.data_samples or []
-        for sample in samples:
-            objects = sample.get('gt_instances')
-            if objects is None or 'bboxes' not in objects:
-                break
-            # mmdet may wrap boxes in a class.
-            boxes = getattr(objects.bboxes, 'tensor', objects.bboxes)
-            if boxes.dim() != 2 or boxes.size(1) != 4:
-                break
-            found.append(Instances(boxes.float(), objects.labels))
-        if not found or len(found) < len(samples):
-            raise MismatchError(
-                'this method needs boxes (`gt_instances.bboxes`: x1, y1, x2, '
-                'y2), but the batch has none; it serves detection in images '
-                'only')
-        return found
-
-    @property
-    def input_size(self) -> Tuple[int, int]:
-        """Height and width in pixels of the student's prepared images,
-        padding included."""
-        images = self.inputs
-        if isinstance(images, Mapping):
-            images = next((x for x in images.values()
-                           if isinstance(x, Tensor) and x.dim() == 4), None)
-        if not isinstance(images, Tensor) or images.dim() != 4:
-            raise MismatchError('this method needs a batch of images '
-                                '(N, C, H, W) as input of the student')
-        height, width = images.shape[-2:]
-        return height, width
-
-    @property
-    def image_sizes(self) -> List[Tuple[int, int]]:
-        """Height and width in pixels of each image without its padding."""
-        full = self.input_size
-        return [
-            tuple(sample.metainfo.get('img_shape', full)[:2])
-            for sample in self.data_samples or []
-        ]
-
-    def for_terms(self, active_terms: FrozenSet[str]) -> 'StepBatch':
-        """The same batch for a distiller with other active terms."""
-        return replace(self, active_terms=active_terms)
 
 
 class Distiller(BaseModule):

@@ -7,11 +7,12 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from mmkd.core.batch import RawBatch, StepBatch
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
@@ -157,7 +158,8 @@ class DistillationModel(BaseModel):
         data_samples: Optional[list] = None,
         mode: str = 'tensor',
         teacher_batches: Optional[Dict[str, dict]] = None,
-        step: Optional[Step] = None
+        step: Optional[Step] = None,
+        raw: Optional[RawBatch] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Compute the losses of a training step, or call the student.
 
@@ -172,6 +174,8 @@ class DistillationModel(BaseModel):
                 those of the student. Defaults to None.
             step (Step, optional): The step of the batch. Defaults to None:
                 the runner's current iteration.
+            raw (RawBatch, optional): What the batch was prepared from.
+                Defaults to None: methods read it from the device.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -184,6 +188,7 @@ class DistillationModel(BaseModel):
             dict(
                 inputs=inputs,
                 data_samples=data_samples,
+                raw=raw,
                 teacher_batches=teacher_batches))
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
@@ -230,26 +235,24 @@ class DistillationModel(BaseModel):
         # A teacher on a device of its own computes while the student does,
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)
-        losses: Dict[str,
-                     Tensor] = {}  # unchanged if the forward pass stops early
+        losses: Dict[str, Tensor] = {}  # stays if the forward pass ends early
         with catcher:
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
         theirs.update(read(batches, elsewhere=False))
         for tap, levels in theirs.items():
             caught[tap] = [level.to(home) for level in levels]
+        given = {name: own['inputs'] for name, own in batches.items()}
         step_batch = StepBatch(
             inputs,
             samples,
             step.progress,
-            teacher_inputs={
-                name: own['inputs']
-                for name, own in batches.items()
-            },
+            teacher_inputs=given,
             make_head=functools.partial(
                 family_of(self.student).detection_head, self.student,
                 'the student'),
-            task_losses=losses)
+            task_losses=losses,
+            raw=batch.get('raw'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
         return losses, tensors, step_batch
 

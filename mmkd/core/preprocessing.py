@@ -1,9 +1,10 @@
 """One batch, prepared for each network."""
-from typing import Any, Dict, Sequence, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
+from mmkd.core.batch import RawBatch
 from mmkd.core.step import StepPlanner
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
@@ -92,8 +93,8 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         Returns:
             dict: The result of the student's preprocessor and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
-            for each active teacher, and ``step``: the :class:`Step` of the
-            batch.
+            for each active teacher; ``step``: the :class:`Step` of the
+            batch; and ``raw``: the :class:`RawBatch`.
         """
         if not training:
             return self._own(data, False)
@@ -120,7 +121,16 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
                                 cached)
             for name in teachers
         }
-        return dict(batch, teacher_batches=teacher_batches)
+        return dict(
+            batch, teacher_batches=teacher_batches, raw=self._raw(data))
+
+    def _raw(self, data: dict) -> Optional[RawBatch]:
+        """The batch on the host, if the student sees its ground truth."""
+        family = family_of(self._student)
+        if family.augments_batches(self._student):
+            return None
+        return RawBatch(data['inputs'], data.get('data_samples'),
+                        family.label_padding(self._student))
 
     def _prepare(self, name: str, teacher: Teacher, data: dict, batch: dict,
                  cached: bool) -> Dict[str, Any]:

@@ -170,6 +170,12 @@ class Family:
         return bool(
             getattr(self.preprocessor(network), 'batch_augments', None))
 
+    def label_padding(self, network: nn.Module) -> Optional[int]:
+        """The label with which its preprocessor pads label maps."""
+        preprocessor = self.preprocessor(network)
+        return getattr(preprocessor, 'seg_pad_val',
+                       getattr(preprocessor, 'seg_pad_value', None))
+
     def stop_augmenting(self, network: nn.Module) -> None:
         """Leave random batch augmentations out from now on."""
         if self.augments_batches(network):

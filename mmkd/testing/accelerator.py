@@ -24,6 +24,8 @@ DEVICE = torch.device('meta')
 _DYNAMIC = ('nonzero', 'masked_select', 'unique_dim', '_unique2',
             'unique_consecutive', 'repeat_interleave', 'equal', 'is_nonzero',
             'bincount', 'histc')
+#: It reads an error code from the device, for ``linalg.inv`` and others.
+_CHECK = '_linalg_check_errors'
 _INDEXING = ('index', 'index_put', 'index_put_')
 #: Operators that take tensors of two devices.
 _CROSSING = ('_to_copy', 'copy_', 'set_', '_has_compatible_shallow_copy_type')
@@ -115,6 +117,8 @@ class PretendedAccelerator(TorchDispatchMode):
         refused (Counter): What a real accelerator would refuse, as pairs of
             an operation and the lines of code that called it.
         waits (Counter): What made the host wait for the device, likewise.
+        sent (Counter): Copies to the device with ``non_blocking``, for which
+            the host does not wait, likewise.
 
     Examples:
         >>> with PretendedAccelerator() as accelerator:
@@ -130,6 +134,7 @@ class PretendedAccelerator(TorchDispatchMode):
         self.kernels = kernels or {}
         self.refused: Counter = Counter()
         self.waits: Counter = Counter()
+        self.sent: Counter = Counter()
         self._patches = ExitStack()
 
     def __enter__(self) -> 'PretendedAccelerator':
@@ -185,6 +190,13 @@ def _wait(what: str) -> None:
         PretendedAccelerator.current.waits[what, _caller()] += 1
 
 
+def _send(what: str, non_blocking: bool) -> None:
+    if not non_blocking:
+        _wait(what)
+    elif PretendedAccelerator.current:
+        PretendedAccelerator.current.sent[what, _caller()] += 1
+
+
 def _refuse(what: str) -> None:
     if PretendedAccelerator.current:
         PretendedAccelerator.current.refused[what, _caller()] += 1
@@ -211,8 +223,10 @@ def _run(func: Any, args: tuple, kwargs: dict,
     tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     on = [x for x in tensors if isinstance(x, DeviceTensor)]
     if accelerator is not None:
-        _judge(name, args, on,
-               [x for x in tensors if not isinstance(x, DeviceTensor)], target)
+        _judge(
+            name, args, on,
+            [x for x in tensors if not isinstance(x, DeviceTensor)], target,
+            kwargs.get('non_blocking') or name == 'copy_' and True in args[2:])
     result = func(*values(args), **values(kwargs))
     stays = bool(on) if target is None else target == DEVICE
     if name == 'copy_':
@@ -231,15 +245,15 @@ def _run(func: Any, args: tuple, kwargs: dict,
 
 
 def _judge(name: str, args: tuple, on: List[Tensor], host: List[Tensor],
-           target: Optional[torch.device]) -> None:
+           target: Optional[torch.device], non_blocking: bool) -> None:
     """Count what a real accelerator would do with an operator."""
     if not on:
         if name == '_to_copy' and host and target == DEVICE:
-            _wait('copy to device')
+            _send('copy to device', non_blocking)
         return
     if name == '_local_scalar_dense':
         _wait('item')
-    elif name.rstrip('_') in _DYNAMIC:
+    elif name == _CHECK or name.rstrip('_') in _DYNAMIC:
         _wait(name)
     elif name in _INDEXING and any(
             isinstance(x, Tensor) and x.dtype in (torch.bool, torch.uint8)
@@ -248,7 +262,8 @@ def _judge(name: str, args: tuple, on: List[Tensor], host: List[Tensor],
     elif name == '_to_copy' and target is not None and target.type == 'cpu':
         _wait('copy to host')
     elif name == 'copy_' and host:
-        _wait('copy_ across')
+        _send('copy_ across', non_blocking
+              and isinstance(args[0], DeviceTensor))
     elif name in _INDEXING and isinstance(
             args[0], DeviceTensor) and not any(x.is_floating_point()
                                                for x in host):

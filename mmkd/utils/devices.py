@@ -4,7 +4,7 @@ from typing import Iterator
 
 import torch
 from mmengine.device import get_device
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
 
@@ -13,6 +13,20 @@ def training_device() -> torch.device:
     """The device that a runner of mmengine moves its model to; on CUDA, the
     current device of this process."""
     return torch.device(get_device())
+
+
+def send(values: Tensor, device: torch.device) -> Tensor:
+    """Copy values of a batch from the host to a device, in a way that does
+    not make the host wait.
+
+    For what differs from batch to batch; see
+    :func:`~mmkd.ops.constants.constant` for what does not. Do not write to
+    ``values`` afterwards.
+    """
+    if device.type == 'cuda' and values.device.type == 'cpu':
+        # Otherwise the driver may wait before it reads them.
+        values = values.pin_memory()
+    return values.to(device, non_blocking=True)
 
 
 def existing_device(device: str, name: str) -> torch.device:

@@ -3,12 +3,14 @@ from typing import Dict, List, Sequence, Tuple, Union
 
 from torch import Tensor
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, logits_distance
 from mmkd.errors import ConfigError
-from mmkd.methods.bpkd.losses import body_loss, edge_loss, edge_masks
+from mmkd.methods.bpkd.losses import (body_loss, edge_loss, edge_masks,
+                                      present_classes)
 from mmkd.ops.connectors import match_size
 from mmkd.registry import DISTILLERS
 
@@ -133,9 +135,11 @@ class BPKD(Distiller):
     def masks(self, logits: Tensor, batch: StepBatch) -> Tuple[Tensor, Tensor]:
         """Edge masks (N, C, H, W) and valid cells (N, 1, H, W) on the grid
         of logits; see :func:`edge_masks`."""
+        classes = present_classes(batch.host_labels, logits.size(1),
+                                  self.ignore_index)
         return edge_masks(batch.labels, logits.size(1), logits.shape[2:],
                           self.edge_width, self.ignore_index,
-                          self.ignore_as_edge, self.valid_threshold)
+                          self.ignore_as_edge, self.valid_threshold, classes)
 
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,

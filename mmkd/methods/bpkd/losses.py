@@ -3,7 +3,7 @@
 The names and the order follow the paper: masks from the labels, then the edge
 part over classes and the body part over space.
 """
-from typing import Callable, Optional, Sequence, Tuple, Union
+from typing import Callable, List, Optional, Sequence, Tuple, Union
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from mmkd.ops.divergences import check_logits, class_divergence
 from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
                             share_of_cells, valid_cells)
 from mmkd.ops.precision import full_precision
+from mmkd.utils.devices import send
 
 # Pixels of class maps that are processed at once, about 20 MB.
 _CHUNK = 1 << 21
@@ -47,14 +48,50 @@ def _slide(maps: Tensor, width: int, op: Callable, fill) -> Tensor:
     return maps
 
 
+def present_classes(labels: Sequence[Tensor], num_classes: int,
+                    ignore_index: int) -> List[List[int]]:
+    """Classes that occur in label maps.
+
+    Args:
+        labels (Sequence[Tensor]): Integer labels of each image, of any shape,
+            on the host: their values are read.
+        num_classes (int): Number of classes.
+        ignore_index (int): Label of pixels to ignore.
+
+    Returns:
+        list[list[int]]: Of each image, in ascending order.
+
+    Raises:
+        ValueError: If a label is no class.
+    """
+    wrong = set()
+    found = []
+    for image in labels:
+        image = image[image != ignore_index]
+        strange = (image < 0) | (image >= num_classes)
+        if strange.any():
+            wrong.update(image[strange].tolist())
+        else:
+            found.append(image.bincount().nonzero().flatten().tolist())
+    if wrong:
+        raise ValueError(
+            f'label {sorted(wrong)} found, but there are {num_classes} '
+            f'classes (0 to {num_classes - 1}) and ignore_index is '
+            f'{ignore_index}')
+    return found
+
+
 @torch.no_grad()
-def edge_masks(labels: Tensor,
-               num_classes: int,
-               size: Tuple[int, int],
-               edge_width: int = 7,
-               ignore_index: int = 255,
-               ignore_as_edge: bool = False,
-               valid_threshold: float = 0.5) -> Tuple[Tensor, Tensor]:
+def edge_masks(
+    labels: Tensor,
+    num_classes: int,
+    size: Tuple[int, int],
+    edge_width: int = 7,
+    ignore_index: int = 255,
+    ignore_as_edge: bool = False,
+    valid_threshold: float = 0.5,
+    classes: Optional[Sequence[Sequence[int]]] = None
+) -> Tuple[Tensor, Tensor]:
     """Soft edge mask of each class on the logit grid.
 
     `BPKD: Boundary Privileged Knowledge Distillation For Semantic
@@ -80,6 +117,10 @@ def edge_masks(labels: Tensor,
             as in a literal reading of the paper. Defaults to False.
         valid_threshold (float): Minimum fraction of labelled pixels in a
             valid cell. Defaults to 0.5.
+        classes (Sequence[Sequence[int]], optional): The classes of each
+            image (:func:`present_classes`), or more; the cost grows with
+            their number. Defaults to None: they are read from the labels,
+            which makes the host wait for the device.
 
     Returns:
         tuple: Masks (N, C, H, W) in float32 within [0, 1], 0 in invalid
@@ -89,13 +130,9 @@ def edge_masks(labels: Tensor,
         raise ValueError('edge_width must be an odd number of at least 3, '
                          f'but got {edge_width}')
     labels = label_maps(labels)
+    if classes is None:
+        classes = present_classes(labels.cpu(), num_classes, ignore_index)
     labelled = labels != ignore_index
-    wrong = labelled & ((labels < 0) | (labels >= num_classes))
-    if wrong.any():
-        raise ValueError(
-            f'label {labels[wrong].unique().tolist()} found, but there are '
-            f'{num_classes} classes (0 to {num_classes - 1}) and '
-            f'ignore_index is {ignore_index}')
     valid = labelled_cells(labels, size, ignore_index, valid_threshold)
 
     # Pixels whose window contains at least two labels.
@@ -109,13 +146,14 @@ def edge_masks(labels: Tensor,
     masks = torch.zeros((labels.size(0), num_classes, *size),
                         device=labels.device)
     chunk = max(1, _CHUNK // labels[0].numel())
+    every = torch.tensor([x for some in classes for x in some]).int()
+    present = send(every, labels.device).split([len(some) for some in classes])
     for image, marked in enumerate(mixed):
-        present = labels[image][labelled[image]].bincount().nonzero()
-        for classes in present.squeeze(1).int().split(chunk):
+        for some in present[image].split(chunk):
             # The window contains the class and another one.
-            same = labels[image] == classes.view(-1, 1, 1)
+            same = labels[image] == some.view(-1, 1, 1)
             edge = _slide(same, edge_width, torch.logical_or, False) & marked
-            masks[image, classes] = share_of_cells(edge, size)
+            masks[image, some] = share_of_cells(edge, size)
     return masks * valid, valid
 
 

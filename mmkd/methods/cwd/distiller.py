@@ -4,7 +4,8 @@ from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
 from torch import Tensor, nn
 
 from mmkd.core.balance import LossWeightLike
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual

@@ -4,7 +4,8 @@ from typing import Dict, FrozenSet, List, Literal, Optional, Tuple, Union
 from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.logits import check_tau
 from mmkd.core.taps.tap import TapSpec

@@ -6,7 +6,8 @@ from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from mmkd.core.balance import LossWeightLike
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd.core.distiller import Distiller, StepBatch, TapsLike
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller, TapsLike
 from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual

@@ -4,7 +4,8 @@ from typing import Dict, Iterator, List, Tuple, Union
 from torch import Tensor
 
 from mmkd.core.balance import LossWeightLike
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.features import build_connectors, check_features
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual, distances

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from mmkd.core.balance import LossWeightLike
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError

@@ -3,7 +3,8 @@ from typing import Dict, List, Optional, Tuple
 
 from torch import Tensor, nn
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.logits import check_logits
 from mmkd.core.schedule import WeightLike, build_weight
 from mmkd.core.taps.tap import TapSpec

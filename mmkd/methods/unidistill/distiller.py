@@ -6,7 +6,8 @@ import torch
 from mmengine.dist import all_reduce
 from torch import Tensor
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual

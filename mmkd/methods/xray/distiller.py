@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.features import build_connectors, check_features
 from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec

@@ -2,11 +2,11 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import Tap, TapSpec
 from mmkd.errors import ConfigError
-from mmkd.testing import detection_batch, segmentation_batch
 
 
 class Method(Distiller):
@@ -149,16 +149,3 @@ def test_levels_must_match():
     with pytest.raises(ConfigError, match="'neck' has 2 level"):
         Method().setup(dict(neck=[one, two]), dict(neck=[one]))
     Method().setup(dict(neck=[one], logits=[two, two]), dict(neck=[two]))
-
-
-def test_labels():
-    raw = segmentation_batch(3)
-    step = StepBatch(data_samples=raw['data_samples'])
-    assert step.labels.shape == (3, 32, 64)
-    assert step.labels.dtype == torch.long
-    assert step.for_terms(frozenset('a')).labels is step.labels
-    # Whoever asks first stacks them, for all.
-    step = StepBatch(data_samples=raw['data_samples'])
-    assert step.for_terms(frozenset('a')).labels is step.labels
-    with pytest.raises(ConfigError, match='semantic segmentation only'):
-        StepBatch(data_samples=detection_batch()['data_samples']).labels

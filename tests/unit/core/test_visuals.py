@@ -2,7 +2,8 @@
 import pytest
 import torch
 
-from mmkd.core.distiller import Distiller, StepBatch
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller
 from mmkd.core.model import DistillationModel
 from mmkd.core.visuals import (Heatmap, distances, feature_distance,
                                logits_distance)

@@ -110,16 +110,14 @@ def test_equal_networks(name):
 
 
 #: How often a step waits for the device in code of mmkd, where it still does:
-#: BPKD finds the classes of an image and checks its labels, X-Ray selects
-#: objects, and the networks in bird's-eye view read the cameras' matrices and
-#: leave out what lies outside the map.
+#: X-Ray selects objects, and the networks in bird's-eye view invert the
+#: cameras' matrices and leave out what lies outside the map.
 WAITS = dict(
-    bpkd=7,
-    monotakd=8,
-    monotakd_assistant=5,
-    unidistill_lidar2camera=3,
-    unidistill_camera2lidar=3,
-    unidistill_fusion2lidar=3,
+    monotakd=16,
+    monotakd_assistant=10,
+    unidistill_lidar2camera=6,
+    unidistill_camera2lidar=6,
+    unidistill_fusion2lidar=6,
     xray=10,
     xray_anchors=6)
 

@@ -37,6 +37,7 @@ def test_values_and_devices():
     ('copy to device', lambda x, h: h.to(DEVICE)),
     ('copy_ across', lambda x, h: x.copy_(h)),
     ('index with indices on the host', lambda x, h: x[[0, 2]]),
+    ('_linalg_check_errors', lambda x, h: torch.linalg.inv(x.diag() + 1.)),
 ])
 def test_waits(found, run):
     x = torch.arange(3.)
@@ -49,6 +50,17 @@ def test_waits(found, run):
     assert not accelerator.refused
     if what != 'copy to device':
         torch.testing.assert_close(result, run(x.clone(), x))
+
+
+def test_copies_that_the_host_does_not_wait_for():
+    x = torch.arange(3.)
+    with PretendedAccelerator() as accelerator:
+        on = x.to(DEVICE, non_blocking=True)
+        on.copy_(x + 1, non_blocking=True)
+    assert values(on).tolist() == [1, 2, 3]
+    assert [what for what, _ in accelerator.sent
+            ] == ['copy to device', 'copy_ across']
+    assert not accelerator.waits and not accelerator.refused
 
 
 def test_mixed_devices_are_refused():

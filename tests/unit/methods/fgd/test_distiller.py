@@ -7,7 +7,7 @@ from mmdet.structures import DetDataSample
 from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
-from mmkd.core.distiller import StepBatch
+from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.fgd.distiller import FGD, PRESETS

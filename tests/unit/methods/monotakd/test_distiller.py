@@ -2,7 +2,7 @@ import pytest
 import torch
 from mmengine.optim import OptimWrapper
 
-from mmkd.core.distiller import StepBatch
+from mmkd.core.batch import StepBatch
 from mmkd.core.model import DistillationModel
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.core.distiller import StepBatch
+from mmkd.core.batch import StepBatch
 from mmkd.errors import ConfigError
 from mmkd.methods.pkd.distiller import PKD
 

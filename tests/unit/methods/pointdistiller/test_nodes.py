@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from mmkd.core.distiller import StepBatch
+from mmkd.core.batch import StepBatch
 from mmkd.errors import ConfigError
 from tests.fixtures.voxels import make, run, step, voxels
 

@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 
-from mmkd.core.distiller import StepBatch
+from mmkd.core.batch import StepBatch
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.core.taps.tap import TapSpec
