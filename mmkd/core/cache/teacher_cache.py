@@ -123,6 +123,15 @@ class TeacherCache:
             return other_frames(data)
         return image_frames(data, batch_size_of(inputs))
 
+    def pixels(self, frames: Frames) -> float:
+        """Mean number of pixels of padded images; 0 for other inputs."""
+        if self._norm is None:
+            return 0.
+        divisor = self._norm.divisor
+        sizes = [sample['inputs'].shape[-2:] for sample in frames.samples]
+        return sum((h + -h % divisor) * (w + -w % divisor)
+                   for h, w in sizes) / len(sizes)
+
     def extract(self, frames: Frames,
                 taps: Sequence[Tap]) -> Dict[Tap, List[Tensor]]:
         """Tensors of some taps; the network runs for samples that are missing.
