@@ -37,13 +37,13 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(
-    student: str,
-    teachers: Mapping[str, Tuple[str, str]],
-    method: str,
-    path: str,
-    options: Optional[dict] = None,
-    imports: Sequence[str] = ()) -> Config:
+def write_distillation_config(student: str,
+                              teachers: Mapping[str, Tuple[str, str]],
+                              method: str,
+                              path: str,
+                              options: Optional[dict] = None,
+                              imports: Sequence[str] = (),
+                              cache: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
@@ -58,6 +58,7 @@ def write_distillation_config(
         imports (Sequence[str]): Files or modules to import first, for a user's
             own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
+        cache (dict, optional): ``cache`` of each teacher. Defaults to None.
 
     Returns:
         Config: The written config.
@@ -94,7 +95,11 @@ def write_distillation_config(
         return cfg if '::' in cfg else osp.abspath(cfg)
 
     frozen = {
-        key: dict(cfg=reference(cfg), ckpt=_absolute(ckpt))
+        key:
+        dict(
+            cfg=reference(cfg),
+            ckpt=_absolute(ckpt),
+            **(dict(cache=cache) if cache else {}))
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}

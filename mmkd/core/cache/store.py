@@ -106,6 +106,11 @@ class Store:
         return iter(list(self._entries))
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more is written."""
+        return not self._writes
+
+    @property
     def nbytes(self) -> int:
         """Number of bytes of the records."""
         return sum(entry.size for entry in self._entries.values())

@@ -4,23 +4,13 @@ from typing import Dict
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmkd.core.cache.opening import caches_of
 from mmkd.core.cache.teacher_cache import TeacherCache
 from mmkd.engine.cache.outlook import outlook
+from mmkd.engine.checks.fast import plain_model
 from mmkd.registry import HOOKS
-
-
-def caches_of(runner: Runner) -> Dict[str, TeacherCache]:
-    """The caches of a runner's teachers by name."""
-    model = runner.model.module if is_model_wrapper(
-        runner.model) else runner.model
-    return {
-        name: teacher.cache
-        for name, teacher in getattr(model, 'teachers', {}).items()
-        if teacher.cache is not None
-    }
 
 
 @HOOKS.register_module()
@@ -41,7 +31,7 @@ class CacheHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Read some samples, unless the run resumes."""
-        caches = caches_of(runner)
+        caches = _caches(runner)
         if runner.iter or not caches or not is_main_process():
             return
         with runner.optim_wrapper.optim_context(runner.model):
@@ -60,9 +50,13 @@ class CacheHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Say how many records were read, and close the files."""
-        for name, cache in caches_of(runner).items():
+        for name, cache in _caches(runner).items():
             total = cache.hits + cache.misses
             runner.logger.info(
                 f'teacher {name!r}: {cache.hits} of {total} inputs came from '
                 'the cache')
             cache.close()
+
+
+def _caches(runner: Runner) -> Dict[str, TeacherCache]:
+    return caches_of(getattr(plain_model(runner), 'teachers', {}))
