@@ -185,22 +185,24 @@ def lift_pool(depth: Tensor,
         Tensor: (num_cells, C), float32 or better; a cell without an entry is
         exactly 0.
     """
+    if method not in METHODS:
+        raise ValueError(f'method is one of {", ".join(METHODS)}, not '
+                         f'{method!r}')
     table = context.permute(0, 2, 3, 1).flatten(0, 2)
     if method == 'index_add':
         weights = depth.flatten().index_select(0, index.depth)
         if index.scale is not None:
             weights = weights * index.scale.to(weights)
         rows = table.index_select(0, index.pixel) * weights[:, None]
-        sums = rows.new_zeros(index.num_sums, table.size(1))
-        return sums.index_add(0, index.cell, rows)[:index.num_cells]
-    if method != 'fused':
-        raise ValueError(f'method is one of {", ".join(METHODS)}, not '
-                         f'{method!r}')
-    pixels, depths, begin = index.in_cells
-    weights = depth.flatten().index_select(0, depths)
-    if index.scale is not None:
-        weights = weights * index.scale_in_cells.to(weights)
-    table = table.contiguous()
-    pooled = _bags(table.detach(), pixels, begin, weights)
-    pooled = _TableGradient.apply(pooled, table, weights.detach(), index)
-    return pooled[:index.num_cells]
+        sums = rows.new_zeros(index.num_sums,
+                              table.size(1)).index_add(0, index.cell, rows)
+    else:
+        pixels, depths, begin = index.in_cells
+        weights = depth.flatten().index_select(0, depths)
+        if index.scale is not None:
+            weights = weights * index.scale_in_cells.to(weights)
+        table = table.contiguous()
+        pooled = _bags(table.detach(), pixels, begin, weights)
+        sums = _TableGradient.apply(pooled, table, weights.detach(), index)
+    spare = index.num_sums > index.num_cells
+    return sums[:index.num_cells] if spare else sums
