@@ -39,8 +39,7 @@ class Distiller(BaseModule):
             ``'assistant:neck'``. Defaults to None.
         weights (dict[str, float | dict], optional): Weight of some or all
             terms, a number or the arguments of :class:`WeightSchedule`.
-            Other terms have their :attr:`default_weights`.
-            Defaults to None.
+            Other terms have their :attr:`default_weights`. Defaults to None.
         loss_weight (float | str | dict): Weight of the whole method, which
             multiplies those of the terms: a number, the arguments of
             :class:`WeightSchedule`, or ``'auto'``
@@ -59,6 +58,8 @@ class Distiller(BaseModule):
     #: Whether it uses the student's 3D detection head (``batch.head``). The
     #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
+    #: Whether it reads a teacher's inputs (``batch.inputs_of``).
+    needs_inputs: ClassVar[bool] = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.

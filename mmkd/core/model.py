@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mmkd.core.batch import RawBatch, StepBatch
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
+from mmkd.core.cache.frames import Frames
+from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
@@ -113,6 +115,7 @@ class DistillationModel(BaseModel):
                 speed_up(teacher, {tap: self.taps.specs[tap]
                                    for tap in taps}, self.taps.counts,
                          runs[name].batch)
+            open_caches(methods, self.student, self.teachers, self.taps, runs)
             self.channels_last = channels_last and student_in_channels_last(
                 self.student, self.taps.student_taps(list(methods)),
                 self.taps.counts, runs[''].batch)
@@ -335,10 +338,14 @@ def _read(teachers: Dict[str, Teacher], plan: TapPlan, active: List[str],
     or of the others."""
     found: Dict[Tap, list] = {}
     for name, batch in batches.items():
-        if (teachers[name].device is not None) == elsewhere:
-            found.update(teachers[name].extract(
-                batch['inputs'], batch['data_samples'],
-                plan.teacher_taps(name, active), plan.counts))
+        teacher, inputs = teachers[name], batch['inputs']
+        taps = plan.teacher_taps(name, active)
+        if (teacher.device is not None) != elsewhere:
+            continue
+        found.update(
+            teacher.cache.extract(inputs, taps) if isinstance(inputs, Frames
+                                                              ) else teacher.
+            extract(inputs, batch['data_samples'], taps, plan.counts))
     return found
 
 

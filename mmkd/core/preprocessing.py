@@ -99,15 +99,26 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         if not training:
             return self._own(data, False)
         step = self._planner.now()
-        return dict(self.prepare(data, step.teachers), step=step)
+        return dict(self.prepare(data, step.teachers, True), step=step)
 
-    def prepare(self, data: dict, teachers: Sequence[str]) -> Any:
-        """Prepare a training batch for the student and some teachers."""
+    def prepare(self,
+                data: dict,
+                teachers: Sequence[str],
+                cached: bool = False) -> Any:
+        """Prepare a training batch for the student and some teachers.
+
+        Args:
+            data (dict): The batch of the data loader.
+            teachers (Sequence[str]): The teachers.
+            cached (bool): Whether those that have a cache get
+                :class:`~mmkd.core.cache.frames.Frames`. Defaults to False.
+        """
         batch = self._own(data, True)
         if not teachers:
             return batch
         teacher_batches = {
-            name: self._prepare(name, self._teachers[name], data, batch)
+            name: self._prepare(name, self._teachers[name], data, batch,
+                                cached)
             for name in teachers
         }
         return dict(
@@ -121,10 +132,13 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         return RawBatch(data['inputs'], data.get('data_samples'),
                         family.label_padding(self._student))
 
-    def _prepare(self, name: str, teacher: Teacher, data: dict,
-                 batch: dict) -> Dict[str, Any]:
+    def _prepare(self, name: str, teacher: Teacher, data: dict, batch: dict,
+                 cached: bool) -> Dict[str, Any]:
         how = self.how(name)
         inputs, data_samples = batch['inputs'], batch.get('data_samples')
+        if cached and teacher.cache is not None:
+            return dict(
+                inputs=teacher.cache.frames(data, inputs), data_samples=None)
         if how == 'own':
             prepared = teacher.preprocessor(teacher.own_data(data), True)
             return dict(

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from mmkd.core.fold import Folding
 from mmkd.core.layout import in_layout, set_layout
-from mmkd.core.network import NetworkLike, build_network, build_untrained
+from mmkd.core.network import (NetworkLike, build_network, build_untrained,
+                               network_config)
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError, TapError
@@ -59,6 +60,10 @@ class Teacher:
         chunk (int, optional): Number of images that it takes at a time, where
             its activations would need too much memory. Defaults to None: the
             whole batch.
+        cache (dict, optional): Stores its tensors and reads them when the
+            same inputs come again:
+            :class:`~mmkd.core.cache.teacher_cache.CacheOptions`. Defaults to
+            None.
         mode (str): Mode of its ``forward``. ``'loss'`` is only needed for
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
@@ -84,6 +89,7 @@ class Teacher:
                  channels_last: bool = True,
                  device: Optional[str] = None,
                  chunk: Optional[int] = None,
+                 cache: Optional[dict] = None,
                  mode: str = 'tensor',
                  trusted: bool = False,
                  strict: bool = True,
@@ -100,12 +106,15 @@ class Teacher:
                 f'not {chunk!r}')
         self.name = name
         self.chunk = chunk
+        self.cache_options = cache
+        self.cache: Any = None  # made once the taps are known
         self.device = device if device is None else existing_device(
             device, f'teacher {name!r}')
         self.precision = precision
         self.fold = fold
         self.channels_last = channels_last
         self.given = isinstance(cfg, nn.Module)
+        self._cfg = None if self.given else cfg
         # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.
         self.changes: List[str] = []
         self.low_precision: Optional[torch.dtype] = None
@@ -145,6 +154,12 @@ class Teacher:
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
+
+    def model_config(self) -> Optional[dict]:
+        """Its model as in the config; None for a network given as such."""
+        if self._cfg is None:
+            return None
+        return network_config(self._cfg, f'teacher {self.name!r}')[0]
 
     @property
     def preprocessor(self) -> Any:
@@ -262,6 +277,13 @@ class Teacher:
             dtype = self._chosen()
         return torch.autocast(self._device,
                               dtype) if dtype else contextlib.nullcontext()
+
+    def running_dtype(self) -> torch.dtype:
+        """Type that the network computes in now, if only taps are read."""
+        with self.autocast(features=True):
+            return torch.get_autocast_dtype(
+                self._device) if torch.is_autocast_enabled(
+                    self._device) else torch.float32
 
     @property
     def _device(self) -> str:

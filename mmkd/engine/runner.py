@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from itertools import chain, repeat
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
-from mmengine.dist import is_main_process
+from mmengine.dist import get_rank, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import is_model_wrapper
@@ -16,7 +16,9 @@ from mmengine.runner.checkpoint import (_load_checkpoint,
 from torch import nn
 
 from mmkd.engine.building import NamingRunner
+from mmkd.engine.cache.views import views_of
 from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
+from mmkd.engine.checks.fast import plain_model
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.records import record_config
 from mmkd.engine.resume.check import check_resumable
@@ -25,7 +27,7 @@ from mmkd.engine.resume.hook import ResumeHook
 from mmkd.engine.resume.loader import ResumableLoader
 from mmkd.engine.resume.state import (STATE_KEY, gather_states, own_state,
                                       restore_tensors)
-from mmkd.errors import CheckpointError, MMKDError
+from mmkd.errors import CheckpointError, ConfigError, MMKDError
 from mmkd.utils.checkpoint import read_as_data
 from mmkd.utils.files import discard, only_trainer, publish
 from mmkd.utils.finite import check_finite
@@ -159,9 +161,13 @@ class DistillationRunner(NamingRunner):
             diff_rank_seed=self._randomness_cfg.get('diff_rank_seed', False))
         content = self._found[1] if self._found else {}
         state = None
+        views = views_of(getattr(plain_model(self), 'teachers', {}))
         if ResumableLoader.supports(loader):
-            loader = ResumableLoader(loader)
+            loader = ResumableLoader(loader, views, self._common_seed())
             state = own_state(content.get(STATE_KEY), self.logger)
+        elif views is not None:
+            raise ConfigError('`views` of a cache needs a training data set '
+                              'that has a length and is read by index')
         if state is not None:
             loader.load_state_dict(state['loader'], state['random'])
         # The config remains, since others read the batch size there.
@@ -176,6 +182,11 @@ class DistillationRunner(NamingRunner):
                 repeat(None, content['meta']['iter']),
                 loop.dataloader_iterator)
         return loop
+
+    def _common_seed(self) -> int:
+        """The seed that all processes have."""
+        own = self._randomness_cfg.get('diff_rank_seed', False)
+        return self.seed - get_rank() * own
 
     def load_or_resume(self) -> None:
         """Load or resume; see :class:`~mmengine.runner.Runner`."""

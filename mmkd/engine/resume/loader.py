@@ -8,6 +8,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 from mmengine.logging import print_log
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
+from mmkd.engine.cache.views import ViewBatchSampler, ViewDataset
 from mmkd.engine.resume.memory import LOOKS, OVERWRITTEN, MemoryWatch
 from mmkd.utils.rng import random_state, set_random_state
 
@@ -31,16 +32,26 @@ class ResumableLoader(DataLoader):
 
     Args:
         loader (DataLoader): The loader to replace, not yet used.
+        views (int, optional): Number of random versions of each sample
+            (:mod:`mmkd.engine.cache.views`). Defaults to None: no limit.
+        seed (int): Seed of the versions. Defaults to 0.
     """
 
-    def __init__(self, loader: DataLoader) -> None:
+    def __init__(self,
+                 loader: DataLoader,
+                 views: Optional[int] = None,
+                 seed: int = 0) -> None:
         options = {
             name: getattr(loader, name)
             for name in inspect.signature(DataLoader).parameters
             # A batch sampler excludes these.
             if name not in ('batch_size', 'shuffle', 'sampler', 'drop_last')
         }
-        options['batch_sampler'] = StatefulBatchSampler(loader.batch_sampler)
+        sampler = loader.batch_sampler
+        if views is not None:
+            sampler = ViewBatchSampler(sampler, views, len(loader.dataset))
+            options['dataset'] = ViewDataset(loader.dataset, seed)
+        options['batch_sampler'] = StatefulBatchSampler(sampler)
         super().__init__(**options)
         # Passes that are over, and batches used in the current one.
         self._passes = self._batches = 0

@@ -69,6 +69,7 @@ class PointDistiller(Distiller):
 
     Options = PointDistillerOptions
     roles = ('nodes', )
+    needs_inputs = True
     figures = ('graph_mean', 'graph_var')
 
     def __init__(self,

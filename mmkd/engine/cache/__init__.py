@@ -1,0 +1,1 @@
+"""Runs with cached teachers: views that recur, reports, filling."""
