@@ -154,9 +154,9 @@ def _note_empty(result: Comparison) -> None:
         if not all(
                 any(tested.metrics.values()) for tested in group.evaluations):
             result.notes.append(
-                f'{group.name}: a student found nothing in any image, so '
-                'its metrics are 0. A longer training, or a warm-up of the learning '
-                'rate that ends before it, may help.')
+                f'{group.name}: a student found nothing in any image, so its '
+                'metrics are 0. A longer training, or a warm-up of the '
+                'learning rate that ends before it, may help.')
 
 
 def _choose_metric(result: Comparison, given: Optional[str]) -> None:
