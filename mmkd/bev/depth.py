@@ -1,6 +1,6 @@
 """Depth bins, and depth maps from LiDAR points."""
 import math
-from typing import List
+from typing import List, Optional
 
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,6 @@ from torch import Tensor
 
 from mmkd.bev.geometry import CameraGeometry
 from mmkd.errors import ConfigError
-from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 
 
@@ -58,9 +57,9 @@ class DepthBins:
         return (torch.log1p(depth) - begin) * (
             self.num / (math.log1p(self.high) - begin))
 
-    def edges(self) -> Tensor:
+    def edges(self, device: Optional[torch.device] = None) -> Tensor:
         """Edges of the bins, (D + 1, ) in metres, float64."""
-        i = torch.arange(self.num + 1, dtype=torch.float64)
+        i = torch.arange(self.num + 1, dtype=torch.float64, device=device)
         if self.mode == 'UD':
             return self.low + i * ((self.high - self.low) / self.num)
         if self.mode == 'LID':
@@ -104,20 +103,15 @@ def render_depth(points: List[Tensor], geometry: CameraGeometry) -> Tensor:
     height, width = geometry.image_size
     maps = []
     for i, cloud in enumerate(points):
-        one = CameraGeometry(geometry.cam2img[i:i + 1],
-                             geometry.lidar2cam[i:i + 1],
-                             geometry.img_aug[i:i + 1],
-                             geometry.lidar_aug[i:i + 1], geometry.image_size)
-        u, v, d = one.project(cloud[:, :3].float())[0].unbind(-1)
+        u, v, d = geometry.project(cloud[:, :3].float(), i)[0].unbind(-1)
         u, v = u.round(), v.round()
         seen = (d > 0) & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-        camera, point = seen.nonzero().unbind(-1)
-        pixel = (camera * height +
-                 v[camera, point].long()) * width + u[camera, point].long()
-        flat = d.new_full((geometry.num_cameras * height * width, ),
-                          math.inf).scatter_reduce_(0, pixel, d[camera, point],
-                                                    'amin')
-        maps.append(flat.view(geometry.num_cameras, height, width))
+        # Points out of sight are no minimum in the pixel that they get.
+        column, row = u.long() % width, v.long() % height
+        flat = d.new_full((geometry.num_cameras, height * width), math.inf)
+        flat.scatter_reduce_(1, row * width + column,
+                             d.masked_fill(~seen, math.inf), 'amin')
+        maps.append(flat.view(-1, height, width))
     maps = torch.stack(maps)
     return maps.where(maps.isfinite(), maps.new_zeros(()))
 
@@ -195,7 +189,6 @@ def depth_cross_entropy(logits: Tensor, depth: Tensor,
         graph if there are none.
     """
     target = bins.index(depth)
-    known = target < bins.num
-    if not known.any():
-        return zero_like_graph(logits)
-    return F.cross_entropy(logits.permute(0, 2, 3, 1)[known], target[known])
+    total = F.cross_entropy(
+        logits, target, ignore_index=bins.num, reduction='sum')
+    return total / (target < bins.num).sum().clamp(min=1)

@@ -1,13 +1,14 @@
 """Projection between camera pixels and the LiDAR frame."""
 from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from mmkd.errors import ConfigError
+from mmkd.utils.devices import send
 
 
 def _on_homogeneous(img_aug: Tensor) -> Tensor:
@@ -28,6 +29,9 @@ def _apply(matrix: Tensor, vectors: Tensor) -> Tensor:
 class CameraGeometry:
     """The cameras of a batch, including the augmentations.
 
+    The matrices stay on the host, which inverts them without a wait for the
+    device; only their products are copied to it.
+
     Frames: the *network pixel* (u', v') counts columns and rows of the
     network's input image, with (0, 0) at the centre of the first pixel; the
     camera frame is x right, y down, z forward; the LiDAR frame is x front, y
@@ -46,12 +50,14 @@ class CameraGeometry:
             boxes, (B, 4, 4).
         image_size (tuple[int, int]): Height and width of the network's
             images, padding included.
+        device (torch.device): Device of the images. Defaults to the CPU.
     """
     cam2img: Tensor
     lidar2cam: Tensor
     img_aug: Tensor
     lidar_aug: Tensor
     image_size: Tuple[int, int]
+    device: torch.device = torch.device('cpu')
 
     @classmethod
     def from_metas(cls,
@@ -67,7 +73,8 @@ class CameraGeometry:
                 (4, 4), which default to the identity.
             image_size (tuple[int, int]): Height and width of the network's
                 images.
-            device (torch.device, optional): Device of the matrices.
+            device (torch.device, optional): Device of the images. Defaults
+                to None: the CPU.
 
         Raises:
             ConfigError: If a matrix is missing or has the wrong shape.
@@ -97,12 +104,10 @@ class CameraGeometry:
                                   'numbers of cameras; name those to load in '
                                   "'mmkd.LoadMultiViewImages'")
             stacks.append(np.stack(rows))
-        # One copy to the device, not four.
-        values = torch.from_numpy(np.concatenate([x.ravel() for x in stacks]))
-        parts = values.to(device).split([x.size for x in stacks])
         return cls(
-            *(part.view(x.shape) for part, x in zip(parts, stacks)),
-            image_size=tuple(image_size))
+            *map(torch.from_numpy, stacks),
+            image_size=tuple(image_size),
+            device=device or torch.device('cpu'))
 
     @property
     def num_cameras(self) -> int:
@@ -124,22 +129,39 @@ class CameraGeometry:
         return self.lidar_aug[:, None] @ inverse(self.lidar2cam) @ inverse(
             self.cam2img) @ inverse(_on_homogeneous(self.img_aug))
 
-    def project(self, points: Tensor) -> Tensor:
+    @cached_property
+    def _sent(self) -> Dict[tuple, Tensor]:
+        """Copies of the products."""
+        return {}
+
+    def _product(self, name: str, like: Tensor) -> Tensor:
+        """A product with the type and on the device of another tensor."""
+        key = name, like.dtype, like.device
+        if key not in self._sent:
+            self._sent[key] = send(
+                getattr(self, name).to(like.dtype), like.device)
+        return self._sent[key]
+
+    def project(self, points: Tensor, sample: Optional[int] = None) -> Tensor:
         """Project points into each camera.
 
         Args:
             points (Tensor): (B, P, 3), or (P, 3) for the same points in each
                 sample; x, y, z in the augmented LiDAR frame, metres.
+            sample (int, optional): The only sample to project them for; B is
+                then 1. Defaults to None.
 
         Returns:
             Tensor: (B, N, P, 3): u', v' in pixels of the network's image,
             unbounded, and d in metres. Points without d > 0 are behind the
             camera; their pixels are meaningless.
         """
-        points = points.expand(self.cam2img.size(0), *points.shape[-2:])
+        matrices = self._product('lidar2pixel', points)
+        if sample is not None:
+            matrices = matrices[sample:sample + 1]
+        points = points.expand(len(matrices), *points.shape[-2:])
         points = torch.cat([points, torch.ones_like(points[..., :1])], -1)
-        u, v, d, _ = _apply(self.lidar2pixel.to(points),
-                            points[:, None]).unbind(-1)
+        u, v, d, _ = _apply(matrices, points[:, None]).unbind(-1)
         in_front = d > 0
         safe = torch.where(in_front, d, torch.ones_like(d))
         return torch.stack([u / safe, v / safe, d], -1)
@@ -157,7 +179,7 @@ class CameraGeometry:
         """
         u, v, d = pixels.unbind(-1)
         vectors = torch.stack([u * d, v * d, d, torch.ones_like(d)], -1)
-        return _apply(self.pixel2lidar.to(pixels), vectors)[..., :3]
+        return _apply(self._product('pixel2lidar', pixels), vectors)[..., :3]
 
     def same_as(self, other: Optional['CameraGeometry']) -> bool:
         """Whether another batch has exactly the same matrices."""

@@ -23,6 +23,21 @@ from mmkd.ops.precision import full_precision
 
 METHODS = ('fused', 'index_add')
 
+#: Number of unused entries in a spare cell. One cell for all of them would
+#: be a long sum in one thread of a GPU.
+_IN_A_SPARE_CELL = 64
+
+
+def candidates(mask: Tensor) -> Tensor:
+    """Rows of a mask (n, ) that may be true, in ascending order.
+
+    On a CPU, these are the true ones. On another device they are all rows:
+    the host would have to wait for the number of the true ones.
+    """
+    if mask.device.type == 'cpu':
+        return mask.nonzero()[:, 0]
+    return torch.arange(len(mask), device=mask.device)
+
 
 class LiftIndex:
     """The cell, pixel and depth of each entry; see the module.
@@ -41,6 +56,10 @@ class LiftIndex:
         num_pixels (int): Number of pixels in the batch.
         scale (Tensor, optional): Constant factor of each entry, (E, ); None
             means 1. Defaults to None.
+        used (Tensor, optional): Entries that count, (E, ), bool; the others
+            may have any cell. They are left out on a CPU, and summed in spare
+            cells on other devices, for the host would have to wait for their
+            number. Defaults to None: all.
     """
 
     def __init__(self,
@@ -49,16 +68,28 @@ class LiftIndex:
                  depth: Tensor,
                  num_cells: int,
                  num_pixels: int,
-                 scale: Optional[Tensor] = None) -> None:
-        self.cell, self.pixel, self.depth = cell, pixel, depth
+                 scale: Optional[Tensor] = None,
+                 used: Optional[Tensor] = None) -> None:
         self.num_cells, self.num_pixels = num_cells, num_pixels
+        #: Number of cells, the spare ones included.
+        self.num_sums = num_cells
+        if used is not None:
+            kept = candidates(used)
+            if used.device.type == 'cpu':
+                cell, pixel, depth = cell[kept], pixel[kept], depth[kept]
+                scale = None if scale is None else scale[kept]
+            else:
+                spare = len(used) // _IN_A_SPARE_CELL + 1
+                self.num_sums += spare
+                cell = cell.where(used, num_cells + kept % spare)
+        self.cell, self.pixel, self.depth = cell, pixel, depth
         self.scale = scale
 
     @cached_property
     def by_cell(self) -> Tuple[Tensor, Tensor]:
         """Entries sorted by cell, (E, ), and the offset of each cell,
-        (num_cells + 1, )."""
-        return _sorted(self.cell, self.num_cells)
+        (num_sums + 1, )."""
+        return _sorted(self.cell, self.num_sums)
 
     @cached_property
     def by_pixel(self) -> Tuple[Tensor, Tensor]:
@@ -154,21 +185,24 @@ def lift_pool(depth: Tensor,
         Tensor: (num_cells, C), float32 or better; a cell without an entry is
         exactly 0.
     """
+    if method not in METHODS:
+        raise ValueError(f'method is one of {", ".join(METHODS)}, not '
+                         f'{method!r}')
     table = context.permute(0, 2, 3, 1).flatten(0, 2)
     if method == 'index_add':
         weights = depth.flatten().index_select(0, index.depth)
         if index.scale is not None:
             weights = weights * index.scale.to(weights)
         rows = table.index_select(0, index.pixel) * weights[:, None]
-        return rows.new_zeros(index.num_cells,
+        sums = rows.new_zeros(index.num_sums,
                               table.size(1)).index_add(0, index.cell, rows)
-    if method != 'fused':
-        raise ValueError(f'method is one of {", ".join(METHODS)}, not '
-                         f'{method!r}')
-    pixels, depths, begin = index.in_cells
-    weights = depth.flatten().index_select(0, depths)
-    if index.scale is not None:
-        weights = weights * index.scale_in_cells.to(weights)
-    table = table.contiguous()
-    pooled = _bags(table.detach(), pixels, begin, weights)
-    return _TableGradient.apply(pooled, table, weights.detach(), index)
+    else:
+        pixels, depths, begin = index.in_cells
+        weights = depth.flatten().index_select(0, depths)
+        if index.scale is not None:
+            weights = weights * index.scale_in_cells.to(weights)
+        table = table.contiguous()
+        pooled = _bags(table.detach(), pixels, begin, weights)
+        sums = _TableGradient.apply(pooled, table, weights.detach(), index)
+    spare = index.num_sums > index.num_cells
+    return sums[:index.num_cells] if spare else sums

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 from mmkd.bev.depth import DepthBins
 from mmkd.bev.geometry import CameraGeometry
 from mmkd.bev.grid import BEVGrid
-from mmkd.bev.pooling import METHODS, LiftIndex, lift_pool
+from mmkd.bev.pooling import METHODS, LiftIndex, candidates, lift_pool
 from mmkd.errors import ConfigError
+from mmkd.ops.constants import constant
 from mmkd.registry import MODELS
+from mmkd.utils.devices import send
 
 
 class ViewTransform(BaseModule):
@@ -86,7 +88,7 @@ class ViewTransform(BaseModule):
         """The cached index, or a new one from :meth:`make_index`."""
         if not self.reuse_index:
             return self.make_index(geometry, size)
-        key = (tuple(size), geometry.cam2img.device)
+        key = (tuple(size), geometry.device)
         if self._kept is None or self._kept[1] != key or \
                 not geometry.same_as(self._kept[0]):
             self._kept = (geometry, key, self.make_index(geometry, size))
@@ -166,27 +168,29 @@ class LSSViewTransform(ViewTransform):
                     f'{name} is {" or ".join(known)}, not {value!r}')
         self.pixels, self.depths, self.rounding = pixels, depths, rounding
 
-    def frustum(self, image_size: Tuple[int, int], size: Tuple[int,
-                                                               int]) -> Tensor:
+    def frustum(self,
+                image_size: Tuple[int, int],
+                size: Tuple[int, int],
+                device: Optional[torch.device] = None) -> Tensor:
         """Positions of the features and bins of a camera.
 
         Args:
             image_size (tuple[int, int]): Height and width of the image.
             size (tuple[int, int]): Those of the feature map.
+            device (torch.device, optional): Device of the result.
 
         Returns:
             Tensor: (D, h, w, 3): u', v' in pixels, d in metres; float64.
         """
         axes = []
+        common = dict(dtype=torch.float64, device=device)
         for pixels, cells in zip(image_size, size):
             if self.pixels == 'linspace':
-                axes.append(
-                    torch.linspace(0, pixels - 1, cells, dtype=torch.float64))
+                axes.append(torch.linspace(0, pixels - 1, cells, **common))
             else:
                 stride = pixels / cells
-                axes.append((torch.arange(cells, dtype=torch.float64) + .5) *
-                            stride - .5)
-        edges = self.bins.edges()
+                axes.append((torch.arange(cells, **common) + .5) * stride - .5)
+        edges = self.bins.edges(device)
         depths = edges[:-1] if self.depths == 'edge' else (edges[1:] +
                                                            edges[:-1]) / 2
         d, v, u = torch.meshgrid(depths, *axes, indexing='ij')
@@ -196,24 +200,26 @@ class LSSViewTransform(ViewTransform):
     def make_index(self, geometry: CameraGeometry,
                    size: Tuple[int, int]) -> LiftIndex:
         """See :meth:`ViewTransform.make_index`."""
-        device = geometry.cam2img.device
-        frustum = self.frustum(geometry.image_size,
-                               size).view(-1, 3).to(device, torch.float32)
-        cell = self.grid.index(geometry.unproject(frustum), self.rounding)
+        device = geometry.device
+        frustum = self.frustum(geometry.image_size, size, device).view(-1, 3)
+        cell = self.grid.index(
+            geometry.unproject(frustum.float()), self.rounding)
+        used = (cell >= 0).flatten()
         batch, cameras, _ = cell.shape
-        cell += torch.arange(
-            batch,
-            device=device).mul(self.grid.num_cells).view(-1, 1, 1).where(
-                cell >= 0, cell.new_zeros(()))
-        cell = cell.flatten()
-        kept = (cell >= 0).nonzero()[:, 0]
+        sample = torch.arange(batch, device=device).view(-1, 1, 1)
+        cell = (cell + sample * self.grid.num_cells).flatten()
+        entry = torch.arange(len(cell), device=device)
         height, width = size
         per_bin = height * width
         # A depth map is (M, D, h, w) and the table of pixels (M, h, w).
-        camera = kept // (self.bins.num * per_bin)
-        return LiftIndex(cell[kept], camera * per_bin + kept % per_bin, kept,
-                         batch * self.grid.num_cells,
-                         batch * cameras * per_bin)
+        camera = entry // (self.bins.num * per_bin)
+        return LiftIndex(
+            cell,
+            camera * per_bin + entry % per_bin,
+            entry,
+            batch * self.grid.num_cells,
+            batch * cameras * per_bin,
+            used=used)
 
 
 @MODELS.register_module()
@@ -242,33 +248,37 @@ class SamplingViewTransform(ViewTransform):
     def make_index(self, geometry: CameraGeometry,
                    size: Tuple[int, int]) -> LiftIndex:
         """See :meth:`ViewTransform.make_index`."""
-        device = geometry.cam2img.device
+        device = geometry.device
         batch, cameras = geometry.cam2img.shape[:2]
         points = self.grid.centres(device).view(-1, 3)
         u, v, d = geometry.project(points).unbind(-1)
-        d = d - geometry.cam2img[:, :, 2, 3, None].to(d)
+        d = d - send(geometry.cam2img[:, :, 2, 3, None].to(d.dtype), device)
         num = self.bins.num
-        bounds = torch.tensor([size[1], size[0], num], device=device)
-        last = torch.tensor(
-            [geometry.image_size[1] - 1, geometry.image_size[0] - 1, num - 1],
-            device=device)
+        height, width = size
         # Columns, rows and bins, each counted from the centre of the first.
         place = torch.stack([u, v, self.bins.position(d)], -1)
+        bounds = constant([width, height, num], place)
+        last = constant(
+            [geometry.image_size[1] - 1, geometry.image_size[0] - 1, num - 1],
+            place)
         place = place / last * bounds - .5
         seen = (d > 0) & (place > -1).all(-1) & (place < bounds).all(-1)
-        sample, camera, cell = seen.nonzero().unbind(-1)
-        place = place[seen][:, None]
+        rows = candidates(seen.flatten())
+        place = place.flatten(0, 2)[rows, None]
         corner = torch.cartesian_prod(*[torch.arange(2, device=device)] * 3)
         corner = place.floor().long() + corner
         weight = (1 - (place - corner).abs()).prod(-1)
+        bounds = bounds.long()
         used = ((corner >= 0) & (corner < bounds)).all(-1) & (weight > 0)
-        entry = used.nonzero()[:, 0]
-        column, row, bin_ = corner[used].unbind(-1)
-        image = (sample * cameras + camera)[entry]
-        height, width = size
-        return LiftIndex(
-            (sample * self.grid.num_cells + cell)[entry],
-            (image * height + row) * width + column,
-            ((image * num + bin_) * height + row) * width + column,
-            batch * self.grid.num_cells, batch * cameras * height * width,
-            weight[used])
+        used &= seen.flatten()[rows, None]
+        column, row, bin_ = (corner % bounds).unbind(-1)
+        image = (rows // self.grid.num_cells)[:, None]
+        cell = (
+            rows // (cameras * self.grid.num_cells) * self.grid.num_cells +
+            rows % self.grid.num_cells)
+        return LiftIndex(cell[:, None].expand_as(row).flatten(),
+                         ((image * height + row) * width + column).flatten(),
+                         (((image * num + bin_) * height + row) * width +
+                          column).flatten(), batch * self.grid.num_cells,
+                         batch * cameras * height * width,
+                         weight.where(used, 0.).flatten(), used.flatten())

@@ -7,6 +7,7 @@ import torch
 from mmkd.bev import (CameraGeometry, DepthBins, complete_depth,
                       depth_cross_entropy, pool_depth, render_depth)
 from mmkd.errors import ConfigError
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 
 
 def test_lid_bins():
@@ -153,3 +154,26 @@ def test_loss():
     # A class for what lies in no bin takes part in the softmax alone.
     assert depth_cross_entropy(torch.zeros(1, 4, 1, 2), depth,
                                bins).item() == pytest.approx(math.log(4))
+
+
+def test_a_device_is_not_waited_for():
+    cam2img = np.array([[2., 0, 2, 0], [0, 2, 1, 0], [0, 0, 1, 0],
+                        [0, 0, 0, 1]])[None]
+    meta = dict(cam2img=cam2img, lidar2cam=np.eye(4)[None])
+    points = torch.rand(40, 3) * 4 - torch.tensor([2., 2., 1.])
+    bins, logits = DepthBins(1., 4., 3), torch.randn(2, 3, 3, 5)
+
+    def loss(logits, clouds):
+        geometry = CameraGeometry.from_metas([meta, meta], (3, 5),
+                                             logits.device)
+        depth = complete_depth(render_depth(clouds, geometry)).flatten(0, 1)
+        return depth_cross_entropy(logits, depth, bins)
+
+    expected = loss(logits, [points, points[:9]])
+    with PretendedAccelerator() as accelerator:
+        there = [x.to(DEVICE) for x in (logits, points, points[:9])]
+        accelerator.waits.clear()
+        found = loss(there[0], there[1:])
+    assert not accelerator.waits and not accelerator.refused
+    assert len(accelerator.sent) == 1
+    assert expected > 0 and values(found).equal(expected)

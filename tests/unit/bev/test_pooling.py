@@ -3,6 +3,7 @@ import torch
 
 from mmkd.bev import LiftIndex, lift_pool
 from mmkd.bev.pooling import METHODS
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 
 SHAPE = dict(images=3, bins=5, channels=4, size=(3, 4))
 CELLS = 17
@@ -112,6 +113,39 @@ def test_half_precision_sums_in_float32(index, random_maps):
 def test_other_method(index, random_maps):
     with pytest.raises(ValueError, match='fused, index_add'):
         lift_pool(*random_maps(**SHAPE), index, 'sorted')
+
+
+@pytest.mark.parametrize('method', METHODS)
+def test_unused_entries(index, random_maps, method):
+    """A CPU leaves them out; another device sums them in spare cells."""
+    used = torch.arange(70) % 3 > 0
+    weight = torch.randn(CELLS, 4)
+    depth, context = random_maps(**SHAPE)
+
+    def sums(index, depth, context, weight):
+        found = lift_pool(depth, context, index, method)
+        return found, torch.autograd.grad((found * weight).sum(),
+                                          (depth, context))
+
+    args = (index.cell.where(used, -7), index.pixel, index.depth)
+    part = LiftIndex(*(x[used] for x in args), CELLS, 3 * 12,
+                     index.scale[used])
+    expected, grads = sums(part, depth, context, weight)
+    here = LiftIndex(*args, CELLS, 3 * 12, index.scale, used)
+    assert here.cell.equal(part.cell) and here.num_sums == CELLS
+    with PretendedAccelerator() as accelerator:
+        moved = [x.to(DEVICE) for x in (*args, index.scale, used)]
+        weight = weight.to(DEVICE)
+        inputs = [
+            x.detach().to(DEVICE).requires_grad_() for x in (depth, context)
+        ]
+        accelerator.waits.clear()
+        there = LiftIndex(*moved[:3], CELLS, 3 * 12, *moved[3:])
+        found, grads_there = sums(there, *inputs, weight)
+        assert list(accelerator.waits) == [] and there.num_sums > CELLS
+    assert values(found).equal(expected)
+    for grad, wanted in zip(values(grads_there), grads):
+        assert (grad - wanted).abs().max() < 1e-6
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')

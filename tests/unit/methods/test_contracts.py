@@ -109,17 +109,9 @@ def test_equal_networks(name):
                for p in model.parameters())
 
 
-#: How often a step waits for the device in code of mmkd, where it still does:
-#: X-Ray selects objects, and the networks in bird's-eye view invert the
-#: cameras' matrices and leave out what lies outside the map.
-WAITS = dict(
-    monotakd=16,
-    monotakd_assistant=10,
-    unidistill_lidar2camera=6,
-    unidistill_camera2lidar=6,
-    unidistill_fusion2lidar=6,
-    xray=10,
-    xray_anchors=6)
+#: How often a step waits for the device in code of mmkd, where it still
+#: does: X-Ray selects objects.
+WAITS = dict(xray=10, xray_anchors=6)
 
 
 @EVERY_METHOD
