@@ -8,6 +8,7 @@ used. docs/cache.md explains it.
 """
 import argparse
 import io
+import os.path as osp
 import tempfile
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import TYPE_CHECKING, Iterator, Optional
@@ -139,6 +140,8 @@ def _runner(args: argparse.Namespace) -> Iterator['Runner']:
     log = nullcontext() if args.verbose else redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
+        # mmengine shares the logs of runners of one name, by default the time.
+        cfg.experiment_name = osp.basename(folder)
         with quietly(args), log:
             runner = apis.build_runner(apis.prepare_training(cfg))
         yield runner

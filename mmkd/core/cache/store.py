@@ -138,7 +138,7 @@ class Store:
         if entry is None:
             return None
         content = self._bytes_of(entry)
-        if content is None or zlib.crc32(memoryview(content)) != entry.crc:
+        if content is None or zlib.crc32(content.data) != entry.crc:
             del self._entries[key]
             self.damaged += 1
             if self.damaged == 1:
