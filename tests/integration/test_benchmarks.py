@@ -553,7 +553,8 @@ class TestStepTime:
         assert losses['default'] != losses['alone']
         over = found['over']['alone']
         assert set(over) == {
-            'alone fast', 'direct', 'as it is', 'default', 'weight 0', 'fast'
+            'alone fast', 'direct', 'as it is', 'default', 'weight 0', 'fast',
+            'cached', 'cached fast'
         }
         assert all(ratio['paired'] > 0 for ratio in over.values())
         assert 'alone fast' in capsys.readouterr().out
