@@ -108,14 +108,29 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--size',
         type=int,
         nargs=2,
-        default=(256, 256),
         metavar=('HEIGHT', 'WIDTH'),
         help='of the images, in pixels')
-    parser.add_argument('--batch-size', type=int, default=2)
+    parser.add_argument('--batch-size', type=int)
     parser.add_argument('--mmrazor', metavar='FOLDER')
     parser.add_argument(
-        '--out', default=str(ROOT / 'benchmarks/results/step_time.json'))
-    return parser.parse_args(argv)
+        '--gpu',
+        action='store_true',
+        help='on a GPU, with images and batches of usual sizes')
+    parser.add_argument(
+        '--out',
+        help='default: benchmarks/results/'
+        'step_time.json, or with --gpu step_time_gpu.json')
+    args = parser.parse_args(argv)
+    if args.gpu and not torch.cuda.is_available():
+        parser.error(f'there is no GPU: torch {torch.__version__} finds none')
+    if args.size is None:
+        args.size = (512, 1024) if args.gpu else (256, 256)
+    if args.batch_size is None:
+        args.batch_size = 8 if args.gpu else 2
+    if args.out is None:
+        name = 'step_time_gpu' if args.gpu else 'step_time'
+        args.out = str(ROOT / f'benchmarks/results/{name}.json')
+    return args
 
 
 # ------------------------------------------------------------------ the ways
