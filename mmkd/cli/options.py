@@ -1,6 +1,7 @@
 """Options that several subcommands share."""
 import argparse
 import io
+import logging
 import os
 import os.path as osp
 import re
@@ -286,3 +287,20 @@ def quietly(args: argparse.Namespace) -> Iterator[None]:
     with redirect_stdout(_Nowhere()), warnings.catch_warnings():
         warnings.simplefilter('ignore')
         yield
+
+
+@contextmanager
+def only_results(args: argparse.Namespace) -> Iterator[None]:
+    """Without ``--verbose``, drop what the libraries print, log and warn of,
+    except errors."""
+    if args.verbose:
+        yield
+        return
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with redirect_stdout(_Nowhere()), warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            yield
+    finally:
+        logging.disable(before)

@@ -216,13 +216,27 @@ def evaluate(cfg: Config, ckpt: str, split: str = 'test') -> Evaluation:
         loop = runner.test_loop
         details.dataset_meta = loop.dataloader.dataset.metainfo
         loop.evaluator.metrics.append(details)
-        metrics = {key: float(value) for key, value in runner.test().items()}
+        metrics = {
+            key: float(value)
+            for key, value in runner.test().items()
+        } or _nothing_found(loop.evaluator.metrics)
         cost = _cost(runner)
     classes = details.dataset_meta.get('classes') or ()
     return Evaluation(metrics, details.per_class
                       or _classwise(metrics, classes), details.per_size
                       or _sizewise(metrics), details.images, cost,
                       runner if details.images else None)
+
+
+def _nothing_found(metrics: Sequence[Any]) -> Dict[str, float]:
+    """AP of a network that detects nothing, for which CocoMetric, unlike
+    pycocotools, returns no values."""
+    return {
+        f'{metric.prefix}/{kind}_{name}': 0.0
+        for metric in metrics if type(metric).__name__ == 'CocoMetric'
+        for kind in metric.metrics if kind in ('bbox', 'segm')
+        for name in ('mAP', 'mAP_50', 'mAP_75')
+    }
 
 
 @contextmanager

@@ -562,3 +562,22 @@ def test_build_that_cannot_succeed_stops(tmp_path):
     with pytest.raises(SystemExit, match='building mmcv failed'):
         build_mmcv.build(tree, tmp_path / 'out', 2)
     assert not (tmp_path / 'out').exists()
+
+
+def test_the_command_of_a_clone_works_in_any_folder(tmp_path):
+    for name, text in (('make', f'echo {tmp_path}/python'),
+                       ('python', 'echo "$PYTHONPATH" "$@"')):
+        script = tmp_path / name
+        script.write_text(f'#!/bin/sh\n{text}\n')
+        script.chmod(0o755)
+    link = tmp_path / 'link'
+    link.symlink_to(ROOT / 'bin/mmkd')
+    found = subprocess.run([link, 'check', 'a b.py'],
+                           env={
+                               'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+                               'PYTHONPATH': '/other'
+                           },
+                           capture_output=True,
+                           text=True,
+                           check=True)
+    assert found.stdout == f'{ROOT}:/other -m mmkd check a b.py\n'

@@ -11,7 +11,8 @@ import json
 import os.path as osp
 
 from mmkd.cli.options import (add_cfg_options, add_device, add_file, add_pair,
-                              add_seed, quietly, teachers_of, with_options)
+                              add_seed, only_results, teachers_of,
+                              with_options)
 from mmkd.errors import UsageError
 
 
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> None:
         raise UsageError(f'--json: {args.json} exists; choose another file, '
                          'or remove it')
     teachers = teachers_of(args)
-    with quietly(args):
+    with only_results(args):
         cfg = with_options(read_config(args.student), args)
         pair = Pair(
             cfg, {

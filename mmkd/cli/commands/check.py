@@ -5,11 +5,9 @@ validation and a training batch go through the networks. Exits with 2 if
 something is wrong. A shorter form of it precedes every training.
 """
 import argparse
-import io
-from contextlib import nullcontext, redirect_stdout
 
 from mmkd.cli.options import (CONFIG, add_cfg_options, add_device, add_file,
-                              quietly, read)
+                              only_results, read)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,8 +29,7 @@ def run(args: argparse.Namespace) -> None:
     from mmkd.errors import ConfigError, UsageError
     if args.samples < 1:
         raise UsageError(f'--samples {args.samples}: at least 1')
-    log = nullcontext() if args.verbose else redirect_stdout(io.StringIO())
-    with quietly(args), log:
+    with only_results(args):
         report = apis.check(read(args), args.samples)
     if not args.quiet:
         for name, passed, what in report.rows:

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional
 
 import torch
-from mmengine.dataset import InfiniteSampler
+from mmengine.dataset import DefaultSampler, InfiniteSampler
 from mmengine.evaluator import Evaluator
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -57,6 +57,45 @@ def check_validation(student: nn.Module, loader: DataLoader,
         with error_context('`val_evaluator` does not take the predictions'):
             _trial(evaluator).process(data_samples=found, data_batch=batch)
     return single
+
+
+def check_training(network: nn.Module, loader: DataLoader) -> Optional[float]:
+    """Let a batch of the training go through a plain network.
+
+    A copy of the network runs, without gradients, so the run does not change.
+
+    Args:
+        network (nn.Module): The network, on its device.
+        loader (DataLoader): The loader of the training.
+
+    Returns:
+        float, optional: The loss. None if the sampler composes batches in a
+        way of its own, which cannot be tried without disturbing it.
+
+    Raises:
+        ConfigError: If the network fails.
+        DataError: If a file cannot be loaded.
+    """
+    sampler = getattr(loader.batch_sampler, 'sampler', None)
+    if type(sampler) not in (DefaultSampler, InfiniteSampler):
+        return None
+    dataset = own_pipeline(loader.dataset)
+    size = getattr(loader.batch_sampler, 'batch_size', None) or 1
+    with preserve_rng():
+        with error_context('the training data cannot be loaded'):
+            batch = loader.collate_fn(
+                [dataset[i] for i in range(min(size, len(dataset)))])
+        network = copy.deepcopy(network).train()
+        try:
+            with torch.no_grad():
+                data = network.data_preprocessor(batch, True)
+                loss, _ = network.parse_losses(network(**data, mode='loss'))
+        except MMKDError:
+            raise
+        except Exception as error:
+            raise ConfigError(does_not_run('training', batch,
+                                           error)) from error
+    return float(loss)
 
 
 def does_not_run(kind: str, batch: Dict[str, Any], error: Exception) -> str:

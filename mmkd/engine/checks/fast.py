@@ -8,10 +8,12 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
 
+from mmkd.core.model import DistillationModel
 from mmkd.data.broken import read_samples
 from mmkd.data.checks import Problem, raise_problems
 from mmkd.data.checks.records import record_problems
-from mmkd.engine.checks.batches import batch_norm_fault, check_validation
+from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
+                                        check_validation)
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.settings import evaluator_problems, setting_problems
 from mmkd.errors import ConfigError
@@ -52,8 +54,10 @@ def check_parts(runner: Runner) -> None:
 
 
 def check_batches(runner: Runner, limit: int = _FEW) -> None:
-    """Read some training samples, and let one of the validation go through
-    the student; the runner's state stays as it is.
+    """Read some training samples, and let a batch of them and one sample of
+    the validation go through the student; the runner's state stays as it is.
+
+    A distillation is spared the batch, which its self-check lets through.
 
     Args:
         runner (Runner): A runner whose loops are built.
@@ -67,6 +71,8 @@ def check_batches(runner: Runner, limit: int = _FEW) -> None:
     raise_problems(
         sample_problems(runner.train_dataloader.dataset, limit,
                         label_count(model)), SKIP)
+    if not isinstance(model, DistillationModel):
+        check_training(model, runner.train_dataloader)
     if runner.val_loop is None:
         return
     single = check_validation(

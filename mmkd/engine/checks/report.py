@@ -3,9 +3,8 @@ import copy
 import os.path as osp
 import tempfile
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Callable, Iterator, List, Optional, Tuple
 
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 from mmengine.runner import Runner
@@ -14,17 +13,15 @@ from torch import nn
 from mmkd.core.model import DistillationModel
 from mmkd.data.checks import check_datasets
 from mmkd.data.checks.problems import raise_problems
-from mmkd.engine.checks.batches import (batch_norm_fault, check_validation,
-                                        does_not_run)
+from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
+                                        check_validation)
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.fast import (datasets_of, label_count, plain_model,
                                      sample_problems)
 from mmkd.engine.checks.settings import evaluator_problems, setting_problems
 from mmkd.engine.configs import prepare_training
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
-from mmkd.errors import ConfigError, MMKDError
-from mmkd.utils.data import own_pipeline
-from mmkd.utils.rng import preserve_rng
+from mmkd.errors import MMKDError
 
 SPLITS = ('train', 'val', 'test')
 
@@ -192,7 +189,9 @@ class Check:
                 said += list(hook.report)
                 self.report.warnings += hook.warnings
             else:
-                said.append(f'loss {_train_once(model, runner):.4g}')
+                loss = check_training(model, runner.train_dataloader)
+                said.append('not tried: its sampler is of a special kind'
+                            if loss is None else f'loss {loss:.4g}')
 
 
 def check_config(cfg: Config,
@@ -212,24 +211,3 @@ def check_config(cfg: Config,
 def _describe(name: str, network: nn.Module) -> str:
     count = sum(p.numel() for p in network.parameters())
     return f'{name} {type(network).__name__} ({count / 1e6:.1f} M parameters)'
-
-
-def _train_once(model: nn.Module, runner: Runner) -> float:
-    """The loss of a plain network on its first training samples."""
-    loader: Any = runner.train_dataloader
-    dataset = own_pipeline(loader.dataset)
-    size = getattr(loader.batch_sampler, 'batch_size', None) or 1
-    with preserve_rng():
-        batch: Dict[str, Any] = loader.collate_fn(
-            [dataset[i] for i in range(min(size, len(dataset)))])
-        model = copy.deepcopy(model).train()
-        try:
-            with torch.no_grad():
-                data = model.data_preprocessor(batch, True)
-                loss, _ = model.parse_losses(model(**data, mode='loss'))
-        except MMKDError:
-            raise
-        except Exception as error:
-            raise ConfigError(does_not_run('training', batch,
-                                           error)) from error
-    return float(loss)

@@ -126,3 +126,15 @@ def test_teachers_by_name():
 def test_teachers_that_lack_something(argv, message):
     with pytest.raises(UsageError, match=re.escape(message)):
         parse_pair(*argv)
+
+
+@pytest.mark.parametrize('verbose', [False, True])
+def test_only_results(verbose, capsys, caplog):
+    with options.only_results(argparse.Namespace(verbose=verbose)):
+        print('a print of a library')
+        logging.getLogger('library').warning('of a library')
+        logging.getLogger('library').error('an error')
+    print('result')
+    assert 'an error' in caplog.text
+    assert ('of a library' in caplog.text) is verbose
+    assert ('a print' in capsys.readouterr().out) is verbose

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.report.evaluation import _f1, _segmentation, evaluate
+from mmkd.report.evaluation import _f1, _nothing_found, _segmentation, evaluate
 from mmkd.report.runs import read_run
 
 
@@ -45,3 +45,14 @@ def test_score_of_boxes():
     assert _f1(sample) == pytest.approx(0.5)  # one of two, of two found
     nothing = {k: v[:0] for k, v in found.items()}
     assert _f1(dict(gt_instances=truth, pred_instances=nothing)) == 0
+
+
+def test_metrics_of_a_detector_that_finds_nothing():
+    CocoMetric = type('CocoMetric', (), {})
+    metric = CocoMetric()
+    metric.prefix, metric.metrics = 'coco', ['bbox', 'proposal']
+    assert _nothing_found([object(), metric]) == {
+        'coco/bbox_mAP': 0,
+        'coco/bbox_mAP_50': 0,
+        'coco/bbox_mAP_75': 0
+    }

@@ -7,7 +7,8 @@ from mmengine.dataset import DefaultSampler, InfiniteSampler
 from torch.utils.data import BatchSampler
 
 from mmkd import apis
-from mmkd.engine.checks.batches import batch_norm_fault, check_validation
+from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
+                                        check_validation)
 from mmkd.errors import ConfigError
 from mmkd.testing import segmentation_config, segmentor
 
@@ -104,3 +105,24 @@ def test_endless_samplers_have_no_last_batch():
     sampler = BatchSampler(InfiniteSampler([0, 1, 2]), 2, False)
     loader = SimpleNamespace(batch_sampler=sampler)
     assert batch_norm_fault(loader, ['a.bn']) is None
+
+
+def test_a_training_batch_changes_nothing(cityscapes, tmp_path):
+    runner = built(cityscapes, tmp_path)
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    model, loader = runner.model, runner.train_dataloader
+    before = copy.deepcopy(model.state_dict())
+    state = torch.get_rng_state()
+    assert check_training(model, loader) > 0
+    assert torch.get_rng_state().equal(state)
+    for key, value in model.state_dict().items():
+        assert value.equal(before[key]), key
+    model.decode_head.loss_decode = None
+    with pytest.raises(ConfigError, match='does not run on the training data'):
+        check_training(model, loader)
+
+
+def test_samplers_of_a_special_kind_are_left_alone():
+    assert check_training(
+        None, SimpleNamespace(
+            batch_sampler=SimpleNamespace(sampler=iter([3])))) is None
