@@ -91,13 +91,10 @@ def write_distillation_config(student: str,
                               f'{did_you_mean(option, known)} It takes '
                               f'{", ".join(known)}.')
 
-    def reference(cfg: str) -> str:
-        return cfg if '::' in cfg else osp.abspath(cfg)
-
     frozen = {
         key:
         dict(
-            cfg=reference(cfg),
+            cfg=_reference(cfg),
             ckpt=_absolute(ckpt),
             **(dict(cache=cache) if cache else {}))
         for key, (cfg, ckpt) in teachers.items()
@@ -107,7 +104,7 @@ def write_distillation_config(student: str,
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
         imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
-    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
+    text = (f'_base_ = {literal(_reference(student))}\n\n{imported}'
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"
@@ -120,6 +117,11 @@ def write_distillation_config(student: str,
                 os.replace(path, f'{path}.old')
     write_bytes(path, text.encode())
     return read_config(path)
+
+
+def _reference(cfg: str) -> str:
+    """A config, as one in another folder names it."""
+    return cfg if '::' in cfg else osp.abspath(cfg)
 
 
 def _absolute(ckpt: str) -> str:
