@@ -112,6 +112,13 @@ class StepBatch:
         return self.shared('labels', self._stack_labels)
 
     @property
+    def host_points(self) -> List[Tensor]:
+        """The student's point clouds on the host; see
+        :attr:`host_samples`."""
+        inputs: Any = self.inputs if self.raw is None else self.raw.inputs
+        return [points.cpu() for points in inputs['points']]
+
+    @property
     def host_labels(self) -> List[Tensor]:
         """The pixels of :attr:`labels` on the host, (n, ) for each image;
         one stands for all the padding. Label maps of the data loader need no

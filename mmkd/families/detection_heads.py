@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
 from mmkd.families.taps import KnownTap
+from mmkd.ops.masks import masked_rows
 from mmkd.ops.precision import full_precision
+from mmkd.utils.devices import send
 
 
 class HeadBranch(NamedTuple):
@@ -47,14 +49,28 @@ class TaskTargets(NamedTuple):
 
     Attributes:
         mask (Tensor): (B, H, W), 0 to 1: weight of each cell for the objects.
-        positives (Tensor): (n, ), rows of ``reg`` that are assigned to an
-            object.
+        positives (Tensor): Rows of ``reg`` that are assigned to an object:
+            their indices (n, ), or (rows, ) in bool.
         peaks (Tensor, optional): (B, C, H, W), bool: cells with the centre of
             an object of each class; None for heads without heatmaps.
     """
     mask: Tensor
     positives: Tensor
     peaks: Optional[Tensor] = None
+
+    def codes(self, reg: Tensor) -> Tensor:
+        """Codes (n, R) of the positives; see
+        :func:`~mmkd.ops.masks.masked_rows`."""
+        if self.positives.dtype == torch.bool:
+            return masked_rows(reg, self.positives)
+        return reg[self.positives]
+
+    @property
+    def count(self) -> Optional[Tensor]:
+        """Number of positives, if :meth:`codes` may have more rows."""
+        if self.positives.dtype == torch.bool:
+            return self.positives.sum()
+        return None
 
 
 class DetectionHead(ABC):
@@ -130,8 +146,11 @@ class DetectionHead(ABC):
 
         Args:
             objects (list[InstanceData]): ``bboxes_3d`` and ``labels_3d`` of
-                each frame.
+                each frame, on the host.
             outputs (HeadMaps): Outputs of the head.
+
+        Returns:
+            list[TaskTargets]: On the device of the outputs.
         """
 
     @abstractmethod
@@ -211,15 +230,17 @@ class CenterHeads(DetectionHead):
     def targets(self, objects: List[InstanceData],
                 outputs: HeadMaps) -> List[TaskTargets]:
         """Peaks around the objects, and the cells of their centres."""
+        # On the host: it loops over the objects and reads their positions.
         heatmaps, _, indices, masks = self.head.get_targets(objects)
+        device = next(iter(outputs.values())).device
         found = []
         for heatmap, index, mask in zip(heatmaps, indices, masks):
             cells = heatmap.shape[-2] * heatmap.shape[-1]
-            first = torch.arange(len(index), device=index.device) * cells
+            first = torch.arange(len(index)) * cells
+            rows = (index + first[:, None])[mask.bool()]
             found.append(
-                TaskTargets(
-                    heatmap.amax(1), (index + first[:, None])[mask.bool()],
-                    heatmap == 1))
+                TaskTargets(*(send(x, device)
+                              for x in (heatmap.amax(1), rows, heatmap == 1))))
         return found
 
     @full_precision
@@ -305,10 +326,7 @@ class AnchorHeads(DetectionHead):
         found = head.anchor_target_3d(
             head.get_anchors(sizes, metas, device=cls[0].device),
             # It converts their boxes to tensors in place.
-            [
-                InstanceData(bboxes_3d=x.bboxes_3d, labels_3d=x.labels_3d)
-                for x in objects
-            ],
+            [_on(x, cls[0].device) for x in objects],
             metas,
             num_classes=head.num_classes,
             label_channels=head.cls_out_channels
@@ -319,9 +337,7 @@ class AnchorHeads(DetectionHead):
             positive = (labels >= 0) & (labels < head.num_classes)
             by_cell = positive.view(len(objects), height, width, -1)
             targets.append(
-                TaskTargets(
-                    by_cell.any(-1).float(),
-                    positive.flatten().nonzero().squeeze(1)))
+                TaskTargets(by_cell.any(-1).float(), positive.flatten()))
         return targets
 
     @full_precision
@@ -343,6 +359,14 @@ class AnchorHeads(DetectionHead):
         ]
         losses = self.head.loss_by_feat(*self._by_kind(outputs), copies, metas)
         return _total(losses.values())
+
+
+def _on(objects: InstanceData, device: torch.device) -> InstanceData:
+    """A copy of objects on a device."""
+    boxes = objects.bboxes_3d
+    return InstanceData(
+        bboxes_3d=boxes.new_box(send(boxes.tensor, device)),
+        labels_3d=send(objects.labels_3d, device))
 
 
 def _total(losses: Iterable[Any]) -> Any:

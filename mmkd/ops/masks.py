@@ -26,6 +26,25 @@ def zero_like_graph(*tensors: Tensor) -> Tensor:
     return sum(zeros[1:], zeros[0])
 
 
+def masked_rows(values: Tensor, mask: Tensor) -> Tensor:
+    """Rows of a tensor where a mask is true, for a sum over them.
+
+    On a CPU, these are the only rows. On another device the host would have
+    to wait for their number; there, all rows are returned, with zeros where
+    the mask is false.
+
+    Args:
+        values (Tensor): (N, C).
+        mask (Tensor): (N, ), bool.
+
+    Returns:
+        Tensor: (n, C), with n <= N.
+    """
+    if mask.device.type == 'cpu':
+        return values[mask]
+    return values.masked_fill(~mask[:, None], 0)
+
+
 def label_maps(labels: Tensor) -> Tensor:
     """Convert label maps to the shape (N, Hg, Wg) and 32-bit integers.
 

@@ -4,6 +4,7 @@ Tensors on it say that they live on another device but keep their values on the
 CPU. It counts what a real one would refuse, and what would make the host wait.
 """
 import importlib
+import os
 import traceback
 from collections import Counter
 from contextlib import ExitStack
@@ -31,6 +32,9 @@ _INDEXING = ('index', 'index_put', 'index_put_')
 _CROSSING = ('_to_copy', 'copy_', 'set_', '_has_compatible_shallow_copy_type')
 #: Operators of mmcv whose settings are tensors on the host.
 _HOST_SETTINGS = ('hard_voxelize_forward', 'dynamic_voxelize_forward')
+#: The package, and the part of it that is no code under test.
+_PACKAGE = os.path.dirname(os.path.dirname(__file__))
+_TESTING = 'mmkd/testing/'
 _CUDA_TYPES = dict(
     FloatTensor=torch.float32, IntTensor=torch.int32, LongTensor=torch.int64)
 
@@ -137,6 +141,15 @@ class PretendedAccelerator(TorchDispatchMode):
         self.sent: Counter = Counter()
         self._patches = ExitStack()
 
+    def own(self, found: Counter) -> Dict[Tuple[str, str], int]:
+        """Those of ``refused``, ``waits`` or ``sent`` that a line of mmkd
+        caused, not one of a library that it called."""
+        return {
+            key: count
+            for key, count in found.items()
+            if key[1].startswith('mmkd/') and not key[1].startswith(_TESTING)
+        }
+
     def __enter__(self) -> 'PretendedAccelerator':
         with ExitStack() as stack:
             for target, name, value in _replacements(self.kernels):
@@ -180,9 +193,15 @@ def _caller() -> str:
         frame for frame in traceback.extract_stack()
         if '/torch/' not in frame.filename and frame.filename != __file__
     ]
-    return ' < '.join(
-        f'{"/".join(frame.filename.split("/")[-3:])}:{frame.lineno}'
-        for frame in frames[:-4:-1])
+    return ' < '.join(f'{_short(frame.filename)}:{frame.lineno}'
+                      for frame in frames[:-4:-1])
+
+
+def _short(filename: str) -> str:
+    """The path from the package on, or its last three parts."""
+    if filename.startswith(f'{_PACKAGE}{os.sep}'):
+        return os.path.relpath(filename, os.path.dirname(_PACKAGE))
+    return '/'.join(filename.split('/')[-3:])
 
 
 def _wait(what: str) -> None:

@@ -16,8 +16,10 @@ from mmkd.families.detection_heads import DetectionHead, HeadMaps
 from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
+from mmkd.ops.constants import constant
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
+from mmkd.utils.devices import send
 
 #: Weights by type of score loss.
 SCORES = dict(
@@ -143,9 +145,8 @@ class XRay(Distiller):
             for branch, i in zip(self._branches, self._order_t)
         }
         objects = [
-            visible_objects(true_objects(sample), points,
-                            self.min_points) for sample, points in zip(
-                                batch.data_samples, batch.inputs['points'])
+            visible_objects(true_objects(sample), points, self.min_points)
+            for sample, points in zip(batch.host_samples, batch.host_points)
         ]
         targets = head.targets(objects, outputs_s)
         tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
@@ -157,9 +158,9 @@ class XRay(Distiller):
 
         def reg_loss() -> Tensor:
             return sum(
-                code_loss(map_s.reg[target.positives], map_t.reg[
-                    target.positives], head.code_weights, head.smooth,
-                          self.focal)
+                code_loss(
+                    target.codes(map_s.reg), target.codes(map_t.reg),
+                    head.code_weights, head.smooth, self.focal, target.count)
                 for map_s, map_t, target in tasks) / len(tasks)
 
         def emb_loss() -> Tensor:
@@ -219,6 +220,19 @@ class XRay(Distiller):
         sufficient score, a point of the student, an overlap with an included
         object, and a cell without a ground-truth object, which would take
         precedence.
+
+        Args:
+            head (DetectionHead): The student's head.
+            outputs_t (HeadMaps): The teacher's outputs.
+            objects (list[InstanceData]): The included objects of each frame,
+                on the host.
+            batch (StepBatch): The batch.
+
+        Returns:
+            list[InstanceData]: On the device of the batch. Unless that is
+            the CPU, other detections are there without a size, which makes
+            heads skip them: the host would have to wait for the number of
+            those that remain.
         """
         from mmcv.ops import box_iou_rotated
         found = head.predict(outputs_t,
@@ -231,14 +245,20 @@ class XRay(Distiller):
                                                   objects, found):
             truth = true_objects(sample)
             if len(boxes) and len(visible):
-                overlap = box_iou_rotated(boxes.bboxes_3d.bev.float(),
-                                          visible.bboxes_3d.bev.float())
+                bev = boxes.bboxes_3d.bev
+                overlap = box_iou_rotated(
+                    bev.float(),
+                    send(visible.bboxes_3d.bev, bev.device).float())
                 cells, taken = (
-                    _cells(x.bboxes_3d.bev, head.point_cloud_range, size)
-                    for x in (boxes, truth))
-                boxes = boxes[(overlap.amax(1) >= self.response_iou)
-                              & ~torch.isin(cells, taken)
-                              & (count_points(points, boxes.bboxes_3d) > 0)]
+                    _cells(x, head.point_cloud_range, size)
+                    for x in (bev, truth.bboxes_3d.bev))
+                kept = ((overlap.amax(1) >= self.response_iou)
+                        & (cells[:, None] != taken).all(1)
+                        & (count_points(points, boxes.bboxes_3d) > 0))
+                if kept.device.type == 'cpu':
+                    boxes = boxes[kept]
+                else:
+                    boxes.bboxes_3d.tensor[:, 3:6] *= kept[:, None]
             else:
                 boxes = boxes[:0]
             tensor = torch.cat([
@@ -256,9 +276,9 @@ class XRay(Distiller):
 
 def _cells(bev: Tensor, point_cloud_range, size) -> Tensor:
     """Index of the cell of each centre, clamped to the map."""
-    low = bev.new_tensor(point_cloud_range[:2])
-    high = bev.new_tensor(point_cloud_range[3:5])
-    limits = bev.new_tensor([size[1], size[0]])
+    low = constant(point_cloud_range[:2], bev)
+    high = constant(point_cloud_range[3:5], bev)
+    limits = constant([size[1], size[0]], bev)
     cells = ((bev[:, :2] - low) / (high - low) * limits).floor()
     cells = torch.minimum(cells.clamp(min=0), limits - 1).long()
     return cells[:, 1] * size[1] + cells[:, 0]
@@ -280,15 +300,42 @@ def count_points(points: Tensor, boxes, chunk: int = 16) -> Tensor:
     counts = []
     for i in range(0, len(centres), chunk):
         part = slice(i, i + chunk)
-        x, y, z = (points[None, :, :3] - centres[part, None]).unbind(-1)
-        cos, sin = yaw[part, None].cos(), yaw[part, None].sin()
-        along, across = cos * x + sin * y, cos * y - sin * x
-        length, width, height = half[part, :, None].unbind(1)
-        inside = ((along.abs() <= length) & (across.abs() <= width) &
-                  (z.abs() <= height))
+        inside = _inside(points[None, :, :3] - centres[part, None],
+                         half[part, None], yaw[part, None])
         counts.append(inside.sum(1))
     return torch.cat(counts) if counts else torch.zeros(
         0, dtype=torch.long, device=points.device)
+
+
+def _inside(offset: Tensor, half: Tensor, yaw: Tensor) -> Tensor:
+    """Whether offsets (..., 3) from the centre of a box lie in it, from its
+    half size (..., 3) and yaw (...)."""
+    x, y, z = offset.unbind(-1)
+    cos, sin = yaw.cos(), yaw.sin()
+    along, across = cos * x + sin * y, cos * y - sin * x
+    length, width, height = half.unbind(-1)
+    return ((along.abs() <= length) & (across.abs() <= width) &
+            (z.abs() <= height))
+
+
+def _count_on_host(points: Tensor, boxes) -> Tensor:
+    """The result of :func:`count_points`; faster on a CPU, for it compares a
+    box only with the points that are near along x."""
+    centres, half, yaw = (
+        x.to(points)
+        for x in (boxes.gravity_center, boxes.dims / 2, boxes.yaw))
+    along_x, order = points[:, 0].sort()
+    # With a margin for rounding.
+    reach = half[:, :2].norm(dim=1) * 1.01 + .01
+    first, end = (
+        torch.searchsorted(along_x, centres[:, 0] + side * reach)
+        for side in (-1, 1))
+    near = end - first
+    box = torch.arange(len(near)).repeat_interleave(near)
+    place = torch.arange(len(box)) - (near.cumsum(0) - near - first)[box]
+    inside = _inside(points[order[place], :3] - centres[box], half[box],
+                     yaw[box])
+    return torch.zeros_like(near).index_add_(0, box, inside.long())
 
 
 def true_objects(sample) -> InstanceData:
@@ -306,14 +353,13 @@ def true_objects(sample) -> InstanceData:
 
 def visible_objects(objects: InstanceData, points: Tensor,
                     min_points: int) -> InstanceData:
-    """The objects of a frame with enough points.
+    """The objects of a frame with enough points, on the host.
 
     Args:
         objects (InstanceData): ``bboxes_3d`` and ``labels_3d``.
         points (Tensor): (N, 3) or more columns, of the same frame.
         min_points (int): Minimum number of points of an object.
     """
-    seen = count_points(points, objects.bboxes_3d) >= min_points
-    seen = seen.to(objects.labels_3d.device)
+    seen = _count_on_host(points, objects.bboxes_3d) >= min_points
     return InstanceData(
         bboxes_3d=objects.bboxes_3d[seen], labels_3d=objects.labels_3d[seen])

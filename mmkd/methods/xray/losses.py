@@ -11,8 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.constants import constant
-from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.masks import masked_rows, zero_like_graph
 from mmkd.ops.precision import full_precision
+from mmkd.utils.devices import send
 
 _EPS = 1e-6
 
@@ -33,14 +34,19 @@ def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
     Returns:
         Tensor: Scalar; 0 if the mask is empty.
     """
-    # Indexed first, so that other cells do not even reach the sum.
-    cells = mask > 0
-    weight = mask[cells]
+    # Masked first, so that other cells do not even reach the sum.
+    weight = _of_cells(mask[:, None], mask).squeeze(1)
     scores_s, scores_t = (
-        x.permute(0, 2, 3, 1)[cells].sigmoid()
-        for x in (logits_s, logits_t.detach()))
+        _of_cells(x, mask).sigmoid() for x in (logits_s, logits_t.detach()))
     distance = (scores_s - scores_t).square().sum(1)
     return (weight * distance).sum() / (weight.sum() + _EPS)
+
+
+def _of_cells(maps: Tensor, mask: Tensor) -> Tensor:
+    """Values (n, C) of maps (B, C, H, W) where the mask (B, H, W) is above
+    0; see :func:`masked_rows`."""
+    return masked_rows(
+        maps.permute(0, 2, 3, 1).flatten(0, 2), (mask > 0).flatten())
 
 
 @full_precision
@@ -65,13 +71,13 @@ def soft_focal_loss(logits_s: Tensor,
     Returns:
         Tensor: Scalar; 0 without objects. Not 0 for equal logits.
     """
-    if not peaks.any():
-        return zero_like_graph(logits_s)
     score = logits_s.sigmoid().clamp(eps, 1 - eps)
     found = (1 - score).square() * score.log() * peaks
     rest = (1 - logits_t.detach().sigmoid())**4 * score.square() * (
         1 - score).log()
-    return -(found + rest).sum() / peaks.sum()
+    count = peaks.sum()
+    total = -(found + rest).sum() / count.clamp(min=1)
+    return total.where(count > 0, 0.)
 
 
 @full_precision
@@ -79,7 +85,8 @@ def code_loss(codes_s: Tensor,
               codes_t: Tensor,
               weights: Optional[Sequence[float]] = None,
               smooth: bool = False,
-              squared: bool = False) -> Tensor:
+              squared: bool = False,
+              count: Optional[Tensor] = None) -> Tensor:
     """Difference of box codes, absolute or squared, summed over the code.
 
     Args:
@@ -88,6 +95,8 @@ def code_loss(codes_s: Tensor,
         weights (Sequence[float], optional): (R, ). Defaults to None: 1.
         smooth (bool): Smooth L1 instead of L1. Defaults to False.
         squared (bool): The square instead of both. Defaults to False.
+        count (Tensor, optional): Number of objects, if the codes of both are
+            padded with equal rows. Defaults to None: n.
 
     Returns:
         Tensor: Scalar, the mean over objects; 0 without objects.
@@ -97,7 +106,9 @@ def code_loss(codes_s: Tensor,
     distance = measure(codes_s, codes_t.detach(), reduction='none')
     if weights is not None:
         distance = distance * constant(weights, distance)
-    return distance.sum() / max(len(codes_s), 1)
+    if count is None:
+        return distance.sum() / max(len(codes_s), 1)
+    return distance.sum() / count.clamp(min=1)
 
 
 def roi_grid(boxes: Tensor, point_cloud_range: Sequence[float],
@@ -150,7 +161,9 @@ def roi_loss(feat_s: Tensor,
     found = []
     for map_s, map_t, frame in zip(feat_s, feat_t.detach(), boxes):
         if len(frame):
-            grid = roi_grid(frame.to(map_s), point_cloud_range, size)
+            grid = roi_grid(
+                send(frame, map_s.device).to(map_s.dtype), point_cloud_range,
+                size)
             # Sampling is linear, so the difference is sampled once.
             found.append(
                 F.grid_sample(
@@ -175,9 +188,8 @@ def masked_feature_loss(feat_s: Tensor, feat_t: Tensor,
     """
     if mask.shape[-2:] != feat_s.shape[-2:]:
         mask = F.adaptive_max_pool2d(mask, feat_s.shape[-2:])
-    cells = mask > 0
-    distance = (feat_s - feat_t.detach()).permute(0, 2, 3, 1)[cells].square()
-    weight = mask[cells]
+    distance = _of_cells(feat_s - feat_t.detach(), mask).square()
+    weight = _of_cells(mask[:, None], mask).squeeze(1)
     return (weight * distance.mean(1)).sum() / (weight.sum() + _EPS)
 
 

@@ -9,8 +9,9 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.detection_heads import HeadBranch
-from mmkd.methods.xray.distiller import (XRay, _cells, count_points,
-                                         visible_objects)
+from mmkd.methods.xray.distiller import (XRay, _cells, _count_on_host,
+                                         count_points, visible_objects)
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import RANGE, centerpoint, pointpillars
 from tests.fixtures.scans import KINDS, data_of, losses_of, model_of
@@ -177,6 +178,26 @@ def test_detections_come_in_front_of_the_truth():
     assert len(truth.bboxes_3d) == 2  # the data samples are as before
 
 
+@pytest.mark.parametrize('kind, options', [('center', dict(scores='focal')),
+                                           ('anchor', {})])
+def test_a_device_is_not_waited_for(kind, options):
+    """With detections of the teacher, of which some are left out."""
+    model = model_of(kind, embedding='mask', response_score=0., **options)
+    model.student.eval()
+    data = data_of(kind)
+    expected = losses_of(model, data)
+    with PretendedAccelerator() as accelerator:
+        losses_of(model.to(DEVICE), data)
+        accelerator.waits.clear()  # constants are copied in the first step
+        found = losses_of(model, data)
+    assert not accelerator.refused
+    assert not accelerator.own(accelerator.waits)
+    for term in ('cls', 'reg', 'emb', 'response'):
+        assert expected[f'xray.loss_{term}'] > 0
+        assert values(found[f'xray.loss_{term}']).item() == pytest.approx(
+            expected[f'xray.loss_{term}'].item(), rel=1e-5)
+
+
 def test_points_in_boxes_are_those_of_mmdet3d():
     data = data_of('anchor')
     for points, sample in zip(data['inputs']['points'], data['data_samples']):
@@ -187,7 +208,11 @@ def test_points_in_boxes_are_those_of_mmdet3d():
         assert count_points(
             points, boxes, chunk=1).tolist() == (
                 expected.tolist())
-    assert len(count_points(points, boxes[:0])) == 0
+        assert _count_on_host(points, boxes).tolist() == expected.tolist()
+        assert expected.any()
+    for count in (count_points, _count_on_host):
+        assert len(count(points, boxes[:0])) == 0
+        assert count(points[:0], boxes).tolist() == [0] * len(boxes)
 
 
 def test_cells_by_hand():
