@@ -123,10 +123,13 @@ def _alone(cfg: 'Config') -> 'Config':
     """The run of the student alone, with the seed of the distillation."""
     from mmengine.config import Config
 
+    from mmkd.engine.checks.fast import raise_all
+    from mmkd.engine.checks.settings import evaluator_problems
     from mmkd.engine.configs import student_only
     if (cfg.get('randomness') or {}).get('seed') is None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
-    _split(cfg)  # refused before hours of training
+    # Refused before hours of training.
+    raise_all(list(evaluator_problems(cfg, f'{_split(cfg)}_evaluator')))
     plain = student_only(cfg, keep_metrics=True)
     plain.work_dir = osp.join(cfg.work_dir, 'alone')
     plain.launcher = cfg.launcher

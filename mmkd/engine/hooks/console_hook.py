@@ -1,4 +1,6 @@
 """A short account of a run before its first iteration."""
+import resource
+from contextlib import suppress
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -29,10 +31,17 @@ class ConsoleHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Log the account."""
         open_console(runner.logger)
+        _forget_peak()
         rows = describe_run(runner)
         width = max(len(name) for name, _ in rows)
         runner.logger.info('\n' + '\n'.join(f'  {name:<{width}}  {text}'
                                             for name, text in rows))
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Note the peak memory of the process, as mmengine does of a GPU."""
+        if not torch.cuda.is_available():
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            runner.message_hub.update_scalar('train/memory', peak // 1024)
 
     def before_val(self, runner: Any) -> None:
         """Begin to print."""
@@ -51,6 +60,12 @@ class ConsoleHook(Hook):
             runner.logger.info(text)
 
     after_test_epoch = after_val_epoch
+
+
+def _forget_peak() -> None:
+    """Let the peak memory of the process begin anew, where Linux can."""
+    with suppress(OSError), open('/proc/self/clear_refs', 'w') as file:
+        file.write('5')
 
 
 def describe_run(runner: Any) -> List[Tuple[str, str]]:
