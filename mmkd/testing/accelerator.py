@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import (TorchDispatchMode,
                                           _disable_current_modes)
@@ -32,6 +33,10 @@ _INDEXING = ('index', 'index_put', 'index_put_')
 _CROSSING = ('_to_copy', 'copy_', 'set_', '_has_compatible_shallow_copy_type')
 #: Operators of mmcv whose settings are tensors on the host.
 _HOST_SETTINGS = ('hard_voxelize_forward', 'dynamic_voxelize_forward')
+#: Functions of torch that autocast runs in its lower precision.
+_LOWERED = (torch.conv1d, torch.conv2d, torch.conv3d, F.linear, torch.matmul,
+            torch.mm, torch.bmm, torch.addmm, torch.baddbmm,
+            torch.conv_transpose2d, Tensor.matmul, Tensor.__matmul__)
 #: The package, and the part of it that is no code under test.
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _TESTING = 'mmkd/testing/'
@@ -60,6 +65,14 @@ class DeviceTensor(Tensor):
             device=DEVICE)
         made.host = host
         return made
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        # Torch's autocast leaves tensors of this device as they are.
+        if torch.is_autocast_enabled('cpu') and func in _LOWERED:
+            args = tree_map(_lowered, args)
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -184,6 +197,12 @@ def _values(x: Any) -> Any:
         return x.host
     if isinstance(x, Tensor) and x.device == DEVICE and x.numel():
         raise RuntimeError(f'a tensor without values at {_caller()}')
+    return x
+
+
+def _lowered(x: Any) -> Any:
+    if isinstance(x, DeviceTensor) and x.is_floating_point():
+        return x.to(torch.get_autocast_dtype('cpu'))
     return x
 
 
