@@ -329,6 +329,8 @@ def _replacements(
                  *args, **kwargs)
 
     yield torch.autocast, '__init__', init
+    for name in ('is_autocast_enabled', 'get_autocast_dtype'):
+        yield torch, name, _for_cpu(getattr(torch, name))
     yield Tensor, 'cuda', lambda x, *args, **kwargs: x.to(DEVICE)
     yield torch.cuda, 'current_device', lambda: 0
     for name, dtype in _CUDA_TYPES.items():
@@ -337,6 +339,12 @@ def _replacements(
     for name, function in list(vars(extension).items()):
         if callable(function) and not name.startswith('_'):
             yield extension, name, _compiled(name, function, kernels.get(name))
+
+
+def _for_cpu(function: Callable) -> Callable:
+    """A function of the type of a device, which does not know this one."""
+    return lambda *types: function(*('cpu' if x == DEVICE.type else x
+                                     for x in types))
 
 
 def _empty(dtype: torch.dtype) -> Callable:
