@@ -46,6 +46,14 @@ test: ## the tests, in two processes; with ARGS one pytest that gets them
 trust: ## test every promise of docs/reliability.md, for hours; QUICK=1 for a few minutes
 	@$(ENV_PYTHON) set -x; "$$python" acceptance/run.py $(if $(QUICK),--short) $(ARGS)
 
+.PHONY: gpu-check
+gpu-check: ## every method, and the tests that need a GPU, on a GPU; one page
+	@$(ENV_PYTHON) "$$python" -W ignore acceptance/gpu_check.py $(ARGS)
+
+.PHONY: gpu-bench
+gpu-bench: ## time of a distilled step on a GPU, for five pairs
+	@$(ENV_PYTHON) "$$python" -W ignore benchmarks/step_time.py --gpu $(ARGS)
+
 .PHONY: demo
 demo: ## teacher, student alone and distilled student on the driving scenes; QUICK=1 for a short one
 	@$(ENV_PYTHON) set -x; "$$python" -m mmkd demo $(if $(QUICK),--quick) $(ARGS)

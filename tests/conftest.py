@@ -17,6 +17,11 @@ pytest_plugins = [
 ]
 
 
+def pytest_runtest_setup(item):
+    if item.get_closest_marker('gpu') and not torch.cuda.is_available():
+        pytest.skip('needs a GPU')
+
+
 @pytest.fixture(autouse=True)
 def clean_process():
     """Seed, and take back what a runner leaves behind in the process."""

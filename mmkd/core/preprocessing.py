@@ -2,7 +2,7 @@
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from mmengine.model import BaseDataPreprocessor
-from torch import Tensor, nn
+from torch import nn
 
 from mmkd.core.batch import RawBatch
 from mmkd.core.step import StepPlanner
@@ -10,6 +10,7 @@ from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.preprocessing import ImageNorm
+from mmkd.utils.nested import clone
 
 
 class DistillationDataPreprocessor(BaseDataPreprocessor):
@@ -153,15 +154,5 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
             norm, source = self._norms[name]
             inputs = norm.convert(inputs, source, sizes)
         elif self.writes_input.get('') or self.writes_input.get(name):
-            inputs = _clone(inputs)
+            inputs = clone(inputs)
         return dict(inputs=inputs, data_samples=data_samples)
-
-
-def _clone(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.clone()
-    if isinstance(value, dict):
-        return {key: _clone(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_clone(item) for item in value)
-    return value

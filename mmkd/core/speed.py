@@ -15,6 +15,7 @@ from mmkd.core.taps import Tap, TapCatcher, TapSpec
 from mmkd.core.taps.dry_run import Batch, untouched
 from mmkd.core.teacher import Teacher
 from mmkd.utils.devices import on_device, training_device
+from mmkd.utils.nested import clone
 from mmkd.utils.rng import preserve_rng
 
 #: Largest relative error of a tap from another order of additions.
@@ -69,9 +70,10 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
     def run() -> List[Tensor]:
         with preserve_rng(), on_device(teacher.network,
                                        device), untouched(teacher.network):
-            caught = teacher.extract(batch['inputs'],
-                                     batch.get('data_samples'), list(specs),
-                                     counts)
+            # Some networks, such as PointPillars, write into their input.
+            caught = teacher.extract(
+                clone(batch['inputs']), batch.get('data_samples'), list(specs),
+                counts)
         return [tensor.float() for tap in specs for tensor in caught[tap]]
 
     before: List[Tensor] = []
@@ -125,7 +127,7 @@ def student_in_channels_last(student: nn.Module, taps: List[Tap],
             catcher = TapCatcher(probe, taps, 'the student', counts)
             with catcher:
                 probe(
-                    in_layout(inputs, layout),
+                    in_layout(clone(inputs), layout),
                     batch.get('data_samples'),
                     mode='loss')
         caught = catcher.take()

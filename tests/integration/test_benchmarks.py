@@ -30,8 +30,8 @@ def methods():
 
 
 @pytest.fixture(scope='module')
-def step_time():
-    return script('step_time')
+def overhead():
+    return script('overhead')
 
 
 class TestSummary:
@@ -280,11 +280,11 @@ class TestExperiment:
             key='lr', values=[4], validation=[], chosen=4)
 
 
-class TestStepTime:
+class TestOverhead:
 
-    def test_three_ways_do_the_same(self, step_time, tmp_path, capsys):
-        out = tmp_path / 'results/step_time.json'
-        result = step_time.main([
+    def test_three_ways_do_the_same(self, overhead, tmp_path, capsys):
+        out = tmp_path / 'results/overhead.json'
+        result = overhead.main([
             '--method', 'bpkd', '--steps', '2', '--size', '32', '64',
             '--batch-size', '2', '--out',
             str(out)
@@ -296,7 +296,7 @@ class TestStepTime:
         for method, found in result['methods'].items():
             # Nothing is left out: the losses of the two are equal.
             assert found['largest_difference_of_losses'] < 1e-5, method
-            for name in step_time.WAYS:
+            for name in overhead.WAYS:
                 times = found['seconds'][name]
                 assert 0 < times['min'] <= times['median']
                 memory = found['memory'][name]
@@ -317,14 +317,14 @@ class TestStepTime:
             assert f'\n{method} ' in printed
 
     @pytest.mark.parametrize('method', ['cwd', 'logits_kd'])
-    def test_direct_loss_is_that_of_the_method(self, step_time, method):
+    def test_direct_loss_is_that_of_the_method(self, overhead, method):
         import torch
 
         from mmkd.testing import segmentation_batch
         ways = {
             way.name: way
-            for way in step_time.make_ways(method,
-                                           segmentation_batch(2, (32, 64)))
+            for way in overhead.make_ways(method,
+                                          segmentation_batch(2, (32, 64)))
         }
         total = {}
         for name in ('direct', 'mmkd'):
@@ -333,16 +333,15 @@ class TestStepTime:
                 total[name] = float(ways[name].step()['loss'])
         assert total['mmkd'] == pytest.approx(total['direct'], rel=1e-5)
 
-    def test_ratio_by_hand(self, step_time):
+    def test_ratio_by_hand(self, overhead):
         # Ratios of the rounds: 2, 1, 1.5, 1; a slow round hits both.
-        found = step_time.ratio_of([2.0, 1.0, 1.5, 10.0],
-                                   [1.0, 1.0, 1.0, 10.0])
+        found = overhead.ratio_of([2.0, 1.0, 1.5, 10.0], [1.0, 1.0, 1.0, 10.0])
         assert found['paired'] == pytest.approx(1.25)
         assert found['min'] == pytest.approx(1.0)
         assert found['median'] == pytest.approx(1.75)
         assert found['paired_error'] == pytest.approx(0.5)
 
-    def test_leaks_are_seen(self, step_time):
+    def test_leaks_are_seen(self, overhead):
         """What the benchmark calls left is found where there is some."""
         import torch
         from torch import nn
@@ -360,14 +359,14 @@ class TestStepTime:
             kept.append(hidden.detach())
             return dict(loss=loss)
 
-        way = step_time.Way('plain', network, optimizer, step)
-        found = step_time.measure_memory(way)
+        way = overhead.Way('plain', network, optimizer, step)
+        found = overhead.measure_memory(way)
         assert found['tensors_left'] == 1
         assert found['tensors_left_bytes'] == 2 * 4 * 4
 
-    def test_wrong_method(self, step_time, capsys):
+    def test_wrong_method(self, overhead, capsys):
         with pytest.raises(SystemExit):
-            step_time.parse_args(['--method', 'bkpd'])
+            overhead.parse_args(['--method', 'bkpd'])
         assert 'bkpd' in capsys.readouterr().err
 
 
@@ -522,3 +521,40 @@ def test_ratio_of_automatic_weights_weighs_methods_alike():
     assert found['mean'] == pytest.approx([0, .5, .5])
     assert found['chosen'] in (1., 3.)
     assert found['scores']['losses'] == [-1.2, -1.1, -1.0]
+
+
+class TestStepTime:
+
+    def test_all_ways_of_a_tiny_pair(self, tmp_path, monkeypatch, capsys):
+        import torch
+        from mmengine.config import Config
+
+        from mmkd.testing import detector
+        step_time = script('step_time')
+        config = str(tmp_path / 'retinanet.py')
+        Config(detector()).dump(config)
+        monkeypatch.setitem(
+            step_time.PAIRS, 'gfl',
+            step_time.Pair(config, config, 'neck', 'neck', 'detection_batch'))
+        threads = torch.get_num_threads()
+        try:
+            result = step_time.main([
+                '--pair', 'gfl', '--rounds', '2', '--size', '64', '64',
+                '--out',
+                str(tmp_path / 'times.json')
+            ])
+        finally:
+            torch.set_num_threads(threads)
+        assert json.loads((tmp_path / 'times.json').read_text()) == result
+        found = result['pairs']['gfl']
+        assert found['weight_0_is_alone']
+        losses = found['losses']
+        assert losses['as it is'] == pytest.approx(losses['direct'], rel=1e-5)
+        assert losses['default'] != losses['alone']
+        over = found['over']['alone']
+        assert set(over) == {
+            'alone fast', 'direct', 'as it is', 'default', 'weight 0', 'fast',
+            'cached', 'cached fast'
+        }
+        assert all(ratio['paired'] > 0 for ratio in over.values())
+        assert 'alone fast' in capsys.readouterr().out

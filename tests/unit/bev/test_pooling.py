@@ -148,7 +148,7 @@ def test_unused_entries(index, random_maps, method):
         assert (grad - wanted).abs().max() < 1e-6
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.gpu
 def test_gpu(index, random_maps):
     depth, context = random_maps(**SHAPE)
     expected = lift_pool(depth, context, index)

@@ -107,6 +107,19 @@ def test_taps_stay_the_same(kind, monkeypatch, said):
         assert torch.cosine_similarity(got.flatten(), want.flatten(), 0) > .995
 
 
+def test_networks_may_write_into_their_input(monkeypatch, said):
+    extract = Teacher.extract
+
+    def writing(self, inputs, *args):
+        found = extract(self, inputs, *args)
+        inputs.zero_()
+        return found
+
+    monkeypatch.setattr(Teacher, 'extract', writing)
+    build('segmentor', monkeypatch, precision=None)
+    assert 'folded, channels_last' in said.pop()[1]
+
+
 def test_scores_stay_in_float32(monkeypatch, said):
     for distiller in (dict(type='LogitsKD'),
                       dict(

@@ -1,7 +1,6 @@
 """Example frames of mmdet3d's families, and the networks that take them."""
 import pytest
 import torch
-from mmengine.device import get_device
 
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
@@ -141,7 +140,7 @@ def test_channels_of_points():
         assert example_frames.point_channels(network) == channels
 
 
-@pytest.mark.skipif(get_device() != 'cuda', reason='needs a GPU')
+@pytest.mark.gpu
 @pytest.mark.parametrize('path, method', GPU_ONLY.items())
 def test_on_a_gpu(path, method):
     cfg = f'mmdet3d::{path}.py'

@@ -27,8 +27,6 @@ from mmkd.testing.methods import METHOD_EXAMPLES
 TOLERANCE = 0.1
 HALF = (torch.float16, torch.bfloat16)
 EVERY_METHOD = pytest.mark.parametrize('name', METHOD_EXAMPLES)
-CUDA = pytest.mark.skipif(
-    not torch.cuda.is_available(), reason='needs a GPU: float16 of autocast')
 
 
 def build(example, equal=False):
@@ -417,7 +415,7 @@ def test_values_of_ten_thousand(name, dtype):
     assert gradients and all(g.isfinite().all() for g in gradients)
 
 
-@CUDA
+@pytest.mark.gpu
 @pytest.mark.parametrize('dtype', HALF, ids=['float16', 'bfloat16'])
 @EVERY_METHOD
 def test_on_a_gpu(name, dtype):
