@@ -14,9 +14,9 @@ import argparse
 import importlib
 import sys
 from types import ModuleType
-from typing import Optional, Sequence
+from typing import NoReturn, Optional, Sequence
 
-from mmkd.cli.options import add_verbosity, use_device
+from mmkd.cli.options import add_verbosity, hide_noise, use_device
 from mmkd.errors import UsageError
 from mmkd.utils.command import run
 from mmkd.utils.suggestions import did_you_mean
@@ -27,7 +27,7 @@ GROUPS = {
     'Start here': ('demo', 'advise'),
     'Train, test, export': ('distill', 'train', 'test', 'compare', 'export'),
     'Look inside': ('check', 'taps', 'browse', 'replay'),
-    'Data': ('scenes', 'complete', 'pseudo-label'),
+    'Data': ('scenes', 'complete', 'pseudo-label', 'cache'),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 #: Names of the files in tools/ that differ from those of the subcommands.
@@ -137,17 +137,32 @@ def call(argv: Sequence[str]) -> Optional[int]:
                              f'{", ".join(COMMANDS)}')
     args, unknown = parser.parse_known_args([name, *argv[1:]])
     if unknown:
-        parser = getattr(args, 'parser', parser)
-        options = parser._option_string_actions
-        parser.error(f'unrecognized arguments: {" ".join(unknown)}. '
-                     f'{did_you_mean(unknown[0], options)}'.rstrip())
+        _refuse(unknown, getattr(args, 'parser', parser), parser)
     if args.print_completion:
         print(completion(args.print_completion))
         return None
     if args.command is None:
         parser.error('no COMMAND')
     use_device(args)
+    if not args.verbose:
+        hide_noise()
     return load_command(args.command).run(args)
+
+
+def _refuse(unknown: Sequence[str], used: argparse.ArgumentParser,
+            whole: argparse.ArgumentParser) -> NoReturn:
+    """Report arguments that a subcommand does not know."""
+    option = unknown[0].split('=')[0]
+    owners = [
+        name for action in whole._actions
+        if isinstance(action, argparse._SubParsersAction)
+        for name, parser in action.choices.items()
+        if option in parser._option_string_actions
+    ]
+    hint = did_you_mean(option, used._option_string_actions)
+    if owners:
+        hint = f'{option} is an option of mmkd {", ".join(owners)}'
+    used.error(f'unrecognized arguments: {" ".join(unknown)}. {hint}'.rstrip())
 
 
 def completion(shell: str) -> str:

@@ -18,6 +18,10 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 #: Completes the names of files, in the scripts of shtab.
 FILE = dict(bash='_shtab_compgen_files', zsh='_files')
 CONFIG = 'a config file, or package::path'
+#: Warnings of torch about the libraries' code, which no user can act on.
+_NOISE = ('``build_loss`` would be', r'`torch\.cuda\.amp\.',
+          r'torch\.meshgrid: in an upcoming',
+          "'pin_memory' argument is set as true but no")
 
 
 class KeyValues(argparse.Action):
@@ -32,9 +36,14 @@ class KeyValues(argparse.Action):
         for value in values:
             if '=' not in value:
                 parser.error(f'{option_string} takes key=value, not {value!r}')
-        DictAction(
-            self.option_strings, self.dest,
-            nargs=self.nargs)(parser, namespace, values, option_string)
+        try:
+            DictAction(
+                self.option_strings, self.dest,
+                nargs=self.nargs)(parser, namespace, values, option_string)
+        except (AssertionError, RecursionError):
+            parser.error(f'{option_string}: cannot read {" ".join(values)}; '
+                         'values are words, numbers, [lists] and (tuples); '
+                         'give the keys of a dict one by one: a.b=1 a.c=2')
 
 
 def add_file(parser: Any, name: str, **kwargs: Any) -> None:
@@ -57,11 +66,11 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
     add_file(
         parser,
         '--teacher-ckpt',
-        required=True,
+        default=[],
         action='append',
         metavar='[NAME=]FILE',
-        help="its weights: a file, 'official' for those its library "
-        "publishes, or 'random' to leave it untrained")
+        help="its weights, which it must have: a file, 'official' for those "
+        "its library publishes, or 'random' to leave it untrained")
 
 
 def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
@@ -75,8 +84,11 @@ def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
     for name in {**configs, **weights}:
         if name not in weights or name not in configs:
             option = '--teacher' if name in weights else '--teacher-ckpt'
+            value = '...' if name == 'teacher' else f'{name}=...'
+            choice = "; it is a file, 'official' or 'random'" * (
+                option == '--teacher-ckpt')
             raise UsageError(f'teacher {name!r} has no {option}; add {option} '
-                             f'{name}=...')
+                             f'{value}{choice}')
     return {name: (configs[name], weights[name]) for name in configs}
 
 
@@ -272,6 +284,12 @@ class _Nowhere(io.TextIOBase):
 
     def write(self, text: str) -> int:
         return len(text)
+
+
+def hide_noise() -> None:
+    """Hide the warnings of the libraries that no user can act on."""
+    for message in _NOISE:
+        warnings.filterwarnings('ignore', message)
 
 
 @contextmanager

@@ -12,7 +12,8 @@ _LONG = re.compile(r'\n-{60}\n|Config:\n|Hooks will be executed|'
 #: Warnings of mmengine that no user can act on.
 _NOISE = re.compile(r'The prefix is not set in metric class|'
                     r'"(FileClient|HardDiskBackend)" |'
-                    r'Failed to search registry with scope')
+                    r'Failed to search registry with scope|'
+                    r'\S+ is duplicate\. It is skipped')
 _METRICS = re.compile(r'(Epoch|Iter)\((val|test)\)')
 #: Metrics that a validation may print on one line.
 MAX_METRICS = 40

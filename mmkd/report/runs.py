@@ -43,7 +43,8 @@ class RecordedRun:
         seconds (float): Time of training without validations, over all
             attempts that count.
         step_seconds (float | None): Median time of an iteration.
-        memory (float | None): Peak of the GPU's memory in MiB. None on a CPU.
+        memory (float | None): Peak in MiB: of the GPU's memory, or on a CPU
+            of the process. None if the log has none.
     """
     folder: str
     config: Config

@@ -1,5 +1,6 @@
 """Finding and reading configs of the libraries."""
 import difflib
+import glob
 import os
 import os.path as osp
 from importlib.util import find_spec
@@ -11,6 +12,7 @@ from mmengine.fileio import load
 from mmkd.errors import ConfigError
 from mmkd.utils.config_file import quoted_file_names
 from mmkd.utils.imports import import_custom
+from mmkd.utils.suggestions import did_you_mean
 
 ConfigLike = Union[str, dict, Config]
 
@@ -36,8 +38,11 @@ def read_config(cfg: ConfigLike) -> Config:
         return Config(cfg if 'model' in cfg else dict(model=cfg))
     path = _packaged_file(cfg)[1] if '::' in cfg else cfg
     if not osp.isfile(path):
+        beside = glob.glob(osp.join(glob.escape(osp.dirname(path)), '*.py'))
+        near = did_you_mean(path, beside)
         raise ConfigError(f'there is no config file {cfg}; configs of the '
-                          "libraries are written 'mmseg::pspnet/...py'")
+                          "libraries are written 'mmseg::pspnet/...py'" +
+                          f'. {near}' * bool(near))
     try:
         with quoted_file_names():
             found = Config.fromfile(path, import_custom_modules=False)

@@ -89,6 +89,15 @@ def test_baseline_and_compare(distil, tmp_path, capsys, monkeypatch):
     assert all(torch.equal(plain[key], own[key]) for key in plain)
 
 
+def test_a_baseline_needs_the_files_of_its_test(distil, tmp_path):
+    options = [
+        f'test_evaluator.{key}'
+        for key in ('type=CocoMetric', 'ann_file=gone.json')
+    ]
+    with pytest.raises(ConfigError, match='`test_evaluator`: .* gone.json'):
+        cli.call([*distil, str(tmp_path), '--cfg-options', *options])
+
+
 def test_a_baseline_needs_metrics(distil, tmp_path):
     options = [
         f'{split}_{part}=None' for split in ('val', 'test')

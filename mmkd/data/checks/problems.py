@@ -27,13 +27,15 @@ class Problem(NamedTuple):
 
 def raise_problems(problems: Sequence[Problem],
                    hint: str = '',
-                   limit: int = 10) -> None:
+                   limit: int = 10,
+                   alike: int = 3) -> None:
     """Raise an error that shows the problems, different kinds first.
 
     Args:
         problems (Sequence[Problem]): The problems; nothing happens if empty.
         hint (str): Text after the last line. Defaults to ''.
         limit (int): Number of problems to show. Defaults to 10.
+        alike (int): Number of problems of one kind to show. Defaults to 3.
 
     Raises:
         DataError: With one line for each problem shown, and one that counts
@@ -41,15 +43,18 @@ def raise_problems(problems: Sequence[Problem],
     """
     if not problems:
         return
-    lines = [' '.join(str(x).split()) for x in _by_kind(problems)[:limit]]
+    lines = [
+        ' '.join(str(x).split()) for x in _by_kind(problems, alike)[:limit]
+    ]
     rest = len(problems) - len(lines)
     if rest:
         lines.append(f'{rest} more problem{"s" * (rest > 1)} of the data')
     raise DataError(*lines[:-1], lines[-1] + hint)
 
 
-def _by_kind(problems: Sequence[Problem]) -> List[Problem]:
-    """One problem of each kind and file before all others."""
+def _by_kind(problems: Sequence[Problem], alike: int) -> List[Problem]:
+    """One problem of each kind and file before all others; at most ``alike``
+    of each."""
 
     def ranked() -> Iterator[Tuple[int, int, Problem]]:
         counts: dict = {}
@@ -58,4 +63,4 @@ def _by_kind(problems: Sequence[Problem]) -> List[Problem]:
             counts[kind] = counts.get(kind, -1) + 1
             yield counts[kind], i, problem
 
-    return [problem for *_, problem in sorted(ranked())]
+    return [problem for rank, _, problem in sorted(ranked()) if rank < alike]

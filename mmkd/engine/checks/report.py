@@ -132,12 +132,6 @@ class Check:
     def _parts(self, runner: Runner) -> bool:
         """Build what training builds; whether that worked."""
         before = len(self.report.problems)
-        with self.report.check('optimiser'):
-            wrapper = runner.build_optim_wrapper(
-                copy.deepcopy(self.cfg.get('optim_wrapper')))
-            runner.optim_wrapper = wrapper
-            if runner.param_schedulers is not None:
-                runner.build_param_scheduler(runner.param_schedulers)
         with self.report.check('data sets') as said:
             runner._train_loop = runner.build_train_loop(runner._train_loop)
             if runner._val_loop is not None:
@@ -146,6 +140,14 @@ class Check:
                 runner._test_loop = runner.build_test_loop(runner._test_loop)
             for split, dataset in datasets_of(runner).items():
                 said.append(f'{split} {len(dataset)} samples')
+        if len(self.report.problems) > before:
+            return False  # the schedule needs their length
+        with self.report.check('optimiser'):
+            wrapper = runner.build_optim_wrapper(
+                copy.deepcopy(self.cfg.get('optim_wrapper')))
+            runner.optim_wrapper = wrapper
+            if runner.param_schedulers is not None:
+                runner.build_param_scheduler(runner.param_schedulers)
         return len(self.report.problems) == before
 
     def _data(self, runner: Runner) -> bool:

@@ -1,4 +1,6 @@
 """A short account of a run before its first iteration."""
+import resource
+from contextlib import suppress
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 import torch
@@ -8,7 +10,9 @@ from torch import nn
 
 from mmkd.core.model import DistillationModel
 from mmkd.core.teacher import Teacher
+from mmkd.engine.cache.views import ViewDataset
 from mmkd.engine.console import open_console
+from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.evaluation.kitti_summary import kitti_summary
 from mmkd.families import family_of
 from mmkd.registry import HOOKS
@@ -27,10 +31,17 @@ class ConsoleHook(Hook):
     def before_train(self, runner: Any) -> None:
         """Log the account."""
         open_console(runner.logger)
+        _forget_peak()
         rows = describe_run(runner)
         width = max(len(name) for name, _ in rows)
         runner.logger.info('\n' + '\n'.join(f'  {name:<{width}}  {text}'
                                             for name, text in rows))
+
+    def after_train_iter(self, runner: Any, *args: Any, **kwargs: Any) -> None:
+        """Note the peak memory of the process, as mmengine does of a GPU."""
+        if not torch.cuda.is_available():
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            runner.message_hub.update_scalar('train/memory', peak // 1024)
 
     def before_val(self, runner: Any) -> None:
         """Begin to print."""
@@ -49,6 +60,12 @@ class ConsoleHook(Hook):
             runner.logger.info(text)
 
     after_test_epoch = after_val_epoch
+
+
+def _forget_peak() -> None:
+    """Let the peak memory of the process begin anew, where Linux can."""
+    with suppress(OSError), open('/proc/self/clear_refs', 'w') as file:
+        file.write('5')
 
 
 def describe_run(runner: Any) -> List[Tuple[str, str]]:
@@ -79,8 +96,8 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
             rows.append(('method', f'{type(distiller).__name__}: {terms}'))
     return [
         *rows, ('data', _data(runner)), ('schedule', _schedule(runner)),
-        ('device', _device(runner)), ('speed', _speed(runner, model,
-                                                      teachers)),
+        ('device', _device(runner)),
+        ('speed', _speed(runner, model, teachers)), *_caches(runner),
         ('checks', _checks(runner)),
         ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
          '  (config, hooks, taps, environment)')
@@ -95,9 +112,13 @@ def _network(network: nn.Module) -> str:
 
 def _data(runner: Any) -> str:
     loader = runner.train_dataloader
-    text = (f'{type(loader.dataset).__name__}, {len(loader.dataset):,} '
-            f'samples in batches of {loader.batch_sampler.batch_size}'
-            if loader.batch_sampler else type(loader.dataset).__name__)
+    dataset = loader.dataset
+    if isinstance(dataset, ViewDataset):
+        dataset = dataset.dataset
+    text = type(dataset).__name__
+    if loader.batch_sampler:
+        text += (f', {len(dataset):,} samples in batches of '
+                 f'{loader.batch_sampler.batch_size}')
     loop = runner.val_loop
     if loop is not None:
         text += f'; {len(loop.dataloader.dataset):,} for validation'
@@ -119,8 +140,11 @@ def _schedule(runner: Any) -> str:
 
 def _device(runner: Any) -> str:
     device = next(runner.model.parameters()).device
-    text = (f'cpu, {torch.get_num_threads()} threads' if device.type == 'cpu'
-            else f'{device} ({torch.cuda.get_device_name(device)})')
+    text = str(device)
+    if device.type == 'cpu':
+        text += f', {torch.get_num_threads()} threads'
+    elif device.type == 'cuda':
+        text += f' ({torch.cuda.get_device_name(device)})'
     return text if runner.world_size == 1 else (
         f'{text}, {runner.world_size} processes')
 
@@ -144,6 +168,13 @@ def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
         for name, teacher in teachers.items() if teacher.changes
     ]
     return '; '.join([', '.join(parts), *faster])
+
+
+def _caches(runner: Any) -> List[Tuple[str, str]]:
+    """What the caches of teachers will give."""
+    return [('cache' if name == 'teacher' else f'cache of {name}', text)
+            for hook in runner.hooks if isinstance(hook, CacheHook)
+            for name, text in hook.report.items()]
 
 
 def _checks(runner: Any) -> str:

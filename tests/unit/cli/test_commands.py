@@ -128,6 +128,13 @@ def test_a_misspelt_option_is_corrected(capsys):
     code, printed = code_of(capsys, 'train', 'config.py', '--workdir', 'w')
     assert code == 2
     assert 'Did you mean --work-dir' in printed.err.splitlines()[-1]
+    code, printed = code_of(capsys, 'train', 'config.py', '--cfg-options',
+                            'a=dict(b="c",d="e")')
+    assert code == 2 and 'one by one: a.b=1' in printed.err
+    code, printed = code_of(capsys, 'train', 'config.py', '--teacher', 't.py')
+    assert code == 2
+    assert printed.err.endswith(
+        '--teacher is an option of mmkd advise, distill\n')
 
 
 @pytest.mark.parametrize('argv', [['--bogus'], ['--']])

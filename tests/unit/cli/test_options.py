@@ -119,7 +119,7 @@ def test_teachers_by_name():
     (['--teacher', 'a', '--teacher', 'b', '--teacher-ckpt', 'c'
       ], "--teacher is given twice for 'teacher'"),
     (['--teacher', 'a', '--teacher', 'x=b', '--teacher-ckpt', 'c'
-      ], "'x' has no --teacher-ckpt; add --teacher-ckpt x=..."),
+      ], "'x' has no --teacher-ckpt; add --teacher-ckpt x=...; it is a file"),
     (['--teacher', 'a', '--teacher-ckpt', 'x=c', '--teacher-ckpt', 'd'
       ], "'x' has no --teacher; add"),
 ])
@@ -138,3 +138,14 @@ def test_only_results(verbose, capsys, caplog):
     assert 'an error' in caplog.text
     assert ('of a library' in caplog.text) is verbose
     assert ('a print' in capsys.readouterr().out) is verbose
+
+
+def test_warnings_that_no_user_can_act_on_are_hidden():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter('always')
+        options.hide_noise()
+        warnings.warn('`torch.cuda.amp.autocast(args...)` is deprecated.',
+                      FutureWarning)
+        warnings.warn('your config is deprecated', FutureWarning)
+    assert [str(each.message)
+            for each in seen] == ['your config is deprecated']

@@ -66,3 +66,9 @@ def test_parts_of_another_config(tmp_path):
         model=dict(type='B', head=dict(sizes=(1, 2)), neck=dict(c=3, d=4)))
     with pytest.raises(ConfigError, match="no 'backbone', but type, head"):
         parts_of(str(tmp_path / 'one.py'), 'head', 'backbone')
+
+
+def test_a_misspelt_file_is_corrected(tmp_path):
+    (tmp_path / 'student.py').write_text('')
+    with pytest.raises(ConfigError, match='mean .*/student.py'):
+        read_config(str(tmp_path / 'studnet.py'))

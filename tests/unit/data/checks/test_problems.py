@@ -5,7 +5,7 @@ from mmkd.data.checks import Problem, raise_problems
 from mmkd.errors import DataError
 
 
-def test_at_most_ten_lines_different_kinds_first():
+def test_a_few_lines_of_each_kind():
     problems = [
         Problem('a.json', f'annotations[{i}]', 'is wrong', 'mend it')
         for i in range(30)
@@ -14,8 +14,12 @@ def test_at_most_ten_lines_different_kinds_first():
     with pytest.raises(DataError) as error:
         raise_problems(problems, '; off')
     lines = error.value.lines
-    assert len(lines) == 11
+    assert len(lines) == 5
     assert lines[0] == 'a.json: annotations[0] is wrong; mend it'
     assert lines[1] == 'a.json: images[0] is odd; even it'
-    assert lines[-1] == '21 more problems of the data; off'
+    assert lines[-1] == '27 more problems of the data; off'
+    many = [Problem(f'{i}.json', '', 'is odd', f'way {i}') for i in range(30)]
+    with pytest.raises(DataError) as error:
+        raise_problems(many)
+    assert len(error.value.lines) == 11
     raise_problems([])

@@ -47,6 +47,17 @@ def test_splits_of_other_classes():
     assert '2 and 1' in text
 
 
+def test_splits_of_trackers():
+    videos = data('a', 'b')
+    videos.get_len_per_video = None
+    faults = class_faults(
+        nn.Conv2d(1, 1, 1), dict(train=data('a'), val=videos))
+    assert [stops for _, stops in faults] == [False]
+    faults = class_faults(
+        nn.Conv2d(1, 1, 1), dict(train=data('b'), val=videos))
+    assert [stops for _, stops in faults] == [True]
+
+
 def test_every_head_is_named():
     model = build_network(segmentor(auxiliary=True), 'student')
     (text, stops), = class_faults(model, dict(train=data('a', 'b', 'c')))

@@ -10,7 +10,7 @@ from mmkd.testing import (distillation_config, segmentation_config, segmentor,
                           write_cityscapes)
 
 NAMES = [
-    'settings', 'device', 'index files', 'networks', 'optimiser', 'data sets',
+    'settings', 'device', 'index files', 'networks', 'data sets', 'optimiser',
     'classes', 'samples', 'initial weights', 'a validation batch',
     'a training batch'
 ]

@@ -1,7 +1,9 @@
 """The account of a run, and what its console and log file hold."""
 import glob
+import re
 
 import pytest
+import torch
 
 from mmkd import apis
 from mmkd.testing import distillation_config, segmentation_config, segmentor
@@ -50,6 +52,13 @@ def test_the_account_comes_first(said):
     # Before it, warnings at most; after it, the iterations with their ETA.
     assert console[:start].count('INFO') == 1
     assert 'eta: ' in console[start:]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine logs it')
+def test_the_memory_of_the_process_is_logged(said):
+    console, _ = said
+    used, = {int(x) for x in re.findall(r' memory: (\d+)', console)}
+    assert 100 < used < 10_000  # MiB
 
 
 @pytest.mark.parametrize('part', [
