@@ -27,7 +27,7 @@ GROUPS = {
     'Start here': ('demo', 'advise'),
     'Train, test, export': ('distill', 'train', 'test', 'compare', 'export'),
     'Look inside': ('check', 'taps', 'browse', 'replay'),
-    'Data': ('scenes', 'complete', 'pseudo-label'),
+    'Data': ('scenes', 'complete', 'pseudo-label', 'cache'),
 }
 COMMANDS = tuple(name for names in GROUPS.values() for name in names)
 #: Names of the files in tools/ that differ from those of the subcommands.

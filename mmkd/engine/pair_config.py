@@ -37,13 +37,13 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
-def write_distillation_config(
-    student: str,
-    teachers: Mapping[str, Tuple[str, str]],
-    method: str,
-    path: str,
-    options: Optional[dict] = None,
-    imports: Sequence[str] = ()) -> Config:
+def write_distillation_config(student: str,
+                              teachers: Mapping[str, Tuple[str, str]],
+                              method: str,
+                              path: str,
+                              options: Optional[dict] = None,
+                              imports: Sequence[str] = (),
+                              cache: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
@@ -58,6 +58,7 @@ def write_distillation_config(
         imports (Sequence[str]): Files or modules to import first, for a user's
             own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
+        cache (dict, optional): ``cache`` of each teacher. Defaults to None.
 
     Returns:
         Config: The written config.
@@ -90,11 +91,12 @@ def write_distillation_config(
                               f'{did_you_mean(option, known)} It takes '
                               f'{", ".join(known)}.')
 
-    def reference(cfg: str) -> str:
-        return cfg if '::' in cfg else osp.abspath(cfg)
-
     frozen = {
-        key: dict(cfg=reference(cfg), ckpt=_absolute(ckpt))
+        key:
+        dict(
+            cfg=_reference(cfg),
+            ckpt=_absolute(ckpt),
+            **(dict(cache=cache) if cache else {}))
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}
@@ -102,7 +104,7 @@ def write_distillation_config(
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
         imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
-    text = (f'_base_ = {literal(reference(student))}\n\n{imported}'
+    text = (f'_base_ = {literal(_reference(student))}\n\n{imported}'
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"
@@ -115,6 +117,11 @@ def write_distillation_config(
                 os.replace(path, f'{path}.old')
     write_bytes(path, text.encode())
     return read_config(path)
+
+
+def _reference(cfg: str) -> str:
+    """A config, as one in another folder names it."""
+    return cfg if '::' in cfg else osp.abspath(cfg)
 
 
 def _absolute(ckpt: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Tuple
 from mmkd.cli.commands.train import report, train
 from mmkd.cli.options import (KeyValues, add_file, add_pair, add_train_options,
                               for_runner, name_of, quietly, teachers_of)
-from mmkd.errors import MismatchError
+from mmkd.errors import MismatchError, UsageError
 from mmkd.utils.collector import paused_collector
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default={},
         metavar='KEY=VALUE',
         help='arguments of the method')
+    add_file(
+        parser,
+        '--cache',
+        metavar='DIR',
+        help='folder to store the tensors of the teachers in, so that each '
+        'input is computed once (docs/cache.md)')
+    parser.add_argument(
+        '--views',
+        type=int,
+        metavar='N',
+        help='with --cache: number of random versions of each sample, if the '
+        'pipeline never gives the same one twice')
     parser.add_argument(
         '--config-only',
         action='store_true',
@@ -68,6 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Write the config and train."""
     teachers = teachers_of(args)
+    if args.views is not None and args.cache is None:
+        raise UsageError('--views needs --cache')
     options = dict(args.method_options)
     if args.path:
         options['path'] = args.path
@@ -191,9 +205,12 @@ def _write_config(args: argparse.Namespace, name: str,
         elif osp.lexists(osp.join(args.work_dir, '.training')):
             # Not under a run that goes on.
             stack.enter_context(only_trainer(args.work_dir))
+        cache = args.cache and dict(dir=osp.abspath(args.cache))
+        if cache and args.views is not None:
+            cache['views'] = args.views
         cfg = apis.write_distillation_config(args.student, teachers,
                                              args.method, given, options,
-                                             args.imports)
+                                             args.imports, cache)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg

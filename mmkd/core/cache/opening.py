@@ -1,6 +1,6 @@
 """Opening the caches of a model's teachers."""
 import logging
-from typing import Mapping
+from typing import Dict, Mapping
 
 from mmengine.logging import print_log
 from torch import nn
@@ -62,6 +62,14 @@ def open_caches(distillers: Mapping[str, Distiller], student: nn.Module,
                                      {tap: plan.specs[tap]
                                       for tap in taps}, plan.counts, options,
                                      runs[name].batch, image)
+
+
+def caches_of(teachers: Mapping[str, Teacher]) -> Dict[str, TeacherCache]:
+    """The caches of teachers by name, of those that have one."""
+    return {
+        name: teacher.cache
+        for name, teacher in teachers.items() if teacher.cache is not None
+    }
 
 
 def _obstacle(teacher: Teacher, student: nn.Module,

@@ -106,6 +106,11 @@ class Store:
         return iter(list(self._entries))
 
     @property
+    def is_full(self) -> bool:
+        """Whether nothing more is written."""
+        return not self._writes
+
+    @property
     def nbytes(self) -> int:
         """Number of bytes of the records."""
         return sum(entry.size for entry in self._entries.values())
@@ -133,7 +138,7 @@ class Store:
         if entry is None:
             return None
         content = self._bytes_of(entry)
-        if content is None or zlib.crc32(memoryview(content)) != entry.crc:
+        if content is None or zlib.crc32(content.data) != entry.crc:
             del self._entries[key]
             self.damaged += 1
             if self.damaged == 1:

@@ -123,6 +123,15 @@ class TeacherCache:
             return other_frames(data)
         return image_frames(data, batch_size_of(inputs))
 
+    def pixels(self, frames: Frames) -> float:
+        """Mean number of pixels of padded images; 0 for other inputs."""
+        if self._norm is None:
+            return 0.
+        divisor = self._norm.divisor
+        sizes = [sample['inputs'].shape[-2:] for sample in frames.samples]
+        return sum((h + -h % divisor) * (w + -w % divisor)
+                   for h, w in sizes) / len(sizes)
+
     def extract(self, frames: Frames,
                 taps: Sequence[Tap]) -> Dict[Tap, List[Tensor]]:
         """Tensors of some taps; the network runs for samples that are missing.
@@ -336,21 +345,25 @@ class TeacherCache:
     def check_equal(self, first: Record, second: Record) -> None:
         """Check that two runs on one sample gave the same.
 
-        On a CPU, they must be equal bit for bit. A GPU may add in another
-        order.
-
         Raises:
             ConfigError: If not.
         """
+        if not self.same(first, second):
+            raise ConfigError(
+                f'teacher {self.teacher.name!r} computes something else each '
+                'time (dropout, or random voxels), so its tensors cannot be '
+                'stored; remove `cache`')
+
+    def same(self, first: Record, second: Record) -> bool:
+        """Whether two records are equal: on a CPU, bit for bit. A GPU may add
+        in another order."""
         device = next(self.teacher.network.parameters()).device
         limit = 0. if device.type == 'cpu' else _TOLERANCE
-        for a, b in zip(first, second):
-            x, y = a.decode().float(), b.decode().float()
-            if x.shape != y.shape or (x - y).norm() > limit * x.norm():
-                raise ConfigError(
-                    f'teacher {self.teacher.name!r} computes something else '
-                    'each time (dropout, or random voxels), so its tensors '
-                    'cannot be stored; remove `cache`')
+        pairs = [(a.decode().float(), b.decode().float())
+                 for a, b in zip(first, second)]
+        return all(
+            a.shape == b.shape and bool((a - b).norm() <= limit * a.norm())
+            for a, b in pairs)
 
 
 def _plain(tap: Tap) -> List[Any]:

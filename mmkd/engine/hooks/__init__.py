@@ -1,4 +1,5 @@
 """Hooks of a distillation run."""
+from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.hooks.console_hook import ConsoleHook
 from mmkd.engine.hooks.finite_loss_hook import FiniteLossHook
@@ -9,7 +10,7 @@ from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
 from mmkd.engine.resume.hook import ResumeHook
 
 __all__ = [
-    'ConsoleHook', 'DistillationVisualizationHook', 'FiniteLossHook',
-    'InheritTeacherHook', 'ResumeHook', 'SafeCheckpointHook', 'SelfCheckHook',
-    'StudentEMAHook'
+    'CacheHook', 'ConsoleHook', 'DistillationVisualizationHook',
+    'FiniteLossHook', 'InheritTeacherHook', 'ResumeHook', 'SafeCheckpointHook',
+    'SelfCheckHook', 'StudentEMAHook'
 ]

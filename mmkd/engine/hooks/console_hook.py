@@ -10,7 +10,9 @@ from torch import nn
 
 from mmkd.core.model import DistillationModel
 from mmkd.core.teacher import Teacher
+from mmkd.engine.cache.views import ViewDataset
 from mmkd.engine.console import open_console
+from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.evaluation.kitti_summary import kitti_summary
 from mmkd.families import family_of
 from mmkd.registry import HOOKS
@@ -94,8 +96,8 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
             rows.append(('method', f'{type(distiller).__name__}: {terms}'))
     return [
         *rows, ('data', _data(runner)), ('schedule', _schedule(runner)),
-        ('device', _device(runner)), ('speed', _speed(runner, model,
-                                                      teachers)),
+        ('device', _device(runner)),
+        ('speed', _speed(runner, model, teachers)), *_caches(runner),
         ('checks', _checks(runner)),
         ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
          '  (config, hooks, taps, environment)')
@@ -110,9 +112,13 @@ def _network(network: nn.Module) -> str:
 
 def _data(runner: Any) -> str:
     loader = runner.train_dataloader
-    text = (f'{type(loader.dataset).__name__}, {len(loader.dataset):,} '
-            f'samples in batches of {loader.batch_sampler.batch_size}'
-            if loader.batch_sampler else type(loader.dataset).__name__)
+    dataset = loader.dataset
+    if isinstance(dataset, ViewDataset):
+        dataset = dataset.dataset
+    text = type(dataset).__name__
+    if loader.batch_sampler:
+        text += (f', {len(dataset):,} samples in batches of '
+                 f'{loader.batch_sampler.batch_size}')
     loop = runner.val_loop
     if loop is not None:
         text += f'; {len(loop.dataloader.dataset):,} for validation'
@@ -134,8 +140,11 @@ def _schedule(runner: Any) -> str:
 
 def _device(runner: Any) -> str:
     device = next(runner.model.parameters()).device
-    text = (f'cpu, {torch.get_num_threads()} threads' if device.type == 'cpu'
-            else f'{device} ({torch.cuda.get_device_name(device)})')
+    text = str(device)
+    if device.type == 'cpu':
+        text += f', {torch.get_num_threads()} threads'
+    elif device.type == 'cuda':
+        text += f' ({torch.cuda.get_device_name(device)})'
     return text if runner.world_size == 1 else (
         f'{text}, {runner.world_size} processes')
 
@@ -159,6 +168,13 @@ def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
         for name, teacher in teachers.items() if teacher.changes
     ]
     return '; '.join([', '.join(parts), *faster])
+
+
+def _caches(runner: Any) -> List[Tuple[str, str]]:
+    """What the caches of teachers will give."""
+    return [('cache' if name == 'teacher' else f'cache of {name}', text)
+            for hook in runner.hooks if isinstance(hook, CacheHook)
+            for name, text in hook.report.items()]
 
 
 def _checks(runner: Any) -> str:
