@@ -4,7 +4,7 @@ from typing import Optional, Tuple, Union
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS, DefaultScope
-from torch import nn
+from torch import fx, nn
 
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.utils.arguments import with_reason
@@ -68,9 +68,11 @@ def build_network(network: NetworkLike, name: str) -> nn.Module:
         name (str): Name of the network in messages.
 
     Raises:
-        ConfigError: If its config cannot be read or built.
+        ConfigError: If its config cannot be read or built, or if it is a
+            compiled or exported network.
     """
     if isinstance(network, nn.Module):
+        _check_readable(network, name)
         return network
     read_as_data()
     model, scope = network_config(network, name)
@@ -115,3 +117,19 @@ def build_untrained(network: NetworkLike, name: str) -> nn.Module:
         if parameter.isnan().any():
             nn.init.normal_(parameter, std=0.02)
     return built
+
+
+def _check_readable(network: nn.Module, name: str) -> None:
+    """Check that hooks see the modules of a built network."""
+    for path, module in network.named_modules():
+        where = f'its module {path!r}' if path else 'it'
+        # `nn.Module.compile` and `torch.compile` of a module.
+        if module._compiled_call_impl is not None or hasattr(
+                module, '_orig_mod'):
+            raise ConfigError(
+                f'{name}: {where} is compiled, so that the hooks of taps may '
+                'never run; give the network as it was built')
+        if isinstance(module, fx.GraphModule):
+            raise ConfigError(
+                f'{name}: {where} is an exported or traced graph, whose '
+                'modules cannot be read; give the network as it was built')

@@ -62,6 +62,10 @@ class Family:
             Place('class scores of the deciding segmentation head', _logits),
             'stages':
             Place('outputs of the backbone', self._stages),
+            'pyramid':
+            Place(
+                'the first four levels of the neck', lambda x:
+                [KnownTap(f'{neck}[0:4]', 'neck') for neck in self._neck(x)]),
             'neck':
             Place('levels of the neck', self._neck),
             'embeddings':

@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 from unittest import mock
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.utils._python_dispatch import (TorchDispatchMode,
                                           _disable_current_modes)
@@ -32,6 +33,10 @@ _INDEXING = ('index', 'index_put', 'index_put_')
 _CROSSING = ('_to_copy', 'copy_', 'set_', '_has_compatible_shallow_copy_type')
 #: Operators of mmcv whose settings are tensors on the host.
 _HOST_SETTINGS = ('hard_voxelize_forward', 'dynamic_voxelize_forward')
+#: Functions of torch that autocast runs in its lower precision.
+_LOWERED = (torch.conv1d, torch.conv2d, torch.conv3d, F.linear, torch.matmul,
+            torch.mm, torch.bmm, torch.addmm, torch.baddbmm,
+            torch.conv_transpose2d, Tensor.matmul, Tensor.__matmul__)
 #: The package, and the part of it that is no code under test.
 _PACKAGE = os.path.dirname(os.path.dirname(__file__))
 _TESTING = 'mmkd/testing/'
@@ -60,6 +65,14 @@ class DeviceTensor(Tensor):
             device=DEVICE)
         made.host = host
         return made
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        # Torch's autocast leaves tensors of this device as they are.
+        if torch.is_autocast_enabled('cpu') and func in _LOWERED:
+            args = tree_map(_lowered, args)
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
 
     @classmethod
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
@@ -187,6 +200,12 @@ def _values(x: Any) -> Any:
     return x
 
 
+def _lowered(x: Any) -> Any:
+    if isinstance(x, DeviceTensor) and x.is_floating_point():
+        return x.to(torch.get_autocast_dtype('cpu'))
+    return x
+
+
 def _caller() -> str:
     """The three innermost lines outside of torch and of this file."""
     frames = [
@@ -310,6 +329,8 @@ def _replacements(
                  *args, **kwargs)
 
     yield torch.autocast, '__init__', init
+    for name in ('is_autocast_enabled', 'get_autocast_dtype'):
+        yield torch, name, _for_cpu(getattr(torch, name))
     yield Tensor, 'cuda', lambda x, *args, **kwargs: x.to(DEVICE)
     yield torch.cuda, 'current_device', lambda: 0
     for name, dtype in _CUDA_TYPES.items():
@@ -318,6 +339,12 @@ def _replacements(
     for name, function in list(vars(extension).items()):
         if callable(function) and not name.startswith('_'):
             yield extension, name, _compiled(name, function, kernels.get(name))
+
+
+def _for_cpu(function: Callable) -> Callable:
+    """A function of the type of a device, which does not know this one."""
+    return lambda *types: function(*('cpu' if x == DEVICE.type else x
+                                     for x in types))
 
 
 def _empty(dtype: torch.dtype) -> Callable:

@@ -19,7 +19,8 @@ from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.fast import (datasets_of, label_count, plain_model,
                                      sample_problems)
-from mmkd.engine.checks.settings import evaluator_problems, setting_problems
+from mmkd.engine.checks.settings import (evaluator_problems, setting_problems,
+                                         warm_up_warnings)
 from mmkd.engine.configs import prepare_training
 from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
@@ -149,7 +150,10 @@ class Check:
                 copy.deepcopy(self.cfg.get('optim_wrapper')))
             runner.optim_wrapper = wrapper
             if runner.param_schedulers is not None:
-                runner.build_param_scheduler(runner.param_schedulers)
+                schedulers = runner.build_param_scheduler(
+                    runner.param_schedulers)
+                self.report.warnings += warm_up_warnings(
+                    schedulers, runner.max_iters)
         return len(self.report.problems) == before
 
     def _data(self, runner: Runner) -> bool:

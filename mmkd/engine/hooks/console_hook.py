@@ -140,8 +140,11 @@ def _schedule(runner: Any) -> str:
 
 def _device(runner: Any) -> str:
     device = next(runner.model.parameters()).device
-    text = (f'cpu, {torch.get_num_threads()} threads' if device.type == 'cpu'
-            else f'{device} ({torch.cuda.get_device_name(device)})')
+    text = str(device)
+    if device.type == 'cpu':
+        text += f', {torch.get_num_threads()} threads'
+    elif device.type == 'cuda':
+        text += f' ({torch.cuda.get_device_name(device)})'
     return text if runner.world_size == 1 else (
         f'{text}, {runner.world_size} processes')
 

@@ -34,10 +34,10 @@ class PKD(Distiller):
     mode.
 
     Args:
-        student (str | list[str]): Taps (N, C, H, W) in the student.
-            Defaults to ``'neck[0:4]'``.
-        teacher (str | list[str]): Taps (N, C, H', W') in the teacher.
-            Defaults to ``'neck[0:4]'``.
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student. Defaults to None: the first four levels of the neck.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher. Defaults to None: likewise.
         connector (str | dict | None): None, as published, requires equal
             channels; ``'auto'`` adds a 1x1 convolution to the student if they
             differ. Defaults to None.
@@ -55,12 +55,12 @@ class PKD(Distiller):
         ConfigError: If ``min_std`` is negative, or channels differ
             without a connector.
     """
-    roles = ('neck', )
+    roles = ('pyramid', )
     trials = ({}, dict(connector='auto'))
 
     def __init__(self,
-                 student='neck[0:4]',
-                 teacher='neck[0:4]',
+                 student=None,
+                 teacher=None,
                  connector: Union[str, dict, None] = None,
                  resize_student: bool = True,
                  min_std: float = 1e-6,
@@ -82,8 +82,9 @@ class PKD(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check the maps of both sides, and build the connectors."""
         super().setup(student, teacher)
-        check_features('PKD', student['neck'], teacher['neck'], resize=True)
-        for spec_s, spec_t in zip(student['neck'], teacher['neck']):
+        check_features(
+            'PKD', student['pyramid'], teacher['pyramid'], resize=True)
+        for spec_s, spec_t in zip(student['pyramid'], teacher['pyramid']):
             if (self.connector_cfg is None
                     and spec_s.channels != spec_t.channels):
                 raise ConfigError(
@@ -91,16 +92,18 @@ class PKD(Distiller):
                     f'of the student has {spec_s.channels} channels and '
                     f'{spec_t.path!r} of the teacher {spec_t.channels}; tap '
                     "maps with equal channels, or set connector='auto'")
-        self.connectors = build_connectors(self.connector_cfg, student['neck'],
-                                           teacher['neck'])
+        self.connectors = build_connectors(self.connector_cfg,
+                                           student['pyramid'],
+                                           teacher['pyramid'])
 
     def _levels(
             self, student: Dict[str, List[Tensor]],
             teacher: Dict[str,
                           List[Tensor]]) -> Iterator[Tuple[Tensor, Tensor]]:
         """Maps of both sides at equal size, level by level."""
-        for connector, feat_s, feat_t in zip(self.connectors, student['neck'],
-                                             teacher['neck']):
+        for connector, feat_s, feat_t in zip(self.connectors,
+                                             student['pyramid'],
+                                             teacher['pyramid']):
             feat_s = connector(feat_s)
             if self.resize_student:
                 yield match_size(feat_s, feat_t), feat_t.detach()

@@ -127,14 +127,15 @@ def points_per_voxel(coors_points: Tensor, coors_voxels: Tensor) -> Tensor:
     Returns:
         Tensor: Integer counts, (M, ).
     """
-    inside = coors_points[(coors_points >= 0).all(dim=1)]
-    keys_points, keys_voxels = _keys(inside, coors_voxels)
-    keys, counts = keys_points.unique(return_counts=True)
-    found = torch.zeros_like(keys_voxels)
-    at = torch.searchsorted(keys, keys_voxels).clamp(max=max(len(keys) - 1, 0))
-    if len(keys):
-        found = counts[at] * (keys[at] == keys_voxels)
-    return found
+    inside = (coors_points >= 0).all(dim=1)
+    keys_points, keys_voxels = _keys(coors_points.clamp(min=0), coors_voxels)
+    counts = torch.zeros_like(keys_voxels)
+    if len(counts):
+        keys, order = keys_voxels.sort()
+        at = torch.searchsorted(keys, keys_points).clamp(max=len(keys) - 1)
+        there = inside & (keys[at] == keys_points)
+        counts.index_add_(0, order[at], there.to(counts))
+    return counts
 
 
 def _keys(*coors: Tensor) -> Tuple[Tensor, ...]:

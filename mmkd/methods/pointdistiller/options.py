@@ -82,7 +82,8 @@ class PointDistillerOptions:
             encoding; or ``'uniform'``.
         tau: Temperature of the softmax.
         pool: Pooling of the encodings over the neighbours.
-        scope: One group per ``'batch'`` on a GPU, or per ``'sample'``.
+        scope: One group per ``'batch'`` on a GPU, or per ``'sample'``. For
+            voxels, the latter makes the host wait for their numbers.
         graph_channels: C'. If neither this option nor the preset sets it, the
             student's number of channels.
         align: How the nodes of both networks are matched: ``'row'``, by row;

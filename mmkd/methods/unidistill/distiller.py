@@ -349,14 +349,17 @@ def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
 
 def _of_classes(boxes: List[Tensor], batch: StepBatch,
                 classes: Optional[range]) -> List[Tensor]:
-    """The boxes of some classes; None means all."""
+    """The boxes, with those of other classes infinitely far away; None means
+    that all classes stay."""
     if classes is None:
         return boxes
-    labels = [x.gt_instances_3d.labels_3d for x in batch.data_samples]
-    return [
-        box[((own >= classes.start) & (own < classes.stop)).to(box.device)]
-        for box, own in zip(boxes, labels)
-    ]
+    found = []
+    for box, sample in zip(boxes, batch.data_samples or []):
+        own = sample.gt_instances_3d.labels_3d.to(box.device)
+        other = (own < classes.start) | (own >= classes.stop)
+        centre = box[:, :2].masked_fill(other[:, None], torch.inf)
+        found.append(torch.cat([centre, box[:, 2:]], 1))
+    return found
 
 
 def _mean_over_processes(value: Tensor) -> Tensor:

@@ -51,6 +51,24 @@ def test_connectors_fit_themselves():
     assert 'loss 50' in text and '544 parameters' in text
 
 
+def test_compiled_steps_read_every_tap():
+    """As with `compile` of a runner: the hooks of each step are new."""
+    found = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = build()
+        step = losses
+        if compiled:
+            step = torch.compile(losses, backend='eager')
+        found.append([{
+            key: value.item()
+            for key, value in step(model, segmentation_batch(
+                seed=seed)).items()
+        } for seed in range(3)])
+    assert found[0] == found[1]
+    assert len({each['cwd.loss'] for each in found[0]}) == 3
+
+
 def test_distillation_moves_the_student():
     """The gradient of the method itself, task loss left out."""
     model = build()

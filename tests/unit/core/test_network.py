@@ -72,3 +72,22 @@ def test_untrained_networks_hold_no_memory_of_others():
     torch.manual_seed(0)
     assert network.conv.weight.equal(Unset().conv.weight)
     assert build_untrained(network, 'x') is network
+
+
+def compiled_inside():
+    network = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
+    network[0].compile(backend='eager')
+    return network
+
+
+@pytest.mark.parametrize('make, what', [
+    (lambda: torch.compile(nn.Linear(1, 1), backend='eager'),
+     'a teacher: it is compiled'),
+    (compiled_inside, "a teacher: its module '0' is compiled"),
+    (lambda: torch.export.export(nn.Linear(1, 1),
+                                 (torch.ones(1, 1), )).module(),
+     'a teacher: it is an exported or traced graph'),
+])
+def test_networks_without_hooks(make, what):
+    with pytest.raises(ConfigError, match=what):
+        build_network(make(), 'a teacher')

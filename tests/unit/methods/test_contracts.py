@@ -107,24 +107,51 @@ def test_equal_networks(name):
                for p in model.parameters())
 
 
+def without_waiting(accelerator, compute):
+    """Compute and differentiate the sum of terms, and check that no line of
+    mmkd made the host wait."""
+    accelerator.waits.clear()
+    sum(x for x in compute().values() if x.requires_grad).backward()
+    assert not accelerator.own(accelerator.waits)
+
+
+def in_half(tensors, leaves):
+    """Tensors as networks give them in mixed precision."""
+    return {
+        role: [
+            x.detach().bfloat16().requires_grad_(leaves)
+            if x.is_floating_point() else x for x in levels
+        ]
+        for role, levels in tensors.items()
+    }
+
+
 @EVERY_METHOD
 def test_on_a_pretended_accelerator(name):
     """A step mixes no tensors of two devices, gives the CPU's losses, and
-    does not wait for the device."""
+    does not wait for the device. Pictures may wait, but not mix."""
     example = METHOD_EXAMPLES[name]()
     # Not a copy of the shared model, whose teachers would stay on the device.
     model, batch = build(example), example.batch()
     wanted = terms_of(copy.deepcopy(model), batch)
+    distiller, seen = model.distillers['kd'], []
+    distiller.register_forward_pre_hook(lambda _, args: seen.append(args[:3]))
     with PretendedAccelerator() as accelerator:
         terms = terms_of(model.to(DEVICE), batch)
         sum(terms.values()).backward()
-        accelerator.waits.clear()  # constants are copied in the first step
-        sum(terms_of(model, batch).values()).backward()
+        # Constants are copied in the first step.
+        without_waiting(accelerator, lambda: terms_of(model, batch))
+        used = [p for p in model.parameters() if p.grad is not None]
+        student, teacher, step = seen[-1]
+        with torch.no_grad():
+            distiller.visuals(student, teacher, step)
+        student, teacher = in_half(student, True), in_half(teacher, False)
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            without_waiting(accelerator,
+                            lambda: distiller(student, teacher, step))
     assert not accelerator.refused
-    assert not accelerator.own(accelerator.waits)
     for term, value in terms.items():
         torch.testing.assert_close(values(value), wanted[term])
-    used = [p for p in model.parameters() if p.grad is not None]
     assert used and all(p.grad.device == DEVICE for p in used)
 
 
@@ -349,6 +376,7 @@ def caught(model, batch):
     return tensors['kd'], step_batch
 
 
+@torch.no_grad()
 def scaled(tensors, peak, dtype, leaves=False):
     """The tensors with values up to ``peak``."""
     found = {}

@@ -28,6 +28,22 @@ def test_values_and_devices():
     assert not torch.__future__.get_overwrite_module_params_on_conversion()
 
 
+def test_mixed_precision():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4, 2))
+    x = torch.rand(2, 3, 3, 3)
+    with torch.autocast('cpu', torch.bfloat16):
+        wanted = copy.deepcopy(network)(x)
+    with PretendedAccelerator():
+        network.to(DEVICE)
+        with torch.autocast(DEVICE.type, torch.bfloat16):
+            found = network(x.to(DEVICE))
+            with torch.autocast(DEVICE.type, enabled=False):
+                assert network(x.to(DEVICE)).dtype == torch.float32
+        found.float().sum().backward()
+        assert network[0].weight.grad.dtype == torch.float32
+    assert found.dtype == torch.bfloat16 and values(found).equal(wanted)
+
+
 @pytest.mark.parametrize('found, run', [
     ('item', lambda x, h: x.sum().item()),
     ('tolist', lambda x, h: x.tolist()),

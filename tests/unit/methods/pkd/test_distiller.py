@@ -11,9 +11,9 @@ def run(harness, student, teacher, **arguments):
         PKD(**{
             'loss_weight': 1.0,
             **arguments
-        }), student, teacher, 'neck')
-    return distiller(dict(neck=student), dict(neck=teacher),
-                     StepBatch())['loss']
+        }), student, teacher, 'pyramid')
+    return distiller(
+        dict(pyramid=student), dict(pyramid=teacher), StepBatch())['loss']
 
 
 def test_levels_are_summed_and_weighted(harness):
