@@ -193,7 +193,7 @@ def read_card(folder: str,
             f'{name}: there is no image_mean or image_std in {path}; give '
             'both, from 0 to 1, as in cfg=dict(..., mean=[0.5, 0.5, 0.5], '
             'std=[0.5, 0.5, 0.5])')
-    return Card(name, *found, _licence(folder))
+    return Card(name, found[0], found[1], _licence(folder))
 
 
 def _licence(folder: str) -> str:
