@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 from torch import nn
 
+from mmkd.core.cache.opening import caches_of
 from mmkd.core.model import DistillationModel
 from mmkd.data.checks import check_datasets
 from mmkd.data.checks.problems import raise_problems
@@ -21,6 +22,7 @@ from mmkd.engine.checks.fast import (datasets_of, label_count, plain_model,
 from mmkd.engine.checks.settings import (evaluator_problems, setting_problems,
                                          warm_up_warnings)
 from mmkd.engine.configs import prepare_training
+from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.errors import MMKDError
 
@@ -198,6 +200,11 @@ class Check:
                 loss = check_training(model, runner.train_dataloader)
                 said.append('not tried: its sampler is of a special kind'
                             if loss is None else f'loss {loss:.4g}')
+        if caches_of(getattr(model, 'teachers', {})):
+            with self.report.check('cache') as said:
+                cache = CacheHook()
+                cache.before_train(runner)
+                said += cache.report.values()
 
 
 def check_config(cfg: Config,
