@@ -280,10 +280,11 @@ class Teacher:
 
     def running_dtype(self) -> torch.dtype:
         """Type that the network computes in now, if only taps are read."""
+        device = self._device
         with self.autocast(features=True):
-            return torch.get_autocast_dtype(
-                self._device) if torch.is_autocast_enabled(
-                    self._device) else torch.float32
+            lower = torch.amp.is_autocast_available(
+                device) and torch.is_autocast_enabled(device)
+            return torch.get_autocast_dtype(device) if lower else torch.float32
 
     @property
     def _device(self) -> str:

@@ -66,7 +66,7 @@ class TaskTargets(NamedTuple):
         return reg[self.positives]
 
     @property
-    def count(self) -> Optional[Tensor]:
+    def num_positives(self) -> Optional[Tensor]:
         """Number of positives, if :meth:`codes` may have more rows."""
         if self.positives.dtype == torch.bool:
             return self.positives.sum()

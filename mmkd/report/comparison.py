@@ -128,7 +128,6 @@ def compare(folders: Sequence[str],
             group.evaluations = [_evaluate(run, split) for run in group.runs]
     _choose_metric(result, metric)
     if test:
-        _note_empty(result)
         _test_teachers(result, split)
         best = result.best
         result.pictures = rows(
@@ -146,17 +145,6 @@ def _evaluate(run: RecordedRun, split: str) -> Evaluation:
                               '--no-evaluate, its log is enough')
     print(f'testing {run.checkpoint}')
     return evaluate(run.config, run.checkpoint, split)
-
-
-def _note_empty(result: Comparison) -> None:
-    """Note which students found nothing in any image."""
-    for group in result.groups:
-        if not all(
-                any(tested.metrics.values()) for tested in group.evaluations):
-            result.notes.append(
-                f'{group.name}: a student found nothing in any image, so its '
-                'metrics are 0. A longer training, or a warm-up of the '
-                'learning rate that ends before it, may help.')
 
 
 def _choose_metric(result: Comparison, given: Optional[str]) -> None:

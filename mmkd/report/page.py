@@ -82,6 +82,12 @@ def headline(result: Comparison) -> Tuple[str, str, str]:
     """
     group, metric = result.best, describe(result.metric)
     found = result.gain(group, result.metric)
+    if not metric.lower and not any(
+            _means(result, each, metric.key) for each in result.groups):
+        return 'open', f'{metric.label} is 0 in all runs', (
+            'No student has found anything yet. Train for longer, or check '
+            'that the warm-up of the learning rate ends before the training '
+            'does.')
     name = 'Distillation' if group.distils else group.name
     if len([g for g in result.groups if g.distils]) > 1:
         name = group.name

@@ -87,6 +87,9 @@ def read_run(folder: str) -> RecordedRun:
     Raises:
         ConfigError: If nothing was trained there.
     """
+    if osp.isfile(folder):
+        raise ConfigError(f'{folder} is a file; give the work folder of the '
+                          f'run, such as {osp.dirname(folder) or "."}')
     if not osp.isdir(folder):
         raise ConfigError(f'there is no folder {folder}')
     logs = sorted(

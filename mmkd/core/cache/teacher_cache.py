@@ -104,7 +104,7 @@ class TeacherCache:
         self._norm = family_of(teacher.network).image_norm(
             teacher.network) if image else None
         self._stores: Dict[str, Store] = {}
-        self._facts: Dict[str, Any] = {}
+        self._facts = self._read_facts()
         self._looked = time.monotonic()
         #: Pixels for each row and column of a map, where it is an image's.
         self._strides: List[Optional[Tuple[float, float]]] = []
@@ -258,29 +258,30 @@ class TeacherCache:
         Args:
             dtype (str): Type that the network computes in.
         """
-        teacher = self.teacher
-        if not self._facts:
-            network = teacher.network
-            with teacher.as_loaded():
-                weights = weights_hash(network)
-            text = json.dumps(
-                teacher.model_config() or repr(network),
-                sort_keys=True,
-                default=repr)
-            self._facts = dict(
-                network=type(network).__name__,
-                weights=weights,
-                config=hashlib.sha256(text.encode()).hexdigest(),
-                taps=[_plain(tap) for tap in self._specs],
-                mode=teacher.mode,
-                changes=teacher.changes,
-                input_map=teacher.input_map,
-                preprocessing=repr(
-                    self._norm or sorted(
-                        family_of(network).preprocessing(network).items())),
-                versions=library_versions(network),
-                stored=self.options.dtype)
         return dict(self._facts, precision=dtype)
+
+    def _read_facts(self) -> Dict[str, Any]:
+        """Those of :meth:`facts` that do not change during a run."""
+        teacher, network = self.teacher, self.teacher.network
+        with teacher.as_loaded():
+            weights = weights_hash(network)
+        text = json.dumps(
+            teacher.model_config() or repr(network),
+            sort_keys=True,
+            default=repr)
+        return dict(
+            network=type(network).__name__,
+            weights=weights,
+            config=hashlib.sha256(text.encode()).hexdigest(),
+            taps=[_plain(tap) for tap in self._specs],
+            mode=teacher.mode,
+            changes=teacher.changes,
+            input_map=teacher.input_map,
+            preprocessing=repr(
+                self._norm
+                or sorted(family_of(network).preprocessing(network).items())),
+            versions=library_versions(network),
+            stored=self.options.dtype)
 
     def _describe(self, store: Store) -> None:
         """Write what the records of a folder are, unless it is there."""
@@ -323,8 +324,8 @@ class TeacherCache:
             return self._run(copy.deepcopy(batch))  # it may be written into
 
         name, network = self.teacher.name, self.teacher.network
-        with preserve_rng(), untouched(network), on_device(
-                network, self.teacher.device or training_device()):
+        device = self.teacher.device or training_device()
+        with preserve_rng(), on_device(network, device), untouched(network):
             try:
                 first = run()
             except ConfigError:

@@ -15,7 +15,8 @@ from mmkd.data.checks.records import record_problems
 from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
                                         check_validation)
 from mmkd.engine.checks.classes import class_faults, classes_of
-from mmkd.engine.checks.settings import evaluator_problems, setting_problems
+from mmkd.engine.checks.settings import (evaluator_problems, setting_problems,
+                                         warm_up_warnings)
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.utils.data import own_pipeline
@@ -71,6 +72,8 @@ def check_batches(runner: Runner, limit: int = _FEW) -> None:
     raise_problems(
         sample_problems(runner.train_dataloader.dataset, limit,
                         label_count(model)), SKIP)
+    for text in warm_up_warnings(runner.param_schedulers, runner.max_iters):
+        print_log(f'check: {text}', 'current', logging.WARNING)
     if not isinstance(model, DistillationModel):
         check_training(model, runner.train_dataloader)
     if runner.val_loop is None:

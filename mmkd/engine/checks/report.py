@@ -10,6 +10,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 from torch import nn
 
+from mmkd.core.cache.opening import caches_of
 from mmkd.core.model import DistillationModel
 from mmkd.data.checks import check_datasets
 from mmkd.data.checks.problems import raise_problems
@@ -18,8 +19,10 @@ from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.fast import (datasets_of, label_count, plain_model,
                                      sample_problems)
-from mmkd.engine.checks.settings import evaluator_problems, setting_problems
+from mmkd.engine.checks.settings import (evaluator_problems, setting_problems,
+                                         warm_up_warnings)
 from mmkd.engine.configs import prepare_training
+from mmkd.engine.hooks.cache_hook import CacheHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.errors import MMKDError
 
@@ -147,7 +150,10 @@ class Check:
                 copy.deepcopy(self.cfg.get('optim_wrapper')))
             runner.optim_wrapper = wrapper
             if runner.param_schedulers is not None:
-                runner.build_param_scheduler(runner.param_schedulers)
+                schedulers = runner.build_param_scheduler(
+                    runner.param_schedulers)
+                self.report.warnings += warm_up_warnings(
+                    schedulers, runner.max_iters)
         return len(self.report.problems) == before
 
     def _data(self, runner: Runner) -> bool:
@@ -194,6 +200,11 @@ class Check:
                 loss = check_training(model, runner.train_dataloader)
                 said.append('not tried: its sampler is of a special kind'
                             if loss is None else f'loss {loss:.4g}')
+        if caches_of(getattr(model, 'teachers', {})):
+            with self.report.check('cache') as said:
+                cache = CacheHook()
+                cache.before_train(runner)
+                said += cache.report.values()
 
 
 def check_config(cfg: Config,

@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, List, Optional
 import torch
 from mmengine.config import Config
 from mmengine.device import get_device
+from mmengine.optim.scheduler import LinearParamScheduler
 from mmengine.runner import Runner
 
 from mmkd.data.checks.files import file_fault, is_local
@@ -145,3 +146,21 @@ def _where(path: str) -> str:
     if osp.isabs(path):
         return 'correct the path'
     return 'correct the path, which begins in the folder of the command'
+
+
+def warm_up_warnings(schedulers: Any, iterations: int) -> List[str]:
+    """Warm-ups of the learning rate that do not end before the training.
+
+    Args:
+        schedulers (list | dict): Those that a runner has built.
+        iterations (int): Length of the training.
+    """
+    if isinstance(schedulers, dict):
+        schedulers = [each for some in schedulers.values() for each in some]
+    return [
+        f'the warm-up of the learning rate (`param_scheduler`) takes {one.end}'
+        f' iterations, but the training has {iterations}; shorten its `end`'
+        for one in schedulers or []
+        if isinstance(one, LinearParamScheduler) and not one.by_epoch
+        and one.start_factor < one.end_factor and one.end > iterations
+    ]

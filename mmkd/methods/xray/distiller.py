@@ -159,8 +159,9 @@ class XRay(Distiller):
         def reg_loss() -> Tensor:
             return sum(
                 code_loss(
-                    target.codes(map_s.reg), target.codes(map_t.reg),
-                    head.code_weights, head.smooth, self.focal, target.count)
+                    target.codes(map_s.reg), target.codes(
+                        map_t.reg), head.code_weights, head.smooth, self.focal,
+                    target.num_positives)
                 for map_s, map_t, target in tasks) / len(tasks)
 
         def emb_loss() -> Tensor:

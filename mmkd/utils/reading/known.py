@@ -54,10 +54,11 @@ def check_key(key: Any, budget: Budget) -> None:
         Damaged: If it may not.
     """
     kind = type(key)
-    if kind is int:
+    if kind is int or issubclass(kind, np.integer):
         if -_MAX_KEY < key < _MAX_KEY:
             return
-    elif kind in (str, bytes, float, bool, type(None)):
+    elif kind in (str, np.str_, bytes, float, bool, type(None)):
+        # mmdet3d's index files of KITTI have names of numpy for keys.
         return
     elif kind is tuple and len(key) <= 8 and budget.tuple_keys > 0:
         budget.tuple_keys -= 1

@@ -67,6 +67,7 @@ class Fixed:
                            ], 'loss', 'Distillation hurt: −2.03 mIoU ± 0.03'),
     ('mIoU', [1, 2, 3], [3, 2, 3], 'open', 'No clear gain: +0.67 mIoU ± 0.67'),
     ('mIoU', [1], [3], 'open', '+2.00 mIoU, one seed'),
+    ('mIoU', [0], [0], 'open', 'mIoU is 0 in all runs'),
     ('mIoU', [3], [1], 'open', 'No gain: −2.00 mIoU, one seed'),
     ('coco/bbox_mAP', [.1], [.12], 'open', '+2.00 box mAP, one seed'),
     ('x/mATE', [1, 2, 3], [.5, 1.4, 2.5

@@ -12,6 +12,7 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import lidar_batch, pointpillars
 from mmkd.utils.checkpoint import write_weights
@@ -134,6 +135,27 @@ def test_a_hit_does_not_call_the_network(build):
     }
     with pytest.raises(AssertionError, match='was called'):
         step(model, segmentation(seed=1))
+
+
+def test_a_hit_does_not_wait_for_the_device(build):
+    expected = step(build(), segmentation())
+    with PretendedAccelerator() as accelerator:
+        model = build(cache=dict(max_gb=0))
+        model.to(DEVICE)
+        missed = step(model, segmentation())
+    with PretendedAccelerator() as accelerator:
+        model = build()
+        model.to(DEVICE)
+        taps = model.taps.teacher_taps('teacher', ['cwd'])
+        frames = model.teachers['teacher'].cache.frames(segmentation())
+        before = accelerator.own(accelerator.waits)
+        found = model.teachers['teacher'].cache.extract(frames, taps)
+        assert accelerator.own(accelerator.waits) == before
+        assert not accelerator.refused
+    assert model.teachers['teacher'].cache.misses == 0
+    assert all(level.device == DEVICE for level in flat(found))
+    torch.testing.assert_close(
+        float(missed['cwd.loss']), float(expected['cwd.loss']))
 
 
 def test_training_on_hits_equals_training_on_misses(build):

@@ -73,6 +73,35 @@ def test_from_filling_to_training(write, tmp_path, capsys):
     assert code == 1 and '10 entries intact, 1 damaged; 0 comp' in said
 
 
+def test_the_check_looks_at_the_cache(write, tmp_path):
+    from mmkd.utils.config import read_config
+    report = apis.check(read_config(write()), samples=2)
+    assert not report.problems
+    name, passed, said = report.rows[-1]
+    assert (name, passed) == ('cache', True) and '% of 8 samples' in said
+    assert not (tmp_path / 'cache').exists()
+
+
+def test_the_distillation_command_writes_it(tmp_path, capsys):
+    student, teacher = (tmp_path / f'{x}.py' for x in ('student', 'teacher'))
+    from mmengine.config import Config
+    for path, width in ((student, 4), (teacher, 8)):
+        Config(segmentor(width)).dump(str(path))
+    words = [
+        'distill',
+        str(student), '--teacher',
+        str(teacher), '--teacher-ckpt', 'random', '--method', 'cwd',
+        '--config-only', '--work-dir',
+        str(tmp_path / 'run')
+    ]
+    with pytest.raises(UsageError, match='--views needs --cache'):
+        cli.call([*words, '--views', '8'])
+    cli.call([*words, '--cache', str(tmp_path / 'c'), '--views', '8'])
+    path = tmp_path / 'run/cwd_teacher_student.py'
+    cache = Config.fromfile(str(path)).model.teachers.teacher.cache
+    assert cache == dict(dir=str(tmp_path / 'c'), views=8)
+
+
 def test_pruning(write, tmp_path, capsys):
     root = tmp_path / 'cache'
     call(capsys, 'fill', write())

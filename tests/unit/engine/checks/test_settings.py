@@ -6,6 +6,7 @@ import mmseg
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.optim.scheduler import LinearLR
 
 from mmkd.engine.checks import settings
 from mmkd.engine.checks.settings import (evaluator_problems, misspelt_keys,
@@ -108,3 +109,13 @@ def test_missing_annotations(tmp_path):
         'correct the path, which begins in the folder of the command'
     ]
     assert list(evaluator_problems(cfg, 'test_evaluator')) == []
+
+
+def test_a_warm_up_that_is_longer_than_the_training():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.ones(1))], 1.)
+    warm_up = LinearLR(optimizer, 0.1, by_epoch=False, end=500)
+    decay = LinearLR(optimizer, 1., end_factor=0., by_epoch=False, end=500)
+    text, = settings.warm_up_warnings([warm_up, decay], 40)
+    assert 'takes 500 iterations, but the training has 40' in text
+    assert settings.warm_up_warnings(dict(a=[warm_up]), 500) == []
+    assert settings.warm_up_warnings(None, 1) == []

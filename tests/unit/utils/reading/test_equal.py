@@ -277,3 +277,17 @@ def test_index(tmp_path, name, protocol):
     content = CONTENTS[name]()
     path.write_bytes(pickle.dumps(content, protocol))
     assert_same(read_index(str(path)), content)
+
+
+def test_keys_of_numpy(tmp_path):
+    """mmdet3d writes such into its index files of KITTI."""
+    content = dict(
+        categories={
+            'Car': 2,
+            np.array(['DontCare'])[0]: -1
+        },
+        sizes={np.int64(3): 1})
+    assert type(list(content['categories'])[1]) is np.str_
+    path = tmp_path / 'infos.pkl'
+    path.write_bytes(pickle.dumps(content))
+    assert read_index(str(path)) == content
