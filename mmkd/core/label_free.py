@@ -1,15 +1,16 @@
 """Distillation without labels: what of a student trains then."""
 import copy
 import logging
-from typing import Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 import torch
 from mmengine.logging import print_log
 from torch import nn
 
 from mmkd.core.distiller import Distiller
+from mmkd.core.step import TapPlan
 from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.dry_run import Batch
+from mmkd.core.taps.dry_run import Batch, DryRun
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
 from mmkd.utils.devices import on_device, training_device
@@ -17,11 +18,18 @@ from mmkd.utils.nested import clone
 from mmkd.utils.rng import preserve_rng
 
 
-def check_label_free(distillers: Mapping[str, Distiller]) -> None:
-    """Check that no method needs the task loss.
+def leave_out_labels(student: nn.Module, distillers: Mapping[str, Distiller],
+                     plan: TapPlan, run: DryRun) -> None:
+    """Prepare a student for a training without its task loss.
+
+    Args:
+        student (nn.Module): The student.
+        distillers (Mapping[str, Distiller]): All distillers by name.
+        plan (TapPlan): The taps.
+        run (DryRun): Dry run of the student.
 
     Raises:
-        ConfigError: If a weight is calibrated by its gradient.
+        ConfigError: If a method needs the task loss, or nothing would train.
     """
     for name, distiller in distillers.items():
         if distiller.balance is not None:
@@ -29,6 +37,25 @@ def check_label_free(distillers: Mapping[str, Distiller]) -> None:
                 f"distiller {name!r}: loss_weight='auto' compares with the "
                 'task loss, which a run without labels does not have; give a '
                 'number')
+    freeze_unread(student, plan.student_taps(list(distillers)), plan.counts,
+                  run.batch)
+
+
+@torch.no_grad()
+def held_out_losses(model: Any, data: dict) -> List[Dict[str, float]]:
+    """Losses of the distillers on a batch of the validation.
+
+    Args:
+        model (DistillationModel): The model.
+        data (dict): The batch of the data loader.
+
+    Returns:
+        list[dict[str, float]]: A single dict, of the values by name.
+    """
+    step = model.planner.now()
+    batch = model.data_preprocessor.prepare(data, step.teachers)
+    losses = model(**batch, mode='loss', step=step)
+    return [{name: float(value) for name, value in losses.items()}]
 
 
 def freeze_unread(student: nn.Module, taps: Sequence[Tap],

@@ -13,7 +13,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
-from mmkd.core.label_free import check_label_free, freeze_unread
+from mmkd.core.label_free import held_out_losses, leave_out_labels
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
@@ -115,10 +115,7 @@ class DistillationModel(BaseModel):
                 self.taps.counts, runs[''].batch)
             self.label_free = label_free
             if label_free:
-                check_label_free(methods)
-                freeze_unread(self.student,
-                              self.taps.student_taps(list(methods)),
-                              self.taps.counts, runs[''].batch)
+                leave_out_labels(self.student, methods, self.taps, runs[''])
         self.planner = StepPlanner(
             methods, {
                 teacher: [
@@ -279,8 +276,11 @@ class DistillationModel(BaseModel):
         return tensors, step_batch
 
     def val_step(self, data: dict) -> list:
-        """Predictions of the student alone."""
-        return self.student.val_step(data)
+        """Predictions of the student alone; without labels, the losses of
+        the distillers."""
+        if not self.label_free:
+            return self.student.val_step(data)
+        return held_out_losses(self, data)
 
     def test_step(self, data: dict) -> list:
         """Predictions of the student alone."""
