@@ -55,12 +55,16 @@ class CacheOptions:
             recur, for pipelines that never give the same one twice. Defaults
             to None: the pipeline as it is.
     """
-    dir: str
+    dir: str = ''
     dtype: str = 'int8'
     max_gb: float = 50.
     views: Optional[int] = None
 
     def __post_init__(self) -> None:
+        self.dir = osp.expanduser(self.dir)
+        if not self.dir or osp.isfile(self.dir):
+            what = f'{self.dir} is a file' if self.dir else 'it has no folder'
+            raise ConfigError(f"{what}; give it one, as in dir='cache/'")
         if self.dtype not in STORED:
             raise ConfigError(f'dtype is one of {", ".join(STORED)}, not '
                               f'{self.dtype!r}')

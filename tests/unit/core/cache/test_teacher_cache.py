@@ -49,7 +49,7 @@ def build(tmp_path, weights):
         student, cfg, place = dict(
             seg=(segmentor(size=(40, 64)), segmentor(8), 'stages'),
             det=(detector(), detector(8), 'neck'))[kind]
-        options = dict(dir=str(tmp_path / 'cache'), **(cache or {}))
+        options = {'dir': str(tmp_path / 'cache'), **(cache or {})}
         torch.manual_seed(0)
         model = DistillationModel(
             student,
@@ -307,6 +307,12 @@ def test_refusals(build, monkeypatch):
         'dtype is one of int8, fp16, fp32',
         build=build,
         cache=dict(dtype='int4'))
+    refused(
+        "it has no folder; give it one, as in dir=",
+        build=build,
+        cache=dict(dir=''))
+    refused('is a file; give', build=build, cache=dict(dir=__file__))
+    refused('views is a number', build=build, cache=dict(views=0))
     from mmkd.methods.cwd import CWD
     monkeypatch.setattr(CWD, 'needs_inputs', True)
     refused("'cwd' .CWD. reads the inputs of the teacher", build=build)
