@@ -1,21 +1,28 @@
 #!/usr/bin/env python
-"""The cost of feature losses, compared with their plain formulas.
+"""The cost of the methods' losses, beside their plain formulas and mmrazor.
 
-    benchmarks/loss_time.py --rounds 10
+    benchmarks/loss_time.py --rounds 20 --mmrazor FOLDER
 
-For FGD and MGD, on levels P3 to P7 of one image: compares mmkd's losses with
-literal implementations of the formulas, box by box, with the same weights and
-random draws. Both run forward and backward in turn, in one process and thread.
-Values and gradients are compared as well.
+Feature losses (FGD, MGD, PKD) on levels P3 to P7 of one image, losses of
+class scores (CWD, BPKD) on those of two images at stride 8. mmkd's losses
+are compared with literal implementations of the formulas and, with
+``--mmrazor FOLDER`` (into which ``pip install --no-deps --target FOLDER
+mmrazor==1.0.0`` has put it), with mmrazor's classes for CWD, PKD and MGD:
+same weights, same random draws. All run forward and backward in turn, in one
+process and thread. Values, gradients, and the memory that is kept for the
+backward pass are compared as well; for BPKD, also the time by the number of
+classes that occur.
 """
 import argparse
 import os
 import statistics
 import sys
 import time
+import types
 from copy import deepcopy
+from importlib import import_module
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 # One thread, before torch is imported.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
@@ -28,9 +35,14 @@ import torch  # noqa: E402
 import torch.nn.functional as F  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
+from benchmarks.timing import measure_in_turn, ratio_of  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
 STRIDES = (8, 16, 32, 64, 128)
+#: Images of a batch of class scores.
+IMAGES = 2
+#: Numbers of classes that occur, for BPKD.
+OCCURRING = (2, 4, 8, 16)
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -46,7 +58,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         help='of the image, in pixels')
     parser.add_argument('--channels', type=int, default=256)
     parser.add_argument('--boxes', type=int, default=20)
+    parser.add_argument('--classes', type=int, default=19)
     parser.add_argument('--rounds', type=int, default=10)
+    parser.add_argument('--mmrazor', metavar='FOLDER')
     parser.add_argument(
         '--out', default=str(ROOT / 'benchmarks/results/loss_time.json'))
     return parser.parse_args(argv)
@@ -112,75 +126,243 @@ def mgd_formula(distiller: nn.Module, student: List[Tensor],
     return distiller.loss_weight.value * total
 
 
-FORMULAS: Dict[str, Callable] = dict(FGD=fgd_formula, MGD=mgd_formula)
+def pkd_formula(distiller: nn.Module, student: List[Tensor],
+                teacher: List[Tensor], *_: object) -> Tensor:
+    """Half the squared distance of maps that are standardised by channel."""
+
+    def standard(feat: Tensor) -> Tensor:
+        rows = feat.transpose(0, 1).flatten(1)
+        rows = (rows - rows.mean(1, keepdim=True)) / (
+            rows.std(1, keepdim=True) + 1e-6)
+        return rows
+
+    return distiller.loss_weight.value * sum(
+        F.mse_loss(standard(feat_s), standard(feat_t)) / 2
+        for feat_s, feat_t in zip(student, teacher))
 
 
-def benchmark(method: str, args: argparse.Namespace) -> dict:
-    """Time both implementations of a method in turn."""
-    from mmengine.structures import BaseDataElement, InstanceData
+def cwd_formula(distiller: nn.Module, student: List[Tensor],
+                teacher: List[Tensor], *_: object) -> Tensor:
+    """The divergence of the distributions of each class over the cells."""
+    tau = distiller.tau
+    (log_s, log_t) = (
+        F.log_softmax(x[0].flatten(2) / tau, 2) for x in (student, teacher))
+    return distiller.loss_weight.value * tau**2 * (
+        log_t.exp() * (log_t - log_s)).sum(2).mean()
 
-    from benchmarks.step_time import ratio_of
+
+def bpkd_formula(distiller: nn.Module, student: List[Tensor],
+                 teacher: List[Tensor], labels: Tensor, *_: object) -> Tensor:
+    """Both terms, with masks from one-hot maps of all classes."""
+    logits_s, logits_t = student[0], teacher[0]
+    width, size = distiller.edge_width, logits_s.shape[2:]
+    same = F.one_hot(labels, logits_s.size(1)).permute(0, 3, 1, 2).float()
+    dilated, other = (
+        F.max_pool2d(x, width, 1, width // 2) for x in (same, 1 - same))
+    masks = F.adaptive_avg_pool2d(dilated - (1 - other), size)
+    log_s, log_t = (F.log_softmax(x * masks, 1) for x in (logits_s, logits_t))
+    phi = (log_t.exp() * (log_t - log_s)).sum(1, keepdim=True)
+    cells = (masks > 0).sum((2, 3), keepdim=True).clamp(min=1)
+    edge = (phi * masks * distiller.edge_class_weights / cells).sum()
+    body_s, body_t = (
+        F.log_softmax((x * (1 - masks)).flatten(2), 2)
+        for x in (logits_s, logits_t))
+    body = (body_t.exp() * (body_t - body_s)).sum(2).mean()
+    return (distiller.weights['edge'].value * edge / len(labels) +
+            distiller.weights['body'].value * body)
+
+
+def cwd_mmrazor(folder: str, distiller: nn.Module) -> Callable:
+    """mmrazor's loss of CWD."""
+    losses = _from_mmrazor(folder, 'models.losses.cwd')
+    loss = losses.ChannelWiseDivergence(distiller.tau,
+                                        distiller.loss_weight.value)
+    return lambda student, teacher, *_: loss(student[0], teacher[0])
+
+
+def pkd_mmrazor(folder: str, distiller: nn.Module) -> Callable:
+    """mmrazor's loss of PKD."""
+    losses = _from_mmrazor(folder, 'models.losses.pkd_loss')
+    loss = losses.PKDLoss(distiller.loss_weight.value)
+    return lambda student, teacher, *_: loss(tuple(student), tuple(teacher))
+
+
+def mgd_mmrazor(folder: str, distiller: nn.Module) -> Callable:
+    """mmrazor's connectors and loss of MGD, with the same weights."""
+    losses = _from_mmrazor(folder, 'models.losses.mgd_loss')
+    parts = _from_mmrazor(folder,
+                          'models.architectures.connectors.mgd_connector')
+    loss = losses.MGDLoss(distiller.loss_weight.value)
+    connectors = []
+    for generator in distiller.generators:
+        channels = generator.layers[0].in_channels
+        connector = parts.MGDConnector(
+            channels, channels, lambda_mgd=distiller.mask_ratio)
+        connector.generation.load_state_dict(generator.layers.state_dict())
+        connectors.append(connector)
+    return lambda student, teacher, *_: sum(
+        loss(connector.forward_train(feat_s), feat_t)
+        for connector, feat_s, feat_t in zip(connectors, student, teacher))
+
+
+def _from_mmrazor(folder: str, name: str) -> Any:
+    """A module of mmrazor, without the packages around it: some of them do
+    not run with recent versions of torch."""
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    parts = name.split('.')
+    for i in range(1, len(parts)):
+        package: Any = types.ModuleType('.'.join(['mmrazor', *parts[:i]]))
+        package.__path__ = [str(Path(folder, 'mmrazor', *parts[:i]))]
+        sys.modules.setdefault(package.__name__, package)
+    return import_module(f'mmrazor.{name}')
+
+
+class Case(NamedTuple):
+    """A method and what it is compared with.
+
+    Attributes:
+        role (str): Its role.
+        formula (Callable): The plain formula.
+        mmrazor (Callable, optional): Makes mmrazor's loss.
+        options (dict): Of the method.
+    """
+    role: str
+    formula: Callable
+    mmrazor: Optional[Callable] = None
+    options: Dict[str, Any] = {}
+
+
+CASES = dict(
+    FGD=Case('features', fgd_formula),
+    MGD=Case('features', mgd_formula, mgd_mmrazor),
+    PKD=Case('pyramid', pkd_formula, pkd_mmrazor),
+    CWD=Case('logits', cwd_formula, cwd_mmrazor),
+    BPKD=Case('logits', bpkd_formula))
+
+
+def draw_labels(size: Tuple[int, int], occurring: int) -> Tensor:
+    """A label map (1, H, W) of vertical stripes of some classes."""
+    stripes = torch.arange(size[1]) * 4 * occurring // size[1] % occurring
+    return stripes.expand(1, *size).contiguous()
+
+
+def saved_bytes(compute: Callable[[], Tensor], given: List[Tensor]) -> int:
+    """Memory that a loss keeps for its backward pass, without its inputs."""
+    known = {x.untyped_storage().data_ptr() for x in given}
+    found: Dict[int, Any] = {}
+
+    def note(x: Tensor) -> Tensor:
+        storage = x.untyped_storage()
+        if storage.data_ptr() not in known:
+            # Kept alive, so that no other takes its place.
+            found[storage.data_ptr()] = storage
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        compute()
+    return sum(storage.nbytes() for storage in found.values())
+
+
+def make_ways(method: str, args: argparse.Namespace,
+              occurring: int) -> Tuple[Dict[str, Callable], List[Tensor]]:
+    """Ways to compute a method's loss, and the student's tensors."""
+    from mmengine.structures import BaseDataElement, InstanceData, PixelData
+
     from mmkd.core.batch import StepBatch
     from mmkd.core.taps.tap import TapSpec
     from mmkd.registry import DISTILLERS
     torch.manual_seed(0)
-    size = tuple(args.size)
-    student, teacher = ([
-        torch.randn(1, args.channels, -(-size[0] // s), -(-size[1] // s))
-        for s in STRIDES
-    ] for _ in range(2))
+    case, size = CASES[method], tuple(args.size)
+    # Boxes are those of one image.
+    images, shapes = 1, [(1, args.channels, -(-size[0] // s), -(-size[1] // s))
+                         for s in STRIDES]
+    if case.role == 'logits':
+        images = IMAGES
+        shapes = [(images, args.classes, -(-size[0] // 8), -(-size[1] // 8))]
+    student, teacher = ([torch.randn(shape) for shape in shapes]
+                        for _ in range(2))
     for feat in student:
         feat.requires_grad_()
-    specs = [
-        TapSpec(f'neck[{i}]', tuple(f.shape)) for i, f in enumerate(student)
-    ]
+    specs = {
+        case.role:
+        [TapSpec(f'place[{i}]', shape) for i, shape in enumerate(shapes)]
+    }
+    distiller = DISTILLERS.build(dict(type=method, **case.options))
+    distiller.setup(specs, specs)
     corner = torch.rand(args.boxes, 2) * 0.7
     boxes = torch.cat(
         [corner, corner + 0.01 + 0.29 * torch.rand(args.boxes, 2)],
         dim=1) * torch.tensor([size[1], size[0]] * 2)
-    distiller = DISTILLERS.build(dict(type=method))
-    distiller.setup(dict(features=specs), dict(features=specs))
-    plain = deepcopy(distiller)
+    labels = draw_labels(size, occurring).expand(images, -1, -1)
+    truth = labels if case.role == 'logits' else boxes
+    samples = [
+        BaseDataElement(
+            gt_instances=InstanceData(
+                bboxes=boxes, labels=torch.zeros(len(boxes)).long()),
+            gt_sem_seg=PixelData(data=labels[i:i + 1])) for i in range(images)
+    ]
+    inputs = torch.empty(images, 3, *size)
 
     def ours() -> Tensor:
-        sample = BaseDataElement(
-            gt_instances=InstanceData(
-                bboxes=boxes, labels=torch.zeros(len(boxes)).long()))
-        batch = StepBatch(torch.empty(1, 3, *size), [sample])
         return sum(
-            distiller(dict(features=student), dict(features=teacher),
-                      batch).values())
+            distiller({
+                case.role: student
+            }, {
+                case.role: teacher
+            }, StepBatch(inputs, samples)).values())
 
-    def formula() -> Tensor:
-        return FORMULAS[method](plain, student, teacher, boxes, size)
+    ways: Dict[str, Callable] = dict(mmkd=ours)
+    plain = deepcopy(distiller)
+    ways['formula'] = lambda: case.formula(plain, student, teacher, truth, size
+                                           )
+    if args.mmrazor and case.mmrazor:
+        theirs = case.mmrazor(args.mmrazor, distiller)
+        ways['mmrazor'] = lambda: theirs(student, teacher)
+    return ways, [*student, *teacher]
 
-    ways = dict(mmkd=ours, formula=formula)
-    seconds: Dict[str, List[float]] = {name: [] for name in ways}
-    loss_gap = grad_gap = 0.0
-    for i in range(-1, args.rounds):
-        values, grads = {}, {}
-        for name in list(ways)[::1 if i % 2 else -1]:
-            torch.manual_seed(i)
-            for feat in student:
-                feat.grad = None
-            start = time.process_time()
-            loss = ways[name]()
-            loss.backward()
-            if i >= 0:
-                seconds[name].append(time.process_time() - start)
-            values[name] = loss.item()
-            grads[name] = student[0].grad
-        loss_gap = max(loss_gap, abs(values['mmkd'] / values['formula'] - 1))
-        gap = (grads['mmkd'] - grads['formula']).norm()
-        grad_gap = max(grad_gap, float(gap / grads['formula'].norm()))
-    return dict(
+
+def benchmark(method: str, args: argparse.Namespace) -> dict:
+    """Compare all ways to compute a method's loss."""
+    ways, given = make_ways(method, args, OCCURRING[-1])
+    values, grads, saved = {}, {}, {}
+    for name, compute in ways.items():
+        torch.manual_seed(0)
+        loss = compute()
+        grads[name], = torch.autograd.grad(loss, given[:1])
+        values[name] = loss.item()
+        saved[name] = saved_bytes(compute, given)
+    steps = {
+        name: lambda compute=compute: compute().backward()
+        for name, compute in ways.items()
+    }
+    seconds = measure_in_turn(steps, args.rounds, 1)['cpu']
+    found: Dict[str, Any] = dict(
         cpu_seconds={
             name: statistics.median(t)
             for name, t in seconds.items()
         },
-        mmkd_over_formula=ratio_of(seconds['mmkd'], seconds['formula']),
-        largest_difference_of_losses=loss_gap,
-        largest_difference_of_gradients=grad_gap)
+        saved_mib={
+            name: x / 2**20
+            for name, x in saved.items()
+        })
+    for other in list(ways)[1:]:
+        gap = (grads['mmkd'] - grads[other]).norm() / grads[other].norm()
+        found[other] = dict(
+            ratio=ratio_of(seconds['mmkd'], seconds[other]),
+            difference_of_losses=abs(values['mmkd'] / values[other] - 1),
+            difference_of_gradients=float(gap))
+    return found
+
+
+def by_classes(args: argparse.Namespace) -> Dict[int, float]:
+    """CPU seconds of BPKD by the number of classes that occur."""
+    steps = {}
+    for occurring in OCCURRING:
+        compute = make_ways('BPKD', args, occurring)[0]['mmkd']
+        steps[str(occurring)] = lambda compute=compute: compute().backward()
+    seconds = measure_in_turn(steps, args.rounds, 1)['cpu']
+    return {int(n): statistics.median(t) for n, t in seconds.items()}
 
 
 def main(argv=None) -> dict:
@@ -189,21 +371,30 @@ def main(argv=None) -> dict:
     from mmkd.utils.table import format_table
     args = parse_args(argv)
     torch.set_num_threads(1)
-    methods = {method: benchmark(method, args) for method in FORMULAS}
+    methods = {method: benchmark(method, args) for method in CASES}
+    rows = []
+    for method, found in methods.items():
+        for other in ('formula', 'mmrazor'):
+            if other in found:
+                ratio = found[other]['ratio']
+                rows.append([
+                    method, other, f'{found["cpu_seconds"]["mmkd"]:.3f}',
+                    f'{ratio["paired"]:.2f} +- {ratio["paired_error"]:.2f}',
+                    *(f'{found["saved_mib"][x]:.1f}' for x in ('mmkd', other)),
+                    f'{found[other]["difference_of_losses"]:.0e}'
+                ])
     print(
-        format_table(
-            ['method', 'mmkd (CPU s)', 'formula', 'ratio', 'losses differ by'],
-            [[
-                name, f'{found["cpu_seconds"]["mmkd"]:.3f}',
-                f'{found["cpu_seconds"]["formula"]:.3f}',
-                f'{found["mmkd_over_formula"]["paired"]:.3f}',
-                f'{found["largest_difference_of_losses"]:.1e}'
-            ] for name, found in methods.items()]))
+        format_table([
+            'method', 'beside', 'CPU s', 'ratio', 'kept, MiB', 'there',
+            'losses differ by'
+        ], rows))
     result = dict(
         methods=methods,
+        bpkd_seconds_by_classes=by_classes(args),
         size=list(args.size),
         strides=list(STRIDES),
         channels=args.channels,
+        classes=args.classes,
         boxes=args.boxes,
         rounds=args.rounds,
         threads=torch.get_num_threads(),

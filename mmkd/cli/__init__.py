@@ -175,7 +175,8 @@ def completion(shell: str) -> str:
         import shtab
     except ImportError:
         raise UsageError('--print-completion needs the package shtab; '
-                         'install it with: pip install shtab') from None
+                         f'install it with: {sys.executable} -m pip install '
+                         'shtab') from None
     return shtab.complete(build_parser('a command'), shell)
 
 

@@ -21,7 +21,8 @@ LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 FILE = dict(bash='_shtab_compgen_files', zsh='_files')
 CONFIG = 'a config file, package::path, or timm::NAME and the like'
 #: Warnings of torch about the libraries' code, which no user can act on.
-_NOISE = ('``build_loss`` would be', r'`torch\.cuda\.amp\.',
+_NOISE = ('``build_loss`` would be', 'dir_offset and dir_limit_offset will',
+          'DeprecationWarning: pos_bboxes is', r'`torch\.cuda\.amp\.',
           r'torch\.meshgrid: in an upcoming',
           "'pin_memory' argument is set as true but no")
 

@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.dist import is_main_process
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+from torch import nn
 from torch.utils.data import DataLoader
 
 from mmkd.data.broken import annotation_errors, name_files
@@ -181,13 +182,24 @@ class NamingRunner(Runner):
                 name_files(dataset, count)
 
     def _init_model_weights(self) -> None:
-        part = 'the initial weights (`init_cfg`)'
+        part = f'the initial weights ({_pretrained(plain_model(self))})'
         try:
             with error_context(part):
                 super()._init_model_weights()
         except CheckpointError as error:
             raise CheckpointError(
                 f'{part}: {error}; `init_cfg=None` starts without') from None
+
+
+def _pretrained(model: nn.Module) -> str:
+    """The settings of a model that load weights, as text."""
+    found = []
+    for name, module in model.named_modules(prefix='model'):
+        given = getattr(module, 'init_cfg', None) or []
+        for each in [given] if isinstance(given, dict) else given:
+            if each.get('type') == 'Pretrained':
+                found.append(f'`{name}.init_cfg`')
+    return ', '.join(found) or '`init_cfg`'
 
 
 def _check_metric(metric: Any) -> None:

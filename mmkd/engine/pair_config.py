@@ -47,7 +47,8 @@ def write_distillation_config(student: str,
                               path: str,
                               options: Optional[dict] = None,
                               imports: Sequence[str] = (),
-                              cache: Optional[dict] = None) -> Config:
+                              cache: Optional[dict] = None,
+                              label_free: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
@@ -64,6 +65,8 @@ def write_distillation_config(student: str,
             own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
         cache (dict, optional): ``cache`` of each teacher. Defaults to None.
+        label_free (dict, optional): Options of a run without labels; see
+            :class:`~mmkd.engine.label_free.LabelFree`. Defaults to None.
 
     Returns:
         Config: The written config.
@@ -104,17 +107,11 @@ def write_distillation_config(student: str,
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}
-    imported = ''
+    settings = dict(label_free=label_free) if label_free else {}
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
-        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
-    text = (f'_base_ = {literal(_reference(student))}\n\n{imported}'
-            'model = dict(\n'
-            '    _delete_=True,\n'
-            "    type='mmkd.DistillationModel',\n"
-            '    student={{_base_.model}},\n'
-            f'    teachers={literal(frozen, "teachers", 4, 13)},\n'
-            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
+        settings['custom_imports'] = dict(imports=modules)
+    text = _config_text(student, settings, frozen, distillers)
     if osp.isfile(path):
         with open(path, 'rb') as file:
             if file.read() != text.encode():  # it may be edited by hand
@@ -126,6 +123,20 @@ def write_distillation_config(student: str,
 def _given(**options: Any) -> Dict[str, Any]:
     """The options that are given."""
     return {key: value for key, value in options.items() if value}
+
+
+def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
+                 distillers: dict) -> str:
+    """The short config."""
+    lines = ''.join(f'{key} = {literal(value, key, 0, len(key) + 3)}\n\n'
+                    for key, value in settings.items())
+    return (f'_base_ = {literal(_reference(student))}\n\n{lines}'
+            'model = dict(\n'
+            '    _delete_=True,\n'
+            "    type='mmkd.DistillationModel',\n"
+            '    student={{_base_.model}},\n'
+            f'    teachers={literal(teachers, "teachers", 4, 13)},\n'
+            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
 
 
 def _reference(cfg: str) -> str:

@@ -39,9 +39,11 @@ class Family:
         places (dict[str, Place]): Standard places by name. Of several that
             have the same tap, the last one says what it is.
         visualizer (str): The library's visualizer.
+        packing (str): The library's transform that packs an image.
     """
     name = ''
     visualizer = ''
+    packing = ''
     prefixes: Tuple[str, ...] = ('', )
 
     def __init__(self) -> None:

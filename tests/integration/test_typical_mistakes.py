@@ -68,8 +68,11 @@ MISTAKES = {
      ["'road' here, 'street' there", 'use a teacher with these classes']),
     'missing pretrained weights':
     (set_key('model.backbone.init_cfg',
-             dict(type='Pretrained', checkpoint='https://example.org/a.pth')),
-     ['`init_cfg`', 'https://example.org/a.pth', 'give its path']),
+             dict(type='Pretrained',
+                  checkpoint='https://example.org/a.pth')), [
+                      '`model.backbone.init_cfg`', 'https://example.org/a.pth',
+                      'give its path'
+                  ]),
     'wrong tap':
     (distil(untrained, student='decode_head.conv_sge'),
      ["'decode_head.conv_sge'", 'Did you mean decode_head.conv_seg']),

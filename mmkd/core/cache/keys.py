@@ -2,6 +2,7 @@
 import hashlib
 import json
 import numbers
+import re
 from importlib import metadata
 from typing import Any, Dict, Mapping
 
@@ -77,16 +78,17 @@ def library_versions(network: nn.Module) -> Dict[str, str]:
     }
 
 
-def fingerprint(facts: Mapping[str, Any]) -> str:
+def fingerprint(facts: Any) -> str:
     """Name of the folder of a teacher's records.
 
     Args:
-        facts (Mapping[str, Any]): All that the records depend on, but for
-            the inputs, as plain data.
+        facts (Any): All that the records depend on, but for the inputs, as
+            plain data. Of other objects, the text counts, without addresses.
 
     Returns:
         str: 16 hexadecimal digits, which depend on the version of the files
         too.
     """
     text = json.dumps([FORMAT, facts], sort_keys=True, default=repr)
+    text = re.sub(r' at 0x[0-9a-f]+', '', text)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

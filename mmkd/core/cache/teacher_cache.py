@@ -1,7 +1,5 @@
 """A teacher's tensors, computed once for each input."""
 import copy
-import hashlib
-import json
 import math
 import os.path as osp
 import time
@@ -55,12 +53,16 @@ class CacheOptions:
             recur, for pipelines that never give the same one twice. Defaults
             to None: the pipeline as it is.
     """
-    dir: str
+    dir: str = ''
     dtype: str = 'int8'
     max_gb: float = 50.
     views: Optional[int] = None
 
     def __post_init__(self) -> None:
+        self.dir = osp.expanduser(self.dir)
+        if not self.dir or osp.isfile(self.dir):
+            what = f'{self.dir} is a file' if self.dir else 'it has no folder'
+            raise ConfigError(f"{what}; give it one, as in dir='cache/'")
         if self.dtype not in STORED:
             raise ConfigError(f'dtype is one of {", ".join(STORED)}, not '
                               f'{self.dtype!r}')
@@ -213,15 +215,18 @@ class TeacherCache:
         """Join a level of all samples, and move it to the device."""
         device = next(self.teacher.network.parameters()).device
         shapes = [part.values.shape[1:] for part in parts]
+        covered = frames.size is None or all(
+            own == whole
+            for own, whole in (self._extents(frames, axis) for axis in (0, 1)))
         if len(shapes[0]) != 3:
-            if len(set(shapes)) > 1:
+            if len(set(shapes)) > 1 or len(shapes[0]) == 2 and not covered:
                 raise ConfigError(
                     f'teacher {self.teacher.name!r}: with a cache, taps that '
                     'give no maps (N, C, H, W) need images of one size; crop '
                     'or pad them in the pipeline')
             return join(parts, None, device)
         size = [max(sizes) for sizes in list(zip(*shapes))[1:]]
-        if stride is not None and frames.size is not None:
+        if stride is not None and not covered:
             for axis in (0, 1):
                 own, whole = self._extents(frames, axis)
                 if own < whole:  # the batch has padding beyond all frames
@@ -265,14 +270,10 @@ class TeacherCache:
         teacher, network = self.teacher, self.teacher.network
         with teacher.as_loaded():
             weights = weights_hash(network)
-        text = json.dumps(
-            teacher.model_config() or repr(network),
-            sort_keys=True,
-            default=repr)
         return dict(
             network=type(network).__name__,
             weights=weights,
-            config=hashlib.sha256(text.encode()).hexdigest(),
+            config=fingerprint(teacher.model_config() or repr(network)),
             taps=[_plain(tap) for tap in self._specs],
             mode=teacher.mode,
             changes=teacher.changes,

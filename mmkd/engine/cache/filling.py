@@ -67,11 +67,15 @@ def fill(runner: Runner,
         dict[str, Filled]: The result by name of the teacher.
 
     Raises:
-        ConfigError: If no teacher has a cache.
+        ConfigError: If no teacher has a cache, or views have no seed.
     """
     caches = _caches(runner)
     loader = runner.build_dataloader(runner.cfg.train_dataloader)
     views = views_of(plain_model(runner).teachers)
+    if views and runner._randomness_cfg.get('seed') is None:
+        raise ConfigError('the `views` of a cache depend on the seed, and the '
+                          'config has none; set randomness=dict(seed=0), for '
+                          'the training too')
     numbers = range(len(loader.dataset))
     items: List[Any] = [*numbers] * passes if views is None else [
         (number, view) for view in range(views) for number in numbers

@@ -142,7 +142,8 @@ def _device(runner: Any) -> str:
     device = next(runner.model.parameters()).device
     text = str(device)
     if device.type == 'cpu':
-        text += f', {torch.get_num_threads()} threads'
+        count = torch.get_num_threads()
+        text += f', {count} thread{"s" * (count > 1)}'
     elif device.type == 'cuda':
         text += f' ({torch.cuda.get_device_name(device)})'
     return text if runner.world_size == 1 else (
@@ -162,7 +163,7 @@ def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
     if runner.cfg.get('compile'):
         parts.append('torch.compile')
     workers = runner.train_dataloader.num_workers
-    parts.append(f'{workers} loader processes')
+    parts.append(f'{workers} loader process{"es" * (workers != 1)}')
     faster = [
         f'{name}: {", ".join(teacher.changes)}'
         for name, teacher in teachers.items() if teacher.changes

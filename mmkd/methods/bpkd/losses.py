@@ -221,7 +221,8 @@ def edge_loss(logits_s: Tensor,
             f'for each class, but got {alpha.numel()}')
     num_cells = (masks > 0).sum(dim=(2, 3), keepdim=True).clamp(min=1)
     share = masks * alpha.view(1, -1, 1, 1) / num_cells
-    return (phi * share).sum() / masks.size(0)
+    # Summed before the product, whose backward pass keeps it.
+    return (phi * share.sum(1, keepdim=True)).sum() / masks.size(0)
 
 
 @full_precision

@@ -1,5 +1,6 @@
 """The Pearson-correlation loss of PKD."""
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.masks import zero_like_graph
@@ -24,9 +25,8 @@ def standardise(feat: Tensor, min_std: float = 1e-6) -> Tensor:
     centred, scale = feat - mean, std + _EPS
     if min_std <= 0:
         return centred / scale
-    dead = std <= min_std
-    # Even the discarded branch must not divide by a tiny number.
-    return (centred / scale.masked_fill(dead, 1)).masked_fill(dead, 0)
+    # A finite number divided by infinity is 0, and so is its gradient.
+    return centred / scale.masked_fill(std <= min_std, torch.inf)
 
 
 @full_precision
@@ -51,4 +51,6 @@ def pearson_loss(feat_s: Tensor,
     if feat_s[:, :1].numel() < 2:
         return zero_like_graph(feat_s)
     difference = standardise(feat_s, min_std) - standardise(feat_t, 0)
-    return difference.square().mean() / 2
+    # Its backward pass reads the difference once, and keeps no other map.
+    zero = difference.new_zeros(()).expand_as(difference)
+    return F.mse_loss(difference, zero) / 2

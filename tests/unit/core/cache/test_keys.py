@@ -57,3 +57,13 @@ def test_fingerprint():
     assert fingerprint(facts) == fingerprint(dict(reversed(facts.items())))
     assert fingerprint(facts) != fingerprint(dict(facts, taps=['backbone']))
     assert len(fingerprint(facts)) == 16
+
+
+def test_addresses_do_not_count():
+
+    class Thing:
+        pass
+
+    assert fingerprint(dict(x=Thing())) == fingerprint(dict(x=Thing()))
+    assert fingerprint(dict(x=repr(Thing()))) == fingerprint(dict(x=Thing()))
+    assert fingerprint(dict(x=Thing)) != fingerprint(dict(x=Thing()))

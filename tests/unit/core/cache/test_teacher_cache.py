@@ -49,7 +49,7 @@ def build(tmp_path, weights):
         student, cfg, place = dict(
             seg=(segmentor(size=(40, 64)), segmentor(8), 'stages'),
             det=(detector(), detector(8), 'neck'))[kind]
-        options = dict(dir=str(tmp_path / 'cache'), **(cache or {}))
+        options = {'dir': str(tmp_path / 'cache'), **(cache or {})}
         torch.manual_seed(0)
         model = DistillationModel(
             student,
@@ -271,15 +271,20 @@ def test_records_of_another_process(build, monkeypatch):
 
 
 def test_lidar(tmp_path):
-    torch.manual_seed(0)
-    cfg = pointpillars()
-    model = DistillationModel(
-        pointpillars(),
-        dict(
-            teacher=dict(
-                cfg=cfg, ckpt='random', cache=dict(
-                    dir=str(tmp_path)), **PLAIN)),
-        dict(cwd=dict(type='CWD', student='neck', teacher='neck')))
+
+    def make():
+        torch.manual_seed(0)
+        return DistillationModel(
+            pointpillars(),
+            dict(
+                teacher=dict(
+                    cfg=pointpillars(),
+                    ckpt='random',
+                    cache=dict(dir=str(tmp_path)),
+                    **PLAIN)),
+            dict(cwd=dict(type='CWD', student='neck', teacher='neck')))
+
+    model = make()
     cache = model.teachers['teacher'].cache
     missed = flat(taps_of(model, lidar_batch()))
     assert equal(flat(taps_of(model, lidar_batch())), missed)
@@ -289,6 +294,9 @@ def test_lidar(tmp_path):
     data['data_samples'][1].set_metainfo(dict(pcd_rotation=torch.eye(3)))
     taps_of(model, data)
     assert (cache.hits, cache.misses) == (2, 4)
+    again = make()
+    assert equal(flat(taps_of(again, lidar_batch())), missed)
+    assert again.teachers['teacher'].cache.misses == 0
 
 
 def refused(message, **kwargs):
@@ -307,6 +315,12 @@ def test_refusals(build, monkeypatch):
         'dtype is one of int8, fp16, fp32',
         build=build,
         cache=dict(dtype='int4'))
+    refused(
+        "it has no folder; give it one, as in dir=",
+        build=build,
+        cache=dict(dir=''))
+    refused('is a file; give', build=build, cache=dict(dir=__file__))
+    refused('views is a number', build=build, cache=dict(views=0))
     from mmkd.methods.cwd import CWD
     monkeypatch.setattr(CWD, 'needs_inputs', True)
     refused("'cwd' .CWD. reads the inputs of the teacher", build=build)
@@ -356,3 +370,6 @@ def test_tokens_need_images_of_one_size(build):
     with pytest.raises(ConfigError, match='need images of one size'):
         cache._join(parts, None, frames)
     assert cache._join(parts[:1] * 2, None, frames).shape == (2, 3, 4)
+    frames = frames._replace(size=(64, 96))  # padding beyond the images
+    with pytest.raises(ConfigError, match='need images of one size'):
+        cache._join(parts[:1] * 2, None, frames)

@@ -131,6 +131,14 @@ def test_a_full_disk_ends_filling(write, tmp_path, capsys):
     assert 'warning: not all of it could be stored' in said
 
 
+def test_views_need_a_seed(write):
+    with pytest.raises(ConfigError, match='depend on the seed'):
+        cli.call([
+            'cache', 'fill',
+            write(), '--cfg-options', 'randomness.seed=None'
+        ])
+
+
 def test_nothing_to_fill(write, tmp_path):
     path = write(dict(dir=str(tmp_path / 'c')))
     with pytest.raises(ConfigError, match='there is no cache'):
