@@ -179,9 +179,14 @@ class Method:
                                 **self.rate
                             }, seed, split)
 
-    def distilled(self, weight: Any, tag: str, seed: int,
-                  split: str) -> Dict[str, Any]:
-        """Train the student with this ``loss_weight``."""
+    def distilled(self,
+                  weight: Any,
+                  tag: str,
+                  seed: int,
+                  split: str,
+                  options: Optional[dict] = None) -> Dict[str, Any]:
+        """Train the student with this ``loss_weight``, and more settings of
+        the config."""
         entry = self.entry
         folder = self.trainer.folder / self.teacher / 'export'
         return self.trainer(
@@ -192,7 +197,8 @@ class Method:
                 **self.rate, 'model.teachers.teacher.ckpt':
                 str(folder / 'student.pth'),
                 entry.distilled_grid.key:
-                weight
+                weight,
+                **(options or {})
             }, seed, split)
 
     def auto(self, ratio: float, seed: int, split: str) -> Dict[str, Any]:

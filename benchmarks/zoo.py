@@ -323,6 +323,7 @@ def _line(error: Exception) -> str:
     """An error in one line, with the place if it is not a message of mmkd."""
     from mmkd.errors import MMKDError
     text = ' '.join(str(error).split())
+    text = re.sub(r'/[\w./-]+/(?=mmcv/ops/)', '', text)  # paths of a build
     if isinstance(error, MMKDError):
         return text
     frames = traceback.extract_tb(error.__traceback__)

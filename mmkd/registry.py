@@ -6,6 +6,7 @@ nothing has to be imported up front.
 from importlib import import_module
 from typing import Any, Dict, Optional, Type
 
+from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -63,7 +64,12 @@ MODELS = LazyRegistry(
         ConvFuser='mmkd.bev',
         LSSViewTransform='mmkd.bev',
         SamplingViewTransform='mmkd.bev',
-        SparseEncoder='mmkd.bev.sparse_encoder'))
+        SparseEncoder='mmkd.bev.sparse_encoder',
+        TimmNetwork='mmkd.families.foundation.timm_network',  # timm
+        HFNetwork='mmkd.families.foundation.hf_network',  # transformers
+        FactoryNetwork='mmkd.families.foundation.factory',
+        ExportedNetwork='mmkd.families.foundation.files',
+        OnnxNetwork='mmkd.families.foundation.files'))
 
 HOOKS = Registry(
     'hook',
@@ -86,11 +92,21 @@ TRANSFORMS = LazyRegistry(
     parent=MMENGINE_TRANSFORMS,
     scope='mmkd',
     locations=['mmkd.data', 'mmkd.methods'],
-    lazy=dict(  # mmdet3d
+    lazy=dict(  # of several sensors: mmdet3d
         BEVAug3D='mmkd.data.multi_view',
+        ColorJitter='mmkd.data.augmentation',
         ImageAug3D='mmkd.data.multi_view',
+        LoadImage='mmkd.data.image_folder',
         LoadMultiViewImages='mmkd.data.multi_view',
-        PackBEVInputs='mmkd.data.multi_view'))
+        PackBEVInputs='mmkd.data.multi_view',
+        RandomResizedCrop='mmkd.data.augmentation'))
+
+DATASETS = LazyRegistry(
+    'dataset',
+    parent=MMENGINE_DATASETS,
+    scope='mmkd',
+    locations=['mmkd.data'],
+    lazy=dict(ImageFolder='mmkd.data.image_folder'))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

@@ -13,6 +13,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
+from mmkd.core.label_free import held_out_losses, leave_out_labels
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
@@ -60,6 +61,9 @@ class DistillationModel(BaseModel):
         channels_last (bool): Whether the student's 2D convolutions train in
             this memory format, which is faster and rounds differently.
             Defaults to False.
+        label_free (bool): Whether to train without labels: the student runs
+            up to its last tap, without its task loss, and the parameters
+            that no tap depends on are frozen. Defaults to False.
 
     Raises:
         ConfigError: If a part has a wrong name or does not match another.
@@ -74,20 +78,10 @@ class DistillationModel(BaseModel):
                  dry_run_size: Tuple[int, int] = (128, 128),
                  dry_run_batch: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
-                 channels_last: bool = False) -> None:
-        for what, parts in dict(
-                teachers=teachers, distillers=distillers).items():
-            if not isinstance(parts, dict):
-                raise ConfigError(f'`{what}` is a dict from names to '
-                                  f'{what}, but got {type(parts).__name__}')
-            for name in parts:
-                _check_name(name, what)
-        if not isinstance(dry_run_size,
-                          (list, tuple)) or len(dry_run_size) != 2 or not all(
-                              isinstance(x, int) and x > 0
-                              for x in dry_run_size):
-            raise ConfigError('`dry_run_size` is height and width in pixels, '
-                              f'not {dry_run_size!r}')
+                 channels_last: bool = False,
+                 label_free: bool = False) -> None:
+        _check_parts(teachers=teachers, distillers=distillers)
+        _check_size(dry_run_size)
         if data_preprocessor is not None and isinstance(student, dict):
             student = dict(student)
             student.setdefault('data_preprocessor', data_preprocessor)
@@ -119,6 +113,9 @@ class DistillationModel(BaseModel):
             self.channels_last = channels_last and student_in_channels_last(
                 self.student, self.taps.student_taps(list(methods)),
                 self.taps.counts, runs[''].batch)
+            self.label_free = label_free
+            if label_free:
+                leave_out_labels(self.student, methods, self.taps, runs[''])
         self.planner = StepPlanner(
             methods, {
                 teacher: [
@@ -224,6 +221,7 @@ class DistillationModel(BaseModel):
         shared = dict(inputs=inputs, data_samples=samples)
         if self.channels_last:
             inputs = in_layout(inputs, torch.channels_last)
+        end_early = end_early or self.label_free
         active = list(step.weights)
         home = next(self.student.parameters()).device
         catcher = TapCatcher(self.student, self.taps.student_taps(active),
@@ -278,8 +276,11 @@ class DistillationModel(BaseModel):
         return tensors, step_batch
 
     def val_step(self, data: dict) -> list:
-        """Predictions of the student alone."""
-        return self.student.val_step(data)
+        """Predictions of the student alone; without labels, the losses of
+        the distillers."""
+        if not self.label_free:
+            return self.student.val_step(data)
+        return held_out_losses(self, data)
 
     def test_step(self, data: dict) -> list:
         """Predictions of the student alone."""
@@ -347,6 +348,23 @@ def _read(teachers: Dict[str, Teacher], plan: TapPlan, active: List[str],
                                                               ) else teacher.
             extract(inputs, batch['data_samples'], taps, plan.counts))
     return found
+
+
+def _check_parts(**parts: Any) -> None:
+    """Check that teachers and distillers are dicts with names."""
+    for what, named in parts.items():
+        if not isinstance(named, dict):
+            raise ConfigError(f'`{what}` is a dict from names to '
+                              f'{what}, but got {type(named).__name__}')
+        for name in named:
+            _check_name(name, what)
+
+
+def _check_size(size: Any) -> None:
+    if not isinstance(size, (list, tuple)) or len(size) != 2 or not all(
+            isinstance(x, int) and x > 0 for x in size):
+        raise ConfigError('`dry_run_size` is height and width in pixels, '
+                          f'not {size!r}')
 
 
 def _check_name(name: str, what: str) -> None:

@@ -14,6 +14,11 @@ from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.imports import imported_modules
 
 _OWN = 'mmkd.'
+#: What a run without labels has in place of the student's.
+LABEL_FREE_KEYS = [
+    f'{split}_{part}' for split in ('train', 'val', 'test')
+    for part in ('dataloader', 'evaluator', 'cfg')
+] + ['optim_wrapper', 'param_scheduler']
 
 
 def is_distillation(cfg: Config) -> bool:
@@ -42,7 +47,9 @@ def prepare_training(cfg: Config) -> Config:
             DeepSpeed).
     """
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
+    from mmkd.engine.label_free import expand_label_free
     from mmkd.engine.processes import check_strategy
+    expand_label_free(cfg)
     cfg.setdefault('runner_type', 'DistillationRunner')
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
     if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
@@ -143,6 +150,9 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     from mmkd.core.network import network_config
     cfg = read_config(cfg)
     if is_distillation(cfg):
+        if cfg.model.get('label_free'):  # neither its data nor its schedule
+            for key in LABEL_FREE_KEYS:
+                cfg.pop(key, None)
         model, scope = network_config(cfg, 'the student')
         cfg['model'] = ConfigDict(model)
         if scope:
@@ -166,7 +176,7 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key) and not keep_metrics:
             cfg[key] = _library_metrics(cfg[key], cfg.get('default_scope'))
-    for key in ('runner_type', 'model_wrapper_cfg'):
+    for key in ('runner_type', 'model_wrapper_cfg', 'label_free'):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
     if imports:

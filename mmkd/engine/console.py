@@ -13,7 +13,8 @@ _LONG = re.compile(r'\n-{60}\n|Config:\n|Hooks will be executed|'
 _NOISE = re.compile(r'The prefix is not set in metric class|'
                     r'"(FileClient|HardDiskBackend)" |'
                     r'Failed to search registry with scope|'
-                    r'\S+ is duplicate\. It is skipped')
+                    r'\S+ is duplicate\. It is skipped|'
+                    r'\S+ is skipped since its requires_grad=False')
 _METRICS = re.compile(r'(Epoch|Iter)\((val|test)\)')
 #: Metrics that a validation may print on one line.
 MAX_METRICS = 40

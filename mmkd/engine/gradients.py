@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from typing import List, Optional
 
+import torch
+
 from mmkd.core.balance import gradient_norm
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import term_name, total_loss
@@ -32,7 +34,7 @@ class MethodGradient:
 
     Attributes:
         name (str): Name of the distiller.
-        task (float): The task loss.
+        task (float): The task loss; 0 without labels.
         terms (list[TermGradient]): Its terms.
         gradient (float, optional): As that of a term, of their sum.
         balanced_weight (float, optional): The ``loss_weight`` at which
@@ -57,7 +59,8 @@ def measure_gradients(model: DistillationModel,
     step = model.planner.peak()
     _, tensors, batch = model.run_networks(
         step, model.prepare_batch(data, step.teachers))
-    task = total_loss(batch.task_losses)
+    task = torch.zeros(
+        ()) if model.label_free else total_loss(batch.task_losses)
     measured = []
     for name, weights in step.weights.items():
         distiller = model.distillers[name]

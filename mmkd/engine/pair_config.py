@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 import re
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -13,9 +13,13 @@ from mmkd.utils.config import read_config
 from mmkd.utils.config_file import literal
 from mmkd.utils.download import local_file
 from mmkd.utils.files import write_bytes
+from mmkd.utils.foundation import absolute
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
+
+#: Config and weights of a teacher; None: it has them.
+TeacherFiles = Tuple[str, Optional[str]]
 
 
 def find_method(method: str) -> str:
@@ -38,18 +42,20 @@ def find_method(method: str) -> str:
 
 
 def write_distillation_config(student: str,
-                              teachers: Mapping[str, Tuple[str, str]],
+                              teachers: Mapping[str, TeacherFiles],
                               method: str,
                               path: str,
                               options: Optional[dict] = None,
                               imports: Sequence[str] = (),
-                              cache: Optional[dict] = None) -> Config:
+                              cache: Optional[dict] = None,
+                              label_free: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
         student (str): ``'pkg::path'`` or a file.
-        teachers (Mapping[str, tuple[str, str]]): The same for each teacher
-            by name, and its weights; see ``ckpt`` of :class:`Teacher`.
+        teachers (Mapping[str, tuple[str, str | None]]): The same for each
+            teacher by name, and its weights; see ``ckpt`` of
+            :class:`Teacher`.
         method (str): Name of the method; case is ignored.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
@@ -59,6 +65,8 @@ def write_distillation_config(student: str,
             own method; see
             :func:`mmkd.utils.imports.import_method`. Defaults to ().
         cache (dict, optional): ``cache`` of each teacher. Defaults to None.
+        label_free (dict, optional): Options of a run without labels; see
+            :class:`~mmkd.engine.label_free.LabelFree`. Defaults to None.
 
     Returns:
         Config: The written config.
@@ -95,22 +103,15 @@ def write_distillation_config(student: str,
         key:
         dict(
             cfg=_reference(cfg),
-            ckpt=_absolute(ckpt),
-            **(dict(cache=cache) if cache else {}))
+            **_given(ckpt=ckpt and _absolute(ckpt), cache=cache))
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}
-    imported = ''
+    settings = dict(label_free=label_free) if label_free else {}
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
-        imported = f'custom_imports = dict(imports={literal(modules)})\n\n'
-    text = (f'_base_ = {literal(_reference(student))}\n\n{imported}'
-            'model = dict(\n'
-            '    _delete_=True,\n'
-            "    type='mmkd.DistillationModel',\n"
-            '    student={{_base_.model}},\n'
-            f'    teachers={literal(frozen, "teachers", 4, 13)},\n'
-            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
+        settings['custom_imports'] = dict(imports=modules)
+    text = _config_text(student, settings, frozen, distillers)
     if osp.isfile(path):
         with open(path, 'rb') as file:
             if file.read() != text.encode():  # it may be edited by hand
@@ -119,9 +120,28 @@ def write_distillation_config(student: str,
     return read_config(path)
 
 
+def _given(**options: Any) -> Dict[str, Any]:
+    """The options that are given."""
+    return {key: value for key, value in options.items() if value}
+
+
+def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
+                 distillers: dict) -> str:
+    """The short config."""
+    lines = ''.join(f'{key} = {literal(value, key, 0, len(key) + 3)}\n\n'
+                    for key, value in settings.items())
+    return (f'_base_ = {literal(_reference(student))}\n\n{lines}'
+            'model = dict(\n'
+            '    _delete_=True,\n'
+            "    type='mmkd.DistillationModel',\n"
+            '    student={{_base_.model}},\n'
+            f'    teachers={literal(teachers, "teachers", 4, 13)},\n'
+            f'    distillers={literal(distillers, "distillers", 4, 15)})\n')
+
+
 def _reference(cfg: str) -> str:
     """A config, as one in another folder names it."""
-    return cfg if '::' in cfg else osp.abspath(cfg)
+    return absolute(cfg) if '::' in cfg else osp.abspath(cfg)
 
 
 def _absolute(ckpt: str) -> str:

@@ -15,6 +15,7 @@ class MMDetFamily(Family):
     """Detectors of mmdet."""
     name = 'mmdet'
     visualizer = 'DetLocalVisualizer'
+    packing = 'mmdet.PackDetInputs'
 
     def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
         """Of TridentNet, the images of the branch that is left in testing:

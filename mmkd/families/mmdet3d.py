@@ -18,6 +18,7 @@ class MMDet3DFamily(Family):
     """Detectors of mmdet3d for LiDAR or several sensors."""
     name = 'mmdet3d'
     visualizer = 'Det3DLocalVisualizer'
+    packing = ''
     prefixes = ('', 'pts_', 'img_')
 
     def __init__(self) -> None:

@@ -13,6 +13,7 @@ class MMSegFamily(Family):
     """Segmentors of mmseg."""
     name = 'mmseg'
     visualizer = 'SegLocalVisualizer'
+    packing = 'mmseg.PackSegInputs'
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:

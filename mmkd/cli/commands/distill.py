@@ -64,6 +64,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='with --cache: number of random versions of each sample, if the '
         'pipeline never gives the same one twice')
+    add_file(
+        parser,
+        '--images',
+        nargs='+',
+        metavar='FOLDER',
+        help='train without labels, on the images and videos of folders or '
+        'lists; the data of the student is not used (docs/label_free.md)')
+    for name, what in (('epochs', 'passes over the images; default 100'),
+                       ('batch-size', 'images of a step; default 128'),
+                       ('size', 'height and width of the crops in pixels; '
+                        'default 224')):
+        parser.add_argument(
+            f'--{name}', type=int, metavar='N', help=f'with --images: {what}')
     parser.add_argument(
         '--config-only',
         action='store_true',
@@ -82,6 +95,7 @@ def run(args: argparse.Namespace) -> None:
     teachers = teachers_of(args)
     if args.views is not None and args.cache is None:
         raise UsageError('--views needs --cache')
+    label_free = _label_free(args)
     options = dict(args.method_options)
     if args.path:
         options['path'] = args.path
@@ -96,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
             f'{name_of(first)}_{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
-        cfg = _write_config(args, name, teachers, options)
+        cfg = _write_config(args, name, teachers, options, label_free)
         cfg = for_runner(cfg, args, name)
     if args.config_only:
         with _naming_others(args), quietly(args):
@@ -117,6 +131,24 @@ def run(args: argparse.Namespace) -> None:
         runner = train(alone, args)
     report(runner, args.quiet)
     _compare(alone, args)
+
+
+def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+    """Options of a run without labels; None for one with labels."""
+    given = {
+        key: getattr(args, key)
+        for key in ('epochs', 'batch_size', 'size')
+        if getattr(args, key) is not None
+    }
+    if args.images is None:
+        if given:
+            option = next(iter(given)).replace('_', '-')
+            raise UsageError(f'--{option} needs --images')
+        return None
+    if args.baseline:
+        raise UsageError('--baseline trains the student alone on its labels, '
+                         'which --images leaves out; give one of them')
+    return dict(data=[osp.abspath(path) for path in args.images], **given)
 
 
 def _alone(cfg: 'Config') -> 'Config':
@@ -191,8 +223,9 @@ def _naming_others(args: argparse.Namespace) -> Iterator[None]:
 
 
 def _write_config(args: argparse.Namespace, name: str,
-                  teachers: Dict[str, Tuple[str, str]],
-                  options: Dict[str, Any]) -> 'Config':
+                  teachers: Dict[str, Tuple[str, Optional[str]]],
+                  options: Dict[str, Any],
+                  label_free: Optional[Dict[str, Any]]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first
     from mmkd.utils.files import only_trainer
@@ -210,7 +243,7 @@ def _write_config(args: argparse.Namespace, name: str,
             cache['views'] = args.views
         cfg = apis.write_distillation_config(args.student, teachers,
                                              args.method, given, options,
-                                             args.imports, cache)
+                                             args.imports, cache, label_free)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg

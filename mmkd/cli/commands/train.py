@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> None:
 def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
     """Apply the options of a training, and train."""
     from mmkd import apis
+    from mmkd.engine.label_free import expand_label_free
+    expand_label_free(cfg)  # before what changes its optimiser
     if args.fast:
         apis.use_fast_student(cfg)
     elif args.amp:
@@ -85,13 +87,22 @@ def report(runner: 'Runner', quiet: bool = False) -> None:
         print('export it with: ' + shlex.join(
             ['mmkd', 'export',
              _config_of(runner), (best or [last])[0]]))
+        if runner.cfg.model.get('label_free'):
+            print('then fine-tune it with this in the backbone of a config: '
+                  "init_cfg=dict(type='Pretrained', "
+                  f"checkpoint='{runner.work_dir}/export/student.pth', "
+                  "prefix='backbone.')")
 
 
 def _config_of(runner: 'Runner') -> str:
     """The file to export from: the full config if the options of the command
-    are only in that one."""
+    are only in that one; without labels the short one, which still has the
+    student's own data."""
     given = runner.cfg.filename
-    for name in (f'{name_of(given)}_full.py', f'{name_of(given)}.py'):
+    names = [f'{name_of(given)}_full.py', f'{name_of(given)}.py']
+    if runner.cfg.model.get('label_free'):
+        names.reverse()
+    for name in names:
         path = osp.join(runner.work_dir, name)
         if osp.isfile(path):
             return path

@@ -79,8 +79,7 @@ def check_batches(runner: Runner, limit: int = _FEW) -> None:
     if runner.val_loop is None:
         return
     single = check_validation(
-        getattr(model, 'student', model), runner.val_dataloader,
-        runner.val_loop.evaluator)
+        validated(model), runner.val_dataloader, runner.val_loop.evaluator)
     fault = batch_norm_fault(runner.train_dataloader, single)
     raise_all([fault] if fault else [])
 
@@ -100,6 +99,13 @@ def sample_problems(dataset: Any,
     classes = classes_of(dataset)
     found = record_problems(dataset, len(classes)) if classes else []
     return found or read_samples(dataset, labels, limit)
+
+
+def validated(model: nn.Module) -> nn.Module:
+    """What a validation runs: the student, or without labels the model."""
+    if getattr(model, 'label_free', False):
+        return model
+    return getattr(model, 'student', model)
 
 
 def label_count(model: nn.Module) -> Optional[int]:

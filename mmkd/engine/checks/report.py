@@ -18,7 +18,7 @@ from mmkd.engine.checks.batches import (batch_norm_fault, check_training,
                                         check_validation)
 from mmkd.engine.checks.classes import class_faults, classes_of
 from mmkd.engine.checks.fast import (datasets_of, label_count, plain_model,
-                                     sample_problems)
+                                     sample_problems, validated)
 from mmkd.engine.checks.settings import (evaluator_problems, setting_problems,
                                          warm_up_warnings)
 from mmkd.engine.configs import prepare_training
@@ -177,13 +177,13 @@ class Check:
 
     def _batches(self, runner: Runner) -> None:
         model = plain_model(runner)
-        student = getattr(model, 'student', model)
         with self.report.check('initial weights'):
             runner._init_model_weights()
         if runner._val_loop is not None:
             with self.report.check('a validation batch') as said:
-                single = check_validation(student, runner.val_dataloader,
-                                          runner.val_loop.evaluator)
+                single = check_validation(
+                    validated(model), runner.val_dataloader,
+                    runner.val_loop.evaluator)
                 fault = batch_norm_fault(runner.train_dataloader, single)
                 self.report.problems += [fault] if fault else []
                 said += [

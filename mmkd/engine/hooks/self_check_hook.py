@@ -176,7 +176,7 @@ class SelfCheckHook(Hook):
                     vars(term), task=method.task, method=ratio)
                 rows.append([
                     term.term, f'{term.loss:.4g}',
-                    f'{term.loss / max(method.task, 1e-12):.3g}',
+                    f'{term.loss / method.task:.3g}' if method.task else None,
                     None if term.gradient is None else f'{term.gradient:.3g}'
                 ])
                 if not math.isfinite(method.task):

@@ -8,7 +8,10 @@ from torch import nn
 from mmkd.core import fold, speed
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
+from mmkd.core.taps.dry_run import dry_run
+from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
+from mmkd.families import family_of
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
@@ -16,6 +19,7 @@ from mmkd.testing.bev import BEV_RANGE, bev_detector
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import centerpoint, lidar_batch, pointpillars
 from mmkd.testing.networks import transformer_segmentor
+from mmkd.utils.nested import clone
 
 #: A network, a tap of features, and a batch.
 NETWORKS = dict(
@@ -105,6 +109,51 @@ def test_taps_stay_the_same(kind, monkeypatch, said):
         assert got.dtype == torch.float32
         assert ((got - want).norm() > 1e-4 * want.norm()) == is_low
         assert torch.cosine_similarity(got.flatten(), want.flatten(), 0) > .995
+
+
+#: Each kind of network that the libraries' users distil most.
+SIX = dict(
+    retinanet='mmdet::retinanet/retinanet_r18_fpn_1x_coco.py',
+    rtmdet='mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco.py',
+    yolox='mmdet::yolox/yolox_tiny_8xb8-300e_coco.py',
+    pspnet='mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py',
+    segformer='mmseg::segformer/'
+    'segformer_mit-b0_8xb2-160k_ade20k-512x512.py',
+    pointpillars='mmdet3d::pointpillars/'
+    'pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py')
+
+
+@pytest.mark.parametrize('cfg', SIX.values(), ids=SIX)
+def test_every_place_of_real_networks(cfg, said):
+    torch.manual_seed(0)
+    teacher = Teacher(cfg, ckpt='random', precision=None)
+    statistics(teacher.network)
+    family = family_of(teacher.network)
+    names = [
+        known.tap for place in family.places if place != 'auxiliary_logits'
+        for known in family.taps(teacher.network, place)
+    ]
+    if 'rtmdet' in cfg:  # its levels share convolutions, not statistics
+        names += [f'bbox_head.rtm_cls.{i}' for i in range(3)]
+    taps = list(dict.fromkeys(Tap.parse(name) for name in names))
+    run = dry_run(teacher.network, taps, 'x', teacher.trial_modes, (64, 64))
+    batch = dict(run.batch, inputs=speed._noise(run.batch['inputs']))
+
+    def extracted():
+        found = teacher.extract(
+            clone(batch['inputs']), batch['data_samples'], taps, run.counts)
+        return [level for tap in taps for level in found[tap]]
+
+    wanted = extracted()
+    speed.speed_up(teacher, run.specs, run.counts, run.batch)
+    assert 'folded' in said.pop()[1]
+    for got, want in zip(extracted(), wanted):
+        assert (got - want).norm() <= 1e-4 * want.norm()
+    if isinstance(batch['inputs'], torch.Tensor):
+        teacher.low_precision = torch.bfloat16
+        for got, want in zip(extracted(), wanted):
+            assert torch.cosine_similarity(got.flatten(), want.flatten(),
+                                           0) > .99
 
 
 def test_networks_may_write_into_their_input(monkeypatch, said):

@@ -1,0 +1,173 @@
+"""Runs without labels: their data, schedule and validation."""
+import os.path as osp
+from dataclasses import dataclass
+from typing import List, Union
+
+from mmengine.config import Config, ConfigDict
+
+from mmkd.errors import ConfigError
+from mmkd.families import FAMILIES
+from mmkd.utils.arguments import construct
+
+
+@dataclass
+class LabelFree:
+    """The key ``label_free`` of a config.
+
+    Attributes:
+        data (str | list[str]): Folders, images, videos, or lists of them; see
+            :class:`~mmkd.data.image_folder.ImageFolder`.
+        size (int): Height and width in pixels of the crops. Defaults to 224.
+        epochs (int): Number of passes over the images. Defaults to 100.
+        batch_size (int): Images of a step and process. Defaults to 128.
+        num_workers (int): Processes that load images. Defaults to 2.
+        lr (float): Learning rate at a batch size of 1536; that of the run is
+            proportional to the square root of its batch size. Defaults to
+            5e-4.
+        weight_decay (float): None of it on norms and biases. Defaults to
+            1e-6, for convolutional students; 0.04 suits transformers.
+        held_out (float): Share of the images on which the losses are
+            validated. Defaults to 0.02.
+        every (int): Of a video, each how many frames one is taken. Defaults
+            to 25.
+    """
+    data: Union[str, List[str]]
+    size: int = 224
+    epochs: int = 100
+    batch_size: int = 128
+    num_workers: int = 2
+    lr: float = 5e-4
+    weight_decay: float = 1e-6
+    held_out: float = 0.02
+    every: int = 25
+
+    def __post_init__(self) -> None:
+        if min(self.size, self.epochs, self.batch_size, self.every) < 1:
+            raise ConfigError(
+                'size, epochs, batch_size and every are at least 1')
+
+
+def expand_label_free(cfg: Config) -> Config:
+    """Replace the data, schedule and validation of the student by those of a
+    run without labels, if the config has the key ``label_free``.
+
+    The augmentation and the schedule are LightlyTrain's (AdamW, a warm-up,
+    and a cosine), without its mixup. Of the student's hooks, only the average
+    of its weights stays.
+
+    Args:
+        cfg (Config): Config of a run, changed in place.
+
+    Raises:
+        ConfigError: If an option is wrong, or the config is not a
+            distillation.
+    """
+    from mmkd.engine.configs import is_distillation
+    if 'label_free' not in cfg:
+        return cfg
+    if not is_distillation(cfg):
+        raise ConfigError('`label_free` needs a distillation config, whose '
+                          '`model` has teachers and distillers')
+    options = construct(LabelFree, cfg.pop('label_free'), '`label_free`')
+    cfg.model['label_free'] = True
+    data = [options.data] if isinstance(options.data, str) else options.data
+    dataset = dict(
+        type='mmkd.ImageFolder',
+        root=[osp.abspath(osp.expanduser(path)) for path in data],
+        every=options.every,
+        held_out=options.held_out)
+    pack = _packing(cfg)
+    resized = dict(
+        type='Resize', scale=(options.size, options.size), keep_ratio=False)
+    cfg.train_dataloader = ConfigDict(
+        batch_size=options.batch_size,
+        num_workers=options.num_workers,
+        persistent_workers=options.num_workers > 0,
+        drop_last=True,
+        sampler=dict(type='DefaultSampler', shuffle=True),
+        dataset=dict(
+            dataset,
+            pipeline=[
+                dict(type='mmkd.LoadImage'),
+                dict(type='mmkd.RandomResizedCrop', size=options.size),
+                dict(type='RandomFlip', prob=0.5),
+                dict(type='mmkd.ColorJitter'),
+                dict(type='RandomGrayscale', prob=0.2, keep_channels=True),
+                pack
+            ]))
+    cfg.train_cfg = ConfigDict(
+        type='EpochBasedTrainLoop',
+        max_epochs=options.epochs,
+        val_interval=max(1, options.epochs // 20))
+    _schedule(cfg, options)
+    if options.held_out:
+        cfg.val_dataloader = ConfigDict(
+            batch_size=options.batch_size,
+            num_workers=options.num_workers,
+            persistent_workers=options.num_workers > 0,
+            sampler=dict(type='DefaultSampler', shuffle=False),
+            dataset=dict(
+                dataset,
+                validation=True,
+                pipeline=[dict(type='mmkd.LoadImage'), resized, pack]))
+        cfg.val_evaluator = ConfigDict(type='mmkd.HeldOutLosses')
+        cfg.val_cfg = ConfigDict(type='ValLoop')
+    else:
+        cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
+    cfg.test_dataloader = cfg.test_evaluator = cfg.test_cfg = None
+    cfg.custom_hooks = [
+        hook for hook in cfg.get('custom_hooks') or []
+        if 'EMAHook' in str(hook.get('type'))
+        or str(hook.get('type')).startswith('mmkd.')
+    ]
+    checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if checkpoint:
+        checkpoint.update(
+            by_epoch=True, interval=cfg.train_cfg.val_interval, save_best=None)
+    cfg.pop('auto_scale_lr', None)
+    return cfg
+
+
+def _packing(cfg: Config) -> dict:
+    """The transform that packs an image for the student's library."""
+    scope = cfg.get('default_scope')
+    family = next((x for x in FAMILIES if x.name == scope), None)
+    if family is None or not family.packing:
+        raise ConfigError(f'students of {scope} cannot be trained without '
+                          'labels; those of mmdet and mmseg can')
+    keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'flip',
+            'flip_direction', 'labelled')
+    return dict(type=family.packing, meta_keys=keys)
+
+
+def _schedule(cfg: Config, options: LabelFree) -> None:
+    """Optimiser and learning rate."""
+    cfg.optim_wrapper = ConfigDict(
+        type='OptimWrapper',
+        optimizer=dict(
+            type='AdamW',
+            lr=options.lr * (options.batch_size / 1536)**0.5,
+            weight_decay=options.weight_decay),
+        paramwise_cfg=dict(
+            norm_decay_mult=0., bias_decay_mult=0., bypass_duplicate=True),
+        clip_grad=dict(max_norm=1.0))
+    warm_up = min(10, options.epochs // 10)
+    cfg.param_scheduler = [
+        ConfigDict(
+            type='CosineAnnealingLR',
+            begin=warm_up,
+            end=options.epochs,
+            T_max=options.epochs - warm_up,
+            by_epoch=True,
+            convert_to_iter_based=True)
+    ]
+    if warm_up:
+        cfg.param_scheduler.insert(
+            0,
+            ConfigDict(
+                type='LinearLR',
+                start_factor=1e-3,
+                begin=0,
+                end=warm_up,
+                by_epoch=True,
+                convert_to_iter_based=True))

@@ -1,0 +1,167 @@
+"""`mmkd distill --images`, and the config that it trains with."""
+import copy
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmkd import apis
+from mmkd.cli import call
+from mmkd.core.network import build_network
+from mmkd.engine.configs import student_only
+from mmkd.engine.label_free import expand_label_free
+from mmkd.errors import ConfigError, MMKDError
+from mmkd.testing import detector, segmentor
+
+MAKE = dict(detector=detector, segmentor=segmentor)
+
+
+def distillation(**label_free):
+    return Config(
+        dict(
+            default_scope='mmdet',
+            model=dict(type='mmkd.DistillationModel'),
+            custom_hooks=[
+                dict(type='EMAHook'),
+                dict(type='YOLOXModeSwitchHook'),
+                dict(type='mmkd.SelfCheckHook')
+            ],
+            test_evaluator=dict(type='CocoMetric'),
+            label_free=dict(data='images', **label_free)))
+
+
+def test_expansion():
+    cfg = expand_label_free(distillation(epochs=40, batch_size=96))
+    assert cfg.model.label_free and 'label_free' not in cfg
+    assert [hook.type
+            for hook in cfg.custom_hooks] == ['EMAHook', 'mmkd.SelfCheckHook']
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(5e-4 / 4)
+    warm_up, cosine = cfg.param_scheduler
+    assert warm_up.end == cosine.begin == 4 and cosine.end == 40
+    assert cfg.test_evaluator is None and cfg.val_evaluator
+    pipeline = [x.type for x in cfg.train_dataloader.dataset.pipeline]
+    assert pipeline[0] == 'mmkd.LoadImage'
+    assert pipeline[-1] == 'mmdet.PackDetInputs'
+    again = copy.deepcopy(cfg)
+    assert expand_label_free(again).to_dict() == cfg.to_dict()
+    assert expand_label_free(distillation(held_out=0.)).val_evaluator is None
+
+
+def test_errors():
+    with pytest.raises(ConfigError, match="has no argument 'epoch'"):
+        expand_label_free(distillation(epoch=3))
+    with pytest.raises(ConfigError, match='at least 1'):
+        expand_label_free(distillation(size=0))
+    cfg = distillation()
+    cfg.default_scope = 'mmdet3d'
+    with pytest.raises(ConfigError, match='those of mmdet and mmseg can'):
+        expand_label_free(cfg)
+    with pytest.raises(ConfigError, match='needs a distillation config'):
+        expand_label_free(
+            Config(
+                dict(model=dict(type='RetinaNet'), label_free=dict(data='x'))))
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for i in range(20):
+        path = tmp_path / f'images/{"sub/" * (i % 2)}{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = rng.integers(0, 256, (6, 8, 3), np.uint8)
+        cv2.imwrite(str(path), cv2.resize(image, (96, 72)))
+
+    def write(kind):
+        for name, width in (('student', 4), ('teacher', 8)):
+            cfg = Config(MAKE[kind](width))
+            cfg.model.backbone.norm_eval = False
+            cfg.default_hooks = dict(
+                checkpoint=dict(type='CheckpointHook', interval=1))
+            cfg.dump(f'{name}.py')
+        network = build_network('teacher.py', 'the teacher')
+        torch.save(dict(state_dict=network.state_dict()), 'teacher.pth')
+
+    return write
+
+
+@pytest.mark.parametrize('kind', MAKE)
+def test_command(kind, files, tmp_path, capsys):
+    files(kind)
+    command = [
+        'distill', 'student.py', '--teacher', 'teacher.py', '--teacher-ckpt',
+        'teacher.pth', '--method', 'MGD', '--images', 'images', '--epochs',
+        '2', '--batch-size', '4', '--size', '64', '--seed', '0', '--work-dir',
+        'run', '--method-options', 'loss_weight=1.0', '--cfg-options',
+        'label_free.num_workers=0', 'label_free.held_out=0.2',
+        'label_free.lr=0.1'
+    ]
+    assert call(command) in (0, None)
+    printed = capsys.readouterr().out
+    assert "prefix='backbone.'" in printed and 'last validation' in printed
+    checkpoint = torch.load('run/epoch_2.pth', weights_only=False)
+    trained = checkpoint['state_dict']
+    assert any(key.startswith('backbone.') for key in trained)
+    short = next(
+        str(path) for path in (tmp_path / 'run').glob('*.py')
+        if not path.stem.endswith('_full'))
+    assert 'label_free = dict(' in open(short).read()
+    assert call(['export', short, 'run/epoch_2.pth']) in (0, None)
+    text = open('run/export/student.py').read()
+    assert 'mmkd' not in text and 'label_free' not in text
+    network = build_network('student.py', 'the student')
+    weights = torch.load('run/export/student.pth')['state_dict']
+    network.load_state_dict(weights)
+    # What fine-tuning does.
+    cfg = Config.fromfile('student.py')
+    cfg.model.backbone.init_cfg = dict(
+        type='Pretrained',
+        checkpoint='run/export/student.pth',
+        prefix='backbone.')
+    tuned = build_network(cfg, 'the student')
+    tuned.init_weights()
+    for key, value in tuned.backbone.state_dict().items():
+        assert value.equal(weights[f'backbone.{key}']), key
+    full = next(str(path) for path in (tmp_path / 'run').glob('*_full.py'))
+    plain = student_only(full)
+    assert 'train_dataloader' not in plain and 'mmkd' not in plain.pretty_text
+    log = [
+        json.loads(line)
+        for path in (tmp_path / 'run').glob('*/vis_data/scalars.json')
+        for line in open(path)
+    ]
+    held_out = [
+        x['mgd.loss'] for x in log if 'mgd.loss' in x and 'lr' not in x
+    ]
+    assert len(held_out) == 2 and held_out[1] < held_out[0]
+
+
+def test_options_that_do_not_fit(files):
+    files('detector')
+    base = [
+        'distill', 'student.py', '--teacher', 'teacher.py', '--teacher-ckpt',
+        'teacher.pth', '--method', 'MGD'
+    ]
+    for options, why in ((['--epochs', '3'], '--epochs needs --images'),
+                         (['--images', 'images',
+                           '--baseline'], 'give one of them'),
+                         (['--images', 'gone', '--work-dir',
+                           'run'], 'no file or folder')):
+        with pytest.raises(MMKDError, match=why):
+            call([*base, *options])
+
+
+def test_check_reads_the_images(files):
+    files('detector')
+    cfg = apis.write_distillation_config(
+        'student.py',
+        dict(teacher=('teacher.py', 'teacher.pth')),
+        'mgd',
+        'run.py',
+        label_free=dict(
+            data='images', num_workers=0, size=64, batch_size=4, held_out=.2))
+    report = apis.check(cfg, samples=4)
+    assert not report.problems
