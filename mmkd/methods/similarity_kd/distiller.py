@@ -12,7 +12,15 @@ from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
 from mmkd.methods.similarity_kd.losses import cell_loss, queue_loss, unit
 from mmkd.ops.connectors import match_size
+from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
+
+
+@full_precision
+def _embed(head: nn.Module, feat: Tensor) -> Tensor:
+    """What a head makes of an averaged map; similarities divided by the
+    temperature need more than the digits of bfloat16."""
+    return head(feat.mean(dim=(2, 3)))
 
 
 @DISTILLERS.register_module()
@@ -121,7 +129,7 @@ class SimilarityKD(Distiller):
             embed_t = teacher['summary'][-1].float()
             if embed_t.dim() == 4:
                 embed_t = embed_t.mean(dim=(2, 3))
-            embed_s = self.global_head(feat_s.mean(dim=(2, 3)))
+            embed_s = _embed(self.global_head, feat_s)
             found['global'] = queue_loss(embed_s, embed_t,
                                          self._with_queue(embed_t), self.tau)
         if 'local' in batch.active_terms:
