@@ -77,6 +77,7 @@ setup(
         'det3d': requirements('det3d'),
         'scenes': requirements('scenes'),
         'onnx': requirements('onnx'),
+        'foundation': requirements('foundation'),
         'dev': requirements('dev'),
         'all': requirements('seg', 'det', 'det3d', 'scenes'),
     },

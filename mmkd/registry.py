@@ -64,7 +64,12 @@ MODELS = LazyRegistry(
         ConvFuser='mmkd.bev',
         LSSViewTransform='mmkd.bev',
         SamplingViewTransform='mmkd.bev',
-        SparseEncoder='mmkd.bev.sparse_encoder'))
+        SparseEncoder='mmkd.bev.sparse_encoder',
+        TimmNetwork='mmkd.families.foundation.timm_network',  # timm
+        HFNetwork='mmkd.families.foundation.hf_network',  # transformers
+        FactoryNetwork='mmkd.families.foundation.factory',
+        ExportedNetwork='mmkd.families.foundation.files',
+        OnnxNetwork='mmkd.families.foundation.files'))
 
 HOOKS = Registry(
     'hook',

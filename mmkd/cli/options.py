@@ -7,9 +7,11 @@ import os.path as osp
 import re
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Sequence, Tuple
+from typing import (TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence,
+                    Tuple)
 
 from mmkd.errors import ConfigError, UsageError
+from mmkd.utils.foundation import has_weights, plain_name
 
 if TYPE_CHECKING:
     from mmengine.config import Config
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 LAUNCHERS = ('none', 'pytorch', 'slurm', 'mpi')
 #: Completes the names of files, in the scripts of shtab.
 FILE = dict(bash='_shtab_compgen_files', zsh='_files')
-CONFIG = 'a config file, or package::path'
+CONFIG = 'a config file, package::path, or timm::NAME and the like'
 #: Warnings of torch about the libraries' code, which no user can act on.
 _NOISE = ('``build_loss`` would be', 'dir_offset and dir_limit_offset will',
           'DeprecationWarning: pos_bboxes is', r'`torch\.cuda\.amp\.',
@@ -74,7 +76,8 @@ def add_pair(parser: argparse.ArgumentParser) -> None:
         "its library publishes, or 'random' to leave it untrained")
 
 
-def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
+def teachers_of(
+        args: argparse.Namespace) -> Dict[str, Tuple[str, Optional[str]]]:
     """Config and weights of each teacher by name.
 
     Raises:
@@ -83,6 +86,8 @@ def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
     configs = _by_name('--teacher', args.teacher)
     weights = _by_name('--teacher-ckpt', args.teacher_ckpt)
     for name in {**configs, **weights}:
+        if name in configs and has_weights(configs[name]):
+            continue
         if name not in weights or name not in configs:
             option = '--teacher' if name in weights else '--teacher-ckpt'
             value = '...' if name == 'teacher' else f'{name}=...'
@@ -90,7 +95,7 @@ def teachers_of(args: argparse.Namespace) -> Dict[str, Tuple[str, str]]:
                 option == '--teacher-ckpt')
             raise UsageError(f'teacher {name!r} has no {option}; add {option} '
                              f'{value}{choice}')
-    return {name: (configs[name], weights[name]) for name in configs}
+    return {name: (configs[name], weights.get(name)) for name in configs}
 
 
 def _by_name(option: str, values: Sequence[str]) -> Dict[str, str]:
@@ -234,8 +239,9 @@ def for_runner(cfg: 'Config', args: argparse.Namespace, name: str) -> 'Config':
 
 
 def name_of(config: str) -> str:
-    """Name of a config: that of its file, without suffix."""
-    return osp.splitext(osp.basename(config))[0]
+    """Name of a config: that of its file, without suffix, or of a network of
+    another library."""
+    return plain_name(config) or osp.splitext(osp.basename(config))[0]
 
 
 def _device(text: str) -> str:

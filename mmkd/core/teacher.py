@@ -19,6 +19,8 @@ from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 from mmkd.utils.devices import existing_device
+from mmkd.utils.foundation import (check_fetched, has_weights, weights_of,
+                                   with_trust)
 
 _PRECISIONS = {
     'fp32': torch.float32,
@@ -36,11 +38,15 @@ class Teacher:
 
     Args:
         cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
-            a config or model dict, or a built network.
+            a config or model dict, a network of another library such as
+            ``'timm::NAME'`` (docs/foundation_teachers.md), or a built
+            network.
         ckpt (str | dict): Weights: a file or URL, or ``dict(url=...,
             sha256=...)``; ``'official'`` for those that the library
             publishes for ``cfg``, or ``'random'`` to leave the network
-            untrained (for tests). Optional for a built network.
+            untrained (for tests). Optional for a built network, and for
+            files and folders that have the weights, such as
+            ``'hf::FOLDER'``.
         input_map (dict[str, str], optional): Keys of the teacher's inputs in
             the batch of the data loader, for a teacher whose data differ from
             the student's: ``{'inputs.points': 'inputs.complete'}``. Defaults
@@ -68,8 +74,9 @@ class Teacher:
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
             (such as mmdet3d's ``CenterPoint``).
-        trusted (bool): Whether the file ``ckpt`` may contain more than
-            weights and plain data, which can run code. Defaults to False.
+        trusted (bool): Whether the file ``ckpt``, or that of
+            ``'export::FILE'``, may contain more than weights and plain data,
+            which can run code. Defaults to False.
         strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
             True.
         name (str): Its name in configs and messages. Defaults to
@@ -113,6 +120,7 @@ class Teacher:
         self.precision = precision
         self.fold = fold
         self.channels_last = channels_last
+        cfg = with_trust(cfg, trusted)
         self.given = isinstance(cfg, nn.Module)
         self._cfg = None if self.given else cfg
         # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.
@@ -122,35 +130,26 @@ class Teacher:
         self._layout = torch.contiguous_format
         self.input_map = dict(input_map or {})
         self.classes: Optional[List[str]] = None
-        checkpoint = self._read_weights(cfg, ckpt, trusted)
+        checkpoint = _read_weights(name, cfg, ckpt, trusted)
         build = build_untrained if checkpoint is None else build_network
         self.network = build(cfg, f'teacher {name!r}')
+        family = family_of(self.network)
         if checkpoint is not None:
+            checkpoint.state_dict = family.own_weights(self.network,
+                                                       checkpoint.state_dict)
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
             self.classes = checkpoint.classes
             print_log(f'teacher {name!r}: weights of {checkpoint.path}',
                       'current')
-        family = family_of(self.network)
+        notes = family.notes(self.network)
+        if notes is not None:
+            print_log(f'teacher {name!r}: {notes}', 'current')
         self.mode = family.frozen_mode(self.network, mode)
         self.trial_modes = family.trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
         if self.device is not None:
             self.network.to(self.device)
-
-    def _read_weights(self, cfg: NetworkLike, ckpt: Union[str, dict, None],
-                      trusted: bool) -> Optional[Checkpoint]:
-        """Read the weights, so that a wrong file is found before building."""
-        if ckpt == 'random' or (ckpt is None and isinstance(cfg, nn.Module)):
-            return None
-        if ckpt is None:
-            raise ConfigError(
-                f'teacher {self.name!r} has no weights; give '
-                "`ckpt='file.pth'`, or `ckpt='official'` for those that the "
-                'library publishes for its config')
-        if ckpt == 'official':
-            ckpt = official_weights(cfg)
-        return read_checkpoint(ckpt, trusted)
 
     def __deepcopy__(self, memo: dict) -> 'Teacher':
         return self
@@ -323,6 +322,25 @@ class Teacher:
         finally:
             if folding is not None:
                 self.fold_in(folding)
+
+
+def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
+                  trusted: bool) -> Optional[Checkpoint]:
+    """Read the weights, so that a wrong file is found before building."""
+    if ckpt is None:
+        ckpt = weights_of(cfg)
+    if ckpt == 'random' or (ckpt is None and
+                            (isinstance(cfg, nn.Module) or has_weights(cfg))):
+        return None
+    if ckpt is None:
+        check_fetched(cfg)
+        raise ConfigError(
+            f'teacher {name!r} has no weights; give '
+            "`ckpt='file.pth'`, or `ckpt='official'` for those that the "
+            'library publishes for its config')
+    if ckpt == 'official':
+        ckpt = official_weights(cfg)
+    return read_checkpoint(ckpt, trusted)
 
 
 def _with(data: dict, path: List[str], value: Any) -> dict:

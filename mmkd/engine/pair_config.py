@@ -2,7 +2,7 @@
 import os
 import os.path as osp
 import re
-from typing import Dict, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
@@ -13,9 +13,13 @@ from mmkd.utils.config import read_config
 from mmkd.utils.config_file import literal
 from mmkd.utils.download import local_file
 from mmkd.utils.files import write_bytes
+from mmkd.utils.foundation import absolute
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
 from mmkd.utils.suggestions import did_you_mean
+
+#: Config and weights of a teacher; None: it has them.
+TeacherFiles = Tuple[str, Optional[str]]
 
 
 def find_method(method: str) -> str:
@@ -38,7 +42,7 @@ def find_method(method: str) -> str:
 
 
 def write_distillation_config(student: str,
-                              teachers: Mapping[str, Tuple[str, str]],
+                              teachers: Mapping[str, TeacherFiles],
                               method: str,
                               path: str,
                               options: Optional[dict] = None,
@@ -49,8 +53,9 @@ def write_distillation_config(student: str,
 
     Args:
         student (str): ``'pkg::path'`` or a file.
-        teachers (Mapping[str, tuple[str, str]]): The same for each teacher
-            by name, and its weights; see ``ckpt`` of :class:`Teacher`.
+        teachers (Mapping[str, tuple[str, str | None]]): The same for each
+            teacher by name, and its weights; see ``ckpt`` of
+            :class:`Teacher`.
         method (str): Name of the method; case is ignored.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
@@ -98,8 +103,7 @@ def write_distillation_config(student: str,
         key:
         dict(
             cfg=_reference(cfg),
-            ckpt=_absolute(ckpt),
-            **(dict(cache=cache) if cache else {}))
+            **_given(ckpt=ckpt and _absolute(ckpt), cache=cache))
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}
@@ -114,6 +118,11 @@ def write_distillation_config(student: str,
                 os.replace(path, f'{path}.old')
     write_bytes(path, text.encode())
     return read_config(path)
+
+
+def _given(**options: Any) -> Dict[str, Any]:
+    """The options that are given."""
+    return {key: value for key, value in options.items() if value}
 
 
 def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
@@ -132,7 +141,7 @@ def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
 
 def _reference(cfg: str) -> str:
     """A config, as one in another folder names it."""
-    return cfg if '::' in cfg else osp.abspath(cfg)
+    return absolute(cfg) if '::' in cfg else osp.abspath(cfg)
 
 
 def _absolute(ckpt: str) -> str:

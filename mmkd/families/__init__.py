@@ -2,18 +2,19 @@
 from torch import nn
 
 from mmkd.families.base import FAMILIES, Family, register_family
+from mmkd.families.foundation import FoundationFamily
 from mmkd.families.mmdet import MMDetFamily
 from mmkd.families.mmdet3d import MMDet3DFamily
 from mmkd.families.mmseg import MMSegFamily
 from mmkd.families.taps import KnownTap, Place
 
 __all__ = [
-    'FAMILIES', 'Family', 'KnownTap', 'MMDet3DFamily', 'MMDetFamily',
-    'MMSegFamily', 'Place', 'family_of', 'register_family'
+    'FAMILIES', 'Family', 'FoundationFamily', 'KnownTap', 'MMDet3DFamily',
+    'MMDetFamily', 'MMSegFamily', 'Place', 'family_of', 'register_family'
 ]
 
 # The last one takes precedence: mmdet3d's detectors derive from mmdet's.
-for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily):
+for _family in (MMDetFamily, MMDet3DFamily, MMSegFamily, FoundationFamily):
     register_family(_family)
 
 

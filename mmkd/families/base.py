@@ -254,6 +254,20 @@ class Family:
             f'{type(network).__name__} cannot be exported to ONNX; networks '
             'of mmseg and mmdet can (docs/deployment.md)')
 
+    def notes(self, network: nn.Module) -> Optional[str]:
+        """What the log says of a teacher at the start, in one line; None for
+        nothing."""
+        return None
+
+    def own_weights(self, network: nn.Module,
+                    state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
+        """Weights of a file under the names that the network has.
+
+        Raises:
+            CheckpointError: If they are of another network.
+        """
+        return state_dict
+
     def _part(self, network: nn.Module, name: str) -> List[str]:
         for prefix in self.prefixes:
             if isinstance(

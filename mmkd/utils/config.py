@@ -11,6 +11,7 @@ from mmengine.fileio import load
 
 from mmkd.errors import ConfigError
 from mmkd.utils.config_file import quoted_file_names
+from mmkd.utils.foundation import check_fetched, foundation_config
 from mmkd.utils.imports import import_custom
 from mmkd.utils.suggestions import did_you_mean
 
@@ -21,8 +22,9 @@ def read_config(cfg: ConfigLike) -> Config:
     """Read a config given as ``pkg::path``, as a file or as a dict.
 
     Args:
-        cfg (str | dict | Config): ``'mmseg::pspnet/...py'``, a file, or the
-            content of one.
+        cfg (str | dict | Config): ``'mmseg::pspnet/...py'``, a file, the
+            content of one, or a network of another library such as
+            ``'timm::NAME'`` (:mod:`mmkd.utils.foundation`).
 
     Returns:
         Config: A copy; a bare model dict becomes its ``model``.
@@ -36,6 +38,9 @@ def read_config(cfg: ConfigLike) -> Config:
     if isinstance(cfg, dict):
         cfg = ConfigDict(cfg).to_dict()
         return Config(cfg if 'model' in cfg else dict(model=cfg))
+    model = foundation_config(cfg)
+    if model is not None:
+        return Config(dict(model=model))
     path = _packaged_file(cfg)[1] if '::' in cfg else cfg
     if not osp.isfile(path):
         beside = glob.glob(osp.join(glob.escape(osp.dirname(path)), '*.py'))
@@ -92,6 +97,7 @@ def official_weights(cfg: Any) -> str:
     Raises:
         ConfigError: If the library's model index lists none.
     """
+    check_fetched(cfg)
     if not isinstance(cfg, str) or '::' not in cfg:
         found = repr(cfg) if isinstance(cfg, str) else type(cfg).__name__
         raise ConfigError("ckpt='official' needs a config of a library, cfg="

@@ -32,6 +32,25 @@ def imported_modules(custom_imports: Optional[dict]) -> List[str]:
     return list(names)
 
 
+def optional_package(name: str, what: str) -> ModuleType:
+    """Import a package that mmkd does not require.
+
+    Args:
+        name (str): The package.
+        what (str): What needs it.
+
+    Raises:
+        ConfigError: If it is not installed, or cannot be imported.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise
+        raise ConfigError(f'{what} needs {name}; install it with: pip install '
+                          f'{name}') from None
+
+
 def import_custom(custom_imports: Optional[dict], folder: str) -> None:
     """Import the modules that a config names, also from its own folder.
 

@@ -223,8 +223,8 @@ def _naming_others(args: argparse.Namespace) -> Iterator[None]:
 
 
 def _write_config(args: argparse.Namespace, name: str,
-                  teachers: Dict[str, Tuple[str, str]], options: Dict[str,
-                                                                      Any],
+                  teachers: Dict[str, Tuple[str, Optional[str]]],
+                  options: Dict[str, Any],
                   label_free: Optional[Dict[str, Any]]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first

@@ -81,10 +81,10 @@ def _obstacle(teacher: Teacher, student: nn.Module,
         return 'the preprocessor of the student augments batches at random ' \
             '(`batch_augments`), so that no image comes twice'
     for name, distiller in readers.items():
-        for needed, what in ((distiller.needs_inputs, 'the inputs'),
-                             (distiller.needs_head, 'the head')):
+        for needed, what in ((distiller.needs_inputs, "the teacher's inputs"),
+                             (distiller.needs_head, 'the detection head')):
             if needed:
                 return f'the distiller {name!r} ' \
-                    f'({type(distiller).__name__}) reads {what} of the ' \
-                    'teacher, not only its tensors'
+                    f'({type(distiller).__name__}) reads {what}, not only ' \
+                    'tensors'
     return ''

@@ -17,6 +17,7 @@ from mmkd.core.balance import GradientBalance, gradient_norm
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name
+from mmkd.errors import ConfigError
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.methods import METHOD_EXAMPLES
@@ -213,6 +214,34 @@ def test_without_objects_and_labels(name, samples):
             assert not any(g.any() for g in gradients), key
     if samples == len(batch['data_samples']):
         assert zeros == set(METHOD_EXAMPLES[name]().zero_without_objects)
+
+
+@EVERY_METHOD
+def test_with_a_cache(name, tmp_path):
+    """The losses are those of a batch whose tensors were not stored, or the
+    method is refused."""
+    example = METHOD_EXAMPLES[name]()
+    for teacher in example.model['teachers'].values():
+        teacher['cache'] = dict(dir=str(tmp_path))
+    needs = [
+        x.needs_inputs or x.needs_head
+        for x in built(name)[0].distillers.values()
+    ]
+    if any(needs):
+        with pytest.raises(ConfigError, match='`cache` cannot be used: the d'):
+            build(example)
+        return
+    found = []
+    for hits in (0, 2):
+        model = build(example)
+        torch.manual_seed(1)
+        batch = model.data_preprocessor(example.batch(2), True)
+        found.append(values(model(**batch, mode='loss')))
+        for teacher in model.teachers.values():
+            assert teacher.cache.hits == hits
+            teacher.cache.close()
+    torch.testing.assert_close(
+        found[0], found[1], rtol=0, atol=0, equal_nan=True)
 
 
 @EVERY_METHOD

@@ -323,7 +323,7 @@ def test_refusals(build, monkeypatch):
     refused('views is a number', build=build, cache=dict(views=0))
     from mmkd.methods.cwd import CWD
     monkeypatch.setattr(CWD, 'needs_inputs', True)
-    refused("'cwd' .CWD. reads the inputs of the teacher", build=build)
+    refused("'cwd' .CWD. reads the teacher's inputs, not", build=build)
     monkeypatch.undo()
     monkeypatch.setattr('mmkd.core.cache.opening._obstacle', lambda *_: '')
     from mmseg.models import EncoderDecoder

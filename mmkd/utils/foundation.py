@@ -1,0 +1,121 @@
+"""Teachers of other libraries, as configs name them: ``'timm::NAME'``."""
+import os.path as osp
+import re
+from typing import Any, Dict, NamedTuple, Optional
+
+from mmkd.errors import ConfigError
+
+
+class Scheme(NamedTuple):
+    """What may stand before ``::`` besides the packages of OpenMMLab.
+
+    Attributes:
+        type (str): The class of the network.
+        argument (str): Its argument that the text after ``::`` is.
+        is_path (bool): Whether that is a path.
+        has_weights (bool): Whether it has the weights too.
+    """
+    type: str
+    argument: str
+    is_path: bool = False
+    has_weights: bool = False
+
+
+SCHEMES: Dict[str, Scheme] = dict(
+    timm=Scheme('mmkd.TimmNetwork', 'name'),
+    hf=Scheme('mmkd.HFNetwork', 'folder', True, True),
+    torch=Scheme('mmkd.FactoryNetwork', 'factory'),
+    onnx=Scheme('mmkd.OnnxNetwork', 'file', True, True),
+    export=Scheme('mmkd.ExportedNetwork', 'file', True, True))
+
+
+def foundation_config(cfg: Any) -> Optional[Dict[str, Any]]:
+    """The model dict that ``'scheme::what'`` is short for.
+
+    Returns:
+        dict | None: None if ``cfg`` is no such text.
+    """
+    if not isinstance(cfg, str):
+        return None
+    name, separator, what = cfg.partition('::')
+    scheme = SCHEMES.get(name)
+    if not separator or scheme is None:
+        return None
+    if not what:
+        raise ConfigError(f'{cfg} names nothing; write {name}::'
+                          f'{scheme.argument.upper()}')
+    return {'type': scheme.type, scheme.argument: what}
+
+
+def _scheme_of(cfg: Any) -> Optional[Scheme]:
+    """The scheme of a teacher's config, in its short or its long form."""
+    model = foundation_config(cfg) or cfg
+    kind = model.get('type') if isinstance(model, dict) else None
+    return next((x for x in SCHEMES.values() if x.type == kind), None)
+
+
+def has_weights(cfg: Any) -> bool:
+    """Whether a teacher's config names its weights too."""
+    scheme = _scheme_of(cfg)
+    return scheme is not None and scheme.has_weights
+
+
+def weights_of(cfg: Any) -> Optional[str]:
+    """File of the weights in the folder of an ``hf::`` teacher.
+
+    Returns:
+        str | None: None for other teachers.
+    """
+    if _scheme_of(cfg) is not SCHEMES['hf']:
+        return None
+    folder = (foundation_config(cfg) or cfg)['folder']
+    # Without a folder, building the network says what is missing.
+    return osp.join(folder, 'model.safetensors') if osp.isdir(folder) else None
+
+
+def with_trust(cfg: Any, trusted: bool) -> Any:
+    """A teacher's config, with the word that its file may run code."""
+    if not trusted or _scheme_of(cfg) is not SCHEMES['export']:
+        return cfg
+    return dict(foundation_config(cfg) or cfg, trusted=True)
+
+
+def absolute(cfg: str) -> str:
+    """``'scheme::path'``, as a config in another folder names it."""
+    name, _, path = cfg.partition('::')
+    scheme = SCHEMES.get(name)
+    return f'{name}::{osp.abspath(path)}' if scheme and scheme.is_path else cfg
+
+
+def plain_name(cfg: str) -> str:
+    """``NAME`` of ``'timm::NAME.tag'`` and the like, for names of files;
+    ``''`` for a config of OpenMMLab."""
+    model = foundation_config(cfg)
+    if model is None:
+        return ''
+    last = re.split('[/:]', cfg.rstrip('/'))[-1]
+    return last.partition('.')[0] or 'teacher'
+
+
+def check_fetched(cfg: Any) -> None:
+    """Tell how to get the weights of a network of another library, which
+    mmkd does not download.
+
+    Raises:
+        ConfigError: If it is such a network.
+    """
+    scheme = _scheme_of(cfg)
+    if scheme is None:
+        return
+    what = (foundation_config(cfg) or cfg)[scheme.argument]
+    if scheme.has_weights:
+        raise ConfigError(f'{what} has its weights; leave ckpt out, or give a '
+                          'file')
+    if scheme is SCHEMES['timm']:
+        raise ConfigError(
+            f'mmkd downloads no weights of timm::{what}; fetch them with '
+            f"'hf download timm/{what} model.safetensors --local-dir FOLDER' "
+            'and give FOLDER/model.safetensors as ckpt')
+    raise ConfigError(f'nobody publishes weights for torch::{what}; give a '
+                      "file as ckpt, or 'random' for the network as it is "
+                      'built')

@@ -1,0 +1,404 @@
+"""Networks of other libraries as teachers, on tiny random models."""
+import json
+import socket
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from mmkd.core import DistillationModel
+from mmkd.core.cache.keys import weights_hash
+from mmkd.core.taps.tap import Tap
+from mmkd.core.teacher import Teacher
+from mmkd.errors import CheckpointError, ConfigError
+from mmkd.families import family_of
+from mmkd.families.foundation import Card, FoundationNetwork
+from mmkd.families.foundation.network import read_levels, to_map
+from mmkd.testing import segmentation_batch, segmentor
+from mmkd.utils.checkpoint import write_weights
+
+GREY = dict(mean=[.5] * 3, std=[.5] * 3)
+CARD = Card('test', (.5, .4, .3), (.2, .2, .1))
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+
+    def refuse(*args, **kwargs):
+        raise AssertionError('a connection was opened')
+
+    monkeypatch.setattr(socket.socket, 'connect', refuse)
+
+
+def taken(teacher, images, *taps):
+    """Tensors of the taps of a teacher."""
+    taps = [Tap.parse(tap) for tap in taps]
+    found = teacher.extract(images, None, taps, dict.fromkeys(taps, 1))
+    return [found[tap] for tap in taps]
+
+
+class Cells(nn.Module):
+    """The mean of each cell of 4x4 pixels, as a map or as tokens."""
+
+    def __init__(self, prefix=None):
+        super().__init__()
+        self.prefix = prefix
+        self.weight = nn.Parameter(torch.ones(()))
+
+    def forward(self, x):
+        x = self.weight * nn.functional.avg_pool2d(x, 4)
+        if self.prefix is None:
+            return x
+        tokens = x.flatten(2).transpose(1, 2)
+        extra = torch.full((len(x), self.prefix, 3), 99.)
+        return torch.cat([extra, tokens], 1)
+
+    def named(self, x):
+        tokens = self(x)
+        return dict(
+            x_norm_patchtokens=tokens[:, self.prefix:],
+            x_norm_clstoken=tokens[:, 0])
+
+
+# The adapter.
+
+
+@pytest.mark.parametrize('size, image, expected', [
+    ('nearest', (640, 640), (644, 644)),
+    ('nearest', (3, 20), (14, 14)),
+    ('nearest', (21, 22), (28, 28)),
+    ('pad', (15, 28), (28, 28)),
+    (dict(stride=16), (640, 100), (560, 98)),
+    ((224, 112), (640, 640), (224, 112)),
+])
+def test_size(size, image, expected):
+    network = FoundationNetwork(nn.Identity(), CARD, (14, 14), size)
+    assert network.fitted(*image) == expected
+    assert network.fit(torch.rand(1, 3, *image)).shape[2:] == expected
+
+
+def test_the_whole_frame_is_kept():
+    """Resizing shifts no content: the corners of a ramp stay."""
+    ramp = torch.linspace(0, 1, 640).view(1, 1, 1, -1).expand(1, 3, 20, -1)
+    network = FoundationNetwork(nn.Identity(), CARD, (14, 14))
+    found = network.fit(ramp)[0, 0, 0]
+    assert found[0] < 2e-3 and found[-1] > .998
+    padded = FoundationNetwork(nn.Identity(), CARD, (14, 14), 'pad').fit(ramp)
+    assert torch.equal(padded[..., :20, :640], ramp)
+    assert not padded[..., 20:, :].any() and not padded[..., 640:].any()
+
+
+@pytest.mark.parametrize('size', ['biggest', 0, (1, 2, 3), dict(stride=0)])
+def test_wrong_size(size):
+    with pytest.raises(ConfigError, match="test: size is 'nearest'"):
+        FoundationNetwork(nn.Identity(), CARD, size=size)
+
+
+def test_levels():
+    assert read_levels(-1, 6, 'x') == [5]
+    assert read_levels([1, -2], 6, 'x') == [1, 4]
+    for wrong in (6, -7, [], [2, 1], [1, 1]):
+        with pytest.raises(ConfigError, match='from 0 to 5'):
+            read_levels(wrong, 6, 'x')
+
+
+def test_tokens():
+    tokens = torch.arange(2. * 7 * 3).view(2, 7, 3)
+    found = to_map(tokens, (2, 3), 1, 'x')
+    assert torch.equal(found[1, :, 1, 2], tokens[1, 6])
+    with pytest.raises(ConfigError, match='7 tokens.* 2 before .* 2x3'):
+        to_map(tokens, (2, 3), 2, 'x')
+
+
+def test_wrong_card():
+    with pytest.raises(ConfigError, match='three numbers from 0 to 1'):
+        Card('x', (123.7, 116.3, 103.5), (.2, .2, .2))
+
+
+@pytest.mark.parametrize('own', [
+    dict(mean=[100., 110., 120.], std=[50., 60., 70.], bgr_to_rgb=True),
+    dict(mean=[0.] * 3, std=[255.] * 3),
+])
+def test_every_student_gives_the_same_picture(own):
+    """However the student normalises, the teacher sees its own statistics."""
+    student = segmentor(width=4)
+    student['model']['data_preprocessor'].update(own)
+    model = DistillationModel(
+        student=student,
+        teachers=dict(
+            teacher=dict(
+                cfg=dict(
+                    type='mmkd.FactoryNetwork',
+                    factory=f'{__name__}:Cells',
+                    mean=[.5, .4, .3],
+                    std=[.2, .2, .1]),
+                ckpt='random',
+                precision='fp32')),
+        distillers=dict(
+            mgd=dict(type='MGD', student='backbone[0]', teacher='maps[0]')),
+        dry_run_size=(32, 32)).train()
+    data = segmentation_batch()
+    raw = torch.stack([x.float() for x in data['inputs']])
+    batch = model.data_preprocessor(data, True)
+    assert model.data_preprocessor.how('teacher') == 'renormalised'
+    mean, std = (torch.tensor(x).view(3, 1, 1) for x in (CARD.mean, CARD.std))
+    expected = (raw.flip(1) / 255 - mean) / std
+    found = batch['teacher_batches']['teacher']['inputs']
+    h, w = expected.shape[2:]
+    assert torch.allclose(found[..., :h, :w], expected, atol=1e-5)
+
+
+# Any module, and files.
+
+
+def factory(**options):
+    return dict(
+        type='mmkd.FactoryNetwork',
+        factory=f'{__name__}:Cells',
+        **GREY,
+        **options)
+
+
+def test_factory_gives_maps_or_tokens(tmp_path):
+    images = torch.rand(2, 3, 8, 12)
+    cells = nn.functional.avg_pool2d(images, 4)
+    (plain, ), = taken(Teacher(factory(), 'random'), images, 'maps')
+    assert torch.equal(plain, cells)
+    options = dict(arguments=dict(prefix=2), prefix=2, patch=4)
+    (tokens, ), = taken(Teacher(factory(**options), 'random'), images, 'maps')
+    assert torch.equal(tokens, cells)
+    named = Teacher(factory(method='named', **options), 'random')
+    (summary, ), (found, ) = taken(named, images, 'summary', 'maps')
+    assert torch.equal(found, cells) and (summary == 99).all()
+    write_weights(str(tmp_path / 'a.pth'), dict(weight=torch.tensor(3.)), {})
+    loaded = Teacher(factory(), str(tmp_path / 'a.pth'))
+    assert torch.equal(taken(loaded, images, 'maps')[0][0], 3 * cells)
+
+
+@pytest.mark.parametrize('cfg, text', [
+    (f'torch::{__name__}:Cells', 'mean and std of its images are not known'),
+    (f'torch::{__name__}', 'write torch::package.module:function'),
+    (f'torch::{__name__}:nothing', 'AttributeError'),
+    ('torch::builtins:dict', 'gives dict, not a module'),
+])
+def test_wrong_factory(cfg, text):
+    with pytest.raises(ConfigError, match=text):
+        Teacher(cfg, 'random')
+
+
+def test_wrong_tokens():
+    with pytest.raises(ConfigError, match='set `patch`'):
+        taken(
+            Teacher(factory(arguments=dict(prefix=1)), 'random'),
+            torch.rand(1, 3, 8, 8), 'maps')
+
+
+def test_exported_graph_needs_trust(tmp_path):
+    file = str(tmp_path / 'cells.pt2')
+    images = torch.rand(2, 3, 8, 8)
+    torch.export.save(torch.export.export(Cells(), (images, )), file)
+    with pytest.raises(ConfigError, match='set trusted=True'):
+        Teacher(f'export::{file}')
+    (tmp_path / 'preprocessor_config.json').write_text(
+        json.dumps(
+            dict(
+                image_mean=[127.5] * 3,
+                image_std=[127.5] * 3,
+                do_rescale=False)))
+    teacher = Teacher(f'export::{file}', trusted=True)
+    assert teacher.network.card.mean == [.5] * 3
+    (found, ), = taken(teacher, images, 'maps')
+    assert torch.equal(found, nn.functional.avg_pool2d(images, 4))
+
+
+def test_onnx(tmp_path):
+    pytest.importorskip('onnxruntime')
+    onnx = pytest.importorskip('onnx')
+    from onnx import helper
+    files = []
+    for scale in (2., 3.):
+        shape = ['n', 3, 'h', 'w']
+        graph = helper.make_graph(
+            [helper.make_node('Mul', ['x', 'scale'], ['y'])], 'g',
+            [helper.make_tensor_value_info('x', 1, shape)],
+            [helper.make_tensor_value_info('y', 1, shape)],
+            [helper.make_tensor('scale', 1, [1], [scale])])
+        files.append(str(tmp_path / f'{scale}.onnx'))
+        onnx.save(
+            helper.make_model(
+                graph,
+                opset_imports=[helper.make_opsetid('', 17)],
+                ir_version=8), files[-1])
+    cfg = dict(type='mmkd.OnnxNetwork', file=files[0], **GREY)
+    teacher = Teacher(cfg)
+    images = torch.rand(2, 3, 4, 6)
+    assert torch.equal(taken(teacher, images, 'maps')[0][0], 2 * images)
+    # Caches tell two files apart.
+    other = Teacher(dict(cfg, file=files[1]))
+    assert weights_hash(teacher.network) != weights_hash(other.network)
+    with pytest.raises(ConfigError, match='no output .z., but y'):
+        Teacher(dict(cfg, outputs=['z']))
+    with pytest.raises(ConfigError, match='no image_mean'):
+        Teacher(f'onnx::{files[0]}')
+
+
+# timm.
+
+
+def test_missing_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'timm', None)
+    with pytest.raises(ConfigError, match='needs timm.* pip install timm'):
+        Teacher('timm::test_vit', 'random')
+
+
+@pytest.mark.parametrize('name', ['test_vit', 'test_vit2'])
+def test_timm_transformer(name):
+    pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    teacher = Teacher(
+        dict(type='mmkd.TimmNetwork', name=name, levels=[2, -1]),
+        'random',
+        precision='fp32')
+    images = torch.rand(2, 3, 32, 64)
+    (summary, ), maps = taken(teacher, images, 'summary', 'maps')
+    model = teacher.network.model
+    with torch.no_grad():
+        final = model.forward_features(images)
+        tokens = final[:, 1:].transpose(1, 2).reshape(2, -1, 2, 4)
+        assert torch.equal(maps[-1], tokens)
+        assert len(maps) == 2 and maps[0].shape == maps[1].shape
+        pooled = model.forward_head(final, pre_logits=True)
+    assert torch.equal(summary, final[:, 0] if name == 'test_vit' else pooled)
+    # Only the maps: the same, without the blocks after the last level.
+    assert torch.equal(taken(teacher, images, 'maps[0]')[0][0], maps[0])
+    assert not any(p.requires_grad for p in teacher.network.parameters())
+    assert 'licence apache-2.0' in teacher.network.notes()
+
+
+def test_timm_pyramid():
+    timm = pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    teacher = Teacher(
+        dict(type='mmkd.TimmNetwork', name='test_resnet', levels=[2, 4]),
+        'random')
+    images = torch.rand(1, 3, 64, 96)
+    maps, = taken(teacher, images, 'maps')
+    assert [x.shape[2:] for x in maps] == [(8, 12), (2, 3)]
+    with pytest.raises(ConfigError, match='Did you mean .*test_vit'):
+        Teacher('timm::test_vitt', 'random')
+    assert timm.__version__
+
+
+def test_timm_weights_are_complete(tmp_path):
+    """timm itself accepts a file with missing weights in silence."""
+    timm = pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    weights = timm.create_model('test_vit', num_classes=7).state_dict()
+    file = str(tmp_path / 'weights.safetensors')
+    write_weights(file, weights, {})
+    teacher = Teacher('timm::test_vit', file)
+    loaded = teacher.network.model.state_dict()
+    assert all(torch.equal(loaded[key], weights[key]) for key in loaded)
+    del weights['blocks.3.mlp.fc1.weight']
+    write_weights(file, weights, {})
+    with pytest.raises(CheckpointError, match='lacks 1 .*blocks.3.mlp.fc1'):
+        Teacher('timm::test_vit', file)
+    with pytest.raises(ConfigError, match='hf download timm/test_vit'):
+        Teacher('timm::test_vit')
+
+
+def test_a_step_with_timm():
+    pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    from mmengine.optim import OptimWrapper
+    model = DistillationModel(
+        student=segmentor(width=4),
+        teachers=dict(teacher=dict(cfg='timm::test_vit', ckpt='random')),
+        distillers=dict(mgd=dict(type='MGD', student='backbone[-2]')),
+        dry_run_size=(64, 64)).train()
+    network = model.teachers['teacher'].network
+    assert family_of(network).describe(network) == 'timm::test_vit'
+    before = weights_hash(network)
+    optimizer = torch.optim.SGD(model.parameters(), lr=.1)
+    log = model.train_step(segmentation_batch(), OptimWrapper(optimizer))
+    assert log['loss'].isfinite() and log['mgd.loss'] > 0
+    assert weights_hash(network) == before
+    assert not any('teacher' in key for key in model.state_dict())
+
+
+# transformers.
+
+
+@pytest.fixture(scope='module')
+def folders(tmp_path_factory):
+    """A folder of each kind of tiny model by name."""
+    transformers = pytest.importorskip(
+        'transformers', reason='needs mmkd[foundation]')
+    torch.manual_seed(0)
+    small = dict(hidden_size=24, num_hidden_layers=2, num_attention_heads=2)
+    configs = dict(
+        dinov2=transformers.Dinov2Config(image_size=28, **small),
+        registers=transformers.Dinov2WithRegistersConfig(
+            image_size=28, **small),
+        dinov3=transformers.DINOv3ViTConfig(
+            intermediate_size=48, num_register_tokens=4, **small),
+        convnext=transformers.ConvNextConfig(
+            hidden_sizes=[4, 8, 12, 16], depths=[1] * 4),
+        siglip=transformers.SiglipVisionConfig(
+            image_size=32, intermediate_size=48, **small))
+    found = {}
+    for name, config in configs.items():
+        found[name] = str(tmp_path_factory.mktemp(name))
+        transformers.AutoModel.from_config(config).save_pretrained(found[name])
+        with open(f'{found[name]}/preprocessor_config.json', 'w') as file:
+            json.dump(
+                dict(
+                    image_mean=[.4] * 3,
+                    image_std=[.2] * 3,
+                    rescale_factor=1 / 255), file)
+        with open(f'{found[name]}/README.md', 'w') as file:
+            file.write('---\nlicense: other\nlicense_name: its-own\n---\n')
+    return found
+
+
+@pytest.mark.parametrize('name', ['dinov2', 'registers', 'dinov3'])
+def test_transformer_of_a_folder(folders, name):
+    from transformers import AutoModel
+    teacher = Teacher(
+        dict(type='mmkd.HFNetwork', folder=folders[name], levels=[0, 1]),
+        precision='fp32')
+    patch = teacher.network.patch[0]
+    images = torch.rand(2, 3, 2 * patch, 3 * patch)
+    (summary, ), maps = taken(teacher, images, 'summary', 'maps')
+    model = AutoModel.from_pretrained(folders[name], local_files_only=True)
+    with torch.no_grad():
+        expected = model.eval()(images)
+    tokens = expected.last_hidden_state[:, -6:].transpose(1, 2)
+    assert torch.equal(maps[1], tokens.reshape(2, 24, 2, 3))
+    assert not torch.equal(maps[0], maps[1])
+    assert torch.equal(summary, expected.pooler_output)
+    assert teacher.network.card.mean == pytest.approx([.4] * 3)
+    assert 'licence other, its-own' in teacher.network.notes()
+
+
+def test_incomplete_folders(folders, tmp_path):
+    """transformers itself fills what is missing with random numbers."""
+    with pytest.raises(CheckpointError, match='lacks 2 weights of ConvNext'):
+        Teacher(f'hf::{folders["convnext"]}')
+    from safetensors.torch import load_file, save_file
+    weights = load_file(f'{folders["dinov2"]}/model.safetensors')
+    del weights['layernorm.weight']
+    save_file(weights, str(tmp_path / 'cut.safetensors'))
+    with pytest.raises(CheckpointError, match='lacks 1 .*layernorm.weight'):
+        Teacher(f'hf::{folders["dinov2"]}', str(tmp_path / 'cut.safetensors'))
+    with pytest.raises(ConfigError, match='no backbone class for siglip'):
+        Teacher(f'hf::{folders["siglip"]}')
+    with pytest.raises(ConfigError, match='hf download'):
+        Teacher('hf::facebook/dinov2-small')
+
+
+def test_folder_without_a_card(folders, tmp_path):
+    import shutil
+    folder = tmp_path / 'bare'
+    shutil.copytree(folders['dinov2'], folder)
+    (folder / 'preprocessor_config.json').unlink()
+    with pytest.raises(ConfigError, match='no image_mean'):
+        Teacher(f'hf::{folder}')
+    Teacher(dict(type='mmkd.HFNetwork', folder=str(folder), **GREY))
