@@ -12,7 +12,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.taps.dry_run import untouched
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.families import family_of
+from mmkd.families import FoundationFamily, family_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.rng import preserve_rng
 
@@ -38,6 +38,8 @@ PREFERENCES: Dict[str, Tuple[Tuple[str, str], ...]] = {
         ('MonoTAKD', 'there is an assistant with cameras'),
         ('UniDistill', "it compares bird's-eye-view maps"),
     ),
+    'teacher of features':
+    (('FeatureKD', 'the teacher has features, but no head'), ),
 }
 
 
@@ -94,6 +96,10 @@ class Pair:
     @property
     def task(self) -> str:
         """A key of :data:`PREFERENCES`; ``''`` for an unknown family."""
+        if self.teachers and all(
+                isinstance(family_of(teacher.network), FoundationFamily)
+                for teacher in self.teachers.values()):
+            return 'teacher of features'
         family = family_of(self.student)
         if family.name in ('mmseg', 'mmdet'):
             return dict(mmseg='segmentation', mmdet='detection')[family.name]

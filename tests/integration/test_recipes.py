@@ -210,6 +210,8 @@ def test_weights_of_the_teacher_are_known(path):
     teacher = read(path).model.teachers.teacher
     if teacher.ckpt == 'official':
         assert official_weights(teacher.cfg).endswith('.pth')
+    elif isinstance(teacher.cfg, dict):  # of timm, which the user fetches
+        assert teacher.ckpt == 'dinov2/model.safetensors'
     elif Path(teacher.cfg).is_file():
         assert teacher.ckpt.startswith('checkpoints/')
     else:

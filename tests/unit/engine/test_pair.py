@@ -45,6 +45,15 @@ def test_detection(detectors):
     assert 'other sensors' in fits['UniDistill'].reason
 
 
+def test_a_teacher_without_a_head():
+    pytest.importorskip('timm', reason='needs the extra foundation')
+    pair = Pair(
+        segmentor(4), dict(teacher=dict(cfg='timm::test_vit', ckpt='random')))
+    fit, why = pair.choose()
+    assert (fit.method, pair.task) == ('FeatureKD', 'teacher of features')
+    assert 'no head' in why
+
+
 def test_two_stages_have_their_preset(detectors, monkeypatch):
     """The family settles it, and a config may say otherwise."""
     detectors.student.roi_head = torch.nn.Identity()

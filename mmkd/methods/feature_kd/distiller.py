@@ -1,0 +1,251 @@
+"""Distillation of features by cosine and smooth L1 (FeatureKD)."""
+from typing import Dict, Iterator, List, Literal, Optional, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller, TapsLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.core.visuals import Visual, distances
+from mmkd.errors import ConfigError
+from mmkd.methods.feature_kd.losses import feature_loss
+from mmkd.methods.feature_kd.statistics import ChannelStatistics
+from mmkd.ops.connectors import match_size
+from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import check_choices, fill_from_preset
+from mmkd.utils.devices import send
+
+#: Options of each preset.
+PRESETS = dict(
+    default=dict(loss='cos_l1', standardise='channel', reduction='mean'),
+    dsi=dict(loss='cos', standardise='none', reduction='mean'),
+    edgecrafter=dict(loss='mse', standardise='none', reduction='sum'))
+
+Loss = Optional[Literal['cos_l1', 'cos', 'smooth_l1', 'mse']]
+Standardise = Optional[Literal['none', 'layer', 'channel', 'global']]
+
+
+@DISTILLERS.register_module()
+class FeatureKD(Distiller):
+    r"""Match projected maps of the student to standardised ones of a teacher.
+
+    What `AM-RADIO <https://arxiv.org/abs/2312.06709>`_, `Theia
+    <https://arxiv.org/abs/2407.20179>`_ and RT-DETRv4 do to distil foundation
+    models, for any teacher. At each cell,
+
+    .. math::
+        L = \alpha (1 - \cos(g(S), T')) + \beta \, \mathrm{smoothL1}(g(S), T')
+
+    where g is a projection that is trained and T' the teacher's standardised
+    map. The mean is taken over the cells that hold image, not padding.
+    One map of the teacher serves all maps of the student; several are paired
+    in order.
+
+    Args:
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student. Defaults to None: the place ``'features'``.
+        teacher (str | list[str], optional): Taps (N, C', H', W') in the
+            teacher, one or as many. Defaults to None: likewise.
+        preset (str): Defaults of ``loss``, ``standardise`` and
+            ``reduction``: ``'default'``; ``'dsi'``, RT-DETRv4's deep semantic
+            injector (cosine to the map as it is); ``'edgecrafter'`` (square,
+            summed over the levels). Defaults to ``'default'``.
+        loss (str, optional): ``'cos_l1'``, ``'cos'``, ``'smooth_l1'`` or
+            ``'mse'``. Defaults to None: that of the preset.
+        alpha (float): Weight of the cosine in ``'cos_l1'``. Defaults to 0.9.
+        beta (float): Weight of smooth L1 in ``'cos_l1'``. Defaults to 0.1.
+        standardise (str, optional): ``'channel'``, ``'global'`` (one
+            deviation for all channels) by the statistics of the teacher;
+            ``'layer'``, over the channels of a cell; or ``'none'``.
+            Defaults to None: that of the preset.
+        calibration (int): Iterations whose batches make up the statistics,
+            which are then held. Our choice. Defaults to 200.
+        projector (str): ``'linear'``, a 1x1 convolution, or ``'mlp'``, two
+            with a layer normalisation and a GELU between. Defaults to
+            ``'linear'``.
+        resize_to (str): Whose cells are compared, ``'student'`` or
+            ``'teacher'``; the other map is resized. Defaults to
+            ``'student'``.
+        reduction (str, optional): ``'mean'`` or ``'sum'`` over the levels.
+            Defaults to None: that of the preset.
+        kwargs: Arguments of :class:`Distiller`.
+
+    Raises:
+        ConfigError: If an option is not one of these, or levels cannot be
+            paired.
+    """
+    roles = ('features', )
+
+    def __init__(self,
+                 student: TapsLike = None,
+                 teacher: TapsLike = None,
+                 preset: str = 'default',
+                 loss: Loss = None,
+                 alpha: float = 0.9,
+                 beta: float = 0.1,
+                 standardise: Standardise = None,
+                 calibration: int = 200,
+                 projector: Literal['linear', 'mlp'] = 'linear',
+                 resize_to: Literal['student', 'teacher'] = 'student',
+                 reduction: Optional[Literal['mean', 'sum']] = None,
+                 **kwargs) -> None:
+        super().__init__(student=student, teacher=teacher, **kwargs)
+        chosen = fill_from_preset(
+            'FeatureKD',
+            PRESETS,
+            preset,
+            loss=loss,
+            standardise=standardise,
+            reduction=reduction)
+        check_choices(
+            'FeatureKD',
+            FeatureKD,
+            projector=projector,
+            resize_to=resize_to,
+            **chosen)
+        if min(alpha, beta) < 0 or alpha + beta <= 0 or calibration < 1:
+            raise ConfigError(
+                'FeatureKD: alpha and beta are not negative and not both 0, '
+                'and calibration is a number of iterations, but got '
+                f'{alpha}, {beta} and {calibration}')
+        self.loss_options = dict(
+            cos_l1=dict(cosine=alpha, smooth_l1=beta),
+            cos=dict(cosine=1., smooth_l1=0.),
+            smooth_l1=dict(cosine=0., smooth_l1=1.),
+            mse=dict(cosine=0., smooth_l1=0., mse=1.))[chosen['loss']]
+        self.standardise = chosen['standardise']
+        self.reduction = chosen['reduction']
+        self.calibration, self.projector = calibration, projector
+        self.to_student = resize_to == 'student'
+
+    def check_levels(self, student: Dict[str, List[TapSpec]],
+                     teacher: Dict[str, List[TapSpec]]) -> None:
+        """One map of the teacher serves any number of the student's."""
+        if len(teacher['features']) != 1:
+            super().check_levels(student, teacher)
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build the projections and the statistics."""
+        super().setup(student, teacher)
+        specs_s, specs_t = student['features'], teacher['features']
+        for spec in (*specs_s, *specs_t):
+            if len(spec.shape) != 4:
+                raise ConfigError(
+                    'FeatureKD compares maps (N, C, H, W), but '
+                    f'{spec.path!r} gives the shape {spec.shape}')
+        self.in_image = [spec.input_size is not None for spec in specs_s]
+        self.projectors = nn.ModuleList(
+            _projector(self.projector, spec.channels, specs_t[
+                i % len(specs_t)].channels) for i, spec in enumerate(specs_s))
+        self.statistics = nn.ModuleList(
+            ChannelStatistics(spec.channels)
+            for spec in specs_t) if self.standardise in ('channel',
+                                                         'global') else None
+
+    def _standardised(self, teacher: List[Tensor],
+                      batch: StepBatch) -> List[Tensor]:
+        """The teacher's maps; the statistics see those of this batch."""
+        if self.standardise == 'layer':
+            return [
+                F.layer_norm(
+                    feat.float().movedim(1, -1), feat.shape[1:2],
+                    eps=1e-6).movedim(-1, 1) for feat in teacher
+            ]
+        if self.statistics is None:
+            return teacher
+        if self.training and batch.progress.iter < self.calibration:
+            for statistics, feat in zip(self.statistics, teacher):
+                statistics.add(feat)
+        whole = self.standardise == 'global'
+        return [
+            statistics.standardise(feat, whole)
+            for statistics, feat in zip(self.statistics, teacher)
+        ]
+
+    def _levels(self, student: List[Tensor], teacher: List[Tensor],
+                batch: StepBatch) -> Iterator[Tuple[Tensor, Tensor]]:
+        """Maps of both sides at equal size, level by level."""
+        targets = self._standardised(teacher, batch)
+        for i, (projector, feat) in enumerate(zip(self.projectors, student)):
+            feat_s, feat_t = projector(feat), targets[i % len(targets)]
+            if not self.to_student:
+                yield match_size(feat_s, feat_t), feat_t
+            elif feat_s.shape[2:] == feat_t.shape[2:]:
+                yield feat_s, feat_t
+            else:  # a smaller map is averaged, not sampled
+                yield feat_s, F.interpolate(
+                    feat_t.float(),
+                    feat_s.shape[2:],
+                    mode='bilinear',
+                    align_corners=False,
+                    antialias=True)
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``loss``, the mean or the sum over the levels."""
+        found = [
+            feature_loss(feat_s, feat_t,
+                         image_cells(batch, feat_s) if in_image else None,
+                         **self.loss_options)
+            for in_image, (feat_s, feat_t) in zip(
+                self.in_image,
+                self._levels(student['features'], teacher['features'], batch))
+        ]
+        total = sum(found[1:], found[0])
+        return dict(loss=total if self.reduction == 'sum' else total /
+                    len(found))
+
+    def visuals(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str,
+                              List[Tensor]], batch: StepBatch) -> List[Visual]:
+        """The distance of the maps of both sides, level by level."""
+        maps_s, maps_t = zip(
+            *self._levels(student['features'], teacher['features'], batch))
+        return distances(maps_s, maps_t)
+
+
+def _projector(kind: str, in_channels: int, out_channels: int) -> nn.Module:
+    """A projection from the student's channels to the teacher's."""
+    if kind == 'linear':
+        conv = nn.Conv2d(in_channels, out_channels, 1)
+        nn.init.trunc_normal_(conv.weight, std=0.02)
+        nn.init.zeros_(conv.bias)
+        return conv
+    return nn.Sequential(
+        nn.Conv2d(in_channels, in_channels, 1, bias=False),
+        _LayerNorm(in_channels), nn.GELU(),
+        nn.Conv2d(in_channels, out_channels, 1, bias=False))
+
+
+class _LayerNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each cell of a map."""
+
+    def forward(self, feat: Tensor) -> Tensor:
+        return super().forward(feat.movedim(1, -1)).movedim(-1, 1)
+
+
+def image_cells(batch: StepBatch, feat: Tensor) -> Optional[Tensor]:
+    """The cells of a map that hold no padding.
+
+    Args:
+        batch (StepBatch): The batch.
+        feat (Tensor): A map over its images, (N, C, H, W).
+
+    Returns:
+        Tensor | None: Bool map (N, 1, H, W); None if there is no padding.
+    """
+    sizes = batch.image_sizes if batch.data_samples else []
+    if len(sizes) != len(feat) or all(x == batch.input_size for x in sizes):
+        return None
+    rows = [
+        (torch.arange(1, cells + 1)[None] * (full / cells)
+         <= torch.tensor([size[axis] for size in sizes])[:, None])
+        for axis, (cells,
+                   full) in enumerate(zip(feat.shape[2:], batch.input_size))
+    ]
+    valid = rows[0][:, None, :, None] & rows[1][:, None, None, :]
+    return send(valid, feat.device)

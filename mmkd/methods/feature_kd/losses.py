@@ -1,0 +1,52 @@
+"""The loss of FeatureKD."""
+from typing import Optional
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.masks import mean_over_valid
+from mmkd.ops.precision import full_precision
+
+#: Below, a vector counts as zero: its cosine has no direction.
+_EPS = 1e-8
+
+
+@full_precision
+def feature_loss(feat_s: Tensor,
+                 feat_t: Tensor,
+                 valid: Optional[Tensor] = None,
+                 cosine: float = 0.9,
+                 smooth_l1: float = 0.1,
+                 mse: float = 0.) -> Tensor:
+    r"""Distance of the vectors of the cells of two maps.
+
+    .. math::
+        w_1 (1 - \cos(s, t)) + w_2 \, \mathrm{smoothL1}(s, t) + w_3 |s - t|^2
+
+    Smooth L1 has the threshold 1; it and the square are means over the
+    channels.
+
+    Args:
+        feat_s (Tensor): Student's map (N, C, H, W).
+        feat_t (Tensor): Teacher's map (N, C, H, W).
+        valid (Tensor, optional): Bool map of the cells to count,
+            (N, 1, H, W). Defaults to None: all.
+        cosine (float): :math:`w_1`. Defaults to 0.9.
+        smooth_l1 (float): :math:`w_2`. Defaults to 0.1.
+        mse (float): :math:`w_3`. Defaults to 0.
+
+    Returns:
+        Tensor: Scalar, the mean over the cells of an image, then over the
+        images.
+    """
+    cells = feat_s.new_zeros(())
+    if cosine:
+        near = F.cosine_similarity(feat_s, feat_t, dim=1, eps=_EPS)
+        # Rounding can give more than 1.
+        cells = cells + cosine * (1 - near.unsqueeze(1)).clamp(min=0)
+    if smooth_l1:
+        cells = cells + smooth_l1 * F.smooth_l1_loss(
+            feat_s, feat_t, reduction='none').mean(1, True)
+    if mse:
+        cells = cells + mse * (feat_s - feat_t).square().mean(1, True)
+    return mean_over_valid(cells, valid)

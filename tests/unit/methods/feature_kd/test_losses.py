@@ -1,0 +1,36 @@
+import pytest
+import torch
+
+from mmkd.methods.feature_kd.losses import feature_loss
+
+# Two cells: (1, 1), (1, -1) of the student; (1, 2), (0, -1) of the teacher.
+S = torch.tensor([[1., 1], [1, -1]]).T.reshape(1, 2, 1, 2)
+T = torch.tensor([[1., 2], [0, -1]]).T.reshape(1, 2, 1, 2)
+
+
+@pytest.mark.parametrize('weights, expected', [
+    (dict(cosine=1., smooth_l1=0.), 0.172105),
+    (dict(cosine=0., smooth_l1=1.), 0.25),
+    (dict(), 0.179894),
+    (dict(cosine=0., smooth_l1=0., mse=1.), 0.5),
+])
+def test_by_hand(weights, expected):
+    assert feature_loss(S, T, **weights).item() == pytest.approx(
+        expected, rel=1e-5)
+    assert feature_loss(T, T, **weights).item() == pytest.approx(0, abs=1e-7)
+
+
+def test_only_valid_cells_count():
+    valid = torch.tensor([True, False]).reshape(1, 1, 1, 2)
+    feat_s = S.clone().requires_grad_()
+    loss = feature_loss(feat_s, T, valid, cosine=1., smooth_l1=0.)
+    assert loss.item() == pytest.approx(1 - 3 / 10**.5, rel=1e-5)
+    loss.backward()
+    assert feat_s.grad[..., 0].any() and not feat_s.grad[..., 1].any()
+
+
+def test_no_direction():
+    zero = torch.zeros(1, 2, 1, 2, requires_grad=True)
+    loss = feature_loss(zero, T.half())
+    loss.backward()
+    assert loss.isfinite() and zero.grad.isfinite().all()
