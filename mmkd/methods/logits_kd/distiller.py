@@ -1,5 +1,5 @@
 """Distillation of class scores, cell by cell."""
-from typing import Dict, Iterator, List, NamedTuple, Optional
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from torch import Tensor
 
@@ -22,6 +22,26 @@ class Level(NamedTuple):
     logits_t: Tensor
     valid: Optional[Tensor]
     classes: Optional[Tensor]
+
+
+def _read_divergence(cfg: Union[str, dict]) -> Tuple[str, Dict[str, float]]:
+    """Name of a divergence and its changed options, from a config."""
+    options = dict(cfg) if isinstance(cfg, dict) else dict(type=cfg)
+    name = options.pop('type', None)
+    if name not in DIVERGENCES:
+        raise ConfigError('LogitsKD: divergence must be one of '
+                          f'{", ".join(DIVERGENCES)}, but got {name!r}')
+    known = DIVERGENCES[name].options
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(
+                f'LogitsKD: the divergence {name!r} has no option {key!r}; it '
+                f'takes {", ".join(known) or "none"}')
+        if not isinstance(value, (int, float)) or not value > 0:
+            raise ConfigError(
+                f'LogitsKD: {key} of {name!r} must be a positive '
+                f'number, but got {value!r}')
+    return name, options
 
 
 @DISTILLERS.register_module()
@@ -47,14 +67,18 @@ class LogitsKD(Distiller):
         teacher (str | list[str], optional): Taps of the teacher's logits
             (N, C, H', W'), resized bilinearly to the student's size if they
             differ. Defaults to None.
-        divergence (str): One of ``'kl'``; ``'dist'``, with the terms
+        divergence (str | dict): One of ``'kl'``; ``'dist'``, with the terms
             ``inter`` and ``intra``; ``'dkd'`` and ``'nkd'``, with the terms
             ``target`` and ``non_target``, which need label maps and leave out
             cells without a label; ``'binary'``, for sigmoid heads, and
-            ``'binary_norm'``, its form of Dual-Head KD. Those without names
-            have one term, ``loss``. Defaults to ``'kl'``.
+            ``'binary_norm'``, its form of Dual-Head KD; ``'pld'``, which
+            needs label maps too and replaces the cross entropy of the task;
+            ``'sinkhorn'`` and ``'balanced'``, which are experimental. Others
+            than those named have one term, ``loss``. A dict changes options:
+            ``dict(type='sinkhorn', eps=0.1, rounds=20)`` or
+            ``dict(type='balanced', nu=2.0)``. Defaults to ``'kl'``.
         tau (float, optional): Temperature. Defaults to None: 2.0 for
-            ``'binary'`` and ``'binary_norm'``, 1.0 otherwise.
+            ``'binary'``, ``'binary_norm'`` and ``'sinkhorn'``, 1.0 otherwise.
         standardise (bool): Whether to standardise the logits of each cell
             over its classes first (`<https://arxiv.org/abs/2403.01427>`_).
             Defaults to False.
@@ -76,17 +100,14 @@ class LogitsKD(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 divergence: str = 'kl',
+                 divergence: Union[str, dict] = 'kl',
                  tau: Optional[float] = None,
                  standardise: bool = False,
                  valid_only: bool = False,
                  ignore_index: int = 255,
                  align_corners: bool = False,
                  **kwargs) -> None:
-        if divergence not in DIVERGENCES:
-            raise ConfigError('LogitsKD: divergence must be one of '
-                              f'{", ".join(DIVERGENCES)}, but got '
-                              f'{divergence!r}')
+        divergence, self.options = _read_divergence(divergence)
         chosen = DIVERGENCES[divergence]
         self.default_weights = chosen.weights
         super().__init__(student=student, teacher=teacher, **kwargs)
@@ -161,7 +182,7 @@ class LogitsKD(Distiller):
         levels = [
             class_score_losses(self.divergence, level.logits_s, level.logits_t,
                                self.tau, level.valid, level.classes,
-                               self.standardise)
+                               self.standardise, **self.options)
             for level in self._levels(student, teacher, batch)
         ]
         return {term: sum(x[term] for x in levels) for term in self.weights}

@@ -4,7 +4,7 @@ Each takes :class:`Scores` and a temperature, and returns its terms as
 scalars. The factor tau squared is part of a term.
 """
 import math
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from mmkd.ops.masks import label_maps, mean_over_valid, valid_cells
 from mmkd.ops.precision import full_precision
 
 _EPS = 1e-8
+_MAX_ROWS = 1024
 
 
 class Scores(NamedTuple):
@@ -203,6 +204,88 @@ def binary_norm(scores: Scores, tau: float) -> Dict[str, Tensor]:
     return dict(loss=tau**2 * scores.mean(loss))
 
 
+def pld(scores: Scores, tau: float) -> Dict[str, Tensor]:
+    """Likelihood of the teacher's ranking of the classes, weighted by its
+    probabilities.
+
+    `PLD <https://arxiv.org/abs/2506.12542>`_. The labelled class comes first,
+    and equal logits are ranked by class. The temperature is the teacher's
+    only. It is not 0 for equal logits.
+    """
+    ranking = scores.teacher.scatter(1, scores.classes, torch.inf).argsort(
+        dim=1, descending=True, stable=True)
+    prob_t = F.softmax(scores.teacher / tau, dim=1).gather(1, ranking)
+    ranked = scores.student.gather(1, ranking)
+    remaining = ranked.flip(1).logcumsumexp(dim=1).flip(1)
+    return dict(loss=scores.mean(prob_t * (remaining - ranked)))
+
+
+def balanced(scores: Scores, tau: float, nu: float) -> Dict[str, Tensor]:
+    """KL divergence in both directions, with the weights 1 and ``nu``.
+
+    A form in the spirit of `BD-KD <https://arxiv.org/abs/2212.12965>`_, whose
+    weights are not known to us. Where the student's probabilities have a
+    lower entropy than the teacher's, the divergence from the teacher has the
+    weight ``nu``; elsewhere the reverse one.
+    """
+    log_s = F.log_softmax(scores.student / tau, dim=1)
+    log_t = F.log_softmax(scores.teacher / tau, dim=1)
+    prob_s, prob_t = log_s.exp(), log_t.exp()
+    forward, reverse = (
+        x.sum(dim=1, keepdim=True)
+        for x in (prob_t * (log_t - log_s), prob_s * (log_s - log_t)))
+    with torch.no_grad():
+        confident = (prob_t * log_t - prob_s * log_s).sum(
+            dim=1, keepdim=True) < 0
+    forward = torch.where(confident, nu * forward, forward)
+    reverse = torch.where(confident, reverse, nu * reverse)
+    return dict(loss=tau**2 * scores.mean(forward + reverse))
+
+
+def _sample_rows(scores: Scores) -> Tuple[Tensor, Tensor, Tensor]:
+    """At most 1024 cells of the batch, valid ones first, at random.
+
+    Returns:
+        Tuple[Tensor, Tensor, Tensor]: The logits of both sides (R, C), and
+        which rows are valid, (R, ), 1 or 0.
+    """
+    rows_s, rows_t = (
+        x.permute(0, 2, 3, 1).reshape(-1, x.size(1))
+        for x in (scores.student, scores.teacher))
+    weights = rows_s.new_ones(
+        len(rows_s)) if scores.valid is None else scores.valid.reshape(-1).to(
+            rows_s.dtype)
+    if len(rows_s) > _MAX_ROWS:
+        chosen = (weights + torch.rand_like(weights)).topk(_MAX_ROWS).indices
+        rows_s, rows_t, weights = (
+            x.index_select(0, chosen) for x in (rows_s, rows_t, weights))
+    return rows_s, rows_t, weights
+
+
+def sinkhorn(scores: Scores, tau: float, eps: float,
+             rounds: float) -> Dict[str, Tensor]:
+    """Cost of moving the student's probabilities to the teacher's, with a
+    smoothed plan over the cells.
+
+    `Sinkhorn Distance Minimization for Knowledge Distillation
+    <https://arxiv.org/abs/2402.17110>`_ by Cui et al. At most 1024 cells of
+    the batch are taken, at random. The published loss is the sum over the
+    cells; this is their mean. It is not 0 for equal logits.
+    """
+    logits_s, logits_t, weights = _sample_rows(scores)
+    cost = torch.cdist(
+        F.softmax(logits_s / tau, dim=1),
+        F.softmax(logits_t / tau, dim=1),
+        p=1.0)
+    plan = torch.exp(-cost / eps) * weights[:, None] * weights
+    # Divisors of rows that take no part.
+    unused = 1 - weights
+    for _ in range(int(rounds)):
+        plan = plan / (plan.sum(dim=1) + unused)[:, None]
+        plan = plan / (plan.sum(dim=0) + unused)
+    return dict(loss=(plan * cost).sum() / weights.sum().clamp(min=1))
+
+
 class Divergence(NamedTuple):
     """A divergence and its defaults.
 
@@ -212,12 +295,15 @@ class Divergence(NamedTuple):
         tau (float): Default temperature.
         needs_labels (bool): Whether it reads the class of a cell.
         min_classes (int): Fewest classes for which it says anything.
+        options (Mapping[str, float]): Further arguments of ``terms``,
+            positive numbers.
     """
-    terms: Callable[[Scores, float], Dict[str, Tensor]]
+    terms: Callable[..., Dict[str, Tensor]]
     weights: Dict[str, float] = dict(loss=1.0)
     tau: float = 1.0
     needs_labels: bool = False
     min_classes: int = 2
+    options: Mapping[str, float] = {}
 
 
 DIVERGENCES = dict(
@@ -226,7 +312,10 @@ DIVERGENCES = dict(
     dkd=Divergence(dkd, dict(target=1.0, non_target=1.0), needs_labels=True),
     nkd=Divergence(nkd, dict(target=1.0, non_target=1.5), needs_labels=True),
     binary=Divergence(binary, tau=2.0, min_classes=1),
-    binary_norm=Divergence(binary_norm, tau=2.0, min_classes=1))
+    binary_norm=Divergence(binary_norm, tau=2.0, min_classes=1),
+    pld=Divergence(pld, needs_labels=True),
+    sinkhorn=Divergence(sinkhorn, tau=2.0, options=dict(eps=0.1, rounds=20)),
+    balanced=Divergence(balanced, options=dict(nu=2.0)))
 
 
 @full_precision
@@ -236,7 +325,8 @@ def class_score_losses(divergence: str,
                        tau: float,
                        valid: Optional[Tensor] = None,
                        classes: Optional[Tensor] = None,
-                       standardised: bool = False) -> Dict[str, Tensor]:
+                       standardised: bool = False,
+                       **options: float) -> Dict[str, Tensor]:
     """Terms of a divergence of class scores.
 
     Args:
@@ -250,6 +340,8 @@ def class_score_losses(divergence: str,
             for divergences with labels. Defaults to None.
         standardised (bool): Whether to standardise the logits first.
             Defaults to False.
+        options (float): Options of the divergence, for others than its
+            defaults.
 
     Returns:
         Dict[str, Tensor]: Scalars; zeros attached to the graph without a
@@ -263,5 +355,9 @@ def class_score_losses(divergence: str,
         logits_t = logits_t.masked_fill(~valid, 0)
     if standardised:
         logits_s, logits_t = standardise(logits_s), standardise(logits_t)
-    return DIVERGENCES[divergence].terms(
-        Scores(logits_s, logits_t, valid, classes), tau)
+    chosen = DIVERGENCES[divergence]
+    return chosen.terms(
+        Scores(logits_s, logits_t, valid, classes), tau, **{
+            **chosen.options,
+            **options
+        })

@@ -92,6 +92,15 @@ def test_cells_need_a_label_and_most_of_their_pixels(harness, tensors, labels):
                                         classes)
 
 
+def test_options_of_a_divergence(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    losses = harness.run(
+        LogitsKD(divergence=dict(type='balanced', nu=3.)), [student],
+        [teacher])
+    assert losses == class_score_losses(
+        'balanced', student, teacher, 1., nu=3.)
+
+
 def test_standardised_logits(harness, tensors):
     student, teacher = tensors(2, 6, 4, 5)
     distiller = LogitsKD(standardise=True, tau=2., loss_weight=9.)
@@ -103,6 +112,9 @@ def test_standardised_logits(harness, tensors):
 
 @pytest.mark.parametrize('options, num_classes, message', [
     (dict(divergence='js'), 6, 'kl, dist, .*, but got .js.'),
+    (dict(divergence=dict(type='balanced', eps=2.)), 6, 'no option .eps.*nu'),
+    (dict(divergence=dict(type='sinkhorn', eps=0)), 6, 'eps of .sinkhorn.'),
+    (dict(divergence=dict(nu=2.)), 6, 'got None'),
     (dict(), 1, r"1 class.*divergence='binary'"),
     (dict(divergence='dist'), 2, r'weights=dict\(inter=0\)'),
     (dict(standardise=True), 2, 'standardise=False'),

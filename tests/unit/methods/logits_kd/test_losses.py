@@ -4,8 +4,9 @@ import torch
 from mmkd.methods.logits_kd.losses import (DIVERGENCES, cell_classes,
                                            class_score_losses, standardise)
 
-LABELLED = [name for name, x in DIVERGENCES.items() if x.needs_labels]
-ZERO_FOR_EQUAL = [name for name in DIVERGENCES if name != 'nkd']
+ZERO_FOR_EQUAL = [
+    name for name in DIVERGENCES if name not in ('nkd', 'pld', 'sinkhorn')
+]
 ROWS_A = ([[0, 1, 2]], [[2, 1, 0]], [0])
 ROWS_B = ([[0, 1, 2], [3, 0, 1]], [[2, 1, 0], [1, 3, 0]], [0, 2])
 
@@ -72,6 +73,52 @@ def test_golden_values_of_nkd(rows, expected):
     for weight, tau, value in expected:
         target, non_target = terms('nkd', rows, tau)
         assert target + weight * non_target == pytest.approx(value, abs=1e-8)
+
+
+@pytest.mark.parametrize('rows, tau, expected', [(ROWS_A, 1, 1.923030618),
+                                                 (ROWS_A, 4, 1.438112597),
+                                                 (ROWS_B, 1, 2.293283974),
+                                                 (ROWS_B, 4, 1.698794501)])
+def test_golden_values_of_pld(rows, tau, expected):
+    assert terms('pld', rows, tau) == pytest.approx([expected], abs=1e-8)
+
+
+def test_pld_ranks_equal_logits_by_class():
+    (logits_s, logits_t), classes = maps([[0, 1, 2]], [[1, 1, 1]], [1])
+    loss = class_score_losses('pld', logits_s, logits_t, 1., classes=classes)
+    # The ranking is 1, 0, 2.
+    expected = (logits_s.logsumexp(1) - 1 + logits_s[:, ::2].logsumexp(1)) / 3
+    assert loss['loss'].item() == pytest.approx(expected.item(), rel=1e-12)
+
+
+@pytest.mark.parametrize('rows, total', [(ROWS_A, 0.640313336),
+                                         (ROWS_B, 1.099422041)])
+def test_golden_values_of_sinkhorn(rows, total):
+    expected = total / len(rows[0])
+    assert terms('sinkhorn', rows, 2.) == pytest.approx([expected], abs=1e-8)
+
+
+def test_sinkhorn_samples_valid_cells(tensors):
+    """One valid cell among more than are taken has no choice of a partner."""
+    logits_s, logits_t = tensors(2, 3, 32, 32)
+    valid = torch.zeros(2, 32, 32, dtype=torch.bool)
+    valid[1, 3, 4] = True
+    loss = class_score_losses('sinkhorn', logits_s, logits_t, 2., valid)
+    prob_s, prob_t = ((x[1, :, 3, 4] / 2).softmax(dim=0)
+                      for x in (logits_s, logits_t))
+    assert loss['loss'].item() == pytest.approx(
+        (prob_s - prob_t).abs().sum().item(), rel=1e-5)
+
+
+def test_golden_values_of_balanced():
+    rows = [[0, 1, 2], [0, 0, 1]], [[1, 1, 0], [0, 3, 0]]
+    expected = (2.009250481 + 4.107113161) / 2
+    assert terms('balanced', rows, 1.) == pytest.approx([expected], abs=1e-8)
+    forward, reverse = 0.657205152, 0.694840178
+    (logits_s, logits_t), _ = maps(rows[0][:1], rows[1][:1])
+    loss = class_score_losses('balanced', logits_s, logits_t, 1., nu=3.)
+    assert loss['loss'].item() == pytest.approx(
+        3 * forward + reverse, abs=1e-8)
 
 
 @pytest.mark.parametrize('rows, tau, expected', [
@@ -192,9 +239,10 @@ def test_standardised_logits_do_not_depend_on_scale_and_shift(tensors):
         standardise(3 * logits + 7), standardise(logits), atol=1e-5)
 
 
-@pytest.mark.parametrize('name, maps_kept',
-                         [('kl', 2), ('dist', 5), ('dkd', 4), ('nkd', 4),
-                          ('binary', 4), ('binary_norm', 2)])
+@pytest.mark.parametrize('name, maps_kept', [('kl', 2), ('dist', 5),
+                                             ('dkd', 4), ('nkd', 4),
+                                             ('binary', 4), ('binary_norm', 2),
+                                             ('pld', 6), ('balanced', 4)])
 def test_memory_for_the_backward_pass(name, maps_kept):
     """150 classes and 100,000 cells keep 60 MB a map in float32. Less is
     enough to count the maps."""
