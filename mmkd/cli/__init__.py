@@ -166,17 +166,8 @@ def _refuse(unknown: Sequence[str], used: argparse.ArgumentParser,
 
 
 def completion(shell: str) -> str:
-    """Generate the completion script of a shell.
-
-    Raises:
-        UsageError: If shtab is not installed.
-    """
-    try:
-        import shtab
-    except ImportError:
-        raise UsageError('--print-completion needs the package shtab; '
-                         f'install it with: {sys.executable} -m pip install '
-                         'shtab') from None
+    """Generate the completion script of a shell."""
+    import shtab
     return shtab.complete(build_parser('a command'), shell)
 
 

@@ -1,5 +1,5 @@
-"""Pixel-wise distillation of logits."""
-from typing import Dict, Iterator, List, Optional, Tuple
+"""Distillation of class scores, cell by cell."""
+from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 from torch import Tensor
 
@@ -8,17 +8,47 @@ from mmkd.core.distiller import Distiller
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, logits_distance
+from mmkd.errors import ConfigError
+from mmkd.methods.logits_kd.losses import (DIVERGENCES, cell_classes,
+                                           class_score_losses)
 from mmkd.ops.connectors import match_size
-from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
 
 
+class Level(NamedTuple):
+    """Logits of both sides on one grid, and what is known of its cells."""
+    logits_s: Tensor
+    logits_t: Tensor
+    valid: Optional[Tensor]
+    classes: Optional[Tensor]
+
+
+def _read_divergence(cfg: Union[str, dict]) -> Tuple[str, Dict[str, float]]:
+    """Name of a divergence and its changed options, from a config."""
+    options = dict(cfg) if isinstance(cfg, dict) else dict(type=cfg)
+    name = options.pop('type', None)
+    if name not in DIVERGENCES:
+        raise ConfigError('LogitsKD: divergence must be one of '
+                          f'{", ".join(DIVERGENCES)}, but got {name!r}')
+    known = DIVERGENCES[name].options
+    for key, value in options.items():
+        if key not in known:
+            raise ConfigError(
+                f'LogitsKD: the divergence {name!r} has no option {key!r}; it '
+                f'takes {", ".join(known) or "none"}')
+        if not isinstance(value, (int, float)) or not value > 0:
+            raise ConfigError(
+                f'LogitsKD: {key} of {name!r} must be a positive '
+                f'number, but got {value!r}')
+    return name, options
+
+
 @DISTILLERS.register_module()
 class LogitsKD(Distiller):
-    """Match the class probabilities of each cell.
+    """Match the class scores of each cell.
 
-    `Distilling the Knowledge in a Neural Network
+    By default, `Distilling the Knowledge in a Neural Network
     <https://arxiv.org/abs/1503.02531>`_ by Hinton et al., applied to every
     cell of segmentation logits. This is the pixel-wise term of `Structured
     Knowledge Distillation for Semantic Segmentation
@@ -28,19 +58,41 @@ class LogitsKD(Distiller):
     The divergence is summed over classes; some published code averages over
     them. The weight depends on the task and is not taken from a paper.
 
+    Other divergences are equal to the published ones in formula. Most have
+    been published for classification only.
+
     Args:
         student (str | list[str], optional): Taps of the student's logits
             (N, C, H, W); levels are summed. Defaults to None, the main head.
         teacher (str | list[str], optional): Taps of the teacher's logits
             (N, C, H', W'), resized bilinearly to the student's size if they
             differ. Defaults to None.
-        tau (float): Temperature. Defaults to 1.0.
+        divergence (str | dict): One of ``'kl'``; ``'dist'``, with the terms
+            ``inter`` and ``intra``; ``'dkd'`` and ``'nkd'``, with the terms
+            ``target`` and ``non_target``, which need label maps and leave out
+            cells without a label; ``'binary'``, for sigmoid heads, and
+            ``'binary_norm'``, its form of Dual-Head KD; ``'pld'``, which
+            needs label maps too and replaces the cross entropy of the task;
+            ``'sinkhorn'`` and ``'balanced'``, which are experimental. Others
+            than those named have one term, ``loss``. A dict changes options:
+            ``dict(type='sinkhorn', eps=0.1, rounds=20)`` or
+            ``dict(type='balanced', nu=2.0)``. Defaults to ``'kl'``.
+        tau (float, optional): Temperature. Defaults to None: 2.0 for
+            ``'binary'``, ``'binary_norm'`` and ``'sinkhorn'``, 1.0 otherwise.
+        standardise (bool): Whether to standardise the logits of each cell
+            over its classes first (`<https://arxiv.org/abs/2403.01427>`_).
+            Defaults to False.
         valid_only (bool): Whether to exclude cells with most of their pixels
             ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
         align_corners (bool): For resizing, as in the student's head. Defaults
             to False.
-        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``.
+        kwargs: Arguments of :class:`Distiller`, such as ``loss_weight``, and
+            ``weights`` of the terms.
+
+    Raises:
+        ConfigError: If an argument is invalid, or the divergence tells
+            nothing about so few classes.
     """
 
     roles = ('logits', )
@@ -48,14 +100,22 @@ class LogitsKD(Distiller):
     def __init__(self,
                  student=None,
                  teacher=None,
-                 tau: float = 1.0,
+                 divergence: Union[str, dict] = 'kl',
+                 tau: Optional[float] = None,
+                 standardise: bool = False,
                  valid_only: bool = False,
                  ignore_index: int = 255,
                  align_corners: bool = False,
                  **kwargs) -> None:
+        divergence, self.options = _read_divergence(divergence)
+        chosen = DIVERGENCES[divergence]
+        self.default_weights = chosen.weights
         super().__init__(student=student, teacher=teacher, **kwargs)
-        check_tau('LogitsKD', tau=tau)
-        self.tau = tau
+        self.divergence = divergence
+        self.tau = chosen.tau if tau is None else tau
+        check_tau('LogitsKD', tau=self.tau)
+        self.needs_labels = chosen.needs_labels
+        self.standardise = standardise
         self.valid_only = valid_only
         self.ignore_index = ignore_index
         self.align_corners = align_corners
@@ -65,39 +125,64 @@ class LogitsKD(Distiller):
         """Check that both sides have the same classes."""
         super().setup(student, teacher)
         check_logits('LogitsKD', student['logits'], teacher['logits'])
+        for spec in student['logits']:
+            self._check_classes(spec)
 
-    def _levels(
-            self, student: Dict[str, List[Tensor]],
-            teacher: Dict[str, List[Tensor]], batch: StepBatch
-    ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
-        """Logits of both sides on one grid, and valid cells or None."""
+    def _check_classes(self, spec: TapSpec) -> None:
+        """Check that the options make sense for the number of classes."""
+        classes = f'{spec.path!r} has {spec.channels} class(es)'
+        if spec.channels < DIVERGENCES[self.divergence].min_classes:
+            raise ConfigError(
+                f'LogitsKD: {classes}, whose softmax is always 1; set '
+                "divergence='binary'")
+        if spec.channels == 2 and self.standardise:
+            raise ConfigError(
+                f'LogitsKD: {classes}, and two standardised logits differ in '
+                'their sign only; set standardise=False')
+        if spec.channels == 2 and 'inter' in self.peak_weights():
+            raise ConfigError(
+                f'LogitsKD: {classes}, and the correlation of two '
+                'probabilities is always 1 or -1; set weights=dict(inter=0)')
+
+    def _levels(self, student: Dict[str, List[Tensor]],
+                teacher: Dict[str, List[Tensor]],
+                batch: StepBatch) -> Iterator[Level]:
+        """Both sides level by level, and which cells to include."""
         for logits_s, logits_t in zip(student['logits'], teacher['logits']):
+            size, classes = logits_s.shape[2:], None
             valid = labelled_cells(
-                batch.labels, logits_s.shape[2:],
+                batch.labels, size,
                 self.ignore_index) if self.valid_only else None
-            yield (logits_s, match_size(logits_t, logits_s,
-                                        self.align_corners), valid)
+            if self.needs_labels:
+                classes, known = cell_classes(batch.labels, size,
+                                              logits_s.size(1),
+                                              self.ignore_index)
+                valid = known if valid is None else valid & known
+            logits_t = match_size(logits_t, logits_s, self.align_corners)
+            yield Level(logits_s, logits_t, valid, classes)
 
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """The divergence of the class scores."""
+        """The KL divergence of the class scores, whatever is trained."""
         return [
             Heatmap(
                 'divergence over the classes',
-                logits_distance(logits_s, logits_t, self.tau, valid),
+                logits_distance(level.logits_s, level.logits_t, self.tau,
+                                level.valid),
                 f'level {i}',
                 changes=True)
-            for i, (logits_s, logits_t,
-                    valid) in enumerate(self._levels(student, teacher, batch))
+            for i, level in enumerate(self._levels(student, teacher, batch))
         ]
 
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``loss``, the sum over the levels."""
-        return dict(
-            loss=sum(
-                kl_divergence(logits_s, logits_t, self.tau, valid)
-                for logits_s, logits_t, valid in self._levels(
-                    student, teacher, batch)))
+        """Compute the terms of the divergence, summed over the levels."""
+        levels = [
+            class_score_losses(self.divergence, level.logits_s, level.logits_t,
+                               self.tau, level.valid, level.classes,
+                               self.standardise, **self.options)
+            for level in self._levels(student, teacher, batch)
+        ]
+        return {term: sum(x[term] for x in levels) for term in self.weights}

@@ -163,15 +163,8 @@ def test_formats_of_scenes():
     assert set(scenes.FORMATS) == set(FORMATS)
 
 
-def test_completion_without_shtab(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'shtab', None)
-    with pytest.raises(UsageError, match='pip install shtab'):
-        cli.call(['--print-completion', 'bash'])
-
-
 @pytest.mark.parametrize('shell', cli.SHELLS)
 def test_completion(shell, capsys, tmp_path):
-    pytest.importorskip('shtab')
     cli.call(['--print-completion', shell])
     script = tmp_path / f'mmkd.{shell}'
     script.write_text(capsys.readouterr().out)

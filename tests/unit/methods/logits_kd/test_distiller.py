@@ -3,6 +3,8 @@ import torch
 
 from mmkd.errors import ConfigError
 from mmkd.methods.logits_kd.distiller import LogitsKD
+from mmkd.methods.logits_kd.losses import (DIVERGENCES, cell_classes,
+                                           class_score_losses)
 from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import labelled_cells
 
@@ -61,3 +63,75 @@ def test_refusals(harness, tensors):
         harness.set_up(LogitsKD(), [student], [teacher])
     with pytest.raises(ConfigError, match='tau'):
         LogitsKD(tau=-1)
+
+
+@pytest.mark.parametrize('name', DIVERGENCES)
+def test_divergences(harness, tensors, labels, name):
+    student, teacher = tensors(2, 6, 4, 5)
+    chosen = DIVERGENCES[name]
+    classes, known = cell_classes(labels, (4, 5), 6, 255)
+    expected = class_score_losses(name, student, teacher, chosen.tau,
+                                  known if chosen.needs_labels else None,
+                                  classes)
+    distiller = LogitsKD(divergence=name, loss_weight=2.)
+    losses = harness.run(distiller, [student] * 2, [teacher] * 2, labels)
+    assert list(losses) == list(chosen.weights)
+    for term, weight in chosen.weights.items():
+        assert losses[term].item() == pytest.approx(
+            4 * weight * expected[term].item(), rel=1e-6)
+
+
+def test_cells_need_a_label_and_most_of_their_pixels(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    classes, known = cell_classes(labels, (4, 5), 6, 255)
+    valid = known & labelled_cells(labels, (4, 5))
+    losses = harness.run(
+        LogitsKD(divergence='dkd', tau=2., valid_only=True), [student],
+        [teacher], labels)
+    assert losses == class_score_losses('dkd', student, teacher, 2., valid,
+                                        classes)
+
+
+def test_options_of_a_divergence(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    losses = harness.run(
+        LogitsKD(divergence=dict(type='balanced', nu=3.)), [student],
+        [teacher])
+    assert losses == class_score_losses(
+        'balanced', student, teacher, 1., nu=3.)
+
+
+def test_standardised_logits(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    distiller = LogitsKD(standardise=True, tau=2., loss_weight=9.)
+    losses = harness.run(distiller, [student], [teacher])
+    again = harness.run(distiller, [3 * student + 1], [teacher - 2])
+    assert losses['loss'].item() == pytest.approx(
+        again['loss'].item(), rel=1e-4)
+
+
+@pytest.mark.parametrize('options, num_classes, message', [
+    (dict(divergence='js'), 6, 'kl, dist, .*, but got .js.'),
+    (dict(divergence=dict(type='balanced', eps=2.)), 6, 'no option .eps.*nu'),
+    (dict(divergence=dict(type='sinkhorn', eps=0)), 6, 'eps of .sinkhorn.'),
+    (dict(divergence=dict(nu=2.)), 6, 'got None'),
+    (dict(), 1, r"1 class.*divergence='binary'"),
+    (dict(divergence='dist'), 2, r'weights=dict\(inter=0\)'),
+    (dict(standardise=True), 2, 'standardise=False'),
+    (dict(divergence='dkd', weights=dict(inter=1.)), 6, 'target, non_target'),
+])
+def test_refused_divergences(harness, tensors, options, num_classes, message):
+    student, teacher = tensors(2, num_classes, 4, 5)
+    with pytest.raises(ConfigError, match=message):
+        harness.set_up(LogitsKD(**options), [student], [teacher])
+
+
+def test_divergences_of_few_classes(harness, tensors):
+    student, teacher = tensors(2, 1, 4, 5)
+    assert harness.run(LogitsKD(divergence='binary'), [student],
+                       [teacher])['loss'] > 0
+    student, teacher = tensors(2, 2, 4, 5)
+    losses = harness.run(
+        LogitsKD(divergence='dist', weights=dict(inter=0.)), [student],
+        [teacher])
+    assert losses['intra'] > 0 and losses['inter'] == 0
