@@ -16,6 +16,7 @@ the task loss on unseen scenes. An interrupted benchmark resumes without
 repeating finished runs.
 """
 import argparse
+import gc
 import json
 import os
 import sys
@@ -116,6 +117,8 @@ class Trainer:
                 str(folder / f'iter_{iters}.pth'), str(folder / 'export'))
         for file in folder.glob('*.pth'):
             file.unlink()
+        del runner
+        gc.collect()  # ends the processes of its loaders
         done.write_text(json.dumps(result))
         print(f'{name:<32}{entry.metric} {result["metric"]:.2f}, task loss '
               f'{result["loss"]:.4f}, {result["minutes"]:.1f} min')

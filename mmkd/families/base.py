@@ -48,6 +48,9 @@ class Family:
 
     def __init__(self) -> None:
         self.places: Dict[str, Place] = {
+            'summary':
+            Place('what it says of the whole image, or else its last stage',
+                  self._last_stage),
             'maps':
             Place(
                 'class scores of a segmentation head, or else levels of the '
@@ -291,6 +294,9 @@ class Family:
             count = len(convs) if isinstance(convs, nn.ModuleList) else 0
             pooled = 0 < count < getattr(neck, 'num_outs', 0)
             return [KnownTap(f'{name}[0:{count}]' if pooled else name, 'neck')]
+        return self._last_stage(network)
+
+    def _last_stage(self, network: nn.Module) -> List[KnownTap]:
         return [
             KnownTap(
                 f'{tap}[-1]' if isinstance(tap, str) else dict(tap, index=-1),

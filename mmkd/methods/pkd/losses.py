@@ -50,7 +50,9 @@ def pearson_loss(feat_s: Tensor,
     """
     if feat_s[:, :1].numel() < 2:
         return zero_like_graph(feat_s)
-    difference = standardise(feat_s, min_std) - standardise(feat_t, 0)
+    with torch.no_grad():
+        target = standardise(feat_t, 0)
+    difference = standardise(feat_s, min_std).sub_(target)
     # Its backward pass reads the difference once, and keeps no other map.
     zero = difference.new_zeros(()).expand_as(difference)
     return F.mse_loss(difference, zero) / 2

@@ -1,0 +1,139 @@
+"""Distillation of similarities (SimilarityKD)."""
+from typing import Dict, List
+
+import torch
+import torch.nn.functional as F
+from mmengine.dist import all_gather
+from torch import Tensor, nn
+
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller, TapsLike
+from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
+from mmkd.methods.similarity_kd.losses import cell_loss, queue_loss, unit
+from mmkd.ops.connectors import match_size
+from mmkd.ops.precision import full_precision
+from mmkd.registry import DISTILLERS
+
+
+@full_precision
+def _embed(head: nn.Module, feat: Tensor) -> Tensor:
+    """What a head makes of an averaged map; similarities divided by the
+    temperature need more than the digits of bfloat16."""
+    return head(feat.mean(dim=(2, 3)))
+
+
+@DISTILLERS.register_module()
+class SimilarityKD(Distiller):
+    r"""Match what is similar: images to images, and cells to cells.
+
+    The losses of LightlyTrain's distillation (its versions 1 and 3), after
+    their description. With the embedding z of the student's image, t of the
+    teacher's and a queue Q of teacher embeddings, all of length 1,
+
+    .. math::
+        L_{global} = \mathrm{KL}(\mathrm{softmax}(t Q^T / \tau) \,\|\,
+        \mathrm{softmax}(z Q^T / \tau))
+
+    and, for the cells of the teacher's map T and the student's projected one,
+
+    .. math::
+        L_{local} = \mathrm{KL}(\mathrm{softmax}(T T^T / \tau) \,\|\,
+        \mathrm{softmax}(S S^T / \tau))
+
+    Args:
+        student (str | list[str], optional): Taps (N, C, H, W) in the
+            student, of which the last one counts. Defaults to None: the place
+            ``'stages'``.
+        teacher (dict, optional): Taps by role: ``stages``, likewise, and
+            ``summary``, (N, D) or a map that is averaged. Defaults to None:
+            the places of these names.
+        queue_size (int): Number of embeddings in the queue. Keep it well
+            below the number of images. Defaults to 8192, for 20,000 images
+            and more.
+        tau (float): Temperature. Defaults to 0.07.
+        max_tokens (int): Number of cells above which maps are averaged, since
+            the local term is quadratic in it. Our choice. Defaults to 784.
+        kwargs: Arguments of :class:`Distiller`; ``weights`` of the terms
+            ``global`` and ``local``.
+
+    Raises:
+        ConfigError: If an option is not positive, or a tap gives no map.
+    """
+    roles = ('stages', )
+    teacher_roles = ('stages', 'summary')
+    default_weights = {'global': 1.0, 'local': 1.0}
+
+    queue: Tensor
+
+    def __init__(self,
+                 student: TapsLike = None,
+                 teacher: TapsLike = None,
+                 queue_size: int = 8192,
+                 tau: float = 0.07,
+                 max_tokens: int = 784,
+                 **kwargs) -> None:
+        super().__init__(student=student, teacher=teacher, **kwargs)
+        if min(queue_size, tau, max_tokens) <= 0:
+            raise ConfigError(
+                'SimilarityKD: queue_size, tau and max_tokens are positive, '
+                f'but got {queue_size}, {tau} and {max_tokens}')
+        self.queue_size, self.tau = queue_size, tau
+        self.max_tokens = max_tokens
+
+    def check_levels(self, student: Dict[str, List[TapSpec]],
+                     teacher: Dict[str, List[TapSpec]]) -> None:
+        """Only the last level counts, so there may be any number."""
+
+    def setup(self, student: Dict[str, List[TapSpec]],
+              teacher: Dict[str, List[TapSpec]]) -> None:
+        """Build the projections and the queue."""
+        super().setup(student, teacher)
+        own, theirs = student['stages'][-1], teacher['stages'][-1]
+        summary = teacher['summary'][-1]
+        for spec, dims in ((own, (4, )), (theirs, (4, )), (summary, (2, 4))):
+            if len(spec.shape) not in dims:
+                raise ConfigError(
+                    'SimilarityKD needs maps (N, C, H, W) and a summary (N, '
+                    f'D), but {spec.path!r} gives the shape {spec.shape}')
+        width = summary.shape[1]
+        self.global_head = nn.Linear(own.channels, width)
+        self.local_head = nn.Conv2d(own.channels, theirs.channels, 1)
+        self.register_buffer('queue', torch.zeros(self.queue_size, width))
+
+    def _with_queue(self, embed: Tensor) -> Tensor:
+        """The queue with the embeddings of this step, of all processes, at
+        the front; in training it stays so."""
+        new = torch.cat(all_gather(unit(embed).contiguous()))
+        queue = torch.cat([new, self.queue])[:self.queue_size]
+        if self.training:
+            self.queue.copy_(queue)
+        return queue
+
+    def _fewer_cells(self, feat: Tensor) -> Tensor:
+        height, width = feat.shape[2:]
+        ratio = (self.max_tokens / (height * width))**.5
+        if ratio >= 1:
+            return feat
+        return F.adaptive_avg_pool2d(
+            feat.float(),
+            (max(1, int(height * ratio)), max(1, int(width * ratio))))
+
+    def losses(self, student: Dict[str, List[Tensor]],
+               teacher: Dict[str, List[Tensor]],
+               batch: StepBatch) -> Dict[str, Tensor]:
+        """Compute ``global`` and ``local``, as far as they are active."""
+        feat_s, feat_t = student['stages'][-1], teacher['stages'][-1]
+        found = {}
+        if 'global' in batch.active_terms:
+            embed_t = teacher['summary'][-1].float()
+            if embed_t.dim() == 4:
+                embed_t = embed_t.mean(dim=(2, 3))
+            embed_s = _embed(self.global_head, feat_s)
+            found['global'] = queue_loss(embed_s, embed_t,
+                                         self._with_queue(embed_t), self.tau)
+        if 'local' in batch.active_terms:
+            feat_s = match_size(self.local_head(feat_s), feat_t)
+            found['local'] = cell_loss(
+                self._fewer_cells(feat_s), self._fewer_cells(feat_t), self.tau)
+        return found

@@ -1,0 +1,77 @@
+import pytest
+import torch
+
+from mmkd.core.batch import StepBatch
+from mmkd.core.taps.tap import TapSpec
+from mmkd.errors import ConfigError
+from mmkd.methods.similarity_kd.distiller import SimilarityKD
+
+
+def made(summary=(2, 5), **options):
+    distiller = SimilarityKD(**options)
+    distiller.setup(
+        dict(stages=[TapSpec('s', (2, 4, 8, 8))]),
+        dict(
+            stages=[TapSpec('t', (2, 6, 4, 4))],
+            summary=[TapSpec('x', summary)]))
+    return distiller
+
+
+def run(distiller, summary, size=4):
+    torch.manual_seed(0)
+    student = torch.randn(len(summary), 4, 8, 8, requires_grad=True)
+    teacher = torch.randn(len(summary), 6, size, size)
+    terms = distiller(
+        dict(stages=[student]), dict(stages=[teacher], summary=[summary]),
+        StepBatch())
+    return terms, student
+
+
+def test_the_newest_come_first_and_the_oldest_go():
+    distiller = made(queue_size=3)
+    rows = torch.eye(5)
+    for part in (rows[:2], rows[2:4]):
+        terms, _ = run(distiller, 7 * part)
+        assert terms['global'] > 0
+    assert torch.equal(distiller.queue, rows[[2, 3, 0]])
+    run(distiller.eval(), rows[4:])
+    assert torch.equal(distiller.queue, rows[[2, 3, 0]])
+    assert 'queue' in distiller.state_dict()
+
+
+def test_a_map_is_averaged_to_a_summary():
+    summary = torch.randn(2, 5)
+    flat = run(made(), summary)[0]
+    torch.manual_seed(1)
+    first, second = made(), made((2, 5, 2, 2))
+    second.load_state_dict(first.state_dict())
+    flat = run(first, summary)[0]
+    maps = run(second, summary[..., None, None].expand(2, 5, 2, 2))[0]
+    assert flat['global'].item() == pytest.approx(
+        maps['global'].item(), rel=1e-5)
+
+
+def test_gradients():
+    distiller = made(queue_size=4)
+    terms, student = run(distiller, torch.randn(2, 5))
+    sum(terms.values()).backward()
+    assert student.grad.any()
+    assert all(p.grad.any() for p in distiller.parameters())
+
+
+def test_large_maps_are_averaged():
+    distiller = made(max_tokens=20)
+    assert distiller._fewer_cells(torch.rand(1, 2, 8, 8)).shape[2:] == (4, 4)
+    assert distiller._fewer_cells(torch.rand(1, 2, 4, 5)).shape[2:] == (4, 5)
+
+
+@pytest.mark.parametrize('options', [
+    dict(queue_size=0),
+    dict(tau=0.),
+    dict(max_tokens=-1),
+])
+def test_wrong_options(options):
+    with pytest.raises(ConfigError, match='are positive'):
+        SimilarityKD(**options)
+    with pytest.raises(ConfigError, match=r"'x' gives the shape \(2, 5, 6\)"):
+        made((2, 5, 6))
