@@ -71,7 +71,7 @@ class LogitsKD(Distiller):
             be ``'dist'`` (of sigmoids then), ``'binary'`` or
             ``'binary_norm'``. Defaults to ``'logits'``.
         student (str | list[str], optional): Taps of the student's logits
-            (N, C, H, W); levels are summed. Defaults to None, those of ``place``.
+            (N, C, H, W); levels are summed. Defaults to None: ``place``.
         teacher (str | list[str], optional): Taps of the teacher's logits
             (N, C, H', W'), resized bilinearly to the student's size if they
             differ. Defaults to None.
