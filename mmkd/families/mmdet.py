@@ -9,6 +9,10 @@ from torch import Tensor, nn
 from mmkd.errors import ConfigError
 from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
                                 predict_sample)
+from mmkd.families.taps import Place
+
+#: The last class convolutions of dense heads, which all levels share.
+_CLASS_CONVOLUTIONS = ('retina_cls', 'gfl_cls', 'atss_cls', 'conv_cls')
 
 
 class MMDetFamily(Family):
@@ -16,6 +20,15 @@ class MMDetFamily(Family):
     name = 'mmdet'
     visualizer = 'DetLocalVisualizer'
     packing = 'mmdet.PackDetInputs'
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places = {
+            **self.places, 'dense_logits':
+            Place(
+                'class scores of a dense head of sigmoids, before the '
+                'sigmoid, level by level', _dense_logits)
+        }
 
     def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
         """Of TridentNet, the images of the branch that is left in testing:
@@ -93,6 +106,16 @@ class MMDetFamily(Family):
         for name, value in zip(names, outputs):
             _add(found, name, value)
         return found
+
+
+def _dense_logits(network: nn.Module) -> List[Union[str, dict]]:
+    head: Any = getattr(network, 'bbox_head', None)
+    if not getattr(head, 'use_sigmoid_cls', False):
+        return []
+    return [
+        dict(module=f'bbox_head.{name}', calls='all')
+        for name in _CLASS_CONVOLUTIONS if hasattr(head, name)
+    ]
 
 
 def _add(found: Dict[str, Tensor], name: str, value: Any) -> None:

@@ -1,5 +1,6 @@
 """Distillation of class scores, cell by cell."""
-from typing import Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import (Dict, Iterator, List, Literal, NamedTuple, Optional, Tuple,
+                    Union)
 
 from torch import Tensor
 
@@ -7,13 +8,15 @@ from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
-from mmkd.core.visuals import Heatmap, Visual, logits_distance
+from mmkd.core.visuals import (Heatmap, Visual, feature_distance,
+                               logits_distance)
 from mmkd.errors import ConfigError
 from mmkd.methods.logits_kd.losses import (DIVERGENCES, cell_classes,
                                            class_score_losses)
 from mmkd.ops.connectors import match_size
 from mmkd.ops.masks import labelled_cells
 from mmkd.registry import DISTILLERS
+from mmkd.utils.arguments import check_choices
 
 
 class Level(NamedTuple):
@@ -62,8 +65,13 @@ class LogitsKD(Distiller):
     been published for classification only.
 
     Args:
+        place (str): ``'logits'``, class scores of a segmentation head, or
+            ``'dense_logits'``, those of a dense detection head, one map
+            (N, A * C, H, W) a level. These are sigmoids: the divergence must
+            be ``'dist'`` (of sigmoids then), ``'binary'`` or
+            ``'binary_norm'``. Defaults to ``'logits'``.
         student (str | list[str], optional): Taps of the student's logits
-            (N, C, H, W); levels are summed. Defaults to None, the main head.
+            (N, C, H, W); levels are summed. Defaults to None: ``place``.
         teacher (str | list[str], optional): Taps of the teacher's logits
             (N, C, H', W'), resized bilinearly to the student's size if they
             differ. Defaults to None.
@@ -95,9 +103,8 @@ class LogitsKD(Distiller):
             nothing about so few classes.
     """
 
-    roles = ('logits', )
-
     def __init__(self,
+                 place: Literal['logits', 'dense_logits'] = 'logits',
                  student=None,
                  teacher=None,
                  divergence: Union[str, dict] = 'kl',
@@ -107,10 +114,21 @@ class LogitsKD(Distiller):
                  ignore_index: int = 255,
                  align_corners: bool = False,
                  **kwargs) -> None:
+        check_choices('LogitsKD', LogitsKD, place=place)
         divergence, self.options = _read_divergence(divergence)
         chosen = DIVERGENCES[divergence]
+        if place == 'dense_logits':
+            if not chosen.for_sigmoids:
+                raise ConfigError(
+                    f'LogitsKD: {divergence!r} does not suit the sigmoids of '
+                    "a dense head; set divergence='dist' or 'binary'")
+            if divergence == 'dist':
+                self.options['sigmoid'] = True
+        # The place is the only role of this distiller.
+        self.roles = (place, )
         self.default_weights = chosen.weights
         super().__init__(student=student, teacher=teacher, **kwargs)
+        self.place = place
         self.divergence = divergence
         self.tau = chosen.tau if tau is None else tau
         check_tau('LogitsKD', tau=self.tau)
@@ -124,8 +142,8 @@ class LogitsKD(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check that both sides have the same classes."""
         super().setup(student, teacher)
-        check_logits('LogitsKD', student['logits'], teacher['logits'])
-        for spec in student['logits']:
+        check_logits('LogitsKD', student[self.place], teacher[self.place])
+        for spec in student[self.place]:
             self._check_classes(spec)
 
     def _check_classes(self, spec: TapSpec) -> None:
@@ -148,7 +166,8 @@ class LogitsKD(Distiller):
                 teacher: Dict[str, List[Tensor]],
                 batch: StepBatch) -> Iterator[Level]:
         """Both sides level by level, and which cells to include."""
-        for logits_s, logits_t in zip(student['logits'], teacher['logits']):
+        for logits_s, logits_t in zip(student[self.place],
+                                      teacher[self.place]):
             size, classes = logits_s.shape[2:], None
             valid = labelled_cells(
                 batch.labels, size,
@@ -161,17 +180,21 @@ class LogitsKD(Distiller):
             logits_t = match_size(logits_t, logits_s, self.align_corners)
             yield Level(logits_s, logits_t, valid, classes)
 
+    def _distance(self, level: Level) -> Tuple[str, Tensor]:
+        """What to draw of a level, whatever divergence is trained."""
+        if self.place == 'dense_logits':
+            return 'distance of the class scores', feature_distance(
+                level.logits_s.float().sigmoid(),
+                level.logits_t.float().sigmoid())
+        return 'divergence over the classes', logits_distance(
+            level.logits_s, level.logits_t, self.tau, level.valid)
+
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """The KL divergence of the class scores, whatever is trained."""
+        """The KL divergence of each cell, or the distance of sigmoids."""
         return [
-            Heatmap(
-                'divergence over the classes',
-                logits_distance(level.logits_s, level.logits_t, self.tau,
-                                level.valid),
-                f'level {i}',
-                changes=True)
+            Heatmap(*self._distance(level), f'level {i}', changes=True)
             for i, level in enumerate(self._levels(student, teacher, batch))
         ]
 

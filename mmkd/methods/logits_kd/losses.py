@@ -98,17 +98,20 @@ def _correlation(a: Tensor, b: Tensor, dim: Tuple[int, ...]) -> Tensor:
     return (product / (norms + _EPS)).clamp(max=1)
 
 
-def dist(scores: Scores, tau: float) -> Dict[str, Tensor]:
+def dist(scores: Scores,
+         tau: float,
+         sigmoid: bool = False) -> Dict[str, Tensor]:
     """Correlations of the probabilities, within cells and within classes.
 
     `Knowledge Distillation from A Stronger Teacher
     <https://arxiv.org/abs/2205.10536>`_ (DIST) by Huang et al. The term
     ``inter`` is 1 minus the correlation over the classes of a cell, averaged
     over the cells of the batch; ``intra`` is 1 minus the correlation over the
-    cells of the batch of a class, averaged over the classes.
+    cells of the batch of a class, averaged over the classes. With
+    ``sigmoid``, the probabilities are sigmoids in place of a softmax.
     """
-    prob_s = F.softmax(scores.student / tau, dim=1)
-    prob_t = F.softmax(scores.teacher / tau, dim=1)
+    prob_s, prob_t = ((logits / tau).sigmoid() if sigmoid else F.softmax(
+        logits / tau, dim=1) for logits in (scores.student, scores.teacher))
     within_cells = _correlation(
         *(prob - prob.mean(dim=1, keepdim=True) for prob in (prob_s, prob_t)),
         (1, ))
@@ -297,6 +300,8 @@ class Divergence(NamedTuple):
         min_classes (int): Fewest classes for which it says anything.
         options (Mapping[str, float]): Further arguments of ``terms``,
             positive numbers.
+        for_sigmoids (bool): Whether it suits the scores of a dense detection
+            head, which are sigmoids without a label for each place.
     """
     terms: Callable[..., Dict[str, Tensor]]
     weights: Dict[str, float] = dict(loss=1.0)
@@ -304,15 +309,17 @@ class Divergence(NamedTuple):
     needs_labels: bool = False
     min_classes: int = 2
     options: Mapping[str, float] = {}
+    for_sigmoids: bool = False
 
 
 DIVERGENCES = dict(
     kl=Divergence(kl),
-    dist=Divergence(dist, dict(inter=1.0, intra=1.0)),
+    dist=Divergence(dist, dict(inter=1.0, intra=1.0), for_sigmoids=True),
     dkd=Divergence(dkd, dict(target=1.0, non_target=1.0), needs_labels=True),
     nkd=Divergence(nkd, dict(target=1.0, non_target=1.5), needs_labels=True),
-    binary=Divergence(binary, tau=2.0, min_classes=1),
-    binary_norm=Divergence(binary_norm, tau=2.0, min_classes=1),
+    binary=Divergence(binary, tau=2.0, min_classes=1, for_sigmoids=True),
+    binary_norm=Divergence(
+        binary_norm, tau=2.0, min_classes=1, for_sigmoids=True),
     pld=Divergence(pld, needs_labels=True),
     sinkhorn=Divergence(sinkhorn, tau=2.0, options=dict(eps=0.1, rounds=20)),
     balanced=Divergence(balanced, options=dict(nu=2.0)))

@@ -19,6 +19,9 @@ def test_places():
     }
     assert found['maps'] == found['neck'] == ['neck']
     assert found['stages'] == ['backbone'] and found['logits'] == []
+    assert found['dense_logits'] == [
+        dict(module='bbox_head.retina_cls', calls='all')
+    ]
     assert 'bev_low' not in found
 
 

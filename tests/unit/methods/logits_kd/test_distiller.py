@@ -101,6 +101,21 @@ def test_options_of_a_divergence(harness, tensors):
         'balanced', student, teacher, 1., nu=3.)
 
 
+def test_dense_logits(harness, tensors):
+    student, teacher = tensors(2, 6, 4, 5)
+    distiller = LogitsKD(place='dense_logits', divergence='dist')
+    losses = harness.run(
+        distiller, [student] * 2, [teacher] * 2, role='dense_logits')
+    expected = class_score_losses('dist', student, teacher, 1., sigmoid=True)
+    assert losses == {term: 2 * x for term, x in expected.items()}
+    visual, _ = distiller.visuals(
+        dict(dense_logits=[student] * 2), dict(dense_logits=[teacher] * 2),
+        harness.batch_of([]))
+    assert visual.values.shape == (2, 4, 5)
+    with pytest.raises(ConfigError, match="'kl' does not suit the sigmoids"):
+        LogitsKD(place='dense_logits')
+
+
 def test_standardised_logits(harness, tensors):
     student, teacher = tensors(2, 6, 4, 5)
     distiller = LogitsKD(standardise=True, tau=2., loss_weight=9.)

@@ -134,6 +134,14 @@ def test_golden_values_of_dist(rows, tau, expected):
     assert terms('dist', rows, tau) == pytest.approx(expected, abs=1e-8)
 
 
+def test_golden_values_of_dist_of_sigmoids():
+    (logits_s, logits_t), _ = maps([[1, 0, 0], [0, 2, 0]],
+                                   [[2, 1, 0], [0, 1, 3]])
+    found = class_score_losses('dist', logits_s, logits_t, 1., sigmoid=True)
+    assert [x.item() for x in found.values()
+            ] == pytest.approx([0.594746932, 0.666666742], abs=1e-8)
+
+
 @pytest.mark.parametrize('rows, expected', [(ROWS_A, 1.280626425),
                                             (ROWS_B, 1.188517478)])
 def test_golden_values_of_standardised_logits(rows, expected):
