@@ -34,9 +34,11 @@ class GradientBalance(nn.Module):
 
     Args:
         ratio (float): Norm of the method's gradient after weighting, as a
-            multiple of the task loss's. Defaults to 1.0, which is not tuned.
+            multiple of the task loss's. Defaults to 1.0; in short runs, 3 was
+            better for segmentation and 0.3 for detection
+            (docs/results.md).
         iters (int): Iterations of the calibration. Defaults to 200, which is
-            not tuned either.
+            not tuned.
         interval (int): Iterations from one measurement to the next. Defaults
             to 5.
 
