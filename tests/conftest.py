@@ -6,6 +6,7 @@ os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
 
 import random  # noqa: E402
+import signal  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -28,6 +29,7 @@ def clean_process():
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.registry import DefaultScope
     from mmengine.visualization import Visualizer
+    handler = signal.getsignal(signal.SIGCHLD)
     torch.set_num_threads(1)
     random.seed(0)
     np.random.seed(0)
@@ -39,6 +41,8 @@ def clean_process():
                 handler.close()
         kind._instance_dict.clear()
     torch.set_default_dtype(torch.float32)
+    if handler is not None:  # None: not of Python
+        signal.signal(signal.SIGCHLD, handler)
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -39,7 +39,10 @@ def run(main: Callable[[], Optional[int]]) -> None:
         # The reader, such as `head`, has gone. Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
-    except (MMKDError, OSError, RuntimeError) as error:
+    except (MMKDError, OSError, RuntimeError, EOFError) as error:
+        if hasattr(signal, 'SIGCHLD'):
+            # Torch's handler would raise again while a message is printed.
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # First, as a killed worker may be noticed while a file is read, and
         # the error then names that file.
         reason = _reason(error)
@@ -81,8 +84,9 @@ def _reason(error: Exception) -> Optional[str]:
     killed = re.search(
         r'DataLoader worker.*(exited unexpectedly|is killed by '
         r'signal: [\w ]+)', text)
-    if killed:
-        return (f'a process that loads data {killed[1]}, as when memory runs '
+    if killed or _hung_up(error):
+        how = killed[1] if killed else 'ended'
+        return (f'a process that loads data {how}, as when memory runs '
                 'out; use fewer `num_workers` or smaller batches, and '
                 'continue with --resume')
     gone = (errno.ENOENT, errno.ESTALE, errno.EIO, errno.EROFS)
@@ -90,6 +94,15 @@ def _reason(error: Exception) -> Optional[str]:
         return (f'{error}; was it removed, or is its disk gone? --resume '
                 'continues from the last checkpoint that is there')
     return None
+
+
+def _hung_up(error: Exception) -> bool:
+    """Whether another process of the run ended while it sent data."""
+    return isinstance(
+        error,
+        (ConnectionResetError, ConnectionRefusedError, EOFError)) and any(
+            'multiprocessing' in frame.filename
+            for frame in traceback.extract_tb(error.__traceback__))
 
 
 @contextmanager

@@ -110,6 +110,21 @@ def test_a_reader_that_goes_is_no_error():
     assert (done.returncode, done.stderr) == (141, '')
 
 
+def test_a_worker_that_ends_while_it_sends(capsys):
+    ours, theirs = multiprocessing.Pipe()
+    theirs.close()
+    with pytest.raises(SystemExit) as stop:
+        run(ours.recv)
+    assert stop.value.code == 1
+    assert 'a process that loads data ended' in capsys.readouterr().err
+    with pytest.raises(ConnectionResetError):  # of anything else
+        run(_reset)
+
+
+def _reset():
+    raise ConnectionResetError(errno.ECONNRESET, 'Connection reset by peer')
+
+
 @pytest.mark.parametrize('error, said', [
     (OSError(errno.EMFILE, 'Too many open files'), 'ulimit -n'),
     (OSError('Caught OSError in DataLoader worker process 0.\nTraceback\n'
