@@ -29,7 +29,7 @@ def clean_process():
     from mmengine.logging import MessageHub, MMLogger
     from mmengine.registry import DefaultScope
     from mmengine.visualization import Visualizer
-    handler = signal.getsignal(signal.SIGCHLD)
+    of_children = signal.getsignal(signal.SIGCHLD)
     torch.set_num_threads(1)
     random.seed(0)
     np.random.seed(0)
@@ -41,8 +41,8 @@ def clean_process():
                 handler.close()
         kind._instance_dict.clear()
     torch.set_default_dtype(torch.float32)
-    if handler is not None:  # None: not of Python
-        signal.signal(signal.SIGCHLD, handler)
+    if of_children is not None:  # a handler that is not of Python
+        signal.signal(signal.SIGCHLD, of_children)
 
 
 @pytest.fixture(scope='session', autouse=True)
