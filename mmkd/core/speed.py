@@ -61,7 +61,8 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
     own = not teacher.given and (teacher.fold or teacher.channels_last)
     device = teacher.device or training_device()
     dtype = fast_dtype(device.type) \
-        if teacher.precision == 'auto' else None
+        if teacher.precision == 'auto' and not teacher.stays_in_float32 \
+        else None
     if not specs or not (own or dtype):
         return
     batch = dict(batch, inputs=_noise(batch['inputs']))

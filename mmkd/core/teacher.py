@@ -53,9 +53,10 @@ class Teacher:
             to None.
         precision (str, optional): ``'fp32'``, ``'fp16'`` or ``'bf16'`` runs
             it in that precision; None follows the training step. ``'auto'``
-            follows AMP; without it, bfloat16 on a device that computes in it
-            natively, if all taps are features of an image. Scores stay in
-            float32. Defaults to ``'auto'``.
+            follows AMP, but on a CPU not for networks with torch's attention,
+            which are slower in it; without AMP, bfloat16 on a device that
+            computes in it natively, if all taps are features of an image.
+            Scores stay in float32. Defaults to ``'auto'``.
         fold (bool): Whether to fold batch normalisation into convolutions.
             Defaults to True.
         channels_last (bool): Whether a convolutional network runs in this
@@ -269,13 +270,26 @@ class Teacher:
             features (bool): Whether only its taps are read, for which
                 ``'auto'`` may choose bfloat16. Defaults to False.
         """
-        if self.precision == 'fp32':
+        if self.stays_in_float32:
             return torch.autocast(self._device, enabled=False)
         dtype = _PRECISIONS.get(self.precision or '')
         if features and dtype is None:
             dtype = self._chosen()
         return torch.autocast(self._device,
                               dtype) if dtype else contextlib.nullcontext()
+
+    @property
+    def stays_in_float32(self) -> bool:
+        """Whether it runs in float32 under AMP, too.
+
+        With ``'auto'``, networks with torch's attention do so on a CPU, where
+        its inference in bfloat16 copies a weight for each image and is slower.
+        """
+        if self.precision != 'auto':
+            return self.precision == 'fp32'
+        return self._device == 'cpu' and any(
+            isinstance(module, nn.MultiheadAttention)
+            for module in self.network.modules())
 
     def running_dtype(self) -> torch.dtype:
         """Type that the network computes in now, if only taps are read."""

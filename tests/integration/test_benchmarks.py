@@ -558,3 +558,30 @@ class TestStepTime:
         }
         assert all(ratio['paired'] > 0 for ratio in over.values())
         assert 'alone fast' in capsys.readouterr().out
+
+
+class TestDefaultOptions:
+
+    def test_differences_by_hand(self):
+        """Without training: what the runs give is made up."""
+        from types import SimpleNamespace
+        default_options = script('default_options')
+        values = dict(default=(5., 6., 8.), as_it_is=(4., 6., 7.))
+
+        def distilled(weight, kind, seed, split, options):
+            assert (weight, split) == (2., 'test')
+            assert bool(options) == (kind == 'as_it_is')
+            assert all('teachers.teacher' in key for key in options)
+            return dict(metric=values[kind][seed], loss=0.)
+
+        method = SimpleNamespace(
+            entry=SimpleNamespace(metric='mIoU'),
+            tune=lambda: 2.,
+            distilled=distilled)
+        found = default_options.compare(method, [0, 1, 2])
+        assert found['metric_difference'] == pytest.approx(2 / 3)
+        assert found['metric_error'] == pytest.approx(1 / 3)
+        assert found['metric_between_seeds'] == pytest.approx(1.5275, rel=1e-4)
+        assert found['loss_difference'] == 0
+        table = default_options.as_table(dict(x=found))
+        assert '+0.667 +- 0.333' in table and 'task loss' in table

@@ -103,7 +103,7 @@ def test_taps_stay_the_same(kind, monkeypatch, said):
     assert not any(module.training for module in network.modules())
     assert 'channels_last' in text and 'bfloat16' not in text
     low = build(kind, monkeypatch)
-    is_low = kind not in ('pointpillars', 'centerpoint')
+    is_low = kind in ('segmentor', 'detector')
     assert ('bfloat16' in said.pop()[1]) == is_low
     for got, want in zip(tapped(low, batch), wanted):
         assert got.dtype == torch.float32
@@ -192,6 +192,16 @@ def test_automatic_precision_follows_amp(monkeypatch):
     fixed = build('detector', monkeypatch, precision='fp32')
     with torch.autocast('cpu'), fixed.teachers['teacher'].autocast():
         assert not torch.is_autocast_enabled('cpu')
+
+
+def test_attention_stays_in_float32_on_a_cpu(monkeypatch):
+    for precision, dtype in (('auto', torch.float32), (None, torch.bfloat16),
+                             ('fp16', torch.float16)):
+        model = build('transformer', monkeypatch, precision=precision)
+        teacher = model.teachers['teacher']
+        with torch.autocast('cpu'):
+            assert teacher.running_dtype() == dtype
+        assert teacher.low_precision is None
 
 
 def test_a_change_that_is_not_safe_is_undone(monkeypatch, said):
