@@ -208,7 +208,8 @@ class Teacher:
         if self._layout == torch.channels_last:
             batch['inputs'] = in_layout(batch['inputs'], self._layout)
         parts = [
-            self._extract(part, taps, counts) for part in self._parts(batch)
+            self._extract(part, taps, counts)
+            for part in _chunks(batch, self.chunk, self.name)
         ]
         if len(parts) == 1:
             return parts[0]
@@ -238,23 +239,6 @@ class Teacher:
                         f'{tuple(level.shape)}), so it cannot be computed in '
                         'chunks; remove `chunk`')
         return found
-
-    def _parts(self, batch: Dict[str, Any]) -> List[Dict[str, Any]]:
-        """The batch in chunks."""
-        if self.chunk is None:
-            return [batch]
-        inputs, samples = batch['inputs'], batch['data_samples']
-        if not isinstance(inputs, Tensor):
-            raise ConfigError(
-                f'teacher {self.name!r}: `chunk` splits batches of images, '
-                f'but this teacher gets {", ".join(inputs)}; remove `chunk`')
-        return [
-            dict(
-                inputs=images,
-                data_samples=samples and samples[at:at + self.chunk])
-            for at, images in zip(
-                range(0, len(inputs), self.chunk), inputs.split(self.chunk))
-        ]
 
     def bring(self, batch: Dict[str, Any]) -> Dict[str, Any]:
         """A prepared batch on the device that the teacher runs on."""
@@ -355,6 +339,22 @@ def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
     if ckpt == 'official':
         ckpt = official_weights(cfg)
     return read_checkpoint(ckpt, trusted)
+
+
+def _chunks(batch: Dict[str, Any], size: Optional[int],
+            name: str) -> List[Dict[str, Any]]:
+    """A prepared batch in chunks of some images."""
+    if size is None:
+        return [batch]
+    inputs, samples = batch['inputs'], batch['data_samples']
+    if not isinstance(inputs, Tensor):
+        raise ConfigError(
+            f'teacher {name!r}: `chunk` splits batches of images, but this '
+            f'teacher gets {", ".join(inputs)}; remove `chunk`')
+    return [
+        dict(inputs=images, data_samples=samples and samples[at:at + size])
+        for at, images in zip(range(0, len(inputs), size), inputs.split(size))
+    ]
 
 
 def _with(data: dict, path: List[str], value: Any) -> dict:
