@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.auto_weight import Method, Trainer  # noqa: E402
 from benchmarks.entry import Entry  # noqa: E402
 from benchmarks.report import versions, write_result  # noqa: E402
-from benchmarks.step_time import AS_IT_IS  # noqa: E402
+from mmkd.testing.examples import PLAIN  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
 METHODS = ('cwd', 'mgd')
@@ -54,7 +54,7 @@ def compare(method: Method, seeds: List[int]) -> Dict[str, Any]:
     """
     as_it_is = {
         f'model.teachers.teacher.{key}': value
-        for key, value in AS_IT_IS.items()
+        for key, value in PLAIN.items()
     }
     weight = method.tune()
     found: Dict[str, Any] = dict(metric=method.entry.metric)

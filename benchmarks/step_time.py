@@ -46,13 +46,12 @@ import torch  # noqa: E402
 from torch import Tensor, nn  # noqa: E402
 
 from benchmarks.timing import measure_in_turn, ratio_of  # noqa: E402
+from mmkd.testing.examples import PLAIN  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
 RECIPE_4X = ('configs/pointdistiller/'
              'pointdistiller_pointpillars_pointpillars-4x_160e_kitti.py')
 TAU = 4.0
-#: Options of a teacher that leave it as its library runs it.
-AS_IT_IS = dict(fold=False, channels_last=False, precision=None)
 
 
 class Pair(NamedTuple):
@@ -280,7 +279,7 @@ def make_ways(pair: Pair,
             channels_last=fast)
 
     torch.manual_seed(1)
-    as_it_is = distilled(**AS_IT_IS)
+    as_it_is = distilled(**PLAIN)
     teacher = as_it_is.teachers['teacher'].network
     fast_student = deepcopy(student)
     set_layout(fast_student, torch.channels_last)

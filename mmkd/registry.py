@@ -94,12 +94,11 @@ TRANSFORMS = LazyRegistry(
     locations=['mmkd.data', 'mmkd.methods'],
     lazy=dict(  # of several sensors: mmdet3d
         BEVAug3D='mmkd.data.multi_view',
-        ColorJitter='mmkd.data.augmentation',
         ImageAug3D='mmkd.data.multi_view',
         LoadImage='mmkd.data.image_folder',
         LoadMultiViewImages='mmkd.data.multi_view',
         PackBEVInputs='mmkd.data.multi_view',
-        RandomResizedCrop='mmkd.data.augmentation'))
+        TorchVision='mmkd.data.augmentation'))
 
 DATASETS = LazyRegistry(
     'dataset',

@@ -10,7 +10,7 @@ from torch import nn
 from mmkd.core.distiller import Distiller
 from mmkd.core.step import TapPlan
 from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.dry_run import Batch, DryRun
+from mmkd.core.taps.dry_run import Batch, DryRun, untouched
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
 from mmkd.utils.devices import on_device, training_device
@@ -78,13 +78,11 @@ def freeze_unread(student: nn.Module, taps: Sequence[Tap],
     Raises:
         ConfigError: If no parameter that trains reaches a tap.
     """
-    probe = copy.deepcopy(student).train()
-    for module in probe.modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            module.eval()  # statistics of one image could fail
+    probe = copy.deepcopy(student)
     catcher = TapCatcher(probe, taps, 'the student', counts)
-    with preserve_rng(), on_device(probe, training_device()):
-        with torch.enable_grad(), catcher:
+    with preserve_rng(), on_device(probe, training_device()), untouched(
+            probe, True), torch.enable_grad():
+        with catcher:
             probe(
                 clone(batch['inputs']), batch.get('data_samples'), mode='loss')
         found = [

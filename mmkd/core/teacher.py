@@ -149,6 +149,9 @@ class Teacher:
         self.trial_modes = family.trial_modes(self.network, mode)
         self.network.eval()
         self.network.requires_grad_(False)
+        self._attends = any(
+            isinstance(module, nn.MultiheadAttention)
+            for module in self.network.modules())
         if self.device is not None:
             self.network.to(self.device)
 
@@ -271,9 +274,7 @@ class Teacher:
         """
         if self.precision != 'auto':
             return self.precision == 'fp32'
-        return self._device == 'cpu' and any(
-            isinstance(module, nn.MultiheadAttention)
-            for module in self.network.modules())
+        return self._attends and self._device == 'cpu'
 
     def running_dtype(self) -> torch.dtype:
         """Type that the network computes in now, if only taps are read."""

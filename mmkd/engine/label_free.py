@@ -85,16 +85,7 @@ def expand_label_free(cfg: Config) -> Config:
         persistent_workers=options.num_workers > 0,
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
-        dataset=dict(
-            dataset,
-            pipeline=[
-                dict(type='mmkd.LoadImage'),
-                dict(type='mmkd.RandomResizedCrop', size=options.size),
-                dict(type='RandomFlip', prob=0.5),
-                dict(type='mmkd.ColorJitter'),
-                dict(type='RandomGrayscale', prob=0.2, keep_channels=True),
-                pack
-            ]))
+        dataset=dict(dataset, pipeline=_augmentation(options.size, pack)))
     cfg.train_cfg = ConfigDict(
         type='EpochBasedTrainLoop',
         max_epochs=options.epochs,
@@ -126,6 +117,28 @@ def expand_label_free(cfg: Config) -> Config:
             by_epoch=True, interval=cfg.train_cfg.val_interval, save_best=None)
     cfg.pop('auto_scale_lr', None)
     return cfg
+
+
+def _augmentation(size: int, pack: dict) -> List[dict]:
+    """LightlyTrain's transforms of the training."""
+    jitter = dict(
+        type='mmkd.TorchVision',
+        name='ColorJitter',
+        brightness=0.4,
+        contrast=0.4,
+        saturation=0.2,
+        hue=0.1)
+    return [
+        dict(type='mmkd.LoadImage'),
+        dict(
+            type='mmkd.TorchVision',
+            name='RandomResizedCrop',
+            size=[size, size],
+            scale=[0.14, 1.0]),
+        dict(type='RandomFlip', prob=0.5),
+        dict(type='RandomApply', prob=0.8, transforms=[jitter]),
+        dict(type='RandomGrayscale', prob=0.2, keep_channels=True), pack
+    ]
 
 
 def _packing(cfg: Config) -> dict:

@@ -1,5 +1,5 @@
 """Pixel-wise divergence of class probabilities."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +22,31 @@ def check_logits(logits_s: Tensor, logits_t: Tensor, tau: float) -> None:
             f'{tuple(logits_s.shape)} and {tuple(logits_t.shape)}')
     if not tau > 0:
         raise ValueError(f'tau must be positive, but got {tau}')
+
+
+def comparable_logits(
+        logits_s: Tensor, logits_t: Tensor, tau: float,
+        valid: Optional[Tensor]) -> Tuple[Tensor, Tensor, Optional[Tensor]]:
+    """Check two logit maps, and make their excluded cells finite and equal.
+
+    Args:
+        logits_s (Tensor): Student's logits (N, C, H, W).
+        logits_t (Tensor): Teacher's logits (N, C, H, W).
+        tau (float): Temperature.
+        valid (Tensor, optional): Cells to include, (N, 1, H, W) or
+            (N, H, W). None means all.
+
+    Returns:
+        tuple: The student's logits, the teacher's without gradient, both 0 in
+        excluded cells; and the valid cells (N, 1, H, W) in bool, or None.
+    """
+    check_logits(logits_s, logits_t, tau)
+    logits_t = logits_t.detach()
+    valid = valid_cells(valid, logits_s)
+    if valid is not None:
+        logits_s = logits_s.masked_fill(~valid, 0)
+        logits_t = logits_t.masked_fill(~valid, 0)
+    return logits_s, logits_t, valid
 
 
 def class_divergence(logits_s: Tensor, logits_t: Tensor, tau: float) -> Tensor:
@@ -70,10 +95,6 @@ def kl_divergence(logits_s: Tensor,
     Returns:
         Tensor: Scalar loss.
     """
-    check_logits(logits_s, logits_t, tau)
-    logits_t = logits_t.detach()
-    valid = valid_cells(valid, logits_s)
-    if valid is not None:
-        logits_s = logits_s.masked_fill(~valid, 0)
-        logits_t = logits_t.masked_fill(~valid, 0)
+    logits_s, logits_t, valid = comparable_logits(logits_s, logits_t, tau,
+                                                  valid)
     return mean_over_valid(class_divergence(logits_s, logits_t, tau), valid)

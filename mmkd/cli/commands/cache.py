@@ -7,14 +7,13 @@ some entries again, and `prune` removes folders of teachers that are no longer
 used. docs/cache.md explains it.
 """
 import argparse
-import io
 import os.path as osp
 import tempfile
-from contextlib import contextmanager, nullcontext, redirect_stdout
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Iterator, Optional
 
 from mmkd.cli.options import (add_cfg_options, add_device, add_file, add_seed,
-                              quietly, with_options)
+                              only_results, with_options)
 from mmkd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -137,11 +136,10 @@ def _runner(args: argparse.Namespace) -> Iterator['Runner']:
     cfg = with_options(read_config(args.path), args)
     if args.amp:
         apis.use_amp(cfg)
-    log = nullcontext() if args.verbose else redirect_stdout(io.StringIO())
     with tempfile.TemporaryDirectory() as folder:
         cfg.work_dir = folder
         # mmengine shares the logs of runners of one name, by default the time.
         cfg.experiment_name = osp.basename(folder)
-        with quietly(args), log:
+        with only_results(args):
             runner = apis.build_runner(apis.prepare_training(cfg))
         yield runner

@@ -1,5 +1,6 @@
 """The adapter of a network of another library."""
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
@@ -38,7 +39,7 @@ class Card:
                                   f'{values!r}')
 
 
-class FoundationNetwork(nn.Module):
+class FoundationNetwork(nn.Module, ABC):
     """Base class of networks of other libraries, which are only teachers.
 
     It takes images like a network of OpenMMLab, brings them to a size that
@@ -82,6 +83,7 @@ class FoundationNetwork(nn.Module):
         # Where taps sit; a root module cannot be tapped.
         self.maps, self.summary = nn.Identity(), nn.Identity()
 
+    @abstractmethod
     def features(self, images: Tensor) -> Features:
         """Maps and summary of images of a size that suits the model.
 
@@ -91,7 +93,6 @@ class FoundationNetwork(nn.Module):
         Returns:
             tuple: Maps (N, C, h, w), and the summary (N, D) or None.
         """
-        raise NotImplementedError
 
     def forward(self,
                 inputs: Tensor,

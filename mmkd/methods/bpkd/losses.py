@@ -11,9 +11,10 @@ from torch import Tensor
 
 from mmkd.ops.channel_wise import channel_wise_divergence
 from mmkd.ops.constants import constant
-from mmkd.ops.divergences import check_logits, class_divergence
+from mmkd.ops.divergences import (check_logits, class_divergence,
+                                  comparable_logits)
 from mmkd.ops.masks import (label_maps, labelled_cells, mean_over_valid,
-                            share_of_cells, valid_cells)
+                            share_of_cells)
 from mmkd.ops.precision import full_precision
 from mmkd.utils.devices import send
 
@@ -202,12 +203,8 @@ def edge_loss(logits_s: Tensor,
     Returns:
         Tensor: Scalar loss.
     """
-    check_logits(logits_s, logits_t, tau)
-    logits_t = logits_t.detach()
-    valid = valid_cells(valid, logits_s)
-    if valid is not None:
-        logits_s = logits_s.masked_fill(~valid, 0)
-        logits_t = logits_t.masked_fill(~valid, 0)
+    logits_s, logits_t, valid = comparable_logits(logits_s, logits_t, tau,
+                                                  valid)
     if use_prm:
         logits_s, logits_t = logits_s * masks, logits_t * masks
     phi = class_divergence(logits_s, logits_t, tau)

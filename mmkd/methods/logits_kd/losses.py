@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd.ops.divergences import check_logits, class_divergence
-from mmkd.ops.masks import label_maps, mean_over_valid, valid_cells
+from mmkd.ops.divergences import class_divergence, comparable_logits
+from mmkd.ops.masks import label_maps, mean_over_valid
 from mmkd.ops.precision import full_precision
 
 _EPS = 1e-8
@@ -354,12 +354,8 @@ def class_score_losses(divergence: str,
         Dict[str, Tensor]: Scalars; zeros attached to the graph without a
         valid cell.
     """
-    check_logits(logits_s, logits_t, tau)
-    logits_t = logits_t.detach()
-    valid = valid_cells(valid, logits_s)
-    if valid is not None:
-        logits_s = logits_s.masked_fill(~valid, 0)
-        logits_t = logits_t.masked_fill(~valid, 0)
+    logits_s, logits_t, valid = comparable_logits(logits_s, logits_t, tau,
+                                                  valid)
     if standardised:
         logits_s, logits_t = standardise(logits_s), standardise(logits_t)
     chosen = DIVERGENCES[divergence]

@@ -38,6 +38,13 @@ def taken(teacher, images, *taps):
     return [found[tap] for tap in taps]
 
 
+class Shown(FoundationNetwork):
+    """Its map is the image."""
+
+    def features(self, images):
+        return [images], None
+
+
 class Cells(nn.Module):
     """The mean of each cell of 4x4 pixels, as a map or as tokens."""
 
@@ -73,7 +80,7 @@ class Cells(nn.Module):
     ((224, 112), (640, 640), (224, 112)),
 ])
 def test_size(size, image, expected):
-    network = FoundationNetwork(nn.Identity(), CARD, (14, 14), size)
+    network = Shown(nn.Identity(), CARD, (14, 14), size)
     assert network.fitted(*image) == expected
     assert network.fit(torch.rand(1, 3, *image)).shape[2:] == expected
 
@@ -81,10 +88,10 @@ def test_size(size, image, expected):
 def test_the_whole_frame_is_kept():
     """Resizing shifts no content: the corners of a ramp stay."""
     ramp = torch.linspace(0, 1, 640).view(1, 1, 1, -1).expand(1, 3, 20, -1)
-    network = FoundationNetwork(nn.Identity(), CARD, (14, 14))
+    network = Shown(nn.Identity(), CARD, (14, 14))
     found = network.fit(ramp)[0, 0, 0]
     assert found[0] < 2e-3 and found[-1] > .998
-    padded = FoundationNetwork(nn.Identity(), CARD, (14, 14), 'pad').fit(ramp)
+    padded = Shown(nn.Identity(), CARD, (14, 14), 'pad').fit(ramp)
     assert torch.equal(padded[..., :20, :640], ramp)
     assert not padded[..., 20:, :].any() and not padded[..., 640:].any()
 
@@ -92,7 +99,7 @@ def test_the_whole_frame_is_kept():
 @pytest.mark.parametrize('size', ['biggest', 0, (1, 2, 3), dict(stride=0)])
 def test_wrong_size(size):
     with pytest.raises(ConfigError, match="test: size is 'nearest'"):
-        FoundationNetwork(nn.Identity(), CARD, size=size)
+        Shown(nn.Identity(), CARD, size=size)
 
 
 def test_levels():
