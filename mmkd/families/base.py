@@ -69,6 +69,10 @@ class Family:
                   _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
+            'classifier_input':
+            Place(
+                'what the classifier of the deciding segmentation head is '
+                'given', lambda x: [f'{path}@input' for path in _logits(x)]),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':
@@ -170,8 +174,8 @@ class Family:
 
         Returns:
             dict: Here, empty. In the libraries' families, as far as the
-            network has them: ``ignore_index`` of a segmentor;
-            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
+            network has them: ``ignore_index`` and ``num_classes`` of a
+            segmentor; ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
             ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
             ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
             detector.
