@@ -189,8 +189,9 @@ class FeatureKD(Distiller):
         if self.join_levels:
             channels = [sum(channels)]
         self.projectors = nn.ModuleList(
-            _projector(self.projector, spec.channels, channels[
-                i % len(channels)]) for i, spec in enumerate(specs_s))
+            _projector(self.projector, spec.channels, channels[i %
+                                                               len(channels)])
+            for i, spec in enumerate(specs_s))
         self.statistics = None
         if self.standardise == 'phi':
             self.statistics = nn.ModuleList(map(PhiStatistics, channels))
@@ -278,7 +279,6 @@ class FeatureKD(Distiller):
             *self._levels(student['features'], teacher['features']))
         return distances(maps_s, maps_t)
 
-
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
@@ -291,14 +291,15 @@ def _summary_loss(head: nn.Module, feat_s: Tensor,
     """Mean over the images of 1 - cosine."""
     if summary_t.dim() == 4:
         summary_t = summary_t.mean(dim=(2, 3))
-    return 1 - F.cosine_similarity(
-        head(feat_s.mean(dim=(2, 3))), summary_t).mean()
+    return 1 - F.cosine_similarity(head(feat_s.mean(dim=(2, 3))),
+                                   summary_t).mean()
 
 
 def _with_summary(teacher: TapsLike) -> TapsLike:
     """The teacher's taps by role; the summary is that of the network of the
     map."""
-    if teacher is None or isinstance(teacher, dict) and 'module' not in teacher:
+    if teacher is None or isinstance(teacher,
+                                     dict) and 'module' not in teacher:
         return teacher
     first = teacher[0] if isinstance(teacher, (list, tuple)) else teacher
     network = Tap.parse(first).network

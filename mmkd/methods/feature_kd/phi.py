@@ -111,8 +111,7 @@ class PhiStatistics(nn.Module):
         mean, covariance = self._moments()
         std = covariance.diag().mean().sqrt() + 1e-6
         std = torch.where(self.sums[-1, -1] > 0, std, 1.)
-        centred = (feat.float() -
-                   mean.float().view(1, -1, 1, 1)) / std.float()
+        centred = (feat.float() - mean.float().view(1, -1, 1, 1)) / std.float()
         return _rotated(self.rotation, centred)
 
     def _moments(self) -> tuple:
@@ -129,7 +128,8 @@ def _rotated(rotation: Tensor, feat: Tensor) -> Tensor:
 
 def _is_prime(number: int) -> bool:
     return number > 1 and all(number % i
-                              for i in range(2, int(number**.5) + 1))
+                              for i in range(2,
+                                             int(number**.5) + 1))
 
 
 def _residues(prime: int) -> Tensor:

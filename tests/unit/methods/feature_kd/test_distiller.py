@@ -31,8 +31,8 @@ def run(distiller, student, teacher, batch=None):
     (dict(preset='dsi'), 0.172105),
     (dict(preset='edgecrafter'), 0.5),
     (dict(preset='libreyolo'), 0.5),
-    (dict(preset='theia', standardise='none'),
-     .9 * (1 - 4 / 24**.5) + .1 * .25),
+    (dict(preset='theia', standardise='none'), .9 *
+     (1 - 4 / 24**.5) + .1 * .25),
 ])
 def test_presets(harness, options, expected):
     distiller = made(harness, [S], [T], **options)
