@@ -40,10 +40,14 @@ class Family:
             have the same tap, the last one says what it is.
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
+        auto_ratio (float): The ratio of gradients that
+            ``loss_weight='auto'`` aims at, chosen on validation data
+            (docs/results.md); 1 where no ratio was compared with others.
     """
     name = ''
     visualizer = ''
     packing = ''
+    auto_ratio = 1.
     prefixes: Tuple[str, ...] = ('', )
 
     def __init__(self) -> None:
