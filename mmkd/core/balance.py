@@ -36,10 +36,9 @@ class GradientBalance(nn.Module):
     interrupted resumes exactly, and the host never waits for the device.
 
     Args:
-        ratio (float): Norm of the method's gradient after weighting, as a
-            multiple of the task loss's. Defaults to 1.0; in short runs, 3 was
-            better for segmentation and 0.3 for detection
-            (docs/results.md).
+        ratio (float, optional): Norm of the method's gradient after
+            weighting, as a multiple of the task loss's. By default, that of
+            the student's family (:meth:`settle`), or else 1.
         iters (int): Iterations of the calibration. Defaults to 200, which is
             not tuned.
         interval (int): Iterations from one measurement to the next. Defaults
@@ -55,12 +54,13 @@ class GradientBalance(nn.Module):
     weight: Tensor
 
     def __init__(self,
-                 ratio: float = 1.0,
+                 ratio: Optional[float] = None,
                  iters: int = 200,
                  interval: int = 5) -> None:
         super().__init__()
-        if isinstance(ratio, bool) or not isinstance(
-                ratio, (int, float)) or not 0 < ratio < math.inf:
+        if ratio is not None and (isinstance(ratio, bool)
+                                  or not isinstance(ratio, (int, float))
+                                  or not 0 < ratio < math.inf):
             raise ConfigError('ratio is a positive number, but got '
                               f'{ratio!r}')
         for name, value in dict(iters=iters, interval=interval).items():
@@ -68,7 +68,7 @@ class GradientBalance(nn.Module):
                           bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(f'{name} is a number of iterations of at '
                                   f'least 1, but got {value!r}')
-        self.ratio = float(ratio)
+        self.ratio = ratio
         self.iters = iters
         self.interval = interval
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
@@ -77,6 +77,11 @@ class GradientBalance(nn.Module):
         self.register_buffer('weight', torch.ones(()))
         # The value of `steps`, which the host knows without waiting.
         self._steps = 0
+
+    def settle(self, ratio: float) -> None:
+        """Give the ratio to use if none was asked for."""
+        if self.ratio is None:
+            self.ratio = ratio
 
     def is_due(self) -> bool:
         """Whether this iteration is measured."""
@@ -104,7 +109,8 @@ class GradientBalance(nn.Module):
             self.count * math.log(self.momentum))
         change = share * (ratio - self.log_ratio)
         self.log_ratio += torch.where(valid, change, torch.zeros_like(change))
-        weight = (self.ratio * self.log_ratio.exp()).clamp(1e-6, 1e6)
+        factor = 1. if self.ratio is None else self.ratio
+        weight = (factor * self.log_ratio.exp()).clamp(1e-6, 1e6)
         self.weight.copy_(torch.where(valid, weight, self.weight))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:

@@ -152,6 +152,8 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
             if distiller.needs_head:
                 _check_heads(plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
+            if distiller.balance is not None:
+                distiller.balance.settle(family_of(student).auto_ratio)
         except ConfigError as error:
             raise MismatchError(f'distiller {name!r}: {error}') from None
 

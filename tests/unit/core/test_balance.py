@@ -155,10 +155,13 @@ def test_without_a_task_loss():
 
 def test_loss_weights_of_configs():
     schedule, balance = read_loss_weight('auto')
-    assert schedule(Progress(0)) == 1 and balance.ratio == 1
+    assert schedule(Progress(0)) == 1 and balance.ratio is None
+    balance.settle(0.3)
+    assert balance.ratio == 0.3
     schedule, balance = read_loss_weight(
         dict(type='auto', ratio=2., iters=100, warmup=10))
     assert schedule(Progress(5)) == 0.5
+    balance.settle(0.3)
     assert (balance.ratio, balance.iters, balance.interval) == (2., 100, 5)
     schedule, balance = read_loss_weight(3.)
     assert schedule(Progress(0)) == 3 and balance is None
