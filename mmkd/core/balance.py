@@ -32,8 +32,9 @@ class GradientBalance(nn.Module):
     where ``t`` counts the measurements. The weight is clipped to [1e-6, 1e6]
     and held from then on. A measurement in which a gradient is below 1e-12
     or not finite is skipped. Without labels, the geometric mean of ``g`` over
-    all methods with automatic weights takes the place of ``g(task)``. All state is in buffers, so a run that is
-    interrupted resumes exactly, and the host never waits for the device.
+    all methods with automatic weights takes the place of ``g(task)``. All
+    state is in buffers, so a run that is interrupted resumes exactly, and the
+    host never waits for the device.
 
     Args:
         ratio (float, optional): Norm of the method's gradient after

@@ -103,7 +103,8 @@ class DistillationModel(BaseModel):
             self.taps, runs = plan_taps(methods, self.student, self.teachers,
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(methods, self.taps, self.student, self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers,
+                              label_free)
             for name, teacher in self.teachers.items():
                 taps = self.taps.teacher_taps(name, list(methods))
                 speed_up(teacher, {tap: self.taps.specs[tap]

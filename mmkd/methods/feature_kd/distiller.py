@@ -94,8 +94,8 @@ class FeatureKD(Distiller):
         cosine_of (str, optional): Vectors whose cosine counts: ``'cell'``, or
             ``'map'``, the whole map of an image. Defaults to None: that of
             the preset.
-        join_levels (bool, optional): Whether the teacher's maps are joined along
-            their channels. Defaults to None: that of the preset.
+        join_levels (bool, optional): Whether the teacher's maps are joined
+            along their channels. Defaults to None: that of the preset.
         summary (bool, optional): Whether to add the term ``summary``, which
             reads the role ``summary`` of the teacher: (N, D), or a map, which
             is averaged. Defaults to None: that of the preset.
