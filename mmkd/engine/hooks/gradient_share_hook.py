@@ -14,7 +14,7 @@ from mmkd.registry import HOOKS
 
 @HOOKS.register_module()
 class GradientShareHook(Hook):
-    """Give each :class:`~mmkd.core.gradient_share.GradientShare` its gradients.
+    """Give each :class:`~mmkd.core.gradient_share.GradientShare` gradients.
 
     They are read before each update of the weights, when they are unscaled
     and equal in all processes, and the loss weights change after each pass
