@@ -173,10 +173,10 @@ class Family:
         Returns:
             dict: Here, empty. In the libraries' families, as far as the
             network has them: ``ignore_index`` and ``num_classes`` of a
-            segmentor; ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
-            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
-            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
-            detector.
+            segmentor; ``two_stage`` of a detector in images; ``sensors``
+            (``'lidar'``, ``'camera'`` or ``'fusion'``),
+            ``point_cloud_range``, ``voxel_size`` and ``head`` (``'anchor'``
+            or ``'center'``) of a 3D detector.
         """
         return {}
 
