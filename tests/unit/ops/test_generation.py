@@ -1,6 +1,7 @@
+import pytest
 import torch
 
-from mmkd.methods.mgd.generation import GenerationBlock
+from mmkd.ops.generation import GenerationBlock, random_cells
 
 
 def test_widths():
@@ -19,3 +20,38 @@ def test_a_cell_is_made_of_its_surroundings():
     reached = feat.grad[0].abs().sum(0) > 0
     assert reached[2:7, 2:7].any() and not reached[:2].any()
     assert not reached[:, 7:].any()
+
+
+@pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16])
+def test_share_of_dropped_cells(dtype):
+    feat = torch.zeros(2, 3, 200, 250, dtype=dtype)
+    for ratio in (0.45, 0.65, 0.75):
+        kept = random_cells(feat, ratio)
+        assert kept.shape == (2, 1, 200, 250) and kept.dtype == dtype
+        assert set(kept.unique().tolist()) == {0, 1}
+        sigma = (ratio * (1 - ratio) / kept.numel())**0.5
+        dropped = (kept == 0).float().mean().item()
+        assert abs(dropped - ratio) < 3 * sigma
+
+
+def test_draws():
+    feat = torch.zeros(2, 3, 8, 8)
+    torch.manual_seed(1)
+    first, second = random_cells(feat, 0.5), random_cells(feat, 0.5)
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+    torch.manual_seed(1)
+    assert torch.equal(random_cells(feat, 0.5), first)
+    # The released code drops where the same draw is above 1 - ratio.
+    torch.manual_seed(1)
+    draw = torch.rand(2, 1, 8, 8)
+    assert torch.equal(first == 0, draw > 0.5)
+
+
+def test_all_or_nothing():
+    feat = torch.zeros(2, 3, 64, 64)
+    assert random_cells(feat, 0).all()
+    assert not random_cells(feat, 1).any()
+    for ratio in (-0.1, 1.1):
+        with pytest.raises(ValueError, match='mask_ratio'):
+            random_cells(feat, ratio)
