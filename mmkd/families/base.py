@@ -69,9 +69,7 @@ class Family:
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
             'classifier_input':
-            Place(
-                'what the classifier of the deciding segmentation head is '
-                'given', lambda x: [f'{path}@input' for path in _logits(x)]),
+            Place('what that head gives its classifier', _classifier_input),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':
@@ -173,10 +171,9 @@ class Family:
         Returns:
             dict: Here, empty. In the libraries' families, as far as the
             network has them: ``ignore_index`` and ``num_classes`` of a
-            segmentor; ``two_stage`` of a detector in images; ``sensors``
-            (``'lidar'``, ``'camera'`` or ``'fusion'``),
-            ``point_cloud_range``, ``voxel_size`` and ``head`` (``'anchor'``
-            or ``'center'``) of a 3D detector.
+            segmentor; ``two_stage`` of a detector in images;
+            ``point_cloud_range``, ``voxel_size``, ``head`` (``'anchor'``,
+            ``'center'``) and ``sensors`` of a 3D detector.
         """
         return {}
 
@@ -347,6 +344,10 @@ def _logits(network: nn.Module) -> List[str]:
     # Of a cascade, the last head decides.
     heads = _segmentation_heads(network, 'decode_head')
     return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _classifier_input(network: nn.Module) -> List[str]:
+    return [f'{path}@input' for path in _logits(network)]
 
 
 def _auxiliary_logits(network: nn.Module) -> List[str]:
