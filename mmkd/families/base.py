@@ -169,11 +169,10 @@ class Family:
         options (:meth:`mmkd.core.Distiller.settled_options`).
 
         Returns:
-            dict: Here, empty. In the libraries' families, as far as the
-            network has them: ``ignore_index`` and ``num_classes`` of a
-            segmentor; ``two_stage`` of a detector in images;
-            ``point_cloud_range``, ``voxel_size``, ``head`` (``'anchor'``,
-            ``'center'``) and ``sensors`` of a 3D detector.
+            dict: Here, empty. In the libraries' families: ``ignore_index``
+            and ``num_classes`` of a segmentor; ``two_stage`` of a detector
+            in images; ``point_cloud_range``, ``voxel_size``, ``sensors`` and
+            ``head`` (``'anchor'`` or ``'center'``) of a 3D detector.
         """
         return {}
 
