@@ -7,8 +7,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmkd.core.balance import (LossWeightLike, Measured, calibrate,
-                               read_loss_weight)
+from mmkd.core.balance import (GradientBalance, LossWeightLike, Measured,
+                               calibrate, read_loss_weight)
 from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
@@ -42,8 +42,11 @@ class Distiller(BaseModule):
             Other terms have their :attr:`default_weights`. Defaults to None.
         loss_weight (float | str | dict): Weight of the whole method, which
             multiplies those of the terms: a number, the arguments of
-            :class:`WeightSchedule`, or ``'auto'``
-            (:class:`~mmkd.core.balance.GradientBalance`). Defaults to 1.0.
+            :class:`WeightSchedule`, ``'auto'``
+            (:class:`~mmkd.core.balance.GradientBalance`), or
+            ``dict(type='gam')``
+            (:class:`~mmkd.core.gradient_share.GradientShare`). Defaults to
+            1.0.
         init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
@@ -267,7 +270,7 @@ class Distiller(BaseModule):
         if weights is None:
             weights = self.term_weights(batch.progress)
         terms = self.terms(student, teacher, batch, weights)
-        if self.balance is not None:
+        if isinstance(self.balance, GradientBalance):
             calibrate(
                 {type(self).__name__: measured(self, student, terms, weights)},
                 batch.task_losses)
@@ -342,7 +345,7 @@ def measured(distiller: Distiller, student: Dict[str, List[Tensor]],
              terms: Mapping[str, Tensor], active: Iterable[str]) -> Measured:
     """What calibrates the automatic weight of a method: its active terms at
     their largest weights, and the student's taps."""
-    assert distiller.balance is not None
+    assert isinstance(distiller.balance, GradientBalance)
     values = [terms[term] * distiller.weights[term].peak for term in active]
     return Measured(distiller.balance, sum(values[1:], values[0]),
                     [x for levels in student.values() for x in levels])

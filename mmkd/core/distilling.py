@@ -4,7 +4,7 @@ from typing import Dict, Mapping, Tuple
 import torch
 from torch import Tensor
 
-from mmkd.core.balance import calibrate
+from mmkd.core.balance import GradientBalance, calibrate
 from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller, measured
 from mmkd.core.step import Step, Tensors
@@ -36,7 +36,7 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             name:
             measured(distillers[name], tensors[name][0], terms[name], weights)
             for name, weights in step.weights.items()
-            if distillers[name].balance is not None
+            if isinstance(distillers[name].balance, GradientBalance)
         }, batch.task_losses)
     losses: Dict[str, Tensor] = {}
     for name, distiller in distillers.items():
