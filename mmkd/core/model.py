@@ -14,6 +14,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
+from mmkd.core.distilling import distil
 from mmkd.core.heads import head_makers, recorded_head
 from mmkd.core.label_free import held_out_losses, leave_out_labels
 from mmkd.core.layout import in_layout
@@ -26,7 +27,6 @@ from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
@@ -104,7 +104,8 @@ class DistillationModel(BaseModel):
             self.taps, runs = plan_taps(methods, self.student, self.teachers,
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(methods, self.taps, self.student, self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers,
+                              label_free)
             for name, teacher in self.teachers.items():
                 taps = self.taps.teacher_taps(name, list(methods))
                 speed_up(teacher, {tap: self.taps.specs[tap]
@@ -190,11 +191,7 @@ class DistillationModel(BaseModel):
                 teacher_batches=teacher_batches))
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
-        for name, distiller in self.distillers.items():
-            weights = step.weights.get(name)
-            terms = distiller(*tensors[name], batch, weights) \
-                if weights else distiller.idle_losses(device)
-            losses.update(log_entries(name, terms, distiller.weights))
+        losses.update(distil(self.distillers, step, tensors, batch, device))
         return losses
 
     def run_networks(

@@ -41,10 +41,13 @@ class Family:
             have the same tap, the last one says what it is.
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
+        auto_ratio (float): The ratio of gradients that
+            ``loss_weight='auto'`` aims at (docs/results.md).
     """
     name = ''
     visualizer = ''
     packing = ''
+    auto_ratio = 1.
     prefixes: Tuple[str, ...] = ('', )
 
     def __init__(self) -> None:
@@ -84,8 +87,7 @@ class Family:
         }
 
     def matches(self, network: nn.Module) -> bool:
-        """Whether a network belongs to the family: by default, whether its
-        class or one of its bases is defined in the package :attr:`name`."""
+        """Whether its class or a base of it is of the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
@@ -267,8 +269,7 @@ class Family:
             'of mmseg and mmdet can (docs/deployment.md)')
 
     def notes(self, network: nn.Module) -> Optional[str]:
-        """What the log says of a teacher at the start, in one line; None for
-        nothing."""
+        """What the log says of a teacher at the start, in one line."""
         return None
 
     def own_weights(self, network: nn.Module,
@@ -317,7 +318,6 @@ class Family:
         return _patch_embeds(network, self._part(network, 'backbone'))
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:

@@ -23,6 +23,7 @@ class MMDetFamily(Family):
     name = 'mmdet'
     visualizer = 'DetLocalVisualizer'
     packing = 'mmdet.PackDetInputs'
+    auto_ratio = 0.3
 
     def __init__(self) -> None:
         super().__init__()

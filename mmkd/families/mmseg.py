@@ -14,6 +14,7 @@ class MMSegFamily(Family):
     name = 'mmseg'
     visualizer = 'SegLocalVisualizer'
     packing = 'mmseg.PackSegInputs'
+    auto_ratio = 3.
 
     def example_batch(self, network: nn.Module, size: Tuple[int,
                                                             int]) -> Batch:

@@ -216,7 +216,7 @@ def _advice(method: MethodGradient, low: float, high: float) -> str:
     """What to do about a gradient that is out of all proportion."""
     weight = '' if method.balanced_weight is None else (
         f'; loss_weight={method.balanced_weight:.3g} would make them equal, '
-        "and loss_weight='auto' does so during training")
+        "and loss_weight='auto' finds a weight during training")
     return (f'the gradient of {method.name} at its taps is '
             f'{method.gradient:.3g} times that of the task loss, outside of '
             f'{low:g} to {high:g}{weight}')

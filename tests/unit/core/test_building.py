@@ -104,6 +104,17 @@ def test_listed_taps():
     assert rows['student'][-1][0] == 'backbone'
 
 
+def test_automatic_weight_takes_the_ratio_of_the_family():
+    auto = dict(type='CWD', place='stages', loss_weight='auto')
+    own = dict(auto, loss_weight=dict(type='auto', ratio=2.))
+    model = DistillationModel(
+        segmentor(4), dict(t=dict(cfg=segmentor(8), ckpt='random')),
+        dict(auto=auto, own=own))
+    ratios = {key: x.balance.ratio for key, x in model.distillers.items()}
+    assert ratios == dict(auto=family_of(model.student).auto_ratio, own=2.)
+    assert ratios['auto'] == 3
+
+
 def test_weights_are_those_of_a_build_on_the_cpu():
 
     def states():

@@ -102,7 +102,8 @@ def test_gradient_out_of_band(trained, cityscapes, tmp_path, messages):
     assert 'the gradient of cwd at its taps is' in warning
     weight = float(re.search('loss_weight=([^ ]+) ', warning)[1])
     balanced = dict(STAGES, loss_weight=weight)
-    for cwd in (balanced, dict(STAGES, loss_weight='auto')):
+    for cwd in (balanced,
+                dict(STAGES, loss_weight=dict(type='auto', ratio=1.))):
         _, hook = check(cityscapes, tmp_path, dict(ckpt=trained),
                         dict(cwd=cwd))
         assert hook.report['cwd.loss']['gradient'] == pytest.approx(1, rel=.05)
