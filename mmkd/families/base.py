@@ -69,6 +69,8 @@ class Family:
                   _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
+            'classifier_input':
+            Place('what that head gives its classifier', _classifier_input),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':
@@ -168,13 +170,12 @@ class Family:
         options (:meth:`mmkd.core.Distiller.settled_options`).
 
         Returns:
-            dict: Here, empty. In the libraries' families, as far as the
-            network has them: ``ignore_index`` of a segmentor;
-            ``two_stage`` of a detector in images, ``dense_head`` (its name)
-            and ``head_convs`` (convolutions of a branch) of a dense one;
-            ``sensors`` (``'lidar'``, ``'camera'`` or ``'fusion'``),
-            ``point_cloud_range``, ``voxel_size`` and ``head`` (``'anchor'``
-            or ``'center'``) of a 3D detector.
+            dict: Here, empty. In the libraries' families: ``ignore_index``
+            and ``num_classes`` of a segmentor; ``two_stage`` of a detector
+            in images, and ``dense_head`` (its name) and ``head_convs`` (those
+            of a branch) of a dense one; ``point_cloud_range``,
+            ``voxel_size``, ``sensors`` and ``head`` (``'anchor'`` or
+            ``'center'``) of a 3D detector.
         """
         return {}
 
@@ -355,6 +356,10 @@ def _logits(network: nn.Module) -> List[str]:
     # Of a cascade, the last head decides.
     heads = _segmentation_heads(network, 'decode_head')
     return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _classifier_input(network: nn.Module) -> List[str]:
+    return [f'{path}@input' for path in _logits(network)]
 
 
 def _auxiliary_logits(network: nn.Module) -> List[str]:
