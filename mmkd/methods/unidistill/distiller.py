@@ -39,8 +39,8 @@ PATHS = dict(
     fusion2lidar=_weights(10., 1., 10.))
 #: Options of each preset.
 PRESETS = dict(
-    default=dict(teacher_tau=1., transpose_xy=False),
-    released=dict(teacher_tau=2., transpose_xy=True))
+    default=dict(teacher_tau=1., transpose_xy=False, padded_boxes=False),
+    released=dict(teacher_tau=2., transpose_xy=True, padded_boxes=True))
 _CONNECTOR = dict(
     type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
@@ -92,10 +92,11 @@ class UniDistill(Distiller):
             its channels differ. Defaults to ``'auto'``.
         reg_keys (Sequence[str]): Regression branches to match. Defaults to
             all of ``CenterHead``'s.
-        preset (str): ``'released'`` sets the defaults of ``teacher_tau`` and
-            ``transpose_xy`` to those of the released code, whose lift also
-            rounds differently (``LSSViewTransform(rounding='trunc')``).
-            Defaults to ``'default'``.
+        preset (str): ``'released'`` sets the defaults of ``teacher_tau``,
+            ``transpose_xy`` and ``padded_boxes`` to those of the released
+            code, whose lift also rounds differently
+            (``LSSViewTransform(rounding='trunc')``). Defaults to
+            ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
         min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
@@ -105,6 +106,11 @@ class UniDistill(Distiller):
             all tasks, as in the released code.
         transpose_xy (bool, optional): Whether the maps are sampled at (y,
             x). Defaults to None: only in ``'released'``.
+        padded_boxes (bool, optional): Whether rows of zeros that fill up the
+            boxes of a batch count: in ``feature`` and ``relation``, the first
+            row of a sample without boxes is a box; in the Gaussian mask, those
+            of samples with fewer boxes than others set the cell of the ego
+            vehicle to 1. Defaults to None: only in ``'released'``.
         eps (float): Added to divisors and norms. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
@@ -127,6 +133,7 @@ class UniDistill(Distiller):
                  min_radius: int = 0,
                  per_task_mask: bool = False,
                  transpose_xy: Optional[bool] = None,
+                 padded_boxes: Optional[bool] = None,
                  eps: float = 1e-4,
                  **kwargs) -> None:
         if path is None or point_cloud_range is None:
@@ -144,7 +151,8 @@ class UniDistill(Distiller):
             PRESETS,
             preset,
             teacher_tau=teacher_tau,
-            transpose_xy=transpose_xy)
+            transpose_xy=transpose_xy,
+            padded_boxes=padded_boxes)
         if chosen['teacher_tau'] <= 0:
             raise ConfigError('UniDistill: teacher_tau must be positive, but '
                               f'got {teacher_tau}')
@@ -157,6 +165,7 @@ class UniDistill(Distiller):
         self.reg_keys = tuple(reg_keys)
         self.teacher_tau = chosen['teacher_tau']
         self.transpose_xy = chosen['transpose_xy']
+        self.padded_boxes = chosen['padded_boxes']
         self.min_radius = min_radius
         self.per_task_mask = per_task_mask
         self.eps = eps
@@ -248,7 +257,7 @@ class UniDistill(Distiller):
         device = student['bev_low'][0].device
         boxes = [box.to(device) for box in _bev_boxes(batch)]
         if active & {'feature', 'relation'}:
-            points = [box_key_points(box) for box in boxes]
+            points = [box_key_points(box) for box in self._padded(boxes, 1)]
             valid, count = self._valid(torch.cat(points))
         for term, role, connector, distance in (('feature', 'bev_low',
                                                  self.adapter_low,
@@ -306,9 +315,19 @@ class UniDistill(Distiller):
             points, self.teacher_extent)
         return valid, _mean_over_processes(valid.any(1).sum().float())
 
+    def _padded(self, boxes: List[Tensor], least: int) -> List[Tensor]:
+        """The boxes, with one of zeros in samples that have fewer than
+        ``least``, if padding counts."""
+        if not self.padded_boxes:
+            return boxes
+        return [
+            torch.cat([own, own.new_zeros(1, 5)]) if len(own) < least else own
+            for own in boxes
+        ]
+
     def _mask(self, like: Tensor, boxes: List[Tensor]) -> Tensor:
         return box_gaussian_mask(
-            boxes,
+            self._padded(boxes, max(map(len, boxes), default=0)),
             tuple(like.shape[-2:]),
             self.extent,
             min_radius=self.min_radius)
