@@ -1,13 +1,16 @@
 """Building and connecting the parts of a distillation model."""
 import copy
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmkd.core.balance import GradientBalance
 from mmkd.core.distiller import Distiller
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
+from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
@@ -139,9 +142,12 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
 
 
 def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
-                      student: nn.Module, teachers: Mapping[str,
-                                                            Teacher]) -> None:
+                      student: nn.Module, teachers: Mapping[str, Teacher],
+                      label_free: bool) -> None:
     """Set up each distiller with the shapes of its taps.
+
+    Without labels, automatic weights compare the methods with each other, and
+    the ratio that suits the student's task is not used.
 
     Raises:
         MismatchError: If student and teachers do not match; the message names
@@ -152,8 +158,8 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
             if distiller.needs_head:
                 _check_heads(plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
-            if distiller.balance is not None:
-                distiller.balance.settle(family_of(student).auto_ratio)
+            _settle(distiller.balance, student, plan.student_taps([name]),
+                    label_free)
         except ConfigError as error:
             raise MismatchError(f'distiller {name!r}: {error}') from None
 
@@ -168,3 +174,17 @@ def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
         own.check_same_code(
             family_of(network).detection_head(network, f'teacher {name!r}'),
             name)
+
+
+def _settle(balance: Union[GradientBalance, GradientShare, None],
+            student: nn.Module, taps: Sequence[Tap], label_free: bool) -> None:
+    """Complete what finds the weight of a method by the student."""
+    if isinstance(balance, GradientShare):
+        if label_free:
+            raise ConfigError(
+                "loss_weight with type='gam' holds the method's share beside "
+                'the task loss, which a run without labels does not have; '
+                "give a number or 'auto'")
+        balance.settle(student, [tap.module for tap in taps])
+    elif balance is not None and not label_free:
+        balance.settle(family_of(student).auto_ratio)

@@ -13,6 +13,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
+from mmkd.core.distilling import distil
 from mmkd.core.label_free import held_out_losses, leave_out_labels
 from mmkd.core.layout import in_layout
 from mmkd.core.network import NetworkLike, build_network
@@ -24,7 +25,6 @@ from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.registry import MODELS
@@ -103,7 +103,8 @@ class DistillationModel(BaseModel):
             self.taps, runs = plan_taps(methods, self.student, self.teachers,
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(methods, self.taps, self.student, self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers,
+                              label_free)
             for name, teacher in self.teachers.items():
                 taps = self.taps.teacher_taps(name, list(methods))
                 speed_up(teacher, {tap: self.taps.specs[tap]
@@ -189,11 +190,7 @@ class DistillationModel(BaseModel):
                 teacher_batches=teacher_batches))
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
-        for name, distiller in self.distillers.items():
-            weights = step.weights.get(name)
-            terms = distiller(*tensors[name], batch, weights) \
-                if weights else distiller.idle_losses(device)
-            losses.update(log_entries(name, terms, distiller.weights))
+        losses.update(distil(self.distillers, step, tensors, batch, device))
         return losses
 
     def run_networks(

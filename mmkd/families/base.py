@@ -41,8 +41,7 @@ class Family:
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
         auto_ratio (float): The ratio of gradients that
-            ``loss_weight='auto'`` aims at, chosen on validation data
-            (docs/results.md); 1 where no ratio was compared with others.
+            ``loss_weight='auto'`` aims at (docs/results.md).
     """
     name = ''
     visualizer = ''
@@ -69,6 +68,8 @@ class Family:
                   _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
+            'classifier_input':
+            Place('what that head gives its classifier', _classifier_input),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':
@@ -87,8 +88,7 @@ class Family:
         }
 
     def matches(self, network: nn.Module) -> bool:
-        """Whether a network belongs to the family: by default, whether its
-        class or one of its bases is defined in the package :attr:`name`."""
+        """Whether its class or a base of it is of the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
@@ -169,12 +169,10 @@ class Family:
         options (:meth:`mmkd.core.Distiller.settled_options`).
 
         Returns:
-            dict: Here, empty. In the libraries' families, as far as the
-            network has them: ``ignore_index`` of a segmentor;
-            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
-            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
-            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
-            detector.
+            dict: Here, empty. In the libraries' families: ``ignore_index``
+            and ``num_classes`` of a segmentor; ``two_stage`` of a detector
+            in images; ``point_cloud_range``, ``voxel_size``, ``sensors`` and
+            ``head`` (``'anchor'`` or ``'center'``) of a 3D detector.
         """
         return {}
 
@@ -262,8 +260,7 @@ class Family:
             'of mmseg and mmdet can (docs/deployment.md)')
 
     def notes(self, network: nn.Module) -> Optional[str]:
-        """What the log says of a teacher at the start, in one line; None for
-        nothing."""
+        """What the log says of a teacher at the start, in one line."""
         return None
 
     def own_weights(self, network: nn.Module,
@@ -326,7 +323,6 @@ class Family:
         return []
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:
@@ -347,6 +343,10 @@ def _logits(network: nn.Module) -> List[str]:
     # Of a cascade, the last head decides.
     heads = _segmentation_heads(network, 'decode_head')
     return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _classifier_input(network: nn.Module) -> List[str]:
+    return [f'{path}@input' for path in _logits(network)]
 
 
 def _auxiliary_logits(network: nn.Module) -> List[str]:

@@ -1,0 +1,47 @@
+"""The losses of all distillers in a step."""
+from typing import Dict, Mapping, Tuple
+
+import torch
+from torch import Tensor
+
+from mmkd.core.balance import GradientBalance, calibrate
+from mmkd.core.batch import StepBatch
+from mmkd.core.distiller import Distiller, measured
+from mmkd.core.step import Step, Tensors
+from mmkd.core.terms import log_entries
+
+
+def distil(distillers: Mapping[str, Distiller], step: Step,
+           tensors: Mapping[str, Tuple[Tensors, Tensors]], batch: StepBatch,
+           device: torch.device) -> Dict[str, Tensor]:
+    """Compute the weighted terms of all distillers.
+
+    Args:
+        distillers (Mapping[str, Distiller]): All distillers by name.
+        step (Step): The active ones and their weights.
+        tensors (Mapping[str, tuple]): Tensors of the student and of the
+            teachers by role, for each active distiller by name.
+        batch (StepBatch): The batch.
+        device (torch.device): Device of the zeros of inactive distillers.
+
+    Returns:
+        dict[str, Tensor]: Terms and figures, by their names in the log.
+    """
+    terms = {
+        name: distillers[name].terms(*tensors[name], batch, weights)
+        for name, weights in step.weights.items()
+    }
+    calibrate(
+        {
+            name:
+            measured(distillers[name], tensors[name][0], terms[name], weights)
+            for name, weights in step.weights.items()
+            if isinstance(distillers[name].balance, GradientBalance)
+        }, batch.task_losses)
+    losses: Dict[str, Tensor] = {}
+    for name, distiller in distillers.items():
+        weights = step.weights.get(name)
+        found = distiller.weigh(
+            terms[name], weights) if weights else distiller.idle_losses(device)
+        losses.update(log_entries(name, found, distiller.weights))
+    return losses
