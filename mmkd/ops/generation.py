@@ -1,5 +1,5 @@
 """Masked generation of the teacher's map, after MGD."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -37,32 +37,43 @@ class GenerationBlock(nn.Module):
         return self.layers(feat)
 
 
-def random_mask(feat: Tensor,
-                mask_ratio: float,
-                kind: str = 'cells') -> Tensor:
-    """Draw the cells or the channels of a map that are kept.
+def random_cells(feat: Tensor, mask_ratio: float) -> Tensor:
+    """Draw the cells of a map that are kept, the same for all channels.
 
     `Masked Generative Distillation <https://arxiv.org/abs/2205.01529>`_
-    (ECCV 2022): each cell of each image, in all its channels, is dropped with
-    probability ``mask_ratio``; for classifiers, each channel in all its
-    cells. The random numbers come from torch's generator of the
+    (ECCV 2022): each cell of each image is dropped with probability
+    ``mask_ratio``. The random numbers come from torch's generator of the
     map's device. They are always float32, since half precision has too few
     values between 0 and 1.
 
     Args:
         feat (Tensor): Features (N, C, H, W).
-        mask_ratio (float): Fraction to drop, within [0, 1].
-        kind (str): ``'cells'`` or ``'channels'``. Defaults to ``'cells'``.
+        mask_ratio (float): Fraction of cells to drop, within [0, 1].
 
     Returns:
-        Tensor: (N, 1, H, W), or (N, C, 1, 1) for channels, in the type of
-        ``feat``; 1 for what is kept and 0 elsewhere.
+        Tensor: (N, 1, H, W) in the type of ``feat``; 1 where a cell is kept
+        and 0 elsewhere.
     """
+    return _draw(feat, (len(feat), 1, *feat.shape[2:]), mask_ratio)
+
+
+def random_channels(feat: Tensor, mask_ratio: float) -> Tensor:
+    """Draw the channels of a map that are kept, as MGD does for classifiers.
+
+    Args:
+        feat (Tensor): Features (N, C, H, W).
+        mask_ratio (float): Fraction of channels to drop, within [0, 1].
+
+    Returns:
+        Tensor: (N, C, 1, 1) in the type of ``feat``; 1 where a channel is
+        kept and 0 elsewhere.
+    """
+    return _draw(feat, (*feat.shape[:2], 1, 1), mask_ratio)
+
+
+def _draw(feat: Tensor, shape: Tuple[int, ...], mask_ratio: float) -> Tensor:
     if not 0 <= mask_ratio <= 1:
         raise ValueError('mask_ratio is a share in [0, 1], but got '
                          f'{mask_ratio}')
-    num, channels, height, width = feat.shape
-    shape = (num, channels, 1, 1) if kind == 'channels' else (num, 1, height,
-                                                              width)
     draw = torch.rand(shape, dtype=torch.float32, device=feat.device)
     return (draw < 1 - mask_ratio).to(feat.dtype)

@@ -13,7 +13,7 @@ from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
 from mmkd.ops.distances import squared_distance
-from mmkd.ops.generation import GenerationBlock, random_mask
+from mmkd.ops.generation import GenerationBlock, random_cells, random_channels
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices, fill_from_preset
 
@@ -151,12 +151,13 @@ class MGD(Distiller):
     ) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
         """What is kept, (N, 1, H, W) or (N, C, 1, 1), the generated map, and
         the teacher's map, level by level."""
+        draw = random_cells if self.mask == 'cells' else random_channels
         for connector, generator, feat_s, feat_t in zip(
                 self.connectors, self.generators, student['features'],
                 teacher['features']):
             feat_s = match_student('MGD', connector(feat_s), feat_t,
                                    self.resize)
-            kept = random_mask(feat_s, self.mask_ratio, self.mask)
+            kept = draw(feat_s, self.mask_ratio)
             yield kept, generator(feat_s * kept), feat_t.detach()
 
     def visuals(self, student: Dict[str, List[Tensor]],

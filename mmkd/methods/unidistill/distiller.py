@@ -94,9 +94,8 @@ class UniDistill(Distiller):
             all of ``CenterHead``'s.
         preset (str): ``'released'`` sets the defaults of ``teacher_tau``,
             ``transpose_xy`` and ``padded_boxes`` to those of the released
-            code, whose lift also rounds differently
-            (``LSSViewTransform(rounding='trunc')``). Defaults to
-            ``'default'``.
+            code. Its lift also rounds differently
+            (``LSSViewTransform(rounding='trunc')``). Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
         min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
@@ -106,11 +105,10 @@ class UniDistill(Distiller):
             all tasks, as in the released code.
         transpose_xy (bool, optional): Whether the maps are sampled at (y,
             x). Defaults to None: only in ``'released'``.
-        padded_boxes (bool, optional): Whether rows of zeros that fill up the
-            boxes of a batch count: in ``feature`` and ``relation``, the first
-            row of a sample without boxes is a box; in the Gaussian mask, those
-            of samples with fewer boxes than others set the cell of the ego
-            vehicle to 1. Defaults to None: only in ``'released'``.
+        padded_boxes (bool, optional): Whether the zeros that fill up the boxes
+            of a batch count: as a box at the ego vehicle in a sample without
+            boxes, and in the Gaussian mask of samples with fewer boxes than
+            others. Defaults to None: only in ``'released'``.
         eps (float): Added to divisors and norms. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
@@ -257,7 +255,8 @@ class UniDistill(Distiller):
         device = student['bev_low'][0].device
         boxes = [box.to(device) for box in _bev_boxes(batch)]
         if active & {'feature', 'relation'}:
-            points = [box_key_points(box) for box in self._padded(boxes, 1)]
+            counted = _padded(boxes, 1) if self.padded_boxes else boxes
+            points = [box_key_points(box) for box in counted]
             valid, count = self._valid(torch.cat(points))
         for term, role, connector, distance in (('feature', 'bev_low',
                                                  self.adapter_low,
@@ -315,19 +314,11 @@ class UniDistill(Distiller):
             points, self.teacher_extent)
         return valid, _mean_over_processes(valid.any(1).sum().float())
 
-    def _padded(self, boxes: List[Tensor], least: int) -> List[Tensor]:
-        """The boxes, with one of zeros in samples that have fewer than
-        ``least``, if padding counts."""
-        if not self.padded_boxes:
-            return boxes
-        return [
-            torch.cat([own, own.new_zeros(1, 5)]) if len(own) < least else own
-            for own in boxes
-        ]
-
     def _mask(self, like: Tensor, boxes: List[Tensor]) -> Tensor:
+        if self.padded_boxes:
+            boxes = _padded(boxes, max(map(len, boxes), default=0))
         return box_gaussian_mask(
-            self._padded(boxes, max(map(len, boxes), default=0)),
+            boxes,
             tuple(like.shape[-2:]),
             self.extent,
             min_radius=self.min_radius)
@@ -364,6 +355,14 @@ class UniDistill(Distiller):
 def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
     """Lower x and y, upper x and y."""
     return tuple(float(point_cloud_range[i]) for i in (0, 1, 3, 4))
+
+
+def _padded(boxes: List[Tensor], least: int) -> List[Tensor]:
+    """The boxes, with one of zeros in samples with fewer than ``least``."""
+    return [
+        torch.cat([own, own.new_zeros(1, 5)]) if len(own) < least else own
+        for own in boxes
+    ]
 
 
 def _of_classes(boxes: List[Tensor], batch: StepBatch,

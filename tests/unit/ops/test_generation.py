@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.ops.generation import GenerationBlock, random_mask
+from mmkd.ops.generation import GenerationBlock, random_cells, random_channels
 
 
 def test_widths():
@@ -26,7 +26,7 @@ def test_a_cell_is_made_of_its_surroundings():
 def test_share_of_dropped_cells(dtype):
     feat = torch.zeros(2, 3, 200, 250, dtype=dtype)
     for ratio in (0.45, 0.65, 0.75):
-        kept = random_mask(feat, ratio)
+        kept = random_cells(feat, ratio)
         assert kept.shape == (2, 1, 200, 250) and kept.dtype == dtype
         assert set(kept.unique().tolist()) == {0, 1}
         sigma = (ratio * (1 - ratio) / kept.numel())**0.5
@@ -37,11 +37,11 @@ def test_share_of_dropped_cells(dtype):
 def test_draws():
     feat = torch.zeros(2, 3, 8, 8)
     torch.manual_seed(1)
-    first, second = random_mask(feat, 0.5), random_mask(feat, 0.5)
+    first, second = random_cells(feat, 0.5), random_cells(feat, 0.5)
     assert not torch.equal(first, second)
     assert not torch.equal(first[0], first[1])
     torch.manual_seed(1)
-    assert torch.equal(random_mask(feat, 0.5), first)
+    assert torch.equal(random_cells(feat, 0.5), first)
     # The released code drops where the same draw is above 1 - ratio.
     torch.manual_seed(1)
     draw = torch.rand(2, 1, 8, 8)
@@ -51,7 +51,7 @@ def test_draws():
 def test_channels():
     feat = torch.zeros(2, 300, 3, 4)
     torch.manual_seed(1)
-    kept = random_mask(feat, 0.15, 'channels')
+    kept = random_channels(feat, 0.15)
     assert kept.shape == (2, 300, 1, 1)
     assert not torch.equal(kept[0], kept[1])
     torch.manual_seed(1)
@@ -61,9 +61,9 @@ def test_channels():
 
 def test_all_or_nothing():
     feat = torch.zeros(2, 3, 64, 64)
-    assert random_mask(feat, 0).all()
-    assert not random_mask(feat, 1).any()
-    assert not random_mask(feat, 1, 'channels').any()
+    assert random_cells(feat, 0).all()
+    assert not random_cells(feat, 1).any()
+    assert not random_channels(feat, 1).any()
     for ratio in (-0.1, 1.1):
         with pytest.raises(ValueError, match='mask_ratio'):
-            random_mask(feat, ratio)
+            random_cells(feat, ratio)

@@ -9,7 +9,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.mgd.distiller import MGD
-from mmkd.ops.generation import random_mask
+from mmkd.ops.generation import random_cells, random_channels
 from mmkd.testing import detector
 
 
@@ -87,7 +87,7 @@ def test_gradients(harness, tensors):
     distiller = make(harness, [student], [teacher])
     run(distiller, [student], [teacher]).backward()
     torch.manual_seed(0)
-    kept = random_mask(student, 0.65).bool().expand_as(student)
+    kept = random_cells(student, 0.65).bool().expand_as(student)
     # A 1x1 connector keeps what is masked apart from what is not.
     assert student.grad[~kept].abs().sum() == 0
     assert (student.grad[kept] != 0).all()
@@ -105,7 +105,7 @@ def test_masked_channels(harness, tensors):
     student.requires_grad_()
     run(distiller, [student], [teacher]).backward()
     torch.manual_seed(0)
-    kept = random_mask(student, .5, 'channels').bool().expand_as(student)
+    kept = random_channels(student, .5).bool().expand_as(student)
     assert (student.grad[kept] != 0).all() and not student.grad[~kept].any()
     # A channel has no place to draw.
     visuals = distiller.visuals(
