@@ -94,8 +94,8 @@ class UniDistill(Distiller):
             all of ``CenterHead``'s.
         preset (str): ``'released'`` sets the defaults of ``teacher_tau``,
             ``transpose_xy`` and ``padded_boxes`` to those of the released
-            code. Its lift also rounds differently
-            (``LSSViewTransform(rounding='trunc')``). Defaults to ``'default'``.
+            code, whose lift also rounds as ``LSSViewTransform(
+            rounding='trunc')``. Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
         min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
@@ -154,9 +154,8 @@ class UniDistill(Distiller):
         if chosen['teacher_tau'] <= 0:
             raise ConfigError('UniDistill: teacher_tau must be positive, but '
                               f'got {teacher_tau}')
-        self.default_weights = PATHS[path]
+        self.path, self.default_weights = path, PATHS[path]
         super().__init__(**kwargs)
-        self.path = path
         self.extent = _flat(point_cloud_range)
         self.teacher_extent = _flat(teacher_range or point_cloud_range)
         self.connector_cfg = connector
@@ -258,12 +257,10 @@ class UniDistill(Distiller):
             counted = _padded(boxes, 1) if self.padded_boxes else boxes
             points = [box_key_points(box) for box in counted]
             valid, count = self._valid(torch.cat(points))
-        for term, role, connector, distance in (('feature', 'bev_low',
-                                                 self.adapter_low,
-                                                 key_point_distance),
-                                                ('relation', 'bev_high',
-                                                 self.adapter_high,
-                                                 relation_distance)):
+        levels = (('feature', 'bev_low', self.adapter_low, key_point_distance),
+                  ('relation', 'bev_high', self.adapter_high,
+                   relation_distance))
+        for term, role, connector, distance in levels:
             if term in active:
                 samples = (self._sample(
                     connector(student[role][0]), points, self.extent),
@@ -330,23 +327,21 @@ class UniDistill(Distiller):
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
         """Class heat and low-level features of both sides, and the boxes."""
         heats = [i for own, _, _ in self._groups for i in own]
-        heat = [
-            class_heat([student['responses'][i] for i in heats]),
-            class_heat([teacher['responses'][self._order_t[i]] for i in heats])
-        ]
+        heat_s = class_heat([student['responses'][i] for i in heats])
+        heat_t = class_heat(
+            [teacher['responses'][self._order_t[i]] for i in heats])
         low = [
             feat.float().norm(dim=1)
             for feat in (self.adapter_low(student['bev_low'][0]),
                          teacher['bev_low'][0])
         ]
-        boxes = [box.to(heat[0].device) for box in _bev_boxes(batch)]
+        boxes = [box.to(heat_s.device) for box in _bev_boxes(batch)]
         own, other = self.extent, self.teacher_extent
         common = dict(limits=(0., 1.), extent=own)
         return [
-            Heatmap('class heat, student', heat[0], **common),
-            Heatmap('class heat, teacher', heat[1], **common),
-            Heatmap('blobs of the boxes', self._mask(heat[0], boxes),
-                    **common),
+            Heatmap('class heat, student', heat_s, **common),
+            Heatmap('class heat, teacher', heat_t, **common),
+            Heatmap('blobs of the boxes', self._mask(heat_s, boxes), **common),
             Heatmap('low level, student', low[0], 'low', extent=own),
             Heatmap('low level, teacher', low[1], 'low', extent=other)
         ]
