@@ -60,6 +60,8 @@ class Distiller(BaseModule):
     needs_head: ClassVar[bool] = False
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it reads ground truth; an option may decide.
+    needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.
@@ -282,11 +284,11 @@ class Distiller(BaseModule):
         weighted = {term: terms[term] * weights[term] for term in weights}
         automatic = {}
         if self.balance is not None:
-            if self.balance.is_due():
-                self._calibrate(self.balance, [
-                    terms[term] * self.weights[term].peak for term in weights
-                ], student, batch)
-            weight = automatic['weight'] = self.balance()
+            if self.balance.is_due() and not batch.unlabelled:
+                peaks = [terms[x] * self.weights[x].peak for x in weights]
+                self._calibrate(self.balance, peaks, student, batch)
+            weight = automatic['weight'] = self.balance.weight.clone(
+            ) if batch.unlabelled else self.balance()
             weighted = {term: weighted[term] * weight for term in weights}
         if len(weights) < len(self.weights):
             device = next(iter(weighted.values())).device

@@ -13,8 +13,9 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
-from mmkd.core.label_free import held_out_losses, leave_out_labels
+from mmkd.core.label_free import held_out_losses, prepare_student
 from mmkd.core.layout import in_layout
+from mmkd.core.mixed import losses_of
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
 from mmkd.core.speed import speed_up, student_in_channels_last
@@ -24,7 +25,6 @@ from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.registry import MODELS
@@ -64,6 +64,10 @@ class DistillationModel(BaseModel):
         label_free (bool): Whether to train without labels: the student runs
             up to its last tap, without its task loss, and the parameters
             that no tap depends on are frozen. Defaults to False.
+        unlabelled_norm (str, optional): What batch normalisations do with the
+            unlabelled images of a batch: ``'update'`` their statistics as in
+            training, or, ``'frozen'``, normalise by their running ones, which
+            stay. Defaults to None: no batch has any.
 
     Raises:
         ConfigError: If a part has a wrong name or does not match another.
@@ -79,7 +83,8 @@ class DistillationModel(BaseModel):
                  dry_run_batch: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  channels_last: bool = False,
-                 label_free: bool = False) -> None:
+                 label_free: bool = False,
+                 unlabelled_norm: Optional[str] = None) -> None:
         _check_parts(teachers=teachers, distillers=distillers)
         _check_size(dry_run_size)
         if data_preprocessor is not None and isinstance(student, dict):
@@ -113,9 +118,9 @@ class DistillationModel(BaseModel):
             self.channels_last = channels_last and student_in_channels_last(
                 self.student, self.taps.student_taps(list(methods)),
                 self.taps.counts, runs[''].batch)
-            self.label_free = label_free
-            if label_free:
-                leave_out_labels(self.student, methods, self.taps, runs[''])
+            self.label_free, self.unlabelled_norm = label_free, unlabelled_norm
+            if label_free or unlabelled_norm:
+                prepare_student(self, runs[''])
         self.planner = StepPlanner(
             methods, {
                 teacher: [
@@ -156,7 +161,8 @@ class DistillationModel(BaseModel):
         mode: str = 'tensor',
         teacher_batches: Optional[Dict[str, dict]] = None,
         step: Optional[Step] = None,
-        raw: Optional[RawBatch] = None
+        raw: Optional[RawBatch] = None,
+        unlabelled: Optional[dict] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Compute the losses of a training step, or call the student.
 
@@ -173,6 +179,8 @@ class DistillationModel(BaseModel):
                 the runner's current iteration.
             raw (RawBatch, optional): What the batch was prepared from.
                 Defaults to None: methods read it from the device.
+            unlabelled (dict, optional): The same of images without labels,
+                which only the distillers see. Defaults to None.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -180,21 +188,12 @@ class DistillationModel(BaseModel):
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         step = step or self.planner.now()
-        losses, tensors, batch = self.run_networks(
-            step,
-            dict(
-                inputs=inputs,
-                data_samples=data_samples,
-                raw=raw,
-                teacher_batches=teacher_batches))
-        losses = {f'student.{k}': v for k, v in losses.items()}
-        device = next(self.student.parameters()).device
-        for name, distiller in self.distillers.items():
-            weights = step.weights.get(name)
-            terms = distiller(*tensors[name], batch, weights) \
-                if weights else distiller.idle_losses(device)
-            losses.update(log_entries(name, terms, distiller.weights))
-        return losses
+        batch = dict(
+            inputs=inputs,
+            data_samples=data_samples,
+            raw=raw,
+            teacher_batches=teacher_batches)
+        return losses_of(self, step, batch, unlabelled)
 
     def run_networks(
         self,
