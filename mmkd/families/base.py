@@ -41,8 +41,7 @@ class Family:
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
         auto_ratio (float): The ratio of gradients that
-            ``loss_weight='auto'`` aims at, chosen on validation data
-            (docs/results.md); 1 where no ratio was compared with others.
+            ``loss_weight='auto'`` aims at (docs/results.md).
     """
     name = ''
     visualizer = ''
@@ -87,8 +86,7 @@ class Family:
         }
 
     def matches(self, network: nn.Module) -> bool:
-        """Whether a network belongs to the family: by default, whether its
-        class or one of its bases is defined in the package :attr:`name`."""
+        """Whether its class or a base of it is of the package :attr:`name`."""
         return any(
             cls.__module__.split('.')[0] == self.name
             for cls in type(network).__mro__)
@@ -262,8 +260,7 @@ class Family:
             'of mmseg and mmdet can (docs/deployment.md)')
 
     def notes(self, network: nn.Module) -> Optional[str]:
-        """What the log says of a teacher at the start, in one line; None for
-        nothing."""
+        """What the log says of a teacher at the start, in one line."""
         return None
 
     def own_weights(self, network: nn.Module,
@@ -326,7 +323,6 @@ class Family:
         return []
 
     def _embeddings(self, network: nn.Module) -> List[str]:
-        # They return the tokens and the size of their map.
         return [f'{path}[0]' for path in self._patch_embeds(network)]
 
     def _patches(self, network: nn.Module) -> List[str]:

@@ -6,7 +6,7 @@ import tempfile
 import time
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -14,9 +14,11 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.evaluator import BaseMetric
 from mmengine.runner import Runner
+from torch.utils.flop_counter import FlopCounterMode
 
 from mmkd.apis import build_tester
 from mmkd.errors import ConfigError
+from mmkd.report import birds_eye
 
 #: COCO's limits of small and medium areas, in pixels.
 _SIZES = {'small': (0, 32**2), 'medium': (32**2, 96**2), 'large': (96**2, 0)}
@@ -30,8 +32,9 @@ class Cost:
 
     Attributes:
         parameters (int): Number of weights.
-        flops (int | None): Multiply-adds for an image of the test. None for
-            inputs that are no images.
+        flops (int | None): Multiply-adds for a sample of the test; of
+            inputs that are no images, those of dense layers. None if the
+            network has sparse convolutions, which torch cannot count.
         latency (float): Median seconds for one image, from the prepared
             sample to the result.
         input_size (tuple[int, ...] | None): Shape of the input.
@@ -85,7 +88,13 @@ class _Details(BaseMetric):
                 self.results.append(found)
                 self.images[self.index] = found['score']
             elif _has_boxes(sample):
-                self.images[self.index] = _f1(sample)
+                self.images[self.index] = _score_of_boxes(sample)
+            elif birds_eye.has_objects(sample):
+                truth = birds_eye.true_objects(sample)
+                found = birds_eye.found_objects(sample, SCORE_THR)
+                self.images[self.index] = _f1(
+                    birds_eye.overlaps(truth, found), truth.labels,
+                    found.labels)
             self.index += 1
 
     def compute_metrics(self, results: List[dict]) -> Dict[str, float]:
@@ -147,15 +156,23 @@ def _has_boxes(sample: dict) -> bool:
                for key in ('gt_instances', 'pred_instances'))
 
 
-def _f1(sample: dict) -> float:
-    """F1 score of an image's boxes at an IoU of 0.5, classes matched."""
+def _score_of_boxes(sample: dict) -> float:
     from torchvision.ops import box_iou
     truth, found = sample['gt_instances'], sample['pred_instances']
     keep = found['scores'] >= SCORE_THR
     boxes = getattr(truth['bboxes'], 'tensor', truth['bboxes'])
     iou = box_iou(boxes.float().cpu(), found['bboxes'][keep].float().cpu())
-    same = truth['labels'].cpu()[:, None] == found['labels'][keep].cpu()
-    iou = torch.where(same, iou, torch.zeros(()))
+    return _f1(iou, truth['labels'].cpu(), found['labels'][keep].cpu())
+
+
+def _f1(iou: torch.Tensor, truth: torch.Tensor, found: torch.Tensor) -> float:
+    """F1 score of objects at an IoU of 0.5, classes matched.
+
+    Args:
+        iou (Tensor): (n, m), of true and predicted objects.
+        truth, found (Tensor): (n, ) and (m, ), their classes.
+    """
+    iou = torch.where(truth[:, None] == found, iou, torch.zeros(()))
     total = sum(iou.shape)
     if total == 0:
         return 1.0
@@ -287,22 +304,40 @@ def _cost(runner: Runner) -> Cost:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    inputs = model.data_preprocessor(data, False)['inputs']
-    flops, size = None, None
-    if isinstance(inputs, torch.Tensor):
-        from mmengine.analysis import get_model_complexity_info
-        size = tuple(inputs.shape[1:])
-        flops = int(
-            get_model_complexity_info(
-                model, inputs=inputs, show_table=False,
-                show_arch=False)['flops'])
+    flops, size = _flops(model, data)
     # The first steps allocate memory.
     return Cost(parameters, flops, float(np.median(times[2:])), size)
 
 
-def predict(evaluation: Evaluation, index: int) -> Any:
-    """The data sample of an image with its ground truth and predictions."""
-    dataset = evaluation.runner.test_loop.dataloader.dataset
+@torch.no_grad()
+def _flops(model: torch.nn.Module,
+           data: dict) -> Tuple[Optional[int], Optional[Sequence[int]]]:
+    """Multiply-adds for a sample, and the shape of its image; see
+    :class:`Cost`."""
+    inputs = model.data_preprocessor(data, False)['inputs']
+    if isinstance(inputs, torch.Tensor):
+        from mmengine.analysis import get_model_complexity_info
+        found = get_model_complexity_info(
+            model, inputs=inputs, show_table=False, show_arch=False)
+        return int(found['flops']), tuple(inputs.shape[1:])
+    if any(base.__name__ == 'SparseConvolution' for module in model.modules()
+           for base in type(module).__mro__):
+        return None, None
+    with FlopCounterMode(display=False) as counter:
+        model.test_step(data)
+    # It counts a multiply-add as two operations.
+    return counter.get_total_flops() // 2, None
+
+
+def predict(evaluation: Evaluation, index: int) -> Tuple[dict, Any]:
+    """A sample of the test.
+
+    Returns:
+        tuple[dict, BaseDataElement]: Its inputs, and its data sample with the
+        ground truth and predictions.
+    """
+    data = evaluation.runner.test_loop.dataloader.dataset[index]
     with torch.no_grad(), _silence():
-        return evaluation.runner.model.test_step(
-            pseudo_collate([dataset[index]]))[0].cpu()
+        sample, = evaluation.runner.model.test_step(pseudo_collate([data]))
+    inputs = data['inputs']
+    return inputs if isinstance(inputs, dict) else {}, sample.cpu()

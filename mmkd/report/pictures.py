@@ -2,10 +2,11 @@
 import base64
 import io
 import os.path as osp
-from typing import Any, Dict, List, NamedTuple, Tuple
+from typing import Any, Dict, List, NamedTuple
 
 import numpy as np
 
+from mmkd.report import birds_eye
 from mmkd.report.evaluation import SCORE_THR, Evaluation, predict
 from mmkd.visualization import Scene
 
@@ -64,26 +65,47 @@ def _row(index: int, networks: Dict[str, Evaluation]) -> Row:
     for title, network in networks.items():
         if network.runner is None or index not in network.images:
             continue
-        sample = predict(network, index)
+        inputs, sample = predict(network, index)
+        scene = _scene(network)
+        shown = _pictures(inputs, sample, scene)
+        found = shown.pop('found')
         if not panels:
-            name = osp.basename(str(sample.metainfo.get('img_path', index)))
-            image, scene = _scene(network, sample)
-            panels['image'] = _jpeg(image)
-            panels['truth'] = _jpeg(_paint(image, sample, 'gt', scene))
-        panels[title] = _jpeg(_paint(image, sample, 'pred', scene))
+            meta = sample.metainfo
+            name = osp.basename(
+                str(meta.get('lidar_path') or meta.get('img_path') or index))
+            panels = {key: _jpeg(picture) for key, picture in shown.items()}
+        panels[title] = _jpeg(found)
         scores[title] = network.images[index]
     return Row(name, scores, panels)
 
 
-def _scene(network: Evaluation, sample: Any) -> Tuple[np.ndarray, Scene]:
-    """The image of a sample as its file holds it, and colours of classes."""
-    import mmcv
+def _scene(network: Evaluation) -> Scene:
+    """Names and colours of the classes."""
     meta = network.runner.test_loop.dataloader.dataset.metainfo
-    image = mmcv.imread(sample.metainfo['img_path'], channel_order='rgb')
-    return image, Scene(
+    return Scene(
         '',
         classes=list(meta.get('classes') or ()),
         palette=list(meta.get('palette') or ()))
+
+
+def _pictures(inputs: dict, sample: Any,
+              scene: Scene) -> Dict[str, np.ndarray]:
+    """The ``truth`` of a sample and what was ``found``, in the ``image``
+    as its file holds it, or from above."""
+    if birds_eye.has_objects(sample):
+        points = inputs.get('points')
+        return dict(
+            truth=birds_eye.draw(points, birds_eye.true_objects(sample),
+                                 scene),
+            found=birds_eye.draw(points,
+                                 birds_eye.found_objects(sample, SCORE_THR),
+                                 scene))
+    import mmcv
+    image = mmcv.imread(sample.metainfo['img_path'], channel_order='rgb')
+    return dict(
+        image=image,
+        truth=_paint(image, sample, 'gt', scene),
+        found=_paint(image, sample, 'pred', scene))
 
 
 def _paint(image: np.ndarray, sample: Any, kind: str,

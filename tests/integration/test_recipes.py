@@ -19,10 +19,11 @@ from mmkd.testing import detection_batch
 from mmkd.utils.config import official_weights, read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# Those in 3D have tests of their own: test_lidar_recipes.py.
+# Those in 3D and of CamVid have tests of their own: test_lidar_recipes.py,
+# test_camvid.py.
 RECIPES = sorted(
     path for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'demo'} & set(path.relative_to(CONFIGS).parts)
+    if not {'_base_', 'camvid', 'demo'} & set(path.relative_to(CONFIGS).parts)
     and not path.stem.endswith(('_kitti', '_nuscenes')))
 DETECTION = [path for path in RECIPES if path.stem.endswith('_coco')]
 SEGMENTATION = [path for path in RECIPES if path not in DETECTION]

@@ -107,7 +107,7 @@ def loaded_fault(before: Set[str], results: Any, data: dict,
         if fault:
             return fault
     if isinstance(mask, np.ndarray) and 'gt_seg_map' not in before:
-        fault = _mask_fault(mask, image, data, labels)
+        fault = _mask_fault(mask, results, data, labels)
         if fault:
             return f'{data.get("seg_map_path") or ""}: {fault}'
     points = getattr(results.get('points'), 'tensor', None)
@@ -129,17 +129,20 @@ def _image_fault(image: np.ndarray, data: dict) -> Optional[str]:
     return f'{path}: {coco.size_fault(image.shape, size)}; {remedy}'
 
 
-def _mask_fault(mask: np.ndarray, image: Any, data: dict,
+def _mask_fault(mask: np.ndarray, results: dict, data: dict,
                 labels: Labels) -> Optional[str]:
-    path = data.get('img_path', '')
+    path, image = data.get('img_path', ''), results.get('img')
     if isinstance(image, np.ndarray) and image.ndim > 3:
         return None  # a volume
     if mask.ndim == 3 and mask.shape[2] in (2, 3, 4):
         return f'has the shape {mask.shape}; {ONE_CHANNEL}'
-    if isinstance(image, np.ndarray) and mask.shape != image.shape[:2]:
-        remedy = size_remedy(path) or SAME_SIZE
-        return f'{segmentation.size_fault(mask.shape, image.shape, path)}; ' \
-               f'{remedy}'
+    if isinstance(image, np.ndarray):
+        # To test, mmseg resizes the image before it loads the label map.
+        size = tuple(results.get('ori_shape') or image.shape)[:2]
+        if mask.shape != size:
+            remedy = size_remedy(path) or SAME_SIZE
+            return f'{segmentation.size_fault(mask.shape, size, path)}; ' \
+                   f'{remedy}'
     if labels.num_classes:
         return label_fault(mask, labels.num_classes, labels.ignored,
                            bool(data.get('reduce_zero_label')))

@@ -1,9 +1,13 @@
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
-from mmkd.report.evaluation import _f1, _nothing_found, _segmentation, evaluate
+from mmkd.core.network import build_network
+from mmkd.report.evaluation import (_flops, _nothing_found, _score_of_boxes,
+                                    _segmentation, evaluate)
 from mmkd.report.runs import read_run
+from mmkd.testing.lidar import lidar_batch, pointpillars, second
 
 
 def test_a_run_of_mmseg(runs, tmp_path):
@@ -42,9 +46,11 @@ def test_score_of_boxes():
         labels=torch.tensor([0, 0, 0]),
         scores=torch.tensor([.9, .8, .1]))
     sample = dict(gt_instances=truth, pred_instances=found)
-    assert _f1(sample) == pytest.approx(0.5)  # one of two, of two found
+    assert _score_of_boxes(sample) == pytest.approx(
+        0.5)  # one of two, of two found
     nothing = {k: v[:0] for k, v in found.items()}
-    assert _f1(dict(gt_instances=truth, pred_instances=nothing)) == 0
+    sample = dict(gt_instances=truth, pred_instances=nothing)
+    assert _score_of_boxes(sample) == 0
 
 
 def test_metrics_of_a_detector_that_finds_nothing():
@@ -56,3 +62,25 @@ def test_metrics_of_a_detector_that_finds_nothing():
         'coco/bbox_mAP_50': 0,
         'coco/bbox_mAP_75': 0
     }
+
+
+def test_multiply_adds_of_a_lidar_detector():
+    data = lidar_batch(num_scans=1)
+    dense, sparse = (
+        build_network(Config(cfg), 'it').eval()
+        for cfg in (pointpillars(), second()))
+    flops, size = _flops(dense, data)
+    assert size is None
+    # At least the convolutions of the head, on the map that the neck gives.
+    convolutions = []
+
+    def count(module, args, output):
+        taps = module.weight[0].numel()
+        convolutions.append(taps * output.numel())
+
+    for module in dense.bbox_head.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(count)
+    dense.test_step(data)
+    assert sum(convolutions) < flops < 1000 * sum(convolutions)
+    assert _flops(sparse, lidar_batch(num_scans=1)) == (None, None)

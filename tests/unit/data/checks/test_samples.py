@@ -164,6 +164,12 @@ def test_label_maps(tmp_path):
         f'{tmp_path}/{LABELS}: has 30 x 64 pixels (height x width), but its '
         f'image {tmp_path}/{IMAGE} has 32 x 64; a label map has the size of '
         'its image')
+    # As mmseg does to test: a label map of the image before it is resized.
+    dataset['pipeline'].insert(
+        1, dict(type='mmseg.Resize', scale=(32, 16), keep_ratio=True))
+    assert f'image {tmp_path}/{IMAGE} has 32 x 64' in fault(dataset)
+    cv2.imwrite(f'{tmp_path}/{LABELS}', labels)
+    assert len(load(dataset)) == 3
     cv2.imwrite(f'{tmp_path}/{LABELS}', np.dstack([labels] * 3))
     assert f'{LABELS}: has the shape (32, 64, 3); a label' in fault(dataset)
 
