@@ -60,8 +60,7 @@ class Distiller(BaseModule):
     needs_head: ClassVar[bool] = False
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
-    #: Whether it reads ground truth; an option may decide.
-    needs_labels: bool = False
+    needs_labels: bool = False  #: Ground truth; an option may decide.
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return besides the terms.
