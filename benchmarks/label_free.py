@@ -60,7 +60,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--rates', type=float, nargs='+', default=[1e-3, 3e-3, 1e-2])
     parser.add_argument(
-        '--epochs', type=int, default=12, help='of the label-free phase')
+        '--epochs', type=int, default=10, help='of the label-free phase')
     parser.add_argument(
         '--iters', type=int, default=250, help='of the fine-tuning')
     parser.add_argument('--work-dir', default='work_dirs/label_free')

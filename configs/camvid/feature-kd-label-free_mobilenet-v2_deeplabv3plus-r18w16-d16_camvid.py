@@ -25,6 +25,6 @@ model = dict(
 label_free = dict(
     data='{{$CAMVID:data/camvid}}/img_dir/train',
     size=160,
-    epochs=12,
+    epochs=10,
     batch_size=16,
     lr=0.02)

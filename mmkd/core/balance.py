@@ -1,6 +1,7 @@
 """Loss weights that are calibrated by gradients."""
 import math
-from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
+from typing import (Any, List, Literal, Mapping, NamedTuple, Optional,
+                    Sequence, Tuple, Union)
 
 import torch
 from mmengine.dist import all_reduce
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
 from mmkd.core.schedule import WeightLike, WeightSchedule, build_weight
+from mmkd.core.terms import total_loss
 from mmkd.errors import ConfigError
 
 #: A number, a schedule, ``'auto'``, or a dict with ``type='auto'``.
@@ -29,8 +31,10 @@ class GradientBalance(nn.Module):
 
     where ``t`` counts the measurements. The weight is clipped to [1e-6, 1e6]
     and held from then on. A measurement in which a gradient is below 1e-12
-    or not finite is skipped. All state is in buffers, so a run that is
-    interrupted resumes exactly, and the host never waits for the device.
+    or not finite is skipped. Without labels, the geometric mean of ``g`` over
+    all methods with automatic weights takes the place of ``g(task)``. All
+    state is in buffers, so a run that is interrupted resumes exactly, and the
+    host never waits for the device.
 
     Args:
         ratio (float, optional): Norm of the method's gradient after
@@ -93,32 +97,13 @@ class GradientBalance(nn.Module):
         # A copy: backward still needs it if a next step changes the buffer.
         return self.weight.clone()
 
-    def measure(self, task_loss: Tensor, loss: Tensor,
-                taps: List[Tensor]) -> None:
-        """Measure both gradients, and update the weight.
+    def update(self, ratio: Tensor) -> None:
+        """Update the weight by a measurement.
 
         Args:
-            task_loss (Tensor): The student's task loss, a scalar.
-            loss (Tensor): Sum of the method's terms without this weight, a
-                scalar.
-            taps (list[Tensor]): The student's tapped tensors.
-
-        Raises:
-            ConfigError: If no gradient of one of the losses reaches the taps.
+            ratio (Tensor): ``r``, a scalar; skipped if it is not finite.
         """
-        norms = []
-        for name, value in (('task loss', task_loss), ('method', loss)):
-            norm = gradient_norm(value, taps)
-            if norm is None:
-                raise ConfigError(
-                    f"loss_weight='auto': no gradient of the {name} reaches "
-                    'the taps; give a number instead')
-            norms.append(norm)
-        both = torch.stack(norms).detach()
-        all_reduce(both, 'mean')
-        task, own = both.log()
-        ratio = task - own
-        valid = torch.isfinite(ratio) & (both >= 1e-12).all()
+        valid = torch.isfinite(ratio)
         self.count += valid
         # The mean with its bias corrected, in increments.
         share = (1 - self.momentum) / -torch.expm1(
@@ -133,6 +118,71 @@ class GradientBalance(nn.Module):
                               Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._steps = int(self.steps)
+
+
+class Measured(NamedTuple):
+    """An active method with an automatic weight.
+
+    Attributes:
+        balance (GradientBalance): The weight.
+        loss (Tensor): Sum of its terms without this weight, a scalar.
+        taps (list[Tensor]): The student's tapped tensors.
+    """
+    balance: GradientBalance
+    loss: Tensor
+    taps: List[Tensor]
+
+
+def calibrate(methods: Mapping[str, Measured],
+              task_losses: Mapping[str, Any]) -> None:
+    """Measure the gradients that are due, and update automatic weights.
+
+    Args:
+        methods (Mapping[str, Measured]): All active methods that have
+            automatic weights, by name.
+        task_losses (Mapping[str, Tensor]): The student's losses by name; if
+            there are none, methods are compared with each other.
+
+    Raises:
+        ConfigError: If no gradient of a loss reaches the taps.
+    """
+    due = {
+        name: found
+        for name, found in methods.items() if found.balance.is_due()
+    }
+    if due and task_losses:
+        task = total_loss(task_losses)
+        for name, found in due.items():
+            logs = _log_norms([
+                _norm(name, 'task loss', task, found.taps),
+                _norm(name, 'method', found.loss, found.taps)
+            ])
+            found.balance.update(logs[0] - logs[1])
+    elif due:
+        logs = _log_norms([
+            _norm(name, 'method', found.loss, found.taps)
+            for name, found in methods.items()
+        ])
+        for own, (name, found) in zip(logs, methods.items()):
+            if name in due:
+                found.balance.update(logs.mean() - own)
+
+
+def _norm(name: str, what: str, loss: Tensor, taps: List[Tensor]) -> Tensor:
+    norm = gradient_norm(loss, taps)
+    if norm is None:
+        raise ConfigError(
+            f"{name}: loss_weight='auto': no gradient of the {what} reaches "
+            'the taps; give a number instead')
+    return norm
+
+
+def _log_norms(norms: List[Tensor]) -> Tensor:
+    """Logarithms of the means of norms over the processes; infinite for one
+    that is below 1e-12."""
+    means = torch.stack(norms).detach()
+    all_reduce(means, 'mean')
+    return torch.where(means >= 1e-12, means, 0.).log()
 
 
 def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:

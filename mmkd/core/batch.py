@@ -56,8 +56,6 @@ class StepBatch:
         task_losses (dict[str, Tensor]): The student's own losses by name.
         raw (RawBatch, optional): What it was prepared from; None where the
             preparation augments it at random.
-        unlabelled (bool): Whether it is the unlabelled part of a batch, after
-            the labelled one.
     """
     inputs: object = None
     data_samples: Optional[list] = None
@@ -67,7 +65,6 @@ class StepBatch:
     make_head: Optional[Callable[[], Any]] = None
     task_losses: Dict[str, Any] = field(default_factory=dict)
     raw: Optional[RawBatch] = None
-    unlabelled: bool = False
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
 
     def shared(self, key: str, make: Callable[[], Any]) -> Any:

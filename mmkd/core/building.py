@@ -139,9 +139,12 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
 
 
 def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
-                      student: nn.Module, teachers: Mapping[str,
-                                                            Teacher]) -> None:
+                      student: nn.Module, teachers: Mapping[str, Teacher],
+                      label_free: bool) -> None:
     """Set up each distiller with the shapes of its taps.
+
+    Without labels, automatic weights compare the methods with each other, and
+    the ratio that suits the student's task is not used.
 
     Raises:
         MismatchError: If student and teachers do not match; the message names
@@ -152,7 +155,7 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
             if distiller.needs_head:
                 _check_heads(plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
-            if distiller.balance is not None:
+            if distiller.balance is not None and not label_free:
                 distiller.balance.settle(family_of(student).auto_ratio)
         except ConfigError as error:
             raise MismatchError(f'distiller {name!r}: {error}') from None

@@ -28,10 +28,9 @@ def prepare_student(model: Any, run: DryRun) -> None:
         run (DryRun): Dry run of the student.
 
     Raises:
-        ConfigError: If a method needs labels, or the task loss in a run
-            without labels; if the student cannot reach its last tap without
-            labels, or would not train; or if labelled images are augmented
-            as batches.
+        ConfigError: If a method needs labels; if the student cannot reach
+            its last tap without them, or would not train; or if labelled
+            images are augmented as batches.
     """
     distillers: Mapping[str, Distiller] = dict(model.distillers.items())
     student, plan = model.student, model.taps
@@ -44,11 +43,6 @@ def prepare_student(model: Any, run: DryRun) -> None:
                 f'distiller {name!r}: {type(distiller).__name__} needs labels '
                 'with these options. Methods that need none: '
                 f'{", ".join(others)}')
-        if model.label_free and distiller.balance is not None:
-            raise ConfigError(
-                f"distiller {name!r}: loss_weight='auto' compares with the "
-                'task loss, which a run without labels does not have; give a '
-                'number')
     batch = without_truth(run.batch)
     taps = plan.student_taps(list(distillers))
     if model.label_free:

@@ -1,12 +1,12 @@
 """Batches of labelled and unlabelled images."""
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
-from torch import Tensor, nn
+from torch import nn
 
+from mmkd.core.distilling import Part
 from mmkd.core.step import Step
-from mmkd.core.terms import log_entries
 
 
 def split_unlabelled(data: dict) -> Tuple[dict, Optional[dict]]:
@@ -37,54 +37,31 @@ def split_unlabelled(data: dict) -> Tuple[dict, Optional[dict]]:
     return first, second
 
 
-def losses_of(model: Any, step: Step, batch: dict,
-              unlabelled: Optional[dict]) -> Dict[str, Tensor]:
-    """Losses of a step by their names in the log.
+def run_parts(model: Any, step: Step, batch: dict,
+              unlabelled: Optional[dict]) -> Tuple[dict, List[Part]]:
+    """Run the networks on a batch.
 
     Args:
         model (DistillationModel): The model.
         step (Step): The step.
-        batch (dict): Arguments of ``model.run_networks``.
-        unlabelled (dict, optional): The same of images without labels.
+        batch (dict): The labelled images; see ``model.run_networks``.
+        unlabelled (dict, optional): The unlabelled ones, which pass through
+            the student as far as its last tap.
 
     Returns:
-        dict[str, Tensor]: Losses of the student, on the labelled images; and
-        the terms of the distillers, means over all images.
+        tuple[dict, list[Part]]: Losses of the student by name; and both
+        parts.
     """
-
-    def run(part: dict, is_unlabelled: bool) -> Tuple[dict, dict]:
-        losses, tensors, step_batch = model.run_networks(
-            step, part, end_early=is_unlabelled)
-        step_batch.unlabelled = is_unlabelled
-        return losses, {
-            name: distiller(*tensors[name], step_batch, step.weights[name])
-            for name, distiller in model.distillers.items()
-            if step.weights.get(name)
-        }
-
-    losses, found = run(batch, False)
+    losses, tensors, seen = model.run_networks(step, batch)
+    parts = [(tensors, seen)]
     if unlabelled is not None:
         # Second, since the norms of the first pass write their statistics,
         # which the backward pass of frozen ones reads.
-        with running_statistics(model.student,
-                                model.unlabelled_norm == 'frozen'):
-            _, others = run(unlabelled, True)
-        counts = len(batch['inputs']), len(unlabelled['inputs'])
-        found = {
-            name: {
-                key: (counts[0] * value + counts[1] * others[name][key]) /
-                sum(counts)
-                for key, value in terms.items()
-            }
-            for name, terms in found.items()
-        }
-    entries = {f'student.{key}': value for key, value in losses.items()}
-    device = next(model.student.parameters()).device
-    for name, distiller in model.distillers.items():
-        terms = found[name] if name in found else \
-            distiller.idle_losses(device)
-        entries.update(log_entries(name, terms, distiller.weights))
-    return entries
+        frozen = model.unlabelled_norm == 'frozen'
+        with running_statistics(model.student, frozen):
+            parts.append(
+                model.run_networks(step, unlabelled, end_early=True)[1:])
+    return losses, parts
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
+from mmkd.core.distilling import distil
 from mmkd.core.label_free import held_out_losses, prepare_student
 from mmkd.core.layout import in_layout
-from mmkd.core.mixed import losses_of
+from mmkd.core.mixed import run_parts
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
 from mmkd.core.speed import speed_up, student_in_channels_last
@@ -62,12 +63,11 @@ class DistillationModel(BaseModel):
             this memory format, which is faster and rounds differently.
             Defaults to False.
         label_free (bool): Whether to train without labels: the student runs
-            up to its last tap, without its task loss, and the parameters
-            that no tap depends on are frozen. Defaults to False.
-        unlabelled_norm (str, optional): What batch normalisations do with the
-            unlabelled images of a batch: ``'update'`` their statistics as in
-            training, or, ``'frozen'``, normalise by their running ones, which
-            stay. Defaults to None: no batch has any.
+            up to its last tap, and what no tap reads is frozen. Defaults to
+            False.
+        unlabelled_norm (str, optional): Whether unlabelled images of a batch
+            ``'update'`` the statistics of batch normalisations, or meet
+            ``'frozen'`` ones. Defaults to None: no batch has any.
 
     Raises:
         ConfigError: If a part has a wrong name or does not match another.
@@ -108,7 +108,8 @@ class DistillationModel(BaseModel):
             self.taps, runs = plan_taps(methods, self.student, self.teachers,
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(methods, self.taps, self.student, self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers,
+                              label_free)
             for name, teacher in self.teachers.items():
                 taps = self.taps.teacher_taps(name, list(methods))
                 speed_up(teacher, {tap: self.taps.specs[tap]
@@ -179,8 +180,8 @@ class DistillationModel(BaseModel):
                 the runner's current iteration.
             raw (RawBatch, optional): What the batch was prepared from.
                 Defaults to None: methods read it from the device.
-            unlabelled (dict, optional): The same of images without labels,
-                which only the distillers see. Defaults to None.
+            unlabelled (dict, optional): The same of images without labels.
+                Defaults to None.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -188,12 +189,17 @@ class DistillationModel(BaseModel):
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         step = step or self.planner.now()
-        batch = dict(
-            inputs=inputs,
-            data_samples=data_samples,
-            raw=raw,
-            teacher_batches=teacher_batches)
-        return losses_of(self, step, batch, unlabelled)
+        losses, parts = run_parts(
+            self, step,
+            dict(
+                inputs=inputs,
+                data_samples=data_samples,
+                raw=raw,
+                teacher_batches=teacher_batches), unlabelled)
+        losses = {f'student.{k}': v for k, v in losses.items()}
+        device = next(self.student.parameters()).device
+        losses.update(distil(self.distillers, step, parts, device))
+        return losses
 
     def run_networks(
         self,
@@ -259,9 +265,8 @@ class DistillationModel(BaseModel):
     ) -> Tuple[Dict[str, Tuple[Tensors, Tensors]], StepBatch]:
         """Read the taps of all distillers, without computing a loss.
 
-        The networks stop after their last tap. The student runs in its
-        current mode and may update its state (statistics, counters), so use a
-        copy (:func:`mmkd.visualization.frozen_copy`).
+        The networks stop after their last tap. The student may update its
+        statistics, so use a copy (:func:`mmkd.visualization.frozen_copy`).
 
         Args:
             batch (dict): Result of :meth:`prepare_batch` for all teachers.
@@ -270,16 +275,13 @@ class DistillationModel(BaseModel):
             tuple: Student's and teachers' tensors by role, for each
             distiller by name, and the :class:`StepBatch`.
         """
-        _, tensors, step_batch = self.run_networks(
-            self.planner.watching(), batch, end_early=True)
-        return tensors, step_batch
+        return self.run_networks(
+            self.planner.watching(), batch, end_early=True)[1:]
 
     def val_step(self, data: dict) -> list:
-        """Predictions of the student alone; without labels, the losses of
-        the distillers."""
-        if not self.label_free:
-            return self.student.val_step(data)
-        return held_out_losses(self, data)
+        """Predictions of the student; without labels, the losses."""
+        return held_out_losses(
+            self, data) if self.label_free else self.student.val_step(data)
 
     def test_step(self, data: dict) -> list:
         """Predictions of the student alone."""
