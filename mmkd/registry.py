@@ -59,7 +59,10 @@ MODELS = LazyRegistry(
     'model',
     parent=MMENGINE_MODELS,
     scope='mmkd',
-    locations=['mmkd.core', 'mmkd.ops.connectors', 'mmkd.methods'],
+    locations=[
+        'mmkd.core', 'mmkd.ops.connectors', 'mmkd.ops.generation',
+        'mmkd.methods'
+    ],
     lazy=dict(
         BEVDetector='mmkd.bev.detector',  # mmdet3d
         ConvFuser='mmkd.bev',

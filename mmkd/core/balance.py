@@ -1,6 +1,6 @@
 """Loss weights that are calibrated by gradients."""
 import math
-from typing import (Any, List, Literal, Mapping, NamedTuple, Optional,
+from typing import (Any, Dict, List, Literal, Mapping, NamedTuple, Optional,
                     Sequence, Tuple, Union)
 
 import torch
@@ -8,11 +8,14 @@ from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.schedule import WeightLike, WeightSchedule, build_weight
 from mmkd.core.terms import total_loss
 from mmkd.errors import ConfigError
+from mmkd.utils.arguments import check_types
 
-#: A number, a schedule, ``'auto'``, or a dict with ``type='auto'``.
+#: A number, a schedule, ``'auto'``, or a dict with ``type='auto'`` or
+#: ``'gam'``.
 LossWeightLike = Union[WeightLike, Literal['auto']]
 
 #: Keeps gradients in float16 from underflowing; it cancels in the ratio.
@@ -227,20 +230,28 @@ def _origin(tensor: Tensor) -> Union[Tensor, GradientEdge]:
     return tensor if node is None else GradientEdge(node, index)
 
 
+#: What finds a weight, by the ``type`` of a config, with its options there.
+_AUTOMATIC: Dict[str, Tuple[Any, Tuple[str, ...]]] = dict(
+    auto=(GradientBalance, ('ratio', 'iters', 'interval')),
+    gam=(GradientShare, ('module', 'initial', 'share', 'margin', 'default',
+                         'last_epochs')))
+
+
 def read_loss_weight(
     weight: LossWeightLike
-) -> Tuple[WeightSchedule, Optional[GradientBalance]]:
+) -> Tuple[WeightSchedule, Union[GradientBalance, GradientShare, None]]:
     """Read the weight of a whole method.
 
     Args:
         weight (float | str | dict | WeightSchedule): A number, a schedule,
             ``'auto'``, or the arguments of :class:`GradientBalance` with
-            ``type='auto'`` and those of a schedule, whose value is 1 and
-            which multiplies the calibrated weight.
+            ``type='auto'``, or of
+            :class:`~mmkd.core.gradient_share.GradientShare` with
+            ``type='gam'``, and those of a schedule, whose value is 1 and
+            which multiplies the automatic weight.
 
     Returns:
-        tuple[WeightSchedule, GradientBalance | None]: The schedule, and what
-        calibrates the weight.
+        tuple: The schedule, and what finds the weight, or None.
 
     Raises:
         ConfigError: If an argument is unknown or out of its range.
@@ -250,15 +261,18 @@ def read_loss_weight(
             raise ConfigError("a loss weight is a number, 'auto' or a "
                               f'schedule, but got {weight!r}')
         weight = dict(type='auto')
-    if not isinstance(weight, dict) or weight.get('type') != 'auto':
+    kind = weight.get('type') if isinstance(weight, dict) else None
+    if not isinstance(weight, dict) or kind not in _AUTOMATIC:
         return build_weight(weight), None
+    cls, own = _AUTOMATIC[kind]
     if 'value' in weight:
-        raise ConfigError("type='auto' finds the value; give `ratio`, the "
-                          'gradient as a multiple of that of the task loss')
-    own = ('ratio', 'iters', 'interval')
+        raise ConfigError(
+            f'type={kind!r} finds the value; its options are '
+            f'{", ".join(own)}, and those of a schedule but `value`')
     options = {key: weight[key] for key in own if key in weight}
     schedule = {
         key: value
         for key, value in weight.items() if key not in (*own, 'type')
     }
-    return build_weight(schedule), GradientBalance(**options)
+    check_types(cls, options, f'loss_weight with type={kind!r}')
+    return build_weight(schedule), cls(**options)

@@ -7,8 +7,8 @@ import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmkd.core.balance import (LossWeightLike, Measured, calibrate,
-                               read_loss_weight)
+from mmkd.core.balance import (GradientBalance, LossWeightLike, Measured,
+                               calibrate, read_loss_weight)
 from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
@@ -42,8 +42,11 @@ class Distiller(BaseModule):
             Other terms have their :attr:`default_weights`. Defaults to None.
         loss_weight (float | str | dict): Weight of the whole method, which
             multiplies those of the terms: a number, the arguments of
-            :class:`WeightSchedule`, or ``'auto'``
-            (:class:`~mmkd.core.balance.GradientBalance`). Defaults to 1.0.
+            :class:`WeightSchedule`, ``'auto'``
+            (:class:`~mmkd.core.balance.GradientBalance`), or
+            ``dict(type='gam')``
+            (:class:`~mmkd.core.gradient_share.GradientShare`). Defaults to
+            1.0.
         init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
@@ -58,20 +61,22 @@ class Distiller(BaseModule):
     #: Whether it uses the student's 3D detection head (``batch.head``). The
     #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
+    #: Names of the dense 2D heads that it serves, if it uses the heads
+    #: (``batch.dense_head``). Those of both networks must then be alike.
+    dense_heads: ClassVar[Tuple[str, ...]] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
     #: Whether it reads ground truth; an option may decide.
     needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
-    #: Values for the log that :meth:`losses` may return besides the terms.
+    #: Values for the log that :meth:`losses` may return as well.
     figures: Tuple[str, ...] = ()
     #: Options to try where the choice is left to mmkd, the default ones first.
     trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Defaults in a config for students that are detectors of two stages.
     two_stage_options: ClassVar[Mapping[str, Any]] = {}
-    #: Terms that only train the method's modules, without a gradient for the
-    #: student.
+    #: Terms that only train the method's modules, not the student.
     own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
@@ -206,8 +211,7 @@ class Distiller(BaseModule):
 
         Returns:
             dict[str, Tensor]: One scalar for each term, at least for the
-            active ones, and for any of the :attr:`figures`. Figures are
-            logged and are part of no loss.
+            active ones, and for any of the :attr:`figures`.
         """
 
     def visuals(self, student: Dict[str, List[Tensor]],
@@ -269,7 +273,7 @@ class Distiller(BaseModule):
         if weights is None:
             weights = self.term_weights(batch.progress)
         terms = self.terms(student, teacher, batch, weights)
-        if self.balance is not None:
+        if isinstance(self.balance, GradientBalance):
             calibrate(
                 {type(self).__name__: measured(self, student, terms, weights)},
                 batch.task_losses)
@@ -344,7 +348,7 @@ def measured(distiller: Distiller, student: Dict[str, List[Tensor]],
              terms: Mapping[str, Tensor], active: Iterable[str]) -> Measured:
     """What calibrates the automatic weight of a method: its active terms at
     their largest weights, and the student's taps."""
-    assert distiller.balance is not None
+    assert isinstance(distiller.balance, GradientBalance)
     values = [terms[term] * distiller.weights[term].peak for term in active]
     return Measured(distiller.balance, sum(values[1:], values[0]),
                     [x for levels in student.values() for x in levels])

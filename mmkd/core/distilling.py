@@ -4,7 +4,7 @@ from typing import Dict, Mapping, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mmkd.core.balance import calibrate
+from mmkd.core.balance import GradientBalance, calibrate
 from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller, measured
 from mmkd.core.step import Step, Tensors
@@ -40,7 +40,7 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             name:
             measured(distillers[name], tensors[name][0], terms[name], weights)
             for name, weights in step.weights.items()
-            if distillers[name].balance is not None
+            if isinstance(distillers[name].balance, GradientBalance)
         }, batch.task_losses)
     if len(parts) > 1:
         counts = [len(batch.data_samples or []) for _, batch in parts]

@@ -1,5 +1,6 @@
 """The model that a runner trains: student, teachers and distillers."""
 import functools
+from contextlib import nullcontext
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -14,6 +15,7 @@ from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
 from mmkd.core.distilling import distil
+from mmkd.core.heads import head_makers, recorded_head
 from mmkd.core.label_free import held_out_losses, prepare_student
 from mmkd.core.layout import in_layout
 from mmkd.core.mixed import run_parts
@@ -27,7 +29,6 @@ from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
-from mmkd.families import family_of
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
 
@@ -239,7 +240,9 @@ class DistillationModel(BaseModel):
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)
         losses: Dict[str, Tensor] = {}  # stays if the forward pass ends early
-        with catcher:
+        head = recorded_head(self.student,
+                             [self.distillers[name] for name in active])
+        with catcher, head.recording() if head else nullcontext():
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
         theirs.update(read(batches, elsewhere=False))
@@ -251,9 +254,7 @@ class DistillationModel(BaseModel):
             samples,
             step.progress,
             teacher_inputs=given,
-            make_head=functools.partial(
-                family_of(self.student).detection_head, self.student,
-                'the student'),
+            **head_makers(self.student, self.teachers, head),
             task_losses=losses,
             raw=batch.get('raw'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}

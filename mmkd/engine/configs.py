@@ -74,6 +74,13 @@ def prepare_training(cfg: Config) -> Config:
             isinstance(teacher, dict) and teacher.get('cache')
             for teacher in teachers.values()):
         wanted.append('CacheHook')
+    distillers = cfg.model.get('distillers')
+    if isinstance(distillers, dict) and any(
+            isinstance(distiller, dict)
+            and isinstance(distiller.get('loss_weight'), dict)
+            and distiller['loss_weight'].get('type') == 'gam'
+            for distiller in distillers.values()):
+        wanted.append('GradientShareHook')
     for kind in wanted:
         if not any(kind in str(hook.get('type')) for hook in hooks):
             hooks.append(ConfigDict(type=f'{_OWN}{kind}'))

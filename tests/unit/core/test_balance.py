@@ -6,6 +6,7 @@ from torch import nn
 
 from mmkd.core.balance import (GradientBalance, Measured, calibrate,
                                gradient_norm, read_loss_weight)
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
@@ -163,16 +164,22 @@ def test_loss_weights_of_configs():
     assert schedule(Progress(5)) == 0.5
     balance.settle(0.3)
     assert (balance.ratio, balance.iters, balance.interval) == (2., 100, 5)
+    schedule, balance = read_loss_weight(
+        dict(type='gam', module='neck', share=2., margin=.1, decay='linear'))
+    assert isinstance(balance, GradientShare) and balance.weight == 5
+    assert schedule(Progress(50, 100)) == 0.5
     schedule, balance = read_loss_weight(3.)
     assert schedule(Progress(0)) == 3 and balance is None
 
 
 @pytest.mark.parametrize('weight, message', [
     ('automatic', "'auto' or a schedule, but got 'automatic'"),
-    (dict(type='auto', value=3.), 'finds the value; give `ratio`'),
+    (dict(type='auto', value=3.), 'finds the value; its options are ratio, '),
     (dict(type='auto', rato=3.), "unknown argument 'rato'"),
     (dict(type='auto', ratio=0), 'ratio is a positive number'),
     (dict(type='auto', iters=0), 'iters is a number of iterations'),
+    (dict(type='gam', share='a'), "`share` of GradientShare is a number"),
+    (dict(type='gam', margin=12.), 'percentages between 0 and 100'),
 ])
 def test_wrong_loss_weights(weight, message):
     with pytest.raises(ConfigError, match=message):
