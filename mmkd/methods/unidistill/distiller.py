@@ -337,14 +337,17 @@ class UniDistill(Distiller):
                          teacher['bev_low'][0])
         ]
         boxes = [box.to(heat_s.device) for box in _bev_boxes(batch)]
-        own, other = self.extent, self.teacher_extent
-        common = dict(limits=(0., 1.), extent=own)
+        common = dict(limits=(0., 1.), extent=self.extent)
         return [
             Heatmap('class heat, student', heat_s, **common),
             Heatmap('class heat, teacher', heat_t, **common),
             Heatmap('blobs of the boxes', self._mask(heat_s, boxes), **common),
-            Heatmap('low level, student', low[0], 'low', extent=own),
-            Heatmap('low level, teacher', low[1], 'low', extent=other)
+            Heatmap('low level, student', low[0], 'low', extent=self.extent),
+            Heatmap(
+                'low level, teacher',
+                low[1],
+                'low',
+                extent=self.teacher_extent)
         ]
 
 
