@@ -1,7 +1,7 @@
 """Runs without labels: their data, schedule and validation."""
 import os.path as osp
 from dataclasses import dataclass
-from typing import List, Union
+from typing import Any, List, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -70,22 +70,18 @@ def expand_label_free(cfg: Config) -> Config:
                           '`model` has teachers and distillers')
     options = construct(LabelFree, cfg.pop('label_free'), '`label_free`')
     cfg.model['label_free'] = True
-    data = [options.data] if isinstance(options.data, str) else options.data
-    dataset = dict(
-        type='mmkd.ImageFolder',
-        root=[osp.abspath(osp.expanduser(path)) for path in data],
-        every=options.every,
-        held_out=options.held_out)
-    pack = _packing(cfg)
-    resized = dict(
-        type='Resize', scale=(options.size, options.size), keep_ratio=False)
+    size = (options.size, options.size)
+    dataset = image_folder(
+        options.data, options.every, held_out=options.held_out)
+    pack = packing(cfg)
+    resized = dict(type='Resize', scale=size, keep_ratio=False)
     cfg.train_dataloader = ConfigDict(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         persistent_workers=options.num_workers > 0,
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
-        dataset=dict(dataset, pipeline=_augmentation(options.size, pack)))
+        dataset=dict(dataset, pipeline=augmentation(size, pack)))
     cfg.train_cfg = ConfigDict(
         type='EpochBasedTrainLoop',
         max_epochs=options.epochs,
@@ -119,8 +115,24 @@ def expand_label_free(cfg: Config) -> Config:
     return cfg
 
 
-def _augmentation(size: int, pack: dict) -> List[dict]:
-    """LightlyTrain's transforms of the training."""
+def image_folder(data: Union[str, List[str]], every: int,
+                 **options: Any) -> dict:
+    """The data set of the images and videos of some folders."""
+    data = [data] if isinstance(data, str) else data
+    return dict(
+        type='mmkd.ImageFolder',
+        root=[osp.abspath(osp.expanduser(path)) for path in data],
+        every=every,
+        **options)
+
+
+def augmentation(size: Sequence[int], pack: dict) -> List[dict]:
+    """LightlyTrain's transforms of the training.
+
+    Args:
+        size (Sequence[int]): Height and width of the crops in pixels.
+        pack (dict): The last transform; see :func:`packing`.
+    """
     jitter = dict(
         type='mmkd.TorchVision',
         name='ColorJitter',
@@ -133,7 +145,7 @@ def _augmentation(size: int, pack: dict) -> List[dict]:
         dict(
             type='mmkd.TorchVision',
             name='RandomResizedCrop',
-            size=[size, size],
+            size=list(size),
             scale=[0.14, 1.0]),
         dict(type='RandomFlip', prob=0.5),
         dict(type='RandomApply', prob=0.8, transforms=[jitter]),
@@ -141,8 +153,12 @@ def _augmentation(size: int, pack: dict) -> List[dict]:
     ]
 
 
-def _packing(cfg: Config) -> dict:
-    """The transform that packs an image for the student's library."""
+def packing(cfg: Config) -> dict:
+    """The transform that packs an image for the student's library.
+
+    Raises:
+        ConfigError: If its students cannot train without labels.
+    """
     scope = cfg.get('default_scope')
     family = next((x for x in FAMILIES if x.name == scope), None)
     if family is None or not family.packing:
