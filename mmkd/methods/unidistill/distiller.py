@@ -98,8 +98,7 @@ class UniDistill(Distiller):
             rounding='trunc')``. Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
-        min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
-            released code. Defaults to 0.
+        min_radius (int): Minimum radius of a Gaussian, cells. Defaults to 0.
         per_task_mask (bool): Whether to mask the responses of a task only
             with the boxes of its own classes. Defaults to False: the boxes of
             all tasks, as in the released code.
@@ -337,17 +336,14 @@ class UniDistill(Distiller):
                          teacher['bev_low'][0])
         ]
         boxes = [box.to(heat_s.device) for box in _bev_boxes(batch)]
-        common = dict(limits=(0., 1.), extent=self.extent)
+        own, other = self.extent, self.teacher_extent
+        common = dict(limits=(0., 1.), extent=own)
         return [
             Heatmap('class heat, student', heat_s, **common),
             Heatmap('class heat, teacher', heat_t, **common),
             Heatmap('blobs of the boxes', self._mask(heat_s, boxes), **common),
-            Heatmap('low level, student', low[0], 'low', extent=self.extent),
-            Heatmap(
-                'low level, teacher',
-                low[1],
-                'low',
-                extent=self.teacher_extent)
+            Heatmap('low level, student', low[0], 'low', extent=own),
+            Heatmap('low level, teacher', low[1], 'low', extent=other)
         ]
 
 
