@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional, Type
 
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -111,6 +112,13 @@ DATASETS = LazyRegistry(
     locations=['mmkd.data'],
     lazy=dict(
         ImageFolder='mmkd.data.image_folder', MixedDataset='mmkd.data.mixed'))
+
+FUNCTIONS = LazyRegistry(
+    'function',
+    parent=MMENGINE_FUNCTIONS,
+    scope='mmkd',
+    locations=['mmkd.data'],
+    lazy=dict(mixup_collate='mmkd.data.augmentation'))
 
 DATA_SAMPLERS = LazyRegistry(
     'data sampler',

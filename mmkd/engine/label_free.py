@@ -1,7 +1,7 @@
 """Runs without labels: their data, schedule and validation."""
 import os.path as osp
 from dataclasses import dataclass
-from typing import Any, List, Sequence, Union
+from typing import Any, List, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -30,6 +30,9 @@ class LabelFree:
             validated. Defaults to 0.02.
         every (int): Of a video, each how many frames one is taken. Defaults
             to 25.
+        mixup (bool, optional): Whether to mix the images of a batch
+            (:func:`~mmkd.data.augmentation.mixup_collate`). Defaults to None:
+            unless a teacher has a cache, whose inputs have to recur.
     """
     data: Union[str, List[str]]
     size: int = 224
@@ -40,6 +43,7 @@ class LabelFree:
     weight_decay: float = 1e-6
     held_out: float = 0.02
     every: int = 25
+    mixup: Optional[bool] = None
 
     def __post_init__(self) -> None:
         if min(self.size, self.epochs, self.batch_size, self.every) < 1:
@@ -52,8 +56,8 @@ def expand_label_free(cfg: Config) -> Config:
     run without labels, if the config has the key ``label_free``.
 
     The augmentation and the schedule are LightlyTrain's (AdamW, a warm-up,
-    and a cosine), without its mixup. Of the student's hooks, only the average
-    of its weights stays.
+    and a cosine). Of the student's hooks, only the average of its weights
+    stays.
 
     Args:
         cfg (Config): Config of a run, changed in place.
@@ -82,6 +86,8 @@ def expand_label_free(cfg: Config) -> Config:
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
         dataset=dict(dataset, pipeline=augmentation(size, pack)))
+    if _mixes(options, cfg):
+        cfg.train_dataloader.collate_fn = dict(type='mmkd.mixup_collate')
     cfg.train_cfg = ConfigDict(
         type='EpochBasedTrainLoop',
         max_epochs=options.epochs,
@@ -113,6 +119,17 @@ def expand_label_free(cfg: Config) -> Config:
             by_epoch=True, interval=cfg.train_cfg.val_interval, save_best=None)
     cfg.pop('auto_scale_lr', None)
     return cfg
+
+
+def _mixes(options: LabelFree, cfg: Config) -> bool:
+    """Whether the images of a batch are mixed."""
+    cached = any(
+        isinstance(teacher, dict) and teacher.get('cache')
+        for teacher in cfg.model.get('teachers', {}).values())
+    if options.mixup and cached:
+        raise ConfigError('mixup gives no image twice, so that a cache never '
+                          'serves; leave out one of them')
+    return not cached if options.mixup is None else options.mixup
 
 
 def image_folder(data: Union[str, List[str]], every: int,
