@@ -1,5 +1,5 @@
 """The losses of all distillers in a step."""
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Mapping, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -10,27 +10,31 @@ from mmkd.core.distiller import Distiller, measured
 from mmkd.core.step import Step, Tensors
 from mmkd.core.terms import log_entries
 
+#: A part of a batch: tensors of the student and of the teachers by role, for
+#: each active distiller by name; and the images.
+Part = Tuple[Mapping[str, Tuple[Tensors, Tensors]], StepBatch]
+
 
 def distil(distillers: Mapping[str, Distiller], step: Step,
-           tensors: Mapping[str, Tuple[Tensors, Tensors]], batch: StepBatch,
-           device: torch.device) -> Dict[str, Tensor]:
+           parts: Sequence[Part], device: torch.device) -> Dict[str, Tensor]:
     """Compute the weighted terms of all distillers.
 
     Args:
         distillers (Mapping[str, Distiller]): All distillers by name.
         step (Step): The active ones and their weights.
-        tensors (Mapping[str, tuple]): Tensors of the student and of the
-            teachers by role, for each active distiller by name.
-        batch (StepBatch): The batch.
+        parts (Sequence[Part]): The batch; or the labelled images, by which
+            automatic weights are measured, and the unlabelled ones. Terms are
+            means over all images.
         device (torch.device): Device of the zeros of inactive distillers.
 
     Returns:
         dict[str, Tensor]: Terms and figures, by their names in the log.
     """
-    terms = {
+    found = [{
         name: distillers[name].terms(*tensors[name], batch, weights)
         for name, weights in step.weights.items()
-    }
+    } for tensors, batch in parts]
+    (tensors, batch), terms = parts[0], found[0]
     calibrate(
         {
             name:
@@ -38,10 +42,27 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             for name, weights in step.weights.items()
             if isinstance(distillers[name].balance, GradientBalance)
         }, batch.task_losses)
+    if len(parts) > 1:
+        counts = [len(batch.data_samples or []) for _, batch in parts]
+        terms = {
+            name: _mean([x[name] for x in found], counts)
+            for name in terms
+        }
     losses: Dict[str, Tensor] = {}
     for name, distiller in distillers.items():
         weights = step.weights.get(name)
-        found = distiller.weigh(
+        entries = distiller.weigh(
             terms[name], weights) if weights else distiller.idle_losses(device)
-        losses.update(log_entries(name, found, distiller.weights))
+        losses.update(log_entries(name, entries, distiller.weights))
     return losses
+
+
+def _mean(terms: Sequence[Mapping[str, Tensor]],
+          counts: Sequence[int]) -> Dict[str, Tensor]:
+    """The mean of each term over parts of that many images."""
+    return {
+        key:
+        torch.stack([x[key] * count
+                     for x, count in zip(terms, counts)]).sum() / sum(counts)
+        for key in terms[0]
+    }
