@@ -12,9 +12,8 @@ from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
-from mmkd.methods.mgd.generation import GenerationBlock
-from mmkd.methods.mgd.losses import random_cells
 from mmkd.ops.distances import squared_distance
+from mmkd.ops.generation import GenerationBlock, random_cells
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices, fill_from_preset
 

@@ -112,6 +112,7 @@ class UniDistill(Distiller):
         ConfigError: If the path is unknown, or the heads do not correspond.
     """
     roles = ('bev_low', 'bev_high', 'responses')
+    needs_labels = True
 
     def __init__(self,
                  path: Optional[Literal['lidar2camera', 'fusion2camera',

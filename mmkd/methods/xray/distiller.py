@@ -87,7 +87,7 @@ class XRay(Distiller):
             match.
     """
     roles = ('neck', 'head_maps')
-    needs_head = True
+    needs_head = needs_labels = True
 
     def __init__(self,
                  student=None,

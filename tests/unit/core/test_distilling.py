@@ -31,9 +31,11 @@ def run(distillers, task_losses, shares=False):
     return distil(
         distillers,
         Step(Progress(0), {name: dict(loss=1.)
-                           for name in names}, (), shares),
-        {name: (dict(logits=[tap]), {})
-         for name in names}, StepBatch(task_losses=task), torch.device('cpu'))
+                           for name in names}, (), shares), [({
+                               name: (dict(logits=[tap]), {})
+                               for name in names
+                           }, StepBatch(task_losses=task))],
+        torch.device('cpu'))
 
 
 def test_names_and_idle_distillers():

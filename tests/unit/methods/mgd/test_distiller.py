@@ -9,7 +9,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.mgd.distiller import MGD
-from mmkd.methods.mgd.losses import random_cells
+from mmkd.ops.generation import random_cells
 from mmkd.testing import detector
 
 
