@@ -66,8 +66,10 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             totals['student.share'] = total_loss(batch.task_losses)
         taps = {
             id(tensor): tensor
-            for tensors, _ in parts for name in step.weights
-            for levels in tensors[name][0].values() for tensor in levels
+            for tensors, _ in parts
+            for name in step.weights
+            for levels in tensors[name][0].values()
+            for tensor in levels
         }
         losses.update(gradient_shares(totals, list(taps.values())))
     return losses
