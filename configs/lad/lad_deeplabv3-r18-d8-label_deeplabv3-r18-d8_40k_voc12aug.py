@@ -9,7 +9,6 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/_base_/'
             'deeplabv3_r18-d8-label_4xb4-40k_voc12aug-512x512.py',
-            ckpt=
-            'checkpoints/deeplabv3_r18-d8-label_4xb4-40k_voc12aug-512x512.pth')
-    ),
+            ckpt='checkpoints/'
+            'deeplabv3_r18-d8-label_4xb4-40k_voc12aug-512x512.pth')),
     distillers=dict(cwd=dict(type='CWD')))

@@ -11,7 +11,7 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/_base_/'
             'deeplabv3plus_mobilenet-v2-d8-label_4xb2-80k_cityscapes-512x1024.py',
-            ckpt=
-            'checkpoints/deeplabv3plus_mobilenet-v2-d8-label_4xb2-80k_cityscapes-512x1024.pth'
+            ckpt='checkpoints/'
+            'deeplabv3plus_mobilenet-v2-d8-label_4xb2-80k_cityscapes-512x1024.pth'
         )),
     distillers=dict(cwd=dict(type='CWD')))

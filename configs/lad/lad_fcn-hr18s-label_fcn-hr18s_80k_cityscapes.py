@@ -8,6 +8,6 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/_base_/'
             'fcn_hr18s-label_4xb2-80k_cityscapes-512x1024.py',
-            ckpt='checkpoints/fcn_hr18s-label_4xb2-80k_cityscapes-512x1024.pth'
-        )),
+            ckpt='checkpoints/'
+            'fcn_hr18s-label_4xb2-80k_cityscapes-512x1024.pth')),
     distillers=dict(cwd=dict(type='CWD')))

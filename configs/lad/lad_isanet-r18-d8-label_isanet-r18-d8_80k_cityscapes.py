@@ -8,7 +8,6 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/_base_/'
             'isanet_r18-d8-label_4xb2-80k_cityscapes-512x1024.py',
-            ckpt=
-            'checkpoints/isanet_r18-d8-label_4xb2-80k_cityscapes-512x1024.pth')
-    ),
+            ckpt='checkpoints/'
+            'isanet_r18-d8-label_4xb2-80k_cityscapes-512x1024.pth')),
     distillers=dict(cwd=dict(type='CWD')))
