@@ -170,10 +170,9 @@ class FoundationNetwork(nn.Module, ABC):
         elif not isinstance(size, str):
             size = 'x'.join(map(str, size))
         file = f', SHA-256 {file_hash(self.file)}' if self.file else ''
-        return (
-            f'{self.card.name}{file}, mean ({mean}), std ({std}) of RGB from 0 '
-            f'to 1, patch {self.patch[0]}x{self.patch[1]}, size {size}, '
-            f'licence {self.card.licence or "not told"}')
+        return (f'{self.card.name}{file}, mean ({mean}), std ({std}) of RGB '
+                f'from 0 to 1, patch {self.patch[0]}x{self.patch[1]}, size '
+                f'{size}, licence {self.card.licence or "not told"}')
 
 
 def _read_size(size: Any, name: str) -> Any:
