@@ -1,4 +1,5 @@
 """Networks of other libraries as teachers, on tiny random models."""
+import hashlib
 import json
 import shutil
 import socket
@@ -101,6 +102,25 @@ def test_the_whole_frame_is_kept():
 def test_wrong_size(size):
     with pytest.raises(ConfigError, match="test: size is 'nearest'"):
         Shown(nn.Identity(), CARD, size=size)
+
+
+def test_the_log_names_where_a_teacher_comes_from(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmkd.core.teacher.print_log',
+                        lambda text, *_: said.append(text))
+    network = Shown(
+        nn.Conv2d(3, 3, 1), Card('dino', (.5, .4, .3), (.2, .2, .1), 'mit'))
+    file = tmp_path / 'dino.pth'
+    write_weights(str(file), network.model.state_dict(), {})
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    Teacher(network, str(file), name='t')
+    assert said == [
+        f"teacher 't': weights of {file}, SHA-256 {digest}",
+        "teacher 't': dino, mean (0.5, 0.4, 0.3), std (0.2, 0.2, 0.1) of RGB "
+        'from 0 to 1, patch 1x1, size nearest, licence mit'
+    ]
+    network.file = str(file)  # of one that comes with its weights
+    assert f'dino, SHA-256 {digest}, mean' in network.notes()
 
 
 def test_levels():
