@@ -48,7 +48,8 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
 
     Args:
         path (str | dict): A ``.pth`` or ``.safetensors`` file, the
-            ``.safetensors.index.json`` of several, or an address as in :func:`~mmkd.utils.download.local_file`.
+            ``.safetensors.index.json`` of several, or an address as in
+            :func:`~mmkd.utils.download.local_file`.
         trusted (bool): Whether the user vouches for this very file, so that
             it may run code. Defaults to False.
 
