@@ -66,6 +66,8 @@ class Distiller(BaseModule):
     dense_heads: ClassVar[Tuple[str, ...]] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it reads ground truth; an option may decide.
+    needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
     #: Values for the log that :meth:`losses` may return as well.

@@ -8,31 +8,85 @@ from mmengine.logging import print_log
 from torch import nn
 
 from mmkd.core.distiller import Distiller
-from mmkd.core.step import TapPlan
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import Batch, DryRun, untouched
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
+from mmkd.registry import DISTILLERS
 from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.nested import clone
 from mmkd.utils.rng import preserve_rng
 
 
-def leave_out_labels(student: nn.Module, distillers: Mapping[str, Distiller],
-                     plan: TapPlan, run: DryRun) -> None:
-    """Prepare a student for a training without its task loss.
+def prepare_student(model: Any, run: DryRun) -> None:
+    """Prepare the student of a model for images without labels.
 
     Args:
-        student (nn.Module): The student.
-        distillers (Mapping[str, Distiller]): All distillers by name.
-        plan (TapPlan): The taps.
+        model (DistillationModel): The model. If it is ``label_free``, what no
+            tap depends on is frozen.
         run (DryRun): Dry run of the student.
 
     Raises:
-        ConfigError: If nothing would train.
+        ConfigError: If a method needs labels; if the student cannot reach
+            its last tap without them, or would not train; or if labelled
+            images are augmented as batches.
     """
-    freeze_unread(student, plan.student_taps(list(distillers)), plan.counts,
-                  run.batch)
+    distillers: Mapping[str, Distiller] = dict(model.distillers.items())
+    student, plan = model.student, model.taps
+    for name, distiller in distillers.items():
+        if distiller.needs_labels:
+            others = sorted(other
+                            for other, cls in DISTILLERS.module_dict.items()
+                            if not cls.needs_labels)
+            raise ConfigError(
+                f'distiller {name!r}: {type(distiller).__name__} needs labels '
+                'with these options. Methods that need none: '
+                f'{", ".join(others)}')
+    batch = without_truth(run.batch)
+    taps = plan.student_taps(list(distillers))
+    if model.label_free:
+        freeze_unread(student, taps, plan.counts, batch)
+        return
+    if model.unlabelled_norm not in ('update', 'frozen'):
+        raise ConfigError("unlabelled_norm is 'update' or 'frozen', not "
+                          f'{model.unlabelled_norm!r}')
+    if family_of(student).augments_batches(student):
+        raise ConfigError(
+            'the random batch augmentation of the student may need labels; '
+            'set batch_augments=None in its `data_preprocessor` to train with '
+            'unlabelled images')
+    probe = copy.deepcopy(student)
+    with preserve_rng(), on_device(probe, training_device()), untouched(
+            probe, True), torch.no_grad():
+        _to_last_tap(probe, TapCatcher(probe, taps, 'the student',
+                                       plan.counts), batch)
+
+
+def without_truth(batch: Batch) -> Batch:
+    """A batch whose data samples have meta information only."""
+    samples = batch.get('data_samples')
+    return dict(
+        batch,
+        data_samples=samples
+        and [type(x)(metainfo=x.metainfo) for x in samples])
+
+
+def _to_last_tap(probe: nn.Module, catcher: TapCatcher, batch: Batch) -> None:
+    """Run a student as far as its last tap.
+
+    Raises:
+        ConfigError: If it fails before.
+    """
+    try:
+        with catcher:
+            probe(
+                clone(batch['inputs']), batch.get('data_samples'), mode='loss')
+    except Exception as error:
+        raise ConfigError(
+            'without labels, the student cannot run as far as its last tap '
+            f'({type(error).__name__}: {str(error)[:120]}); tap modules '
+            'before what reads labels, such as the backbone') from error
 
 
 @torch.no_grad()
@@ -76,9 +130,7 @@ def freeze_unread(student: nn.Module, taps: Sequence[Tap],
     catcher = TapCatcher(probe, taps, 'the student', counts)
     with preserve_rng(), on_device(probe, training_device()), untouched(
             probe, True), torch.enable_grad():
-        with catcher:
-            probe(
-                clone(batch['inputs']), batch.get('data_samples'), mode='loss')
+        _to_last_tap(probe, catcher, batch)
         found = [
             tensor.float().sum() for levels in catcher.take().values()
             for tensor in levels if tensor.requires_grad

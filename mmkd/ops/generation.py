@@ -1,5 +1,5 @@
 """Masked generation of the teacher's map, after MGD."""
-from typing import Optional
+from typing import Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -54,10 +54,26 @@ def random_cells(feat: Tensor, mask_ratio: float) -> Tensor:
         Tensor: (N, 1, H, W) in the type of ``feat``; 1 where a cell is kept
         and 0 elsewhere.
     """
+    return _draw(feat, (len(feat), 1, *feat.shape[2:]), mask_ratio)
+
+
+def random_channels(feat: Tensor, mask_ratio: float) -> Tensor:
+    """Draw the channels of a map that are kept, as MGD does for classifiers.
+
+    Args:
+        feat (Tensor): Features (N, C, H, W).
+        mask_ratio (float): Fraction of channels to drop, within [0, 1].
+
+    Returns:
+        Tensor: (N, C, 1, 1) in the type of ``feat``; 1 where a channel is
+        kept and 0 elsewhere.
+    """
+    return _draw(feat, (*feat.shape[:2], 1, 1), mask_ratio)
+
+
+def _draw(feat: Tensor, shape: Tuple[int, ...], mask_ratio: float) -> Tensor:
     if not 0 <= mask_ratio <= 1:
         raise ValueError('mask_ratio is a share in [0, 1], but got '
                          f'{mask_ratio}')
-    draw = torch.rand((len(feat), 1, *feat.shape[2:]),
-                      dtype=torch.float32,
-                      device=feat.device)
+    draw = torch.rand(shape, dtype=torch.float32, device=feat.device)
     return (draw < 1 - mask_ratio).to(feat.dtype)

@@ -77,6 +77,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'default 224')):
         parser.add_argument(
             f'--{name}', type=int, metavar='N', help=f'with --images: {what}')
+    add_file(
+        parser,
+        '--unlabelled',
+        nargs='+',
+        metavar='FOLDER',
+        help='distil on the images and videos of folders or lists too, beside '
+        'the labelled data of the student (docs/label_free.md)')
+    parser.add_argument(
+        '--unlabelled-ratio',
+        type=float,
+        metavar='R',
+        help='with --unlabelled: its images for each labelled one; default 1')
     parser.add_argument(
         '--config-only',
         action='store_true',
@@ -95,13 +107,13 @@ def run(args: argparse.Namespace) -> None:
     teachers = teachers_of(args)
     if args.views is not None and args.cache is None:
         raise UsageError('--views needs --cache')
-    label_free = _label_free(args)
+    data = dict(label_free=_label_free(args), unlabelled=_unlabelled(args))
     options = dict(args.method_options)
     if args.path:
         options['path'] = args.path
     if args.method is None:
         with quietly(args), paused_collector():
-            fit, why = _pair(args).choose()
+            fit, why = _pair(args).choose(not any(data.values()))
         args.method = fit.method
         options = {**fit.options, **options}
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
@@ -110,7 +122,7 @@ def run(args: argparse.Namespace) -> None:
             f'{name_of(first)}_{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
-        cfg = _write_config(args, name, teachers, options, label_free)
+        cfg = _write_config(args, name, teachers, options, data)
         cfg = for_runner(cfg, args, name)
     if args.config_only:
         with _naming_others(args), quietly(args):
@@ -149,6 +161,20 @@ def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
         raise UsageError('--baseline trains the student alone on its labels, '
                          'which --images leaves out; give one of them')
     return dict(data=[osp.abspath(path) for path in args.images], **given)
+
+
+def _unlabelled(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+    """Options of unlabelled images beside the labelled ones."""
+    ratio = {} if args.unlabelled_ratio is None else dict(
+        ratio=args.unlabelled_ratio)
+    if args.unlabelled is None:
+        if ratio:
+            raise UsageError('--unlabelled-ratio needs --unlabelled')
+        return None
+    if args.images is not None:
+        raise UsageError('--images leaves out the labelled data, to which '
+                         '--unlabelled adds; give one of them')
+    return dict(data=[osp.abspath(path) for path in args.unlabelled], **ratio)
 
 
 def _alone(cfg: 'Config') -> 'Config':
@@ -224,8 +250,9 @@ def _naming_others(args: argparse.Namespace) -> Iterator[None]:
 
 def _write_config(args: argparse.Namespace, name: str,
                   teachers: Dict[str, Tuple[str, Optional[str]]],
-                  options: Dict[str, Any],
-                  label_free: Optional[Dict[str, Any]]) -> 'Config':
+                  options: Dict[str,
+                                Any], data: Dict[str,
+                                                 Optional[dict]]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first
     from mmkd.utils.files import only_trainer
@@ -243,7 +270,7 @@ def _write_config(args: argparse.Namespace, name: str,
             cache['views'] = args.views
         cfg = apis.write_distillation_config(args.student, teachers,
                                              args.method, given, options,
-                                             args.imports, cache, label_free)
+                                             args.imports, cache, **data)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg
@@ -253,6 +280,9 @@ def _summary(cfg) -> str:
     """Build the model of a distillation config, and describe it."""
     from mmkd.core.model import DistillationModel
     from mmkd.core.network import network_config
+    from mmkd.engine.label_free import expand_label_free
+    from mmkd.engine.unlabelled import expand_unlabelled
+    expand_unlabelled(expand_label_free(cfg))
     model = dict(cfg.model)
     model.pop('type')
     student, scope = network_config(cfg, 'the student')

@@ -84,6 +84,7 @@ class CIRKD(Distiller):
         ConfigError: If an option is wrong, or a tap gives no map.
     """
     roles = ('classifier_input', )
+    needs_labels = True
     default_weights = dict(batch=1.0, pixel=0.1, region=0.1)
 
     def __init__(self,
@@ -126,6 +127,8 @@ class CIRKD(Distiller):
         self.released_pixels = released_pixels
         self.pool = pool
         self.valid_only = valid_only
+        self.needs_labels = valid_only or bool({'pixel', 'region'}
+                                               & set(self.peak_weights()))
         self.ignore_index = ignore_index
         self.norm_cfg = norm_cfg or dict(type='BN')
 

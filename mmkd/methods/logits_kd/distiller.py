@@ -132,7 +132,8 @@ class LogitsKD(Distiller):
         self.divergence = divergence
         self.tau = chosen.tau if tau is None else tau
         check_tau('LogitsKD', tau=self.tau)
-        self.needs_labels = chosen.needs_labels
+        self.by_class = chosen.needs_labels
+        self.needs_labels = chosen.needs_labels or valid_only
         self.standardise = standardise
         self.valid_only = valid_only
         self.ignore_index = ignore_index
@@ -172,7 +173,7 @@ class LogitsKD(Distiller):
             valid = labelled_cells(
                 batch.labels, size,
                 self.ignore_index) if self.valid_only else None
-            if self.needs_labels:
+            if self.by_class:
                 classes, known = cell_classes(batch.labels, size,
                                               logits_s.size(1),
                                               self.ignore_index)

@@ -45,9 +45,21 @@ def test_expansion():
     pipeline = [x.type for x in cfg.train_dataloader.dataset.pipeline]
     assert pipeline[0] == 'mmkd.LoadImage'
     assert pipeline[-1] == 'mmdet.PackDetInputs'
+    assert cfg.train_dataloader.collate_fn.type == 'mmkd.mixup_collate'
+    assert 'collate_fn' not in cfg.val_dataloader
     again = copy.deepcopy(cfg)
     assert expand_label_free(again).to_dict() == cfg.to_dict()
     assert expand_label_free(distillation(held_out=0.)).val_evaluator is None
+
+
+def test_mixup_and_a_cache():
+    cfg = distillation()
+    cfg.model.teachers = dict(teacher=dict(cache=dict(dir='cache')))
+    plain = expand_label_free(copy.deepcopy(cfg))
+    assert 'collate_fn' not in plain.train_dataloader
+    cfg.label_free.mixup = True
+    with pytest.raises(ConfigError, match='leave out one of them'):
+        expand_label_free(cfg)
 
 
 def test_errors():
@@ -97,7 +109,7 @@ def test_command(kind, files, tmp_path, capsys):
         '2', '--batch-size', '4', '--size', '64', '--seed', '0', '--work-dir',
         'run', '--method-options', 'loss_weight=1.0', '--cfg-options',
         'label_free.num_workers=0', 'label_free.held_out=0.2',
-        'label_free.lr=0.1'
+        'label_free.lr=0.1', 'label_free.mixup=False'
     ]
     assert call(command) in (0, None)
     printed = capsys.readouterr().out

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.ops.generation import GenerationBlock, random_cells
+from mmkd.ops.generation import GenerationBlock, random_cells, random_channels
 
 
 def test_widths():
@@ -48,10 +48,22 @@ def test_draws():
     assert torch.equal(first == 0, draw > 0.5)
 
 
+def test_channels():
+    feat = torch.zeros(2, 300, 3, 4)
+    torch.manual_seed(1)
+    kept = random_channels(feat, 0.15)
+    assert kept.shape == (2, 300, 1, 1)
+    assert not torch.equal(kept[0], kept[1])
+    torch.manual_seed(1)
+    draw = torch.rand(2, 300, 1, 1)
+    assert torch.equal(kept == 0, draw > 1 - 0.15)
+
+
 def test_all_or_nothing():
     feat = torch.zeros(2, 3, 64, 64)
     assert random_cells(feat, 0).all()
     assert not random_cells(feat, 1).any()
+    assert not random_channels(feat, 1).any()
     for ratio in (-0.1, 1.1):
         with pytest.raises(ValueError, match='mask_ratio'):
             random_cells(feat, ratio)
