@@ -14,7 +14,8 @@ from mmkd.errors import ConfigError
 from mmkd.families.dense_heads import (DenseHead, DenseOutputs, DenseTargets,
                                        GFLHeads, rows)
 from mmkd.methods.crosskd.losses import (box_distance, class_distance,
-                                         edge_divergence, transfer_statistics)
+                                         distribution_loss, edge_divergence,
+                                         transfer_statistics)
 from mmkd.ops.precision import upcast
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import fill_from_preset
@@ -244,7 +245,7 @@ class CrossKD(Distiller):
     def _boxes(self, found: _Cross, factor: Tensor) -> Tensor:
         """Mean distance of the boxes, weighted by the teacher's confidence."""
         head, size = found.head, found.head.box_size
-        confidence = [
+        confidences = [
             rows(cls_t, head.num_classes).sigmoid().amax(1) * (weights > 0)
             for cls_t, weights in zip(found.teacher.cls,
                                       found.targets.label_weights)
@@ -254,17 +255,18 @@ class CrossKD(Distiller):
                 zip(found.cross.box, found.teacher.box)):
             codes = rows(box_x, size), rows(box_t, size)
             if isinstance(head, GFLHeads):
-                distance = edge_divergence(*codes, head.bins)
-            else:
-                priors = found.targets.priors[level].repeat(len(box_x), 1)
-                distance = box_distance(
+                distances.append(edge_divergence(*codes, head.bins))
+                continue
+            priors = found.targets.priors[level].repeat(len(box_x), 1)
+            distances.append(
+                box_distance(
                     *(head.boxes(level, priors, x) for x in codes),
-                    log_iou=head.name == 'fcos')
-            distances.append((confidence[level] * distance).sum())
+                    log_iou=head.name == 'fcos'))
         if isinstance(head, GFLHeads):
             # Of this process alone, as published.
-            factor = 4 * sum(x.sum() for x in confidence).clamp(min=1e-6)
-        return sum(distances) / factor
+            return distribution_loss(distances, confidences)
+        return sum(
+            (x * w).sum() for x, w in zip(distances, confidences)) / factor
 
     def _centerness(self, found: _Cross) -> Tensor:
         """Sum over the positives."""

@@ -1,4 +1,6 @@
 """Transfer of statistics, and losses of CrossKD."""
+from typing import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -104,3 +106,19 @@ def box_distance(boxes_x: Tensor, boxes_t: Tensor, log_iou: bool) -> Tensor:
     from mmdet.models.losses.iou_loss import giou_loss, iou_loss
     loss = iou_loss if log_iou else giou_loss
     return loss(boxes_x, boxes_t.detach(), reduction='none')
+
+
+def distribution_loss(distances: Sequence[Tensor],
+                      confidences: Sequence[Tensor]) -> Tensor:
+    """Mean over the edges, weighted by the confidence of the rows.
+
+    Args:
+        distances (Sequence[Tensor]): :func:`edge_divergence` (n, ) of each
+            level.
+        confidences (Sequence[Tensor]): Weight of each row (n, ), likewise.
+
+    Returns:
+        Tensor: Scalar; 0 if all confidences are.
+    """
+    total = sum((x * w).sum() for x, w in zip(distances, confidences))
+    return total / (4 * sum(w.sum() for w in confidences).clamp(min=1e-6))

@@ -3,7 +3,8 @@ import torch
 from mmdet.models.losses import QualityFocalLoss
 
 from mmkd.methods.crosskd.losses import (box_distance, class_distance,
-                                         edge_divergence, transfer_statistics)
+                                         distribution_loss, edge_divergence,
+                                         transfer_statistics)
 
 
 def double(*values):
@@ -105,6 +106,13 @@ def test_edges():
     assert found.item() / 4 == pytest.approx(1.150420765, abs=1e-9)
     assert edge_divergence(box_t + 5, box_t, 3).item() == pytest.approx(
         0, abs=1e-12)
+
+
+def test_weights_of_the_edges():
+    distances = [double(0.1 + 0.2 + 0.3 + 0.4), double(4 * 0.4)]
+    found = distribution_loss(distances, [double(0.7), double(0.3)])
+    assert 4 * found.item() == pytest.approx(1.18)
+    assert distribution_loss(distances, [double(0.)] * 2) == 0
 
 
 def test_boxes():
