@@ -34,6 +34,9 @@ class ImageFolder(BaseDataset):
             in the folder, that are for validation. Defaults to 0.
         validation (bool): Whether to take those instead of the others.
             Defaults to False.
+        labels (str, optional): ``'folders'`` takes the folders in ``root``,
+            in alphabetical order, as the classes of their images, whose
+            index is ``label``. Defaults to None: no labels.
         **kwargs: Arguments of mmengine's ``BaseDataset``, such as
             ``pipeline``.
 
@@ -47,6 +50,7 @@ class ImageFolder(BaseDataset):
                  every: int = 25,
                  held_out: float = 0.,
                  validation: bool = False,
+                 labels: Optional[str] = None,
                  **kwargs: Any) -> None:
         if every < 1 or not 0 <= held_out < 1:
             raise ConfigError('ImageFolder: every is at least 1 and held_out '
@@ -56,6 +60,10 @@ class ImageFolder(BaseDataset):
         self.every = every
         self.held_out = held_out
         self.validation = validation
+        if labels not in (None, 'folders'):
+            raise ConfigError("ImageFolder: labels is None or 'folders', not "
+                              f'{labels!r}')
+        self.labels = labels
         super().__init__(**kwargs)
 
     def load_data_list(self) -> List[Dict[str, Any]]:
@@ -63,18 +71,29 @@ class ImageFolder(BaseDataset):
         samples: List[Dict[str, Any]] = []
         for root in self.roots:
             for path in self._files(root):
-                if self._is_held_out(osp.relpath(path,
-                                                 root)) == self.validation:
-                    samples += self._samples(path)
+                name = osp.relpath(path, root)
+                if self._is_held_out(name) == self.validation:
+                    samples += [
+                        dict(
+                            sample, folder=osp.dirname(name).split(os.sep)[0])
+                        for sample in self._samples(path)
+                    ]
         if not samples:
             part = ' held out for validation' if self.validation else ''
             raise ConfigError(
                 f'there is no image{part} in {", ".join(self.roots)} '
                 f'(of {", ".join(IMAGES + VIDEOS)})')
-        return [
-            dict(sample, img_id=i, labelled=False)
-            for i, sample in enumerate(samples)
-        ]
+        folders = sorted({sample['folder'] for sample in samples})
+        if self.labels and (folders[0] == '' or len(folders) < 2):
+            raise ConfigError(f'{", ".join(self.roots)}: the images of each '
+                              'class have to be in a folder of its own, and '
+                              'there are at least two classes')
+        for i, sample in enumerate(samples):
+            folder = sample.pop('folder')
+            sample.update(img_id=i, labelled=self.labels is not None)
+            if self.labels:
+                sample['label'] = folders.index(folder)
+        return samples
 
     def _files(self, root: str) -> List[str]:
         if osp.isfile(root) and root.endswith('.txt'):

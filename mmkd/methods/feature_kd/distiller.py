@@ -271,6 +271,11 @@ class FeatureKD(Distiller):
                                               teacher['summary'][-1])
         return losses
 
+    def compared(self, student: Dict[str, List[Tensor]],
+                 teacher: Dict[str, List[Tensor]]) -> Tuple[Tensor, Tensor]:
+        """Maps of the last level, as they are compared."""
+        return list(self._levels(student['features'], teacher['features']))[-1]
+
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
