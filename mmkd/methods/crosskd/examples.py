@@ -8,6 +8,8 @@ EXAMPLES = dict(crosskd=lambda: detectors(
     kind='atss',
     depends_on_batch='its statistics are over the samples of a process, '
     'as published',
-    not_zero=dict.fromkeys(
-        ('cls', 'box', 'centerness'
-         ), 'the transfer of statistics adds 1e-6 to the deviation')))
+    not_zero=dict(
+        cls='the transfer of statistics adds 1e-6 to the deviation',
+        box='the transfer of statistics adds 1e-6 to the deviation',
+        centerness='cross entropies are not 0 for equal probabilities'),
+    zero_without_objects=('centerness', )))
