@@ -19,6 +19,7 @@ from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 from mmkd.utils.devices import existing_device
+from mmkd.utils.files import file_hash
 from mmkd.utils.foundation import (check_fetched, has_weights, weights_of,
                                    with_trust)
 
@@ -140,8 +141,9 @@ class Teacher:
                                                        checkpoint.state_dict)
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
             self.classes = checkpoint.classes
-            print_log(f'teacher {name!r}: weights of {checkpoint.path}',
-                      'current')
+            print_log(
+                f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
+                f'{file_hash(checkpoint.path)}', 'current')
         notes = family.notes(self.network)
         if notes is not None:
             print_log(f'teacher {name!r}: {notes}', 'current')
