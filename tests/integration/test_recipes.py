@@ -145,9 +145,7 @@ def test_one_step(path):
     for key, loss in distilled.items():
         if key in own:
             continue
-        name = key.split('.')[0]
-        distiller = model.distillers[name]
-        taps = sum(model.taps.student[name].values(), [])
+        taps = sum(model.taps.student[key.split('.')[0]].values(), [])
         assert not any(tap.network for tap in taps)
         weights = {
             weight: None
