@@ -12,6 +12,7 @@ from benchmarks.entry import Entry, Grid, names, of_student
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
 from mmkd.utils.runs import Run
 
+pytestmark = pytest.mark.usefixtures('thaws')
 ROOT = Path(__file__).parents[2]
 
 
