@@ -1,6 +1,6 @@
 """Building and connecting the parts of a distillation model."""
 import copy
-from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.registry import DefaultScope
 from torch import nn
@@ -156,7 +156,14 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
     for name, distiller in distillers.items():
         try:
             if distiller.needs_head:
-                _check_heads(plan, name, student, teachers)
+                _check_heads('detection_head', plan, name, student, teachers)
+            if distiller.dense_heads:
+                own = _check_heads('dense_head', plan, name, student, teachers)
+                if own.name not in distiller.dense_heads:
+                    raise ConfigError(
+                        f'{type(distiller).__name__} works with the heads of '
+                        f'{", ".join(distiller.dense_heads)}, but the student '
+                        f'has a {type(own.head).__name__}')
             distiller.setup(*plan.specs_of(name))
             _settle(distiller.balance, student, plan.student_taps([name]),
                     label_free)
@@ -164,16 +171,23 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
             raise MismatchError(f'distiller {name!r}: {error}') from None
 
 
-def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
-                 teachers: Mapping[str, Teacher]) -> None:
-    """Check that the heads of both networks use the same encoding."""
-    own = family_of(student).detection_head(student, 'the student')
+def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
+                 teachers: Mapping[str, Teacher]) -> Any:
+    """Check that the heads of both networks use the same encoding.
+
+    Args:
+        kind (str): Name of the function of the family that gives them.
+
+    Returns:
+        Head: The student's.
+    """
+    own = getattr(family_of(student), kind)(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
     for name in sorted({tap.network for tap in taps if tap.network}):
-        network = teachers[name].network
+        network, what = teachers[name].network, f'teacher {name!r}'
         own.check_same_code(
-            family_of(network).detection_head(network, f'teacher {name!r}'),
-            name)
+            getattr(family_of(network), kind)(network, what), name)
+    return own
 
 
 def _settle(balance: Union[GradientBalance, GradientShare, None],

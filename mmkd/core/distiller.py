@@ -61,18 +61,22 @@ class Distiller(BaseModule):
     #: Whether it uses the student's 3D detection head (``batch.head``). The
     #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
+    #: Names of the dense 2D heads that it serves, if it uses the heads
+    #: (``batch.dense_head``). Those of both networks must then be alike.
+    dense_heads: ClassVar[Tuple[str, ...]] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it reads ground truth; an option may decide.
+    needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
-    #: Values for the log that :meth:`losses` may return besides the terms.
+    #: Values for the log that :meth:`losses` may return as well.
     figures: Tuple[str, ...] = ()
     #: Options to try where the choice is left to mmkd, the default ones first.
     trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Defaults in a config for students that are detectors of two stages.
     two_stage_options: ClassVar[Mapping[str, Any]] = {}
-    #: Terms that only train the method's modules, without a gradient for the
-    #: student.
+    #: Terms that only train the method's modules, not the student.
     own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
@@ -207,8 +211,7 @@ class Distiller(BaseModule):
 
         Returns:
             dict[str, Tensor]: One scalar for each term, at least for the
-            active ones, and for any of the :attr:`figures`. Figures are
-            logged and are part of no loss.
+            active ones, and for any of the :attr:`figures`.
         """
 
     def visuals(self, student: Dict[str, List[Tensor]],

@@ -152,7 +152,9 @@ def test_one_step(path):
         weights = {
             weight: None
             for tap in taps
-            for weight in model.student.get_submodule(tap.module).parameters()
+            # What comes before the input of a module can be any other.
+            for weight in (model.student if tap.where == 'input' else model.
+                           student.get_submodule(tap.module)).parameters()
             if weight.requires_grad
         }
         grads = torch.autograd.grad(
