@@ -1,6 +1,6 @@
 """The detection heads of a step, and comparing the outputs of two."""
 from functools import partial
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from torch import nn
 
