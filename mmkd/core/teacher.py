@@ -40,7 +40,7 @@ class Teacher:
     Args:
         cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
             a config or model dict, a network of another library such as
-            ``'timm::NAME'`` (docs/foundation_teachers.md), or a built
+            ``'timm::NAME'`` (docs/foundation.md), or a built
             network.
         ckpt (str | dict): Weights: a file or URL, or ``dict(url=...,
             sha256=...)``; ``'official'`` for those that the library

@@ -2,7 +2,7 @@
 import hashlib
 import os
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Union
 
 import cv2
 from mmcv.transforms import BaseTransform
@@ -31,7 +31,8 @@ class ImageFolder(BaseDataset):
         every (int): Of a video, each how many frames one is taken. Defaults
             to 25.
         held_out (float): Share of the files, chosen by a hash of their names
-            in the folder, that are for validation. Defaults to 0.
+            in the folder, that are for validation; of each ``root`` at least
+            one. Defaults to 0.
         validation (bool): Whether to take those instead of the others.
             Defaults to False.
         labels (str, optional): ``'folders'`` takes the folders in ``root``,
@@ -70,9 +71,13 @@ class ImageFolder(BaseDataset):
         """List the images and frames."""
         samples: List[Dict[str, Any]] = []
         for root in self.roots:
-            for path in self._files(root):
-                name = osp.relpath(path, root)
-                if self._is_held_out(name) == self.validation:
+            names = {
+                osp.relpath(path, root): path
+                for path in self._files(root)
+            }
+            held_out = self._held_out(names)
+            for name, path in names.items():
+                if (name in held_out) == self.validation:
                     samples += [
                         dict(
                             sample, folder=osp.dirname(name).split(os.sep)[0])
@@ -119,9 +124,18 @@ class ImageFolder(BaseDataset):
                                   'names')
         return paths
 
-    def _is_held_out(self, name: str) -> bool:
-        digest = hashlib.sha256(name.encode()).digest()
-        return int.from_bytes(digest[:8], 'little') / 2**64 < self.held_out
+    def _held_out(self, names: Iterable[str]) -> Set[str]:
+        """The files for validation, at least one of several."""
+        order = {
+            name:
+            int.from_bytes(
+                hashlib.sha256(name.encode()).digest()[:8], 'little') / 2**64
+            for name in names
+        }
+        chosen = {name for name in order if order[name] < self.held_out}
+        if self.held_out and not chosen and len(order) > 1:
+            chosen = {min(order, key=order.__getitem__)}
+        return chosen
 
     def _samples(self, path: str) -> List[Dict[str, Any]]:
         if not path.lower().endswith(VIDEOS):

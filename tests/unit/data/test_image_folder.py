@@ -59,6 +59,13 @@ def test_held_out_files(tmp_path):
     ]
     assert len(parts[0]) + len(parts[1]) == 200
     assert not set(parts[0]) & set(parts[1]) and 20 < len(parts[1]) < 60
+    # At least one.
+    few = [
+        names(
+            ImageFolder(str(tmp_path), held_out=1e-9, validation=validation))
+        for validation in (False, True)
+    ]
+    assert [len(part) for part in few] == [199, 1]
 
 
 def test_folders_as_classes(tmp_path):
