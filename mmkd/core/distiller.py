@@ -64,6 +64,9 @@ class Distiller(BaseModule):
     #: Names of the dense 2D heads that it serves, if it uses the heads
     #: (``batch.dense_head``). Those of both networks must then be alike.
     dense_heads: ClassVar[Tuple[str, ...]] = ()
+    #: Whether it uses the boxes on which the student's RoI head trains
+    #: (``batch.roi_samples``).
+    needs_rois: ClassVar[bool] = False
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
     #: Whether it reads ground truth; an option may decide.
