@@ -16,6 +16,6 @@ model = dict(
         cirkd=dict(
             type='CIRKD',
             pixel_queue=2000,
-            pool=True,
+            pool=2,
             norm_cfg=dict(type='SyncBN'))))
 optim_wrapper = dict(optimizer=dict(lr=2e-4))

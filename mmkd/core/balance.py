@@ -180,6 +180,28 @@ def _norm(name: str, what: str, loss: Tensor, taps: List[Tensor]) -> Tensor:
     return norm
 
 
+def gradient_shares(losses: Mapping[str, Tensor],
+                    taps: List[Tensor]) -> Dict[str, Tensor]:
+    """How much each loss contributes to the gradients at some tensors.
+
+    Args:
+        losses (Mapping[str, Tensor]): Weighted losses, scalars, by name.
+        taps (list[Tensor]): The tensors.
+
+    Returns:
+        dict[str, Tensor]: The L2 norm of the gradient of each, averaged over
+        the processes, divided by the sum of all norms; by name.
+    """
+    found = [gradient_norm(loss, taps) for loss in losses.values()]
+    norms = torch.stack([
+        loss.detach().new_zeros(
+            (), dtype=torch.float32) if norm is None else norm
+        for norm, loss in zip(found, losses.values())
+    ])
+    all_reduce(norms, 'mean')
+    return dict(zip(losses, norms / norms.sum().clamp(min=1e-12)))
+
+
 def _log_norms(norms: List[Tensor]) -> Tensor:
     """Logarithms of the means of norms over the processes; infinite for one
     that is below 1e-12."""

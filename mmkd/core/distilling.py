@@ -4,11 +4,11 @@ from typing import Dict, Mapping, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mmkd.core.balance import GradientBalance, calibrate
+from mmkd.core.balance import GradientBalance, calibrate, gradient_shares
 from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller, measured
 from mmkd.core.step import Step, Tensors
-from mmkd.core.terms import log_entries
+from mmkd.core.terms import figure_name, log_entries, total_loss
 
 #: A part of a batch: tensors of the student and of the teachers by role, for
 #: each active distiller by name; and the images.
@@ -28,10 +28,13 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
         device (torch.device): Device of the zeros of inactive distillers.
 
     Returns:
-        dict[str, Tensor]: Terms and figures, by their names in the log.
+        dict[str, Tensor]: Terms and figures, by their names in the log; if
+        the step measures them, also the shares of the task and of each
+        distiller in the gradients at the student's taps.
     """
     found = [{
-        name: distillers[name].terms(*tensors[name], batch, weights)
+        name:
+        distillers[name](*tensors[name], batch, weights, weigh=False)
         for name, weights in step.weights.items()
     } for tensors, batch in parts]
     (tensors, batch), terms = parts[0], found[0]
@@ -49,11 +52,27 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             for name in terms
         }
     losses: Dict[str, Tensor] = {}
+    totals: Dict[str, Tensor] = {}
     for name, distiller in distillers.items():
         weights = step.weights.get(name)
-        entries = distiller.weigh(
-            terms[name], weights) if weights else distiller.idle_losses(device)
+        if weights:
+            entries = distiller.weigh(terms[name], weights)
+            values = [entries[term] for term in weights]
+            totals[figure_name(name, 'share')] = sum(values[1:], values[0])
+        else:
+            entries = distiller.idle_losses(device)
         losses.update(log_entries(name, entries, distiller.weights))
+    if step.measures_shares and totals and torch.is_grad_enabled():
+        if batch.task_losses:
+            totals['student.share'] = total_loss(batch.task_losses)
+        taps = {
+            id(tensor): tensor
+            for tensors, _ in parts
+            for name in step.weights
+            for levels in tensors[name][0].values()
+            for tensor in levels
+        }
+        losses.update(gradient_shares(totals, list(taps.values())))
     return losses
 
 

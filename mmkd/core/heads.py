@@ -1,7 +1,6 @@
 """The detection heads of a step, and comparing the outputs of two."""
 from functools import partial
-from typing import (Callable, Dict, List, Mapping, Optional, Sequence, Tuple,
-                    Union)
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from torch import nn
 
@@ -37,7 +36,7 @@ def recorded_head(student: nn.Module,
 
 
 def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
-                recorded: Optional[RecordedHead]) -> Dict[str, Callable]:
+                recorded: Optional[RecordedHead]) -> Dict[str, Any]:
     """What a :class:`~mmkd.core.batch.StepBatch` makes its heads with.
 
     Args:
@@ -46,7 +45,7 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
         recorded (DenseHead | RoIHead, optional): See :func:`recorded_head`.
 
     Returns:
-        dict[str, Callable]: Arguments of the batch.
+        dict[str, Any]: Arguments of the batch.
     """
 
     def dense_head(name: Optional[str]) -> Optional[RecordedHead]:

@@ -3,11 +3,15 @@ import copy
 import logging
 from typing import Any, Dict, List, Mapping, Sequence
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller
+from mmkd.core.distilling import distil
+from mmkd.core.mixed import split_unlabelled
+from mmkd.core.step import Tensors
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import Batch, DryRun, untouched
 from mmkd.core.taps.tap import Tap
@@ -90,20 +94,66 @@ def _to_last_tap(probe: nn.Module, catcher: TapCatcher, batch: Batch) -> None:
 
 
 @torch.no_grad()
-def held_out_losses(model: Any, data: dict) -> List[Dict[str, float]]:
-    """Losses of the distillers on a batch of the validation.
+def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
+    """What a validation without labels measures on a batch.
 
     Args:
         model (DistillationModel): The model.
-        data (dict): The batch of the data loader.
+        data (dict): The batch of the data loader; the meta information of
+            images for a probe has their ``label``.
 
     Returns:
-        list[dict[str, float]]: A single dict, of the values by name.
+        list[dict]: For each image, the ``losses`` of its batch by name; its
+        ``label``, or None; and its ``embeddings`` by distiller: that of the
+        student, that of the teacher and, if the method can tell, the
+        student's as it is compared with the teacher's, and that.
     """
-    step = model.planner.now()
-    batch = model.data_preprocessor.prepare(data, step.teachers)
-    losses = model(**batch, mode='loss', step=step)
-    return [{name: float(value) for name, value in losses.items()}]
+    found = []
+    for part in split_unlabelled(data)[::-1]:  # as in the data set
+        if part is None:
+            continue
+        labels = [
+            sample.metainfo.get('label') for sample in part['data_samples']
+        ]
+        step = model.planner.now()
+        _, tensors, batch = model.run_networks(
+            step, model.prepare_batch(part, step.teachers))
+        losses = distil(model.distillers, step, [(tensors, batch)],
+                        next(model.student.parameters()).device)
+        numbers = {name: float(value) for name, value in losses.items()}
+        embeddings = {
+            name: _embeddings(model.distillers[name], *tensors[name])
+            for name in step.weights
+        }
+        found += [
+            dict(
+                losses=numbers,
+                label=label,
+                embeddings={
+                    name: [rows[i] for rows in values]
+                    for name, values in embeddings.items()
+                }) for i, label in enumerate(labels)
+        ]
+    return found
+
+
+def _embeddings(distiller: Any, student: Tensors,
+                teacher: Tensors) -> List[np.ndarray]:
+    """See :func:`held_out`; each is (N, D)."""
+    own = _pooled(next(iter(student.values()))[-1])
+    theirs = _pooled(teacher.get('summary', next(iter(teacher.values())))[-1])
+    compared: List[Tensor] = []
+    if hasattr(distiller, 'compared'):
+        compared = [_pooled(x) for x in distiller.compared(student, teacher)]
+    elif own.shape == theirs.shape:
+        compared = [own, theirs]
+    return [x.cpu().numpy() for x in (own, theirs, *compared)]
+
+
+def _pooled(value: Tensor) -> Tensor:
+    """Means over the cells of maps (N, C, H, W) or over tokens (N, L, C)."""
+    cells = {4: (2, 3), 3: (1, )}.get(value.dim())
+    return (value if cells is None else value.mean(cells)).float()
 
 
 def freeze_unread(student: nn.Module, taps: Sequence[Tap],

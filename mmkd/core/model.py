@@ -16,7 +16,7 @@ from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
 from mmkd.core.distilling import distil
 from mmkd.core.heads import head_makers, recorded_head
-from mmkd.core.label_free import held_out_losses, prepare_student
+from mmkd.core.label_free import held_out, prepare_student
 from mmkd.core.layout import in_layout
 from mmkd.core.mixed import run_parts
 from mmkd.core.network import NetworkLike, build_network
@@ -280,8 +280,8 @@ class DistillationModel(BaseModel):
             self.planner.watching(), batch, end_early=True)[1:]
 
     def val_step(self, data: dict) -> list:
-        """Predictions of the student; without labels, the losses."""
-        return held_out_losses(
+        """Predictions of the student; without labels, measures."""
+        return held_out(
             self, data) if self.label_free else self.student.val_step(data)
 
     def test_step(self, data: dict) -> list:

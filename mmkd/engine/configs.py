@@ -68,7 +68,7 @@ def prepare_training(cfg: Config) -> Config:
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
             hook['type'] = f'{_OWN}StudentEMAHook'
-    wanted = ['SelfCheckHook', 'FiniteLossHook']
+    wanted = ['SelfCheckHook', 'FiniteLossHook', 'SharesHook']
     teachers = cfg.model.get('teachers')
     if isinstance(teachers, dict) and any(
             isinstance(teacher, dict) and teacher.get('cache')

@@ -33,6 +33,9 @@ class LabelFree:
         mixup (bool, optional): Whether to mix the images of a batch
             (:func:`~mmkd.data.augmentation.mixup_collate`). Defaults to None:
             unless a teacher has a cache, whose inputs have to recur.
+        probe (str, optional): Folder with a folder of images for each class,
+            on which the student's embeddings are validated
+            (:class:`~mmkd.evaluation.HeldOutMetric`). Defaults to None.
     """
     data: Union[str, List[str]]
     size: int = 224
@@ -44,6 +47,7 @@ class LabelFree:
     held_out: float = 0.02
     every: int = 25
     mixup: Optional[bool] = None
+    probe: Optional[str] = None
 
     def __post_init__(self) -> None:
         if min(self.size, self.epochs, self.batch_size, self.every) < 1:
@@ -93,17 +97,20 @@ def expand_label_free(cfg: Config) -> Config:
         max_epochs=options.epochs,
         val_interval=max(1, options.epochs // 20))
     _schedule(cfg, options)
-    if options.held_out:
+    validation = [dict(dataset, validation=True)] if options.held_out else []
+    if options.probe:
+        validation.append(image_folder(options.probe, 1, labels='folders'))
+    if validation:
+        for part in validation:
+            part['pipeline'] = [dict(type='mmkd.LoadImage'), resized, pack]
         cfg.val_dataloader = ConfigDict(
             batch_size=options.batch_size,
             num_workers=options.num_workers,
             persistent_workers=options.num_workers > 0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(
-                dataset,
-                validation=True,
-                pipeline=[dict(type='mmkd.LoadImage'), resized, pack]))
-        cfg.val_evaluator = ConfigDict(type='mmkd.HeldOutLosses')
+            dataset=validation[0] if len(validation) == 1 else dict(
+                type='ConcatDataset', datasets=validation))
+        cfg.val_evaluator = ConfigDict(type='mmkd.HeldOutMetric')
         cfg.val_cfg = ConfigDict(type='ValLoop')
     else:
         cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
@@ -182,7 +189,7 @@ def packing(cfg: Config) -> dict:
         raise ConfigError(f'students of {scope} cannot be trained without '
                           'labels; those of mmdet and mmseg can')
     keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'flip',
-            'flip_direction', 'labelled')
+            'flip_direction', 'labelled', 'label')
     return dict(type=family.packing, meta_keys=keys)
 
 

@@ -235,7 +235,7 @@ class DenseHead(Head):
     def avg_factor(self, targets: DenseTargets) -> Tensor:
         """What the head divides its class loss by, a scalar: the mean of
         ``num_positives`` over the processes."""
-        total = targets.label_weights[0].new_tensor(0.)
+        total = targets.label_weights[0].new_zeros(())
         return all_reduce_mean(total + targets.num_positives)
 
     def quality(self, targets: DenseTargets,
@@ -315,7 +315,7 @@ class RetinaHeads(DenseHead):
 
     def avg_factor(self, targets: DenseTargets) -> Tensor:
         """``num_positives`` of this process, as RetinaNet has it."""
-        return targets.label_weights[0].new_tensor(0.) + targets.num_positives
+        return targets.label_weights[0].new_zeros(()) + targets.num_positives
 
     def _target_boxes(self, priors: Tensor, targets: Tensor) -> Tensor:
         if self.head.reg_decoded_bbox:

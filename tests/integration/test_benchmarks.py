@@ -13,6 +13,7 @@ from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
 from benchmarks.report import checksum
 from mmkd.utils.runs import Run
 
+pytestmark = pytest.mark.usefixtures('thaws')
 ROOT = Path(__file__).parents[2]
 
 

@@ -64,6 +64,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='with --cache: number of random versions of each sample, if the '
         'pipeline never gives the same one twice')
+    _add_images(parser)
+    parser.add_argument(
+        '--config-only',
+        action='store_true',
+        help='write the config and build the model, but do not train')
+    parser.add_argument(
+        '--baseline',
+        action='store_true',
+        help='then train the student alone too, with the same seed (0 if the '
+        'config has none), in alone/ of the work folder, and write '
+        'report.html there')
+    add_train_options(parser)
+
+
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of images without labels."""
     add_file(
         parser,
         '--images',
@@ -79,6 +95,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f'--{name}', type=int, metavar='N', help=f'with --images: {what}')
     add_file(
         parser,
+        '--probe',
+        metavar='FOLDER',
+        help='with --images: a folder of images for each class, to validate on'
+    )
+    add_file(
+        parser,
         '--unlabelled',
         nargs='+',
         metavar='FOLDER',
@@ -89,17 +111,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar='R',
         help='with --unlabelled: its images for each labelled one; default 1')
-    parser.add_argument(
-        '--config-only',
-        action='store_true',
-        help='write the config and build the model, but do not train')
-    parser.add_argument(
-        '--baseline',
-        action='store_true',
-        help='then train the student alone too, with the same seed (0 if the '
-        'config has none), in alone/ of the work folder, and write '
-        'report.html there')
-    add_train_options(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -149,7 +160,7 @@ def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     """Options of a run without labels; None for one with labels."""
     given = {
         key: getattr(args, key)
-        for key in ('epochs', 'batch_size', 'size')
+        for key in ('epochs', 'batch_size', 'size', 'probe')
         if getattr(args, key) is not None
     }
     if args.images is None:
@@ -160,6 +171,8 @@ def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     if args.baseline:
         raise UsageError('--baseline trains the student alone on its labels, '
                          'which --images leaves out; give one of them')
+    if args.probe is not None:
+        given['probe'] = osp.abspath(args.probe)
     return dict(data=[osp.abspath(path) for path in args.images], **given)
 
 

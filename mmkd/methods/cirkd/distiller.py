@@ -13,14 +13,20 @@ from mmkd.core.logits import check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.cirkd.losses import (batch_divergence, cells_of, memory_loss,
-                                       unit)
+from mmkd.methods.cirkd.losses import batch_loss, cells_of, memory_loss, unit
 from mmkd.methods.cirkd.memory import (ClassQueue, choose_cells, class_means,
                                        class_members)
 from mmkd.ops.connectors import match_size
-from mmkd.ops.masks import labelled_cells, mean_over_valid
+from mmkd.ops.masks import labelled_cells
 from mmkd.ops.precision import full_precision
 from mmkd.registry import DISTILLERS
+
+
+def _maps(student: Dict[str, List[Tensor]],
+          teacher: Dict[str, List[Tensor]]) -> Tuple[Tensor, Tensor]:
+    """The map of each side, at the student's size."""
+    feat_s = student['classifier_input'][0]
+    return feat_s, match_size(teacher['classifier_input'][0], feat_s)
 
 
 @DISTILLERS.register_module()
@@ -34,7 +40,7 @@ class CIRKD(Distiller):
     others are
 
     - ``batch``: the cells of each image of the batch; student and teacher
-      compare within their own map (:func:`batch_divergence`);
+      compare within their own map (:func:`batch_loss`);
     - ``pixel``: vectors of cells of earlier images, from a queue for each
       class;
     - ``region``: mean vectors of the classes in earlier images, likewise.
@@ -71,8 +77,9 @@ class CIRKD(Distiller):
         released_pixels (bool): Whether to take them, as the released code
             does, from the first n cells of the image in place of the n cells
             of the class. Defaults to False.
-        pool (bool): Whether ``batch`` averages 2x2 cells first, which needs a
-            sixteenth of the similarities. Defaults to False.
+        pool (int): Side of the squares of cells that ``batch`` averages
+            first; 2 needs a sixteenth of the similarities. Defaults to 1:
+            none.
         valid_only (bool): Whether ``batch`` excludes cells with most of their
             pixels ignored; this needs label maps. Defaults to False.
         ignore_index (int): Label of pixels to ignore. Defaults to 255.
@@ -98,7 +105,7 @@ class CIRKD(Distiller):
                  region_keys: int = 1024,
                  pixels_per_class: int = 16,
                  released_pixels: bool = False,
-                 pool: bool = False,
+                 pool: int = 1,
                  valid_only: bool = False,
                  ignore_index: int = 255,
                  norm_cfg: Optional[dict] = None,
@@ -110,7 +117,8 @@ class CIRKD(Distiller):
                 region_queue=region_queue,
                 pixel_keys=pixel_keys,
                 region_keys=region_keys,
-                pixels_per_class=pixels_per_class).items():
+                pixels_per_class=pixels_per_class,
+                pool=pool).items():
             if not isinstance(value, int) or value < 1:
                 raise ConfigError(f'CIRKD: {name} is a positive integer, but '
                                   f'got {value!r}')
@@ -162,23 +170,24 @@ class CIRKD(Distiller):
             for term in stored
         })
 
-    def _batch_divergence(self, feat_s: Tensor, feat_t: Tensor,
-                          batch: StepBatch) -> Tuple[Tensor, Optional[Tensor]]:
-        """Divergence of each cell (N, H, W), and valid cells (N, 1, H, W)."""
-        if self.pool:
+    def _batch_loss(self, student: Dict[str, List[Tensor]],
+                    teacher: Dict[str, List[Tensor]],
+                    batch: StepBatch) -> Tuple[Tensor, Tensor]:
+        """The term ``batch``, and the divergence of each cell (N, H, W)."""
+        feat_s, feat_t = _maps(student, teacher)
+        if self.pool > 1:
             feat_s, feat_t = (
-                F.avg_pool2d(x, 2, ceil_mode=True) for x in (feat_s, feat_t))
+                F.avg_pool2d(x, self.pool, ceil_mode=True)
+                for x in (feat_s, feat_t))
         valid = labelled_cells(batch.labels, feat_s.shape[2:],
                                self.ignore_index) if self.valid_only else None
-        return batch_divergence(feat_s, feat_t, self.tau, valid), valid
+        return batch_loss(feat_s, feat_t, self.tau, valid)
 
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
         """The divergence of each cell's similarities in the batch."""
-        feat_s = student['classifier_input'][0]
-        feat_t = match_size(teacher['classifier_input'][0], feat_s)
-        divergence, _ = self._batch_divergence(feat_s, feat_t, batch)
+        _, divergence = self._batch_loss(student, teacher, batch)
         return [
             Heatmap(
                 'divergence of the similarities in the batch',
@@ -239,14 +248,12 @@ class CIRKD(Distiller):
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute ``batch``, ``pixel`` and ``region``, as far as they are
         active."""
-        feat_s = student['classifier_input'][0]
-        feat_t = match_size(teacher['classifier_input'][0], feat_s)
         found = {}
         if 'batch' in batch.active_terms:
-            divergence, valid = self._batch_divergence(feat_s, feat_t, batch)
-            found['batch'] = mean_over_valid(divergence[:, None], valid)
+            found['batch'], _ = self._batch_loss(student, teacher, batch)
         stored = [term for term in self.sizes if term in batch.active_terms]
         if stored:
             found.update(
-                self._memory_losses(feat_s, feat_t, batch.labels, stored))
+                self._memory_losses(*_maps(student, teacher), batch.labels,
+                                    stored))
         return found

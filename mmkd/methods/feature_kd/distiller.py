@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller, TapsLike
 from mmkd.core.taps.tap import Tap, TapSpec
-from mmkd.core.visuals import Visual, distances
+from mmkd.core.visuals import Colours, Visual, distances, principal_colours
 from mmkd.errors import ConfigError
 from mmkd.methods.feature_kd.losses import feature_loss
 from mmkd.methods.feature_kd.phi import PhiStatistics
@@ -271,13 +271,26 @@ class FeatureKD(Distiller):
                                               teacher['summary'][-1])
         return losses
 
+    def compared(self, student: Dict[str, List[Tensor]],
+                 teacher: Dict[str, List[Tensor]]) -> Tuple[Tensor, Tensor]:
+        """Maps of the last level, as they are compared."""
+        return list(self._levels(student['features'], teacher['features']))[-1]
+
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """The distance of the maps of both sides, level by level."""
+        """The distance of the maps of both sides, level by level, and their
+        colours by the principal components of the teacher's."""
         maps_s, maps_t = zip(
             *self._levels(student['features'], teacher['features']))
-        return distances(maps_s, maps_t)
+        visuals: List[Visual] = distances(maps_s, maps_t)
+        for i, (feat_s, feat_t) in enumerate(zip(maps_s, maps_t)):
+            colours = principal_colours([feat_s, feat_t], feat_t)
+            visuals += [
+                Colours(f'features of the {side}', found, f'level {i}')
+                for side, found in zip(('student', 'teacher'), colours)
+            ]
+        return visuals
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from mmkd.core.balance import (GradientBalance, Measured, calibrate,
-                               gradient_norm, read_loss_weight)
+                               gradient_norm, gradient_shares,
+                               read_loss_weight)
 from mmkd.core.gradient_share import GradientShare
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
@@ -115,6 +116,16 @@ def test_copied_tap():
     assert norm == pytest.approx(6.)  # 2 + 1 in each of four cells
     leaf = torch.ones(4, requires_grad=True)
     assert gradient_norm((leaf.clone() * 2).sum(), [leaf]) == 4
+
+
+def test_shares_of_gradients():
+    one, two, taps = quadratics(3., 1.)
+    found = gradient_shares(dict(a=one, b=two, c=torch.zeros(())), taps)
+    assert {
+        k: v.item()
+        for k, v in found.items()
+    } == pytest.approx(dict(a=.75, b=.25, c=0.))
+    assert gradient_shares(dict(a=torch.zeros(())), taps)['a'] == 0
 
 
 def test_no_gradient_at_the_taps():

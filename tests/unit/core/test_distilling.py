@@ -22,7 +22,7 @@ class Scaled(Distiller):
         return dict(loss=self.factor * value, tap=value)
 
 
-def run(distillers, task_losses):
+def run(distillers, task_losses, shares=False):
     """One step in which all but the distiller ``idle`` are active."""
     distillers = nn.ModuleDict(distillers)
     tap = torch.ones(4, requires_grad=True) * 1
@@ -31,7 +31,7 @@ def run(distillers, task_losses):
     return distil(
         distillers,
         Step(Progress(0), {name: dict(loss=1.)
-                           for name in names}, ()), [({
+                           for name in names}, (), shares), [({
                                name: (dict(logits=[tap]), {})
                                for name in names
                            }, StepBatch(task_losses=task))],
@@ -42,6 +42,14 @@ def test_names_and_idle_distillers():
     losses = run(dict(one=Scaled(2.), idle=Scaled(3.)), dict(loss=1.))
     assert list(losses) == ['one.loss', 'one.tap', 'idle.loss']
     assert losses['one.loss'] == 8 and losses['idle.loss'] == 0
+
+
+def test_hooks_of_distillers_run():
+    """A replay finds the module that breaks by them."""
+    distiller, seen = Scaled(2.), []
+    distiller.register_forward_hook(lambda *x: seen.append(x[2]['loss']))
+    run(dict(one=distiller), {})
+    assert seen == [8]
 
 
 def test_automatic_weights():
@@ -59,3 +67,17 @@ def test_automatic_weights():
     assert losses['one.loss'].item() == pytest.approx(4 * 4)
     assert losses['two.loss'].item() == pytest.approx(4 * 4)
     assert losses['fixed.loss'] == 20
+
+
+def test_shares_of_the_gradients():
+    distillers = dict(
+        one=Scaled(2.), two=Scaled(3., loss_weight='auto'), idle=Scaled(5.))
+    losses = run(distillers, dict(loss=5., accuracy=7.), True)
+    shares = {k: v.item() for k, v in losses.items() if k.endswith('share')}
+    assert shares == pytest.approx({
+        'one.share': 2 / 12,
+        'two.share': 5 / 12,
+        'student.share': 5 / 12
+    })
+    losses = run(dict(one=Scaled(2.)), {}, True)
+    assert losses['one.share'] == 1 and 'student.share' not in losses

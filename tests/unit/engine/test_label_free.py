@@ -111,6 +111,12 @@ def test_command(kind, files, tmp_path, capsys):
         'label_free.num_workers=0', 'label_free.held_out=0.2',
         'label_free.lr=0.1', 'label_free.mixup=False'
     ]
+    for i in range(6):
+        path = tmp_path / f'classes/{"ab"[i % 2]}/{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = np.full((72, 96, 3), (20, 200)[i % 2] + i, np.uint8)
+        cv2.imwrite(str(path), image)
+    command[2:2] = ['--probe', 'classes']
     assert call(command) in (0, None)
     printed = capsys.readouterr().out
     assert "prefix='backbone.'" in printed and 'last validation' in printed
@@ -149,6 +155,8 @@ def test_command(kind, files, tmp_path, capsys):
         x['mgd.loss'] for x in log if 'mgd.loss' in x and 'lr' not in x
     ]
     assert len(held_out) == 2 and held_out[1] < held_out[0]
+    measures = next(x for x in log if 'mutual_knn' in x)
+    assert {'knn', 'linear'} < set(measures)
 
 
 def test_options_that_do_not_fit(files):

@@ -3,7 +3,7 @@ import torch
 from torch.autograd import gradcheck
 
 from mmkd.methods.cirkd import losses
-from mmkd.methods.cirkd.losses import (batch_divergence, memory_loss,
+from mmkd.methods.cirkd.losses import (batch_loss, memory_loss,
                                        similarity_divergence, unit)
 
 S = torch.tensor([[1., 0, 1], [0, 1, 1]], dtype=torch.double)
@@ -26,9 +26,10 @@ def two_images():
     (two_images(), 0.1, 0.313662797),
 ])
 def test_pixels_of_the_batch(maps, tau, value):
-    found = batch_divergence(*maps, tau)
-    assert found.shape == (len(maps[0]), *maps[0].shape[2:])
-    assert found.mean().item() == pytest.approx(value, abs=1e-9)
+    loss, cells = batch_loss(*maps, tau)
+    assert loss.item() == pytest.approx(value, abs=1e-9)
+    assert cells.shape == (len(maps[0]), *maps[0].shape[2:])
+    assert cells.mean().item() == pytest.approx(value)
 
 
 def memory():
@@ -64,9 +65,9 @@ def test_equal_similarities_are_no_loss():
     turned = torch.einsum('dc,nchw->ndhw',
                           torch.linalg.qr(torch.randn(4, 4).double())[0], feat)
     scaled = turned * (torch.rand(2, 1, 3, 3) + 0.5)
-    assert not batch_divergence(feat, feat).any()
-    assert batch_divergence(feat, scaled).abs().max() < 1e-12
-    assert (batch_divergence(feat, torch.randn_like(feat)) > 0.1).all()
+    assert batch_loss(feat, feat)[0] == 0
+    assert batch_loss(feat, scaled)[1].abs().max() < 1e-12
+    assert (batch_loss(feat, torch.randn_like(feat))[1] > 0.1).all()
 
 
 @pytest.mark.parametrize('chunk', [1, 17])
@@ -77,9 +78,9 @@ def test_chunks_change_nothing(monkeypatch, chunk):
     for size in (1 << 24, chunk):
         monkeypatch.setattr(losses, '_CHUNK', size)
         leaf = feat_s.clone().requires_grad_()
-        values = batch_divergence(leaf, feat_t)
-        values.square().sum().backward()
-        found.append((values.detach(), leaf.grad))
+        loss, cells = batch_loss(leaf, feat_t)
+        loss.square().backward()
+        found.append((cells, leaf.grad))
     torch.testing.assert_close(*found)
 
 
@@ -87,15 +88,15 @@ def test_excluded_cells_are_in_no_softmax():
     torch.manual_seed(0)
     feat_s, feat_t = torch.randn(1, 3, 2, 3), torch.randn(1, 4, 2, 3)
     valid = (torch.arange(6) < 3).view(1, 1, 2, 3)
-    found = batch_divergence(feat_s, feat_t, valid=valid)
-    alone = batch_divergence(feat_s[:, :, :1], feat_t[:, :, :1])
-    torch.testing.assert_close(found[:, :1], alone)
-    assert not batch_divergence(feat_s, feat_t, valid=valid & False).any()
+    loss, cells = batch_loss(feat_s, feat_t, valid=valid)
+    alone = batch_loss(feat_s[:, :, :1], feat_t[:, :, :1])
+    torch.testing.assert_close((loss, cells[:, :1]), alone)
+    assert batch_loss(feat_s, feat_t, valid=valid & False)[0] == 0
 
 
 def test_zero_vectors():
     feat = torch.zeros(1, 2, 2, 2, requires_grad=True)
-    loss = batch_divergence(feat, torch.rand(1, 3, 2, 2)).mean()
+    loss, _ = batch_loss(feat, torch.rand(1, 3, 2, 2))
     loss.backward()
     assert loss > 0 and not feat.grad.any()
     assert unit(torch.tensor([0., 0])).tolist() == [0, 0]
@@ -107,6 +108,8 @@ def test_numerical_gradient():
     torch.manual_seed(0)
     rows, keys = torch.randn(3, 2).double(), torch.randn(2, 4, 2).double()
     teacher = torch.randn(3, 3).double(), torch.randn(2, 4, 3).double()
+    weights = torch.rand(3).double()
     assert gradcheck(
-        lambda r, k: similarity_divergence(r, teacher[0], k, teacher[1], 0.5),
+        lambda r, k: similarity_divergence(r, teacher[0], k, teacher[1],
+                                           weights, 0.5)[0],
         (rows.requires_grad_(), keys.requires_grad_()))
