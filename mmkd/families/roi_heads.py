@@ -147,6 +147,6 @@ def roi_head_of(network: nn.Module, name: str) -> RoIHead:
     found = find_roi_head(network)
     if found is None:
         raise ConfigError(
-            f'{name} ({type(network).__name__}) has no RoI head that is known; '
+            f'{name} ({type(network).__name__}) has no known RoI head; '
             'this method serves Faster and Mask R-CNN of mmdet')
     return found
