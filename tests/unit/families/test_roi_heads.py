@@ -50,5 +50,6 @@ def test_places_and_traits():
     other = build_network(detector(), 'x')
     assert family.taps(other, 'roi_logits') == []
     assert 'roi_channels' not in family.traits(other)
-    with pytest.raises(ConfigError, match='x .RetinaNet. has no known RoI head'):
+    with pytest.raises(
+            ConfigError, match='x .RetinaNet. has no known RoI head'):
         roi_head_of(other, 'x')
