@@ -61,7 +61,7 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--epochs', type=int, default=8, help='of the label-free phase')
     parser.add_argument(
-        '--iters', type=int, default=120, help='of the fine-tuning')
+        '--iters', type=int, default=500, help='of the fine-tuning')
     parser.add_argument('--work-dir', default='work_dirs/label_free')
     parser.add_argument('--out', default='benchmarks/results')
     parser.add_argument(
@@ -509,7 +509,7 @@ def main(argv=None) -> None:
     commit = _commit()
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
-    tuned = {arm: series.tune(arm) for arm in ARMS}
+    tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
     rows: List[Dict[str, Any]] = []
     for share in args.shares:
         rows.append(series.row(share))
