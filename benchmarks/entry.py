@@ -1,4 +1,5 @@
 """Entries of the benchmarks: networks, data and settings, as dataclasses."""
+import os
 import subprocess
 import sys
 from dataclasses import dataclass, field, fields
@@ -89,6 +90,8 @@ class Entry:
         scale (float): What turns a metric into points of 100.
         test_split (str): The split whose metrics are reported.
         less_data (dict): Settings that train on a quarter of the data.
+        real_data (str, optional): Subfolder of ``$MMKD_REAL_DATA`` that holds
+            the data. Defaults to None: the data are the scenes.
         shared (dict): Values for the entries that derive from this one.
     """
     name: str
@@ -115,6 +118,7 @@ class Entry:
     scale: float = 1
     test_split: str = 'test'
     less_data: Dict[str, Any] = field(default_factory=dict)
+    real_data: Optional[str] = None
     shared: Dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -156,7 +160,7 @@ class Entry:
                 exist already.
         """
         commands = list(self.prepare)
-        if preset is not None:
+        if preset is not None and self.real_data is None:
             commands.insert(0, [
                 'scenes', '--preset', preset, '--out', self.root, '--infos',
                 '--formats', *self.formats
@@ -180,6 +184,28 @@ def names(key: str) -> List[str]:
     return sorted(
         path.stem for path in ENTRIES.glob('*.py')
         if key in Config.fromfile(path))
+
+
+def root_of(name: str, preset: str) -> str:
+    """The folder of an entry's data.
+
+    Args:
+        name (str): Name of the entry.
+        preset (str): Preset of the scenes, for an entry that reads them.
+
+    Raises:
+        ConfigError: If it needs real data, and nothing says where they lie.
+    """
+    from mmengine.config import Config
+    folder = Config.fromfile(ENTRIES / f'{name}.py').get('real_data')
+    if folder is None:
+        return f'data/scenes/{preset}'
+    base = os.environ.get('MMKD_REAL_DATA', '')
+    if not os.path.isdir(os.path.join(base, folder)):
+        raise ConfigError(
+            f'the benchmark {name!r} needs real data: set MMKD_REAL_DATA to a '
+            f'folder that holds {folder}/, as data/README.md describes it')
+    return os.path.join(os.path.abspath(base), folder)
 
 
 def require_method(name: str) -> None:

@@ -5,6 +5,8 @@ of these settings only other runs can give, such as the weights of a teacher
 or a tuned learning rate. Nothing is trained for that. :func:`execute` trains,
 exports and tests each run when those before it are done.
 """
+import math
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +16,10 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
 
 from benchmarks.entry import Entry, Grid, Network, of_student
 from mmkd.utils.runs import Run
+
+#: A student alone gets the time of a distilled one, rounded up to this share
+#: of its own, so that methods of about the same price share its runs.
+TIME_STEP = 0.05
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,14 @@ class PlannedRun:
             :class:`ConfigOf` or :class:`ChosenBy`.
         splits (dict[str, dict]): Settings that test on a split.
         split (str, optional): The split to test on afterwards.
+        fast (bool): Whether to train with ``--fast``. Defaults to False.
     """
     config: str
     iters: int
     options: Dict[str, Any]
     splits: Dict[str, Dict[str, Any]]
     split: Optional[str] = None
+    fast: bool = False
 
     @property
     def needs(self) -> List[str]:
@@ -96,6 +104,9 @@ class Experiment:
         seeds (Sequence[int]): Seeds to report.
         iters (int, optional): Iterations of each training, for a trial.
             Defaults to None: those of the entry.
+        fast (bool): Whether both train with ``--fast``. Defaults to False.
+        cost (float, optional): Time of a distilled step, as a multiple of the
+            student's own. Defaults to None: not known yet.
 
     Attributes:
         nodes (dict[str, PlannedRun | Choice]): The graph, by name; a run's
@@ -104,14 +115,19 @@ class Experiment:
             teachers such as an assistant.
         teacher (str): The teacher.
         alone, distilled (list[str]): The students, one a seed.
+        equal_time (list[str]): The students alone that train for at least as
+            long as the distilled ones; empty if the cost is not known.
     """
 
     def __init__(self,
                  entry: Entry,
                  seeds: Sequence[int],
-                 iters: Optional[int] = None) -> None:
+                 iters: Optional[int] = None,
+                 fast: bool = False,
+                 cost: Optional[float] = None) -> None:
         self.entry = entry
         self.iters = iters
+        self.fast = fast
         self.nodes: Dict[str, Node] = {}
         self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
         family = entry.family if entry.teacher_family is None \
@@ -131,6 +147,8 @@ class Experiment:
         self.distilled = self._add_students(
             'distilled', self._distilled, entry.distilled_grid, seeds,
             {entry.student_grid.key: ChosenBy('student')})
+        self.equal_time = [] if cost is None else self._add_equal_time(
+            seeds, cost)
 
     def length(self, part: Network) -> int:
         """Iterations that a network trains."""
@@ -189,24 +207,31 @@ class Experiment:
     def _alone(self, seed: int, options: Dict[str, Any],
                **more: Any) -> PlannedRun:
         part = self.entry.student
-        return self._plan(part, seed, {
-            **part.options,
-            **options,
-            **self._start(part, 'model')
-        }, **more)
+        return self._plan(
+            part,
+            seed, {
+                **part.options,
+                **options,
+                **self._start(part, 'model')
+            },
+            fast=self.fast,
+            **more)
 
     def _distilled(self, seed: int, options: Dict[str, Any],
                    **more: Any) -> PlannedRun:
         student = self.entry.student
         part = self.entry.distilled
         return self._plan(
-            part, seed, {
+            part,
+            seed, {
                 **of_student(student.options),
                 **part.options,
                 **options,
                 **self._start(student, 'model.student'),
                 **self._frozen
-            }, **more)
+            },
+            fast=self.fast,
+            **more)
 
     def _add_students(self, kind: str, plan: Callable[..., PlannedRun],
                       grid: Grid, seeds: Sequence[int],
@@ -238,9 +263,28 @@ class Experiment:
                     split=entry.test_split)) for seed in seeds
         ]
 
+    def _add_equal_time(self, seeds: Sequence[int], cost: float) -> List[str]:
+        """Students alone with more iterations of the same schedule."""
+        own = self.length(self.entry.student)
+        steps = math.ceil(round((cost - 1) / TIME_STEP, 6))
+        iters = own + max(0, math.ceil(own * TIME_STEP * steps - 1e-6))
+        if iters == own:
+            return self.alone
+        recipe = {self.entry.student_grid.key: ChosenBy('student')}
+        return [
+            self._add(
+                f'{self.entry.family}student_{iters}_seed{seed}',
+                self._alone(
+                    seed, recipe, iters=iters, split=self.entry.test_split))
+            for seed in seeds
+        ]
 
-def execute(nodes: Dict[str, Node], entry: Entry, work_dir: str,
-            jobs: int) -> Dict[str, Any]:
+
+def execute(nodes: Dict[str, Node],
+            entry: Entry,
+            work_dir: str,
+            jobs: int,
+            only: Optional[Sequence[str]] = None) -> Dict[str, Any]:
     """Execute a graph; what is done already is not repeated.
 
     Args:
@@ -248,6 +292,8 @@ def execute(nodes: Dict[str, Node], entry: Entry, work_dir: str,
         entry (Entry): Its metric decides choices.
         work_dir (str): Parent of the runs' work folders.
         jobs (int): Runs that train side by side, with a thread each.
+        only (Sequence[str], optional): The nodes to execute, with all that
+            they need. Defaults to None: all.
 
     Returns:
         dict[str, Finished | dict]: By the node's name: a run with its
@@ -266,22 +312,52 @@ def execute(nodes: Dict[str, Node], entry: Entry, work_dir: str,
         if isinstance(node, Choice):
             return _choose(node, [results[run].metrics for run in node.needs],
                            entry.metric)
-        options = {
-            key: _resolved(value, results)
-            for key, value in node.options.items()
-        }
-        run = Run(name, node.config, f'{work_dir}/{name}', node.iters, options,
-                  1, node.splits)
+        run = Run(
+            name,
+            node.config,
+            f'{work_dir}/{name}',
+            node.iters,
+            resolved(node, results),
+            threads=1,
+            splits=node.splits,
+            fast=node.fast)
         run.train()
         if name in exported:
             _export(run)
         metrics = run.test(node.split) if node.split else {}
         return Finished(run, entry.scaled(metrics))
 
+    if only is not None:
+        nodes = {name: nodes[name] for name in only}
     needs = {name: node.needs for name, node in nodes.items()}
+    progress = _Progress(nodes)
     for name, result in _in_order(needs, work, jobs):
         results[name] = result
+        progress.update(name)
     return results
+
+
+class _Progress:
+    """Says how many runs are done, and how long the others may take."""
+
+    def __init__(self, nodes: Dict[str, Node]) -> None:
+        self.iters = {
+            name: node.iters
+            for name, node in nodes.items() if isinstance(node, PlannedRun)
+        }
+        self.total = len(self.iters)
+        self.done = 0
+        self.began = time.monotonic()
+
+    def update(self, name: str) -> None:
+        """A node is done."""
+        if name not in self.iters:
+            return
+        self.done += self.iters.pop(name)
+        left = sum(self.iters.values()) / self.done
+        minutes = left * (time.monotonic() - self.began) / 60
+        print(f'run {self.total - len(self.iters)} of {self.total} is done, '
+              f'about {minutes:.0f} min left')
 
 
 def _in_order(needs: Dict[str, Sequence[str]], work: Callable[[str], Any],
@@ -315,6 +391,14 @@ def _in_order(needs: Dict[str, Sequence[str]], work: Callable[[str], Any],
                 done.add(name)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def resolved(node: PlannedRun, results: Dict[str, Any]) -> Dict[str, Any]:
+    """The settings of a run, once the nodes that it needs are done."""
+    return {
+        key: _resolved(value, results)
+        for key, value in node.options.items()
+    }
 
 
 def _resolved(value: Any, results: Dict[str, Any]) -> Any:

@@ -1,20 +1,25 @@
 #!/usr/bin/env python
-"""The gain of a method: teacher, student alone and distilled student.
+"""The gain of methods: at equal iterations, and at equal training time.
 
-    benchmarks/methods.py --method bpkd --seeds 0 1 2
+    benchmarks/methods.py --method bpkd cwd --seeds 0 1 2
 
 The comparison is fair by construction: for each seed, the student alone and
 the distilled one have the same initial weights, the same order of data and
 augmentations, and the same schedule. The learning rate of the student alone
 and the weight of the method (with as many candidates each) are tuned on the
-validation scenes, with a seed that is not reported. Only finished networks
-are tested on the test scenes. An interrupted benchmark resumes without
-repeating finished runs.
+validation data, with a seed that is not reported. Only finished networks are
+tested on the test data.
 
-To add a method, write a file in benchmarks/entries. The runs are planned in
-benchmarks/experiment.py.
+At equal time, the student alone trains for more iterations of the same
+schedule: for as long as the method takes, whose steps are measured in turn
+with the student's own in one process. With --fast, both train in that mode.
+
+An interrupted benchmark resumes without repeating finished runs; methods of
+one pair share the runs of teacher and student. To add a method, write a file
+in benchmarks/entries. The runs are planned in benchmarks/experiment.py.
 """
 import argparse
+import json
 import os
 import sys
 import time
@@ -24,21 +29,25 @@ from typing import Any, Dict, List
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.entry import Entry, require_method  # noqa: E402
-from benchmarks.experiment import Experiment, execute  # noqa: E402
-from benchmarks.report import versions, write_result  # noqa: E402
+from benchmarks.entry import Entry, require_method, root_of  # noqa: E402
+from benchmarks.experiment import Experiment, execute, resolved  # noqa: E402
+from benchmarks.report import checksum, versions, write_result  # noqa: E402
+from benchmarks.step_cost import step_cost  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
+from mmkd.utils.runs import Run  # noqa: E402
 
 
 def parse_args(argv=None) -> argparse.Namespace:
     """Arguments of the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument('--method', required=True)
+    parser.add_argument('--method', nargs='+', required=True)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--preset', help='scenes; default: the entry\'s')
-    parser.add_argument('--data-root', help='scenes that exist already')
-    parser.add_argument('--work-dir', help='default: work_dirs/bench/PRESET')
+    parser.add_argument('--data-root', help='data that exist already')
+    parser.add_argument('--work-dir', help='default: work_dirs/bench/DATA')
+    parser.add_argument(
+        '--fast', action='store_true', help='train students with --fast')
     parser.add_argument('--out', default='benchmarks/results')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training, for a trial')
@@ -89,78 +98,142 @@ def collect(experiment: Experiment, results: Dict[str, Any]) -> Dict[str, Any]:
         entry.test_split))
 
     def scores(key: str) -> Dict[str, Any]:
+        found: Dict[str, Any] = {
+            name: [results[x].metrics[key] for x in runs]
+            for name, runs in (('baseline', experiment.alone),
+                               ('equal_time', experiment.equal_time),
+                               ('distilled', experiment.distilled))
+        }
+        found['teacher'] = teacher[key]
         return dict(
-            teacher=teacher[key],
-            baseline=[results[x].metrics[key] for x in experiment.alone],
-            distilled=[results[x].metrics[key] for x in experiment.distilled])
+            found,
+            summary=summarise(found, key),
+            summary_at_equal_time=summarise(
+                dict(found, baseline=found['equal_time']), key))
 
-    runs = (*experiment.teachers, *experiment.alone, *experiment.distilled)
+    equal_time = experiment.nodes[experiment.equal_time[0]]
+    runs = dict.fromkeys(experiment.teachers + experiment.alone +
+                         experiment.equal_time + experiment.distilled)
     return dict(
         **scores(entry.metric),
-        summary=summarise(scores(entry.metric), entry.metric),
         **{
-            name:
-            dict(
-                metric=key, **scores(key), summary=summarise(scores(key), key))
+            name: dict(metric=key, **scores(key))
             for name, key in entry.more_metrics.items()
         },
         tuned=dict(student=results['student'], distilled=results['distilled']),
         iters=dict(
             teacher=experiment.length(entry.teacher),
             student=experiment.length(entry.student),
+            equal_time=equal_time.iters,
             tuning=experiment.tuning_iters),
         minutes=round(sum(results[x].run.minutes for x in runs), 1))
 
 
-def as_table(result: Dict[str, Any], more_metrics: List[str]) -> str:
-    """The result as text, a line a metric."""
+def as_table(results: List[Dict[str, Any]]) -> str:
+    """The results as text, a line a method and metric."""
     from mmkd.utils.table import format_table
-    rows = []
-    for part in (result, *(result[name] for name in more_metrics)):
-        summary = part['summary']
+
+    def text(summary: Dict[str, Any]) -> str:
         error = summary['standard_error']
-        closed = summary['gap_closed']
-        rows.append([
-            part['metric'], f'{part["teacher"]:.2f}',
-            ' '.join(f'{x:.2f}' for x in part['baseline']),
-            ' '.join(f'{x:.2f}'
-                     for x in part['distilled']), f'{summary["gain"]:+.2f}',
-            None if error is None else f'{error:.2f}',
-            None if closed is None else f'{100 * closed:.0f} %'
-        ])
+        error = '' if error is None else f' ± {error:.2f}'
+        return f'{summary["gain"]:+.2f}{error}'
+
+    rows = []
+    for result in results:
+        parts = [x for x in result.values() if isinstance(x, dict)]
+        for part in (result, *(x for x in parts if 'summary' in x)):
+            rows.append([
+                result['method'], part['metric'], f'{part["teacher"]:.2f}', *[
+                    ' '.join(f'{x:.2f}' for x in part[key])
+                    for key in ('baseline', 'equal_time', 'distilled')
+                ], f'{result["cost"]["ratio"]:.2f}',
+                text(part['summary']),
+                text(part['summary_at_equal_time'])
+            ])
     return format_table([
-        'test metric', 'teacher', 'student alone', result['method'], 'gain',
-        'standard error', 'gap closed'
+        'method', 'test metric', 'teacher', 'alone', 'alone, equal time',
+        'distilled', 'cost', 'gain', 'gain, equal time'
     ], rows)
 
 
-def main(argv=None) -> None:
-    """Run the benchmark of one method."""
-    args = parse_args(argv)
-    os.chdir(ROOT)
-    require_method(args.method)
+def measure_cost(experiment: Experiment, folder: str) -> Dict[str, Any]:
+    """The price of a step; measured once.
+
+    Args:
+        experiment (Experiment): A plan whose teachers are trained.
+        folder (str): Folder of the runs.
+    """
+    path = Path(folder) / f'{experiment.entry.name}_cost.json'
+    if path.is_file():
+        return json.loads(path.read_text())
+    results = execute(experiment.nodes, experiment.entry, folder, 1,
+                      experiment.teachers)
+    runs = []
+    for kind, name in (('student', experiment.alone[0]),
+                       ('distilled', experiment.distilled[0])):
+        node = experiment.nodes[name]
+        for choice in ('student', 'distilled'):
+            values = experiment.nodes[choice].grid.values
+            results[choice] = dict(chosen=values[0])
+        runs.append(
+            Run(name,
+                node.config,
+                '',
+                node.iters,
+                resolved(node, results),
+                fast=node.fast))
+    found = step_cost(*runs)
+    print(f'a step costs {found["ratio"]:.2f} ± {found["error"]:.2f} of the '
+          "student's own")
+    path.write_text(json.dumps(found))
+    return found
+
+
+def compare(name: str, args: argparse.Namespace) -> Dict[str, Any]:
+    """Run the benchmark of one method, and write its result."""
     preset = args.preset or 'bench'
-    entry = Entry.load(args.method, args.data_root or f'data/scenes/{preset}')
+    root = args.data_root or root_of(name, preset)
+    entry = Entry.load(name, root)
     entry.make_data(None if args.data_root else preset)
-    experiment = Experiment(entry, args.seeds, args.iters)
-    results = execute(experiment.nodes, entry, args.work_dir
-                      or f'work_dirs/bench/{preset}', args.jobs)
+    data = entry.real_data or preset
+    folder = args.work_dir or \
+        f'work_dirs/bench/{data}{"_fast" if args.fast else ""}'
+    plan = Experiment(entry, args.seeds, args.iters, args.fast)
+    cost = measure_cost(plan, folder)
+    plan = Experiment(entry, args.seeds, args.iters, args.fast, cost['ratio'])
+    results = execute(plan.nodes, entry, folder, args.jobs)
+    command = ['benchmarks/methods.py', '--method', name, '--seeds']
+    command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
     result = dict(
-        method=args.method,
+        method=name,
         task=entry.task,
         metric=entry.metric,
-        split='test',
+        split=entry.test_split,
         seeds=list(args.seeds),
-        preset=preset,
-        **collect(experiment, results),
-        command=' '.join([
-            'benchmarks/methods.py', '--method', args.method, '--seeds',
-            *map(str, args.seeds)
-        ]),
+        preset=data,
+        fast=args.fast,
+        cost=cost,
+        **collect(plan, results),
+        command=' '.join(command),
+        data=checksum(root),
         versions=versions(),
         date=time.strftime('%Y-%m-%d'))
-    print(as_table(result, list(entry.more_metrics)))
-    write_result(f'{args.out}/{args.method}.json', result)
+    ending = '_fast' if args.fast else ''
+    write_result(f'{args.out}/{name}{ending}.json', result)
+    return result
+
+
+def main(argv=None) -> None:
+    """Run the benchmarks of some methods."""
+    args = parse_args(argv)
+    os.chdir(ROOT)
+    for name in args.method:
+        require_method(name)
+    results = []
+    for number, name in enumerate(args.method, 1):
+        print(f'== {name}, {number} of {len(args.method)}')
+        results.append(compare(name, args))
+    print(as_table(results))
 
 
 if __name__ == '__main__':

@@ -1,18 +1,51 @@
 """Result files of benchmarks, with the versions of the packages."""
+import hashlib
 import json
 import os
 import os.path as osp
-from typing import Any, Dict
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Optional
 
 
-def versions() -> Dict[str, str]:
-    """Versions of the packages that the numbers depend on."""
+def checksum(root: str) -> str:
+    """SHA-256 of the paths and contents of all files in a folder.
+
+    Generated scenes list the checksums of their files, so that this list is
+    read in place of them.
+    """
+    listed = Path(root) / 'scenes.json'
+    if listed.is_file():
+        return hashlib.sha256(listed.read_bytes()).hexdigest()
+    found = hashlib.sha256()
+    for path in sorted(Path(root).rglob('*')):
+        if path.is_file():
+            found.update(path.relative_to(root).as_posix().encode())
+            found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
+
+
+def commit() -> Optional[str]:
+    """The version of the code as ``git describe`` has it, None without git."""
+    found = subprocess.run(['git', 'describe', '--always', '--dirty'],
+                           cwd=Path(__file__).parent,
+                           capture_output=True,
+                           text=True)
+    return found.stdout.strip() or None
+
+
+def versions() -> Dict[str, Optional[str]]:
+    """Versions of the code and the packages that the numbers depend on."""
     from importlib.metadata import version
 
     from mmkd import __version__
     packages = ('torch', 'mmengine', 'mmcv', 'mmsegmentation', 'mmdet',
                 'mmdet3d', 'open3d')
-    return dict(mmkd=__version__, **{name: version(name) for name in packages})
+    return dict(
+        mmkd=__version__,
+        commit=commit(),
+        **{name: version(name)
+           for name in packages})
 
 
 def write_result(path: str, result: Dict[str, Any]) -> None:

@@ -67,7 +67,7 @@ PAIRS += [
     ('gfl/gfl_r50_fpn_1x_coco', 'htc/htc_r101_fpn_20e_coco'),
 ]
 #: What mmkd says of an operator that has no code for CPUs.
-_NO_CPU = 'no code for CPUs'
+_NO_CPU = ('no code for CPUs', 'initialize CUDA')
 #: Height and width of the images; the second where the first is too small.
 SIZES = ((128, 128), (320, 320))
 #: What the outcomes mean, in the order of the table's legend.
@@ -230,18 +230,18 @@ def try_method(networks: list, method: dict, *limits: float) -> Sequence[str]:
                                       'limit', died)
 
     outcome, remark = attempt(SIZES[0])
+    pretend = any(text in remark for text in _NO_CPU)
+    if pretend:
+        outcome, remark = attempt(SIZES[0], pretend=True)
+        if re.search('device cpu|on CPU', remark):
+            return 'GPU?', ''
     if outcome in ('BROKEN', 'died'):
-        why = attempt(SIZES[0], alone=True)
+        why = attempt(SIZES[0], alone=True, pretend=pretend)
         return ('alone', why[1]) if why[0] in ('alone', outcome) else (outcome,
                                                                        remark)
     if 'dry_run_size' in remark and attempt(SIZES[1])[0] == 'yes':
         return 'size', remark
-    if _NO_CPU in remark:
-        outcome, remark = attempt(SIZES[0], pretend=True)
-        if re.search('device cpu|on CPU', remark):
-            return 'GPU?', ''
-        return ('GPU', '') if outcome == 'yes' else (outcome, remark)
-    return outcome, remark
+    return ('GPU', '') if pretend and outcome == 'yes' else (outcome, remark)
 
 
 def _attempt(networks: list,

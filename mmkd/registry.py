@@ -6,7 +6,9 @@ nothing has to be imported up front.
 from importlib import import_module
 from typing import Any, Dict, Optional, Type
 
+from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
+from mmengine.registry import FUNCTIONS as MMENGINE_FUNCTIONS
 from mmengine.registry import HOOKS as MMENGINE_HOOKS
 from mmengine.registry import METRICS as MMENGINE_METRICS
 from mmengine.registry import MODELS as MMENGINE_MODELS
@@ -58,7 +60,10 @@ MODELS = LazyRegistry(
     'model',
     parent=MMENGINE_MODELS,
     scope='mmkd',
-    locations=['mmkd.core', 'mmkd.ops.connectors', 'mmkd.methods'],
+    locations=[
+        'mmkd.core', 'mmkd.ops.connectors', 'mmkd.ops.generation',
+        'mmkd.methods'
+    ],
     lazy=dict(
         BEVDetector='mmkd.bev.detector',  # mmdet3d
         ConvFuser='mmkd.bev',
@@ -105,7 +110,22 @@ DATASETS = LazyRegistry(
     parent=MMENGINE_DATASETS,
     scope='mmkd',
     locations=['mmkd.data'],
-    lazy=dict(ImageFolder='mmkd.data.image_folder'))
+    lazy=dict(
+        ImageFolder='mmkd.data.image_folder', MixedDataset='mmkd.data.mixed'))
+
+FUNCTIONS = LazyRegistry(
+    'function',
+    parent=MMENGINE_FUNCTIONS,
+    scope='mmkd',
+    locations=['mmkd.data'],
+    lazy=dict(mixup_collate='mmkd.data.augmentation'))
+
+DATA_SAMPLERS = LazyRegistry(
+    'data sampler',
+    parent=MMENGINE_DATA_SAMPLERS,
+    scope='mmkd',
+    locations=['mmkd.data'],
+    lazy=dict(MixedBatchSampler='mmkd.data.mixed'))
 
 OPTIM_WRAPPERS = Registry(
     'optim_wrapper',

@@ -4,9 +4,14 @@ import os
 # Before torch is imported: one thread gives the same sums everywhere.
 os.environ.setdefault('OMP_NUM_THREADS', '1')
 os.environ.setdefault('MKL_NUM_THREADS', '1')
+# Before numba is imported: to compile a function of mmdet3d takes seconds, and
+# to run it in Python on the data of a test takes milliseconds.
+os.environ['NUMBA_DISABLE_JIT'] = '1'
 
+import gc  # noqa: E402
 import random  # noqa: E402
 import signal  # noqa: E402
+from types import SimpleNamespace  # noqa: E402
 
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
@@ -43,6 +48,34 @@ def clean_process():
     torch.set_default_dtype(torch.float32)
     if of_children is not None:  # a handler that is not of Python
         signal.signal(signal.SIGCHLD, of_children)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def frozen_imports():
+    """Keep what was imported out of the searches for garbage, which would
+    take half a second each."""
+    from mmkd.utils import collector
+    gc.collect()
+    gc.freeze()
+    patch = pytest.MonkeyPatch()
+    patch.setattr(
+        collector, 'gc',
+        SimpleNamespace(
+            isenabled=gc.isenabled,
+            enable=gc.enable,
+            disable=gc.disable,
+            freeze=lambda: None,
+            unfreeze=lambda: None))
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope='module')
+def thaws():
+    """For modules with tests that call ``gc.unfreeze``."""
+    yield
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)

@@ -27,4 +27,5 @@ label_free = dict(
     size=128,
     epochs=8,
     batch_size=16,
-    lr=0.02)
+    lr=0.02,
+    mixup=False)

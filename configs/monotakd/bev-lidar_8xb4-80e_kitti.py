@@ -23,6 +23,20 @@ param_scheduler = [
         begin=0,
         end=80,
         by_epoch=True,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingMomentum',
+        eta_min=0.85,
+        begin=0,
+        end=32,
+        by_epoch=True,
+        convert_to_iter_based=True),
+    dict(
+        type='CosineAnnealingMomentum',
+        eta_min=0.95,
+        begin=32,
+        end=80,
+        by_epoch=True,
         convert_to_iter_based=True)
 ]
 train_cfg = dict(max_epochs=80, val_interval=5)

@@ -12,7 +12,7 @@ model = dict(
             cfg='{{fileDirname}}/bev-lidar_8xb4-80e_kitti.py',
             ckpt='work_dirs/bev-lidar_8xb4-80e_kitti/epoch_80.pth'),
         assistant=dict(
-            cfg='{{fileDirname}}/bev-assistant_8xb4-10e_kitti.py',
+            cfg='{{fileDirname}}/bev-assistant_1xb1-10e_kitti.py',
             ckpt='work_dirs/monotakd-assistant_bev-lidar_bev-assistant'
             '_10e_kitti/export/student.pth')),
     distillers=dict(monotakd=dict(type='MonoTAKD')))

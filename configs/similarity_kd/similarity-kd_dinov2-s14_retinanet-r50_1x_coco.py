@@ -1,5 +1,5 @@
 # DINOv2 ViT-S to RetinaNet R50, on COCO. Fetch the teacher's weights first:
-# docs/foundation_teachers.md. We have not trained it.
+# docs/foundation.md. We have not trained it.
 _base_ = 'mmdet::retinanet/retinanet_r50_fpn_1x_coco.py'
 model = dict(
     _delete_=True,

@@ -1,16 +1,21 @@
 """Loss weights that are calibrated by gradients."""
 import math
-from typing import Any, List, Literal, Optional, Sequence, Tuple, Union
+from typing import (Any, Dict, List, Literal, Mapping, NamedTuple, Optional,
+                    Sequence, Tuple, Union)
 
 import torch
 from mmengine.dist import all_reduce
 from torch import Tensor, nn
 from torch.autograd.graph import GradientEdge
 
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.schedule import WeightLike, WeightSchedule, build_weight
+from mmkd.core.terms import total_loss
 from mmkd.errors import ConfigError
+from mmkd.utils.arguments import check_types
 
-#: A number, a schedule, ``'auto'``, or a dict with ``type='auto'``.
+#: A number, a schedule, ``'auto'``, or a dict with ``type='auto'`` or
+#: ``'gam'``.
 LossWeightLike = Union[WeightLike, Literal['auto']]
 
 #: Keeps gradients in float16 from underflowing; it cancels in the ratio.
@@ -29,8 +34,10 @@ class GradientBalance(nn.Module):
 
     where ``t`` counts the measurements. The weight is clipped to [1e-6, 1e6]
     and held from then on. A measurement in which a gradient is below 1e-12
-    or not finite is skipped. All state is in buffers, so a run that is
-    interrupted resumes exactly, and the host never waits for the device.
+    or not finite is skipped. Without labels, the geometric mean of ``g`` over
+    all methods with automatic weights takes the place of ``g(task)``. All
+    state is in buffers, so a run that is interrupted resumes exactly, and the
+    host never waits for the device.
 
     Args:
         ratio (float, optional): Norm of the method's gradient after
@@ -93,32 +100,13 @@ class GradientBalance(nn.Module):
         # A copy: backward still needs it if a next step changes the buffer.
         return self.weight.clone()
 
-    def measure(self, task_loss: Tensor, loss: Tensor,
-                taps: List[Tensor]) -> None:
-        """Measure both gradients, and update the weight.
+    def update(self, ratio: Tensor) -> None:
+        """Update the weight by a measurement.
 
         Args:
-            task_loss (Tensor): The student's task loss, a scalar.
-            loss (Tensor): Sum of the method's terms without this weight, a
-                scalar.
-            taps (list[Tensor]): The student's tapped tensors.
-
-        Raises:
-            ConfigError: If no gradient of one of the losses reaches the taps.
+            ratio (Tensor): ``r``, a scalar; skipped if it is not finite.
         """
-        norms = []
-        for name, value in (('task loss', task_loss), ('method', loss)):
-            norm = gradient_norm(value, taps)
-            if norm is None:
-                raise ConfigError(
-                    f"loss_weight='auto': no gradient of the {name} reaches "
-                    'the taps; give a number instead')
-            norms.append(norm)
-        both = torch.stack(norms).detach()
-        all_reduce(both, 'mean')
-        task, own = both.log()
-        ratio = task - own
-        valid = torch.isfinite(ratio) & (both >= 1e-12).all()
+        valid = torch.isfinite(ratio)
         self.count += valid
         # The mean with its bias corrected, in increments.
         share = (1 - self.momentum) / -torch.expm1(
@@ -133,6 +121,93 @@ class GradientBalance(nn.Module):
                               Any) -> None:
         super()._load_from_state_dict(state_dict, prefix, *args)
         self._steps = int(self.steps)
+
+
+class Measured(NamedTuple):
+    """An active method with an automatic weight.
+
+    Attributes:
+        balance (GradientBalance): The weight.
+        loss (Tensor): Sum of its terms without this weight, a scalar.
+        taps (list[Tensor]): The student's tapped tensors.
+    """
+    balance: GradientBalance
+    loss: Tensor
+    taps: List[Tensor]
+
+
+def calibrate(methods: Mapping[str, Measured],
+              task_losses: Mapping[str, Any]) -> None:
+    """Measure the gradients that are due, and update automatic weights.
+
+    Args:
+        methods (Mapping[str, Measured]): All active methods that have
+            automatic weights, by name.
+        task_losses (Mapping[str, Tensor]): The student's losses by name; if
+            there are none, methods are compared with each other.
+
+    Raises:
+        ConfigError: If no gradient of a loss reaches the taps.
+    """
+    due = {
+        name: found
+        for name, found in methods.items() if found.balance.is_due()
+    }
+    if due and task_losses:
+        task = total_loss(task_losses)
+        for name, found in due.items():
+            logs = _log_norms([
+                _norm(name, 'task loss', task, found.taps),
+                _norm(name, 'method', found.loss, found.taps)
+            ])
+            found.balance.update(logs[0] - logs[1])
+    elif due:
+        logs = _log_norms([
+            _norm(name, 'method', found.loss, found.taps)
+            for name, found in methods.items()
+        ])
+        for own, (name, found) in zip(logs, methods.items()):
+            if name in due:
+                found.balance.update(logs.mean() - own)
+
+
+def _norm(name: str, what: str, loss: Tensor, taps: List[Tensor]) -> Tensor:
+    norm = gradient_norm(loss, taps)
+    if norm is None:
+        raise ConfigError(
+            f"{name}: loss_weight='auto': no gradient of the {what} reaches "
+            'the taps; give a number instead')
+    return norm
+
+
+def gradient_shares(losses: Mapping[str, Tensor],
+                    taps: List[Tensor]) -> Dict[str, Tensor]:
+    """How much each loss contributes to the gradients at some tensors.
+
+    Args:
+        losses (Mapping[str, Tensor]): Weighted losses, scalars, by name.
+        taps (list[Tensor]): The tensors.
+
+    Returns:
+        dict[str, Tensor]: The L2 norm of the gradient of each, averaged over
+        the processes, divided by the sum of all norms; by name.
+    """
+    found = [gradient_norm(loss, taps) for loss in losses.values()]
+    norms = torch.stack([
+        loss.detach().new_zeros(
+            (), dtype=torch.float32) if norm is None else norm
+        for norm, loss in zip(found, losses.values())
+    ])
+    all_reduce(norms, 'mean')
+    return dict(zip(losses, norms / norms.sum().clamp(min=1e-12)))
+
+
+def _log_norms(norms: List[Tensor]) -> Tensor:
+    """Logarithms of the means of norms over the processes; infinite for one
+    that is below 1e-12."""
+    means = torch.stack(norms).detach()
+    all_reduce(means, 'mean')
+    return torch.where(means >= 1e-12, means, 0.).log()
 
 
 def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:
@@ -177,20 +252,28 @@ def _origin(tensor: Tensor) -> Union[Tensor, GradientEdge]:
     return tensor if node is None else GradientEdge(node, index)
 
 
+#: What finds a weight, by the ``type`` of a config, with its options there.
+_AUTOMATIC: Dict[str, Tuple[Any, Tuple[str, ...]]] = dict(
+    auto=(GradientBalance, ('ratio', 'iters', 'interval')),
+    gam=(GradientShare, ('module', 'initial', 'share', 'margin', 'default',
+                         'last_epochs')))
+
+
 def read_loss_weight(
     weight: LossWeightLike
-) -> Tuple[WeightSchedule, Optional[GradientBalance]]:
+) -> Tuple[WeightSchedule, Union[GradientBalance, GradientShare, None]]:
     """Read the weight of a whole method.
 
     Args:
         weight (float | str | dict | WeightSchedule): A number, a schedule,
             ``'auto'``, or the arguments of :class:`GradientBalance` with
-            ``type='auto'`` and those of a schedule, whose value is 1 and
-            which multiplies the calibrated weight.
+            ``type='auto'``, or of
+            :class:`~mmkd.core.gradient_share.GradientShare` with
+            ``type='gam'``, and those of a schedule, whose value is 1 and
+            which multiplies the automatic weight.
 
     Returns:
-        tuple[WeightSchedule, GradientBalance | None]: The schedule, and what
-        calibrates the weight.
+        tuple: The schedule, and what finds the weight, or None.
 
     Raises:
         ConfigError: If an argument is unknown or out of its range.
@@ -200,15 +283,18 @@ def read_loss_weight(
             raise ConfigError("a loss weight is a number, 'auto' or a "
                               f'schedule, but got {weight!r}')
         weight = dict(type='auto')
-    if not isinstance(weight, dict) or weight.get('type') != 'auto':
+    kind = weight.get('type') if isinstance(weight, dict) else None
+    if not isinstance(weight, dict) or kind not in _AUTOMATIC:
         return build_weight(weight), None
+    cls, own = _AUTOMATIC[kind]
     if 'value' in weight:
-        raise ConfigError("type='auto' finds the value; give `ratio`, the "
-                          'gradient as a multiple of that of the task loss')
-    own = ('ratio', 'iters', 'interval')
+        raise ConfigError(
+            f'type={kind!r} finds the value; its options are '
+            f'{", ".join(own)}, and those of a schedule but `value`')
     options = {key: weight[key] for key in own if key in weight}
     schedule = {
         key: value
         for key, value in weight.items() if key not in (*own, 'type')
     }
-    return build_weight(schedule), GradientBalance(**options)
+    check_types(cls, options, f'loss_weight with type={kind!r}')
+    return build_weight(schedule), cls(**options)

@@ -1,7 +1,8 @@
 """The batch of a step, as methods see it."""
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import (Any, Callable, Dict, FrozenSet, List, Mapping, NamedTuple,
-                    Optional, Tuple)
+                    Optional, Sequence, Tuple)
 
 import torch
 from torch import Tensor
@@ -53,6 +54,8 @@ class StepBatch:
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
         make_head (Callable, optional): Returns the value of :attr:`head`.
+        make_dense_head (Callable, optional): Maps the name of a teacher, or
+            None for the student, to the value of :meth:`dense_head`.
         task_losses (dict[str, Tensor]): The student's own losses by name.
         raw (RawBatch, optional): What it was prepared from; None where the
             preparation augments it at random.
@@ -63,6 +66,7 @@ class StepBatch:
     active_terms: FrozenSet[str] = frozenset()
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
     make_head: Optional[Callable[[], Any]] = None
+    make_dense_head: Optional[Callable[[Optional[str]], Any]] = None
     task_losses: Dict[str, Any] = field(default_factory=dict)
     raw: Optional[RawBatch] = None
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
@@ -101,6 +105,37 @@ class StepBatch:
         if self.make_head is None:
             raise ConfigError('this method needs a 3D detection head')
         return self.shared('head', self.make_head)
+
+    def dense_head(self, teacher: Optional[str] = None) -> Any:
+        """A dense 2D detection head, a
+        :class:`~mmkd.families.dense_heads.DenseHead`.
+
+        Args:
+            teacher (str, optional): Name of a teacher. Defaults to None: the
+                head of the student.
+
+        Raises:
+            ConfigError: If the network has no head of a known kind.
+        """
+        if self.make_dense_head is None:
+            raise ConfigError('this method needs a dense detection head')
+        make = partial(self.make_dense_head, teacher)
+        return self.shared(f'dense_head {teacher}', make)
+
+    def dense_targets(self, maps: Sequence[Tensor]) -> Any:
+        """The assignment of the student's dense head, a
+        :class:`~mmkd.families.dense_heads.DenseTargets`.
+
+        Args:
+            maps (Sequence[Tensor]): Maps (N, C, H, W) of all its levels.
+
+        Raises:
+            ConfigError: If the batch has no boxes in images.
+        """
+        _ = self.instances  # raises if there are none
+        return self.shared(
+            'dense_targets',
+            lambda: self.dense_head().targets(maps, self.data_samples))
 
     @property
     def labels(self) -> Tensor:

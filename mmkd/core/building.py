@@ -1,13 +1,16 @@
 """Building and connecting the parts of a distillation model."""
 import copy
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmkd.core.balance import GradientBalance
 from mmkd.core.distiller import Distiller
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
+from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
@@ -139,9 +142,12 @@ def plan_taps(distillers: Mapping[str, Distiller], student: nn.Module,
 
 
 def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
-                      student: nn.Module, teachers: Mapping[str,
-                                                            Teacher]) -> None:
+                      student: nn.Module, teachers: Mapping[str, Teacher],
+                      label_free: bool) -> None:
     """Set up each distiller with the shapes of its taps.
+
+    Without labels, automatic weights compare the methods with each other, and
+    the ratio that suits the student's task is not used.
 
     Raises:
         MismatchError: If student and teachers do not match; the message names
@@ -150,21 +156,49 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
     for name, distiller in distillers.items():
         try:
             if distiller.needs_head:
-                _check_heads(plan, name, student, teachers)
+                _check_heads('detection_head', plan, name, student, teachers)
+            if distiller.dense_heads:
+                own = _check_heads('dense_head', plan, name, student, teachers)
+                if own.name not in distiller.dense_heads:
+                    raise ConfigError(
+                        f'{type(distiller).__name__} works with the heads of '
+                        f'{", ".join(distiller.dense_heads)}, but the student '
+                        f'has a {type(own.head).__name__}')
             distiller.setup(*plan.specs_of(name))
-            if distiller.balance is not None:
-                distiller.balance.settle(family_of(student).auto_ratio)
+            _settle(distiller.balance, student, plan.student_taps([name]),
+                    label_free)
         except ConfigError as error:
             raise MismatchError(f'distiller {name!r}: {error}') from None
 
 
-def _check_heads(plan: TapPlan, distiller: str, student: nn.Module,
-                 teachers: Mapping[str, Teacher]) -> None:
-    """Check that the heads of both networks use the same encoding."""
-    own = family_of(student).detection_head(student, 'the student')
+def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
+                 teachers: Mapping[str, Teacher]) -> Any:
+    """Check that the heads of both networks use the same encoding.
+
+    Args:
+        kind (str): Name of the function of the family that gives them.
+
+    Returns:
+        Head: The student's.
+    """
+    own = getattr(family_of(student), kind)(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
     for name in sorted({tap.network for tap in taps if tap.network}):
-        network = teachers[name].network
+        network, what = teachers[name].network, f'teacher {name!r}'
         own.check_same_code(
-            family_of(network).detection_head(network, f'teacher {name!r}'),
-            name)
+            getattr(family_of(network), kind)(network, what), name)
+    return own
+
+
+def _settle(balance: Union[GradientBalance, GradientShare, None],
+            student: nn.Module, taps: Sequence[Tap], label_free: bool) -> None:
+    """Complete what finds the weight of a method by the student."""
+    if isinstance(balance, GradientShare):
+        if label_free:
+            raise ConfigError(
+                "loss_weight with type='gam' holds the method's share beside "
+                'the task loss, which a run without labels does not have; '
+                "give a number or 'auto'")
+        balance.settle(student, [tap.module for tap in taps])
+    elif balance is not None and not label_free:
+        balance.settle(family_of(student).auto_ratio)

@@ -1,18 +1,18 @@
 """The interface of a distillation method."""
 from abc import abstractmethod
-from typing import (Any, Callable, ClassVar, Dict, List, Mapping, Optional,
-                    Sequence, Tuple, Union)
+from typing import (Any, Callable, ClassVar, Dict, Iterable, List, Mapping,
+                    Optional, Sequence, Tuple, Union)
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor
 
-from mmkd.core.balance import GradientBalance, LossWeightLike, read_loss_weight
+from mmkd.core.balance import (GradientBalance, LossWeightLike, Measured,
+                               calibrate, read_loss_weight)
 from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import (Progress, WeightLike, WeightSchedule,
                                 build_weight)
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
-from mmkd.core.terms import total_loss
 from mmkd.core.visuals import Visual
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import argument_names
@@ -42,8 +42,11 @@ class Distiller(BaseModule):
             Other terms have their :attr:`default_weights`. Defaults to None.
         loss_weight (float | str | dict): Weight of the whole method, which
             multiplies those of the terms: a number, the arguments of
-            :class:`WeightSchedule`, or ``'auto'``
-            (:class:`~mmkd.core.balance.GradientBalance`). Defaults to 1.0.
+            :class:`WeightSchedule`, ``'auto'``
+            (:class:`~mmkd.core.balance.GradientBalance`), or
+            ``dict(type='gam')``
+            (:class:`~mmkd.core.gradient_share.GradientShare`). Defaults to
+            1.0.
         init_cfg (dict, optional): Initialisation of the method's modules.
             Defaults to None.
 
@@ -58,18 +61,22 @@ class Distiller(BaseModule):
     #: Whether it uses the student's 3D detection head (``batch.head``). The
     #: heads of both networks must then use the same encoding.
     needs_head: ClassVar[bool] = False
+    #: Names of the dense 2D heads that it serves, if it uses the heads
+    #: (``batch.dense_head``). Those of both networks must then be alike.
+    dense_heads: ClassVar[Tuple[str, ...]] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it reads ground truth; an option may decide.
+    needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
     default_weights: Mapping[str, WeightLike] = {'loss': 1.0}
-    #: Values for the log that :meth:`losses` may return besides the terms.
+    #: Values for the log that :meth:`losses` may return as well.
     figures: Tuple[str, ...] = ()
     #: Options to try where the choice is left to mmkd, the default ones first.
     trials: ClassVar[Tuple[Mapping[str, Any], ...]] = ({}, )
     #: Defaults in a config for students that are detectors of two stages.
     two_stage_options: ClassVar[Mapping[str, Any]] = {}
-    #: Terms that only train the method's modules, without a gradient for the
-    #: student.
+    #: Terms that only train the method's modules, not the student.
     own_terms: Tuple[str, ...] = ()
 
     def __init__(self,
@@ -204,8 +211,7 @@ class Distiller(BaseModule):
 
         Returns:
             dict[str, Tensor]: One scalar for each term, at least for the
-            active ones, and for any of the :attr:`figures`. Figures are
-            logged and are part of no loss.
+            active ones, and for any of the :attr:`figures`.
         """
 
     def visuals(self, student: Dict[str, List[Tensor]],
@@ -266,26 +272,30 @@ class Distiller(BaseModule):
         """
         if weights is None:
             weights = self.term_weights(batch.progress)
+        terms = self.terms(student, teacher, batch, weights)
+        if isinstance(self.balance, GradientBalance):
+            calibrate(
+                {type(self).__name__: measured(self, student, terms, weights)},
+                batch.task_losses)
+        return self.weigh(terms, weights)
+
+    def terms(self, student: Dict[str, List[Tensor]],
+              teacher: Dict[str, List[Tensor]], batch: StepBatch,
+              weights: Mapping[str, float]) -> Dict[str, Tensor]:
+        """The checked results of :meth:`losses`, where ``weights`` are those
+        of the active terms."""
         terms = self.losses(student, teacher,
                             batch.for_terms(frozenset(weights)))
-        name = type(self).__name__
-        for term in weights:
-            if term not in terms:
-                raise RuntimeError(f'{name}.losses did not return the active '
-                                   f'term {term!r}')
-        for key in terms:
-            if key not in self.weights and key not in self.figures:
-                raise RuntimeError(
-                    f'{name}.losses returned {key!r}, which is neither one of '
-                    f'its terms ({", ".join(self.weights)}) nor of its '
-                    'figures; declare it in `default_weights` or `figures`')
+        _check_terms(self, terms, weights)
+        return terms
+
+    def weigh(self, terms: Mapping[str, Tensor],
+              weights: Mapping[str, float]) -> Dict[str, Tensor]:
+        """Turn the results of :meth:`terms` into those of
+        :meth:`forward`."""
         weighted = {term: terms[term] * weights[term] for term in weights}
         automatic = {}
         if self.balance is not None:
-            if self.balance.is_due():
-                self._calibrate(self.balance, [
-                    terms[term] * self.weights[term].peak for term in weights
-                ], student, batch)
             weight = automatic['weight'] = self.balance()
             weighted = {term: weighted[term] * weight for term in weights}
         if len(weights) < len(self.weights):
@@ -296,16 +306,6 @@ class Distiller(BaseModule):
             for key, value in terms.items() if key not in self.weights
         }
         return {**weighted, **figures, **automatic}
-
-    def _calibrate(self, balance: GradientBalance, terms: List[Tensor],
-                   student: Dict[str, List[Tensor]], batch: StepBatch) -> None:
-        """Calibrate the weight by terms at their largest weights."""
-        taps = [tensor for levels in student.values() for tensor in levels]
-        try:
-            balance.measure(
-                total_loss(batch.task_losses), sum(terms[1:], terms[0]), taps)
-        except ConfigError as error:
-            raise ConfigError(f'{type(self).__name__}: {error}') from None
 
     def idle_losses(self, device: torch.device) -> Dict[str, Tensor]:
         """Exact zeros for every term, attached to the method's parameters.
@@ -321,6 +321,37 @@ class Distiller(BaseModule):
         if own:
             zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+def flat_levels(tensors: Mapping[str, List[Tensor]]) -> List[Tensor]:
+    """The tensors of all roles."""
+    return [tensor for levels in tensors.values() for tensor in levels]
+
+
+def _check_terms(distiller: Distiller, terms: Mapping[str, Tensor],
+                 active: Iterable[str]) -> None:
+    """Check that a method returned its active terms, and nothing unknown."""
+    name = type(distiller).__name__
+    for term in active:
+        if term not in terms:
+            raise RuntimeError(f'{name}.losses did not return the active '
+                               f'term {term!r}')
+    for key in terms:
+        if key not in distiller.weights and key not in distiller.figures:
+            raise RuntimeError(
+                f'{name}.losses returned {key!r}, which is neither one of '
+                f'its terms ({", ".join(distiller.weights)}) nor of its '
+                'figures; declare it in `default_weights` or `figures`')
+
+
+def measured(distiller: Distiller, student: Dict[str, List[Tensor]],
+             terms: Mapping[str, Tensor], active: Iterable[str]) -> Measured:
+    """What calibrates the automatic weight of a method: its active terms at
+    their largest weights, and the student's taps."""
+    assert isinstance(distiller.balance, GradientBalance)
+    values = [terms[term] * distiller.weights[term].peak for term in active]
+    return Measured(distiller.balance, sum(values[1:], values[0]),
+                    [x for levels in student.values() for x in levels])
 
 
 def _read_weight(distiller: Distiller, name: str, weight: LossWeightLike,

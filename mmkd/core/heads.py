@@ -1,9 +1,57 @@
-"""Comparing the outputs of two 3D detection heads."""
-from typing import List, Sequence, Tuple
+"""The detection heads of a step, and comparing the outputs of two."""
+from functools import partial
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
+from torch import nn
+
+from mmkd.core.distiller import Distiller
 from mmkd.core.taps.tap import TapSpec
+from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
+from mmkd.families.dense_heads import DenseHead
 from mmkd.families.detection_heads import HeadBranch
+
+
+def recorded_head(student: nn.Module,
+                  distillers: Sequence[Distiller]) -> Optional[DenseHead]:
+    """The student's dense head, whose assignment a step records.
+
+    Args:
+        student (nn.Module): The student.
+        distillers (Sequence[Distiller]): Those of the step.
+
+    Returns:
+        DenseHead | None: None if no distiller uses it.
+    """
+    if any(distiller.dense_heads for distiller in distillers):
+        return family_of(student).dense_head(student, 'the student')
+    return None
+
+
+def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
+                recorded: Optional[DenseHead]) -> Dict[str, Any]:
+    """What a :class:`~mmkd.core.batch.StepBatch` makes its heads with.
+
+    Args:
+        student (nn.Module): The student.
+        teachers (Mapping[str, Teacher]): The teachers by name.
+        recorded (DenseHead, optional): See :func:`recorded_head`.
+
+    Returns:
+        dict[str, Any]: Arguments of the batch.
+    """
+
+    def dense_head(name: Optional[str]) -> Optional[DenseHead]:
+        if name is None:
+            return recorded
+        network = teachers[name].network
+        return family_of(network).dense_head(network, f'teacher {name!r}')
+
+    return dict(
+        make_head=partial(
+            family_of(student).detection_head, student, 'the student'),
+        make_dense_head=dense_head)
 
 
 def match_heads(

@@ -3,59 +3,157 @@ import copy
 import logging
 from typing import Any, Dict, List, Mapping, Sequence
 
+import numpy as np
 import torch
 from mmengine.logging import print_log
-from torch import nn
+from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller
-from mmkd.core.step import TapPlan
+from mmkd.core.distilling import distil
+from mmkd.core.mixed import split_unlabelled
+from mmkd.core.step import Tensors
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import Batch, DryRun, untouched
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
+from mmkd.families import family_of
+from mmkd.registry import DISTILLERS
 from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.nested import clone
 from mmkd.utils.rng import preserve_rng
 
 
-def leave_out_labels(student: nn.Module, distillers: Mapping[str, Distiller],
-                     plan: TapPlan, run: DryRun) -> None:
-    """Prepare a student for a training without its task loss.
+def prepare_student(model: Any, run: DryRun) -> None:
+    """Prepare the student of a model for images without labels.
 
     Args:
-        student (nn.Module): The student.
-        distillers (Mapping[str, Distiller]): All distillers by name.
-        plan (TapPlan): The taps.
+        model (DistillationModel): The model. If it is ``label_free``, what no
+            tap depends on is frozen.
         run (DryRun): Dry run of the student.
 
     Raises:
-        ConfigError: If a method needs the task loss, or nothing would train.
+        ConfigError: If a method needs labels; if the student cannot reach
+            its last tap without them, or would not train; or if labelled
+            images are augmented as batches.
     """
+    distillers: Mapping[str, Distiller] = dict(model.distillers.items())
+    student, plan = model.student, model.taps
     for name, distiller in distillers.items():
-        if distiller.balance is not None:
+        if distiller.needs_labels:
+            others = sorted(other
+                            for other, cls in DISTILLERS.module_dict.items()
+                            if not cls.needs_labels)
             raise ConfigError(
-                f"distiller {name!r}: loss_weight='auto' compares with the "
-                'task loss, which a run without labels does not have; give a '
-                'number')
-    freeze_unread(student, plan.student_taps(list(distillers)), plan.counts,
-                  run.batch)
+                f'distiller {name!r}: {type(distiller).__name__} needs labels '
+                'with these options. Methods that need none: '
+                f'{", ".join(others)}')
+    batch = without_truth(run.batch)
+    taps = plan.student_taps(list(distillers))
+    if model.label_free:
+        freeze_unread(student, taps, plan.counts, batch)
+        return
+    if model.unlabelled_norm not in ('update', 'frozen'):
+        raise ConfigError("unlabelled_norm is 'update' or 'frozen', not "
+                          f'{model.unlabelled_norm!r}')
+    if family_of(student).augments_batches(student):
+        raise ConfigError(
+            'the random batch augmentation of the student may need labels; '
+            'set batch_augments=None in its `data_preprocessor` to train with '
+            'unlabelled images')
+    probe = copy.deepcopy(student)
+    with preserve_rng(), on_device(probe, training_device()), untouched(
+            probe, True), torch.no_grad():
+        _to_last_tap(probe, TapCatcher(probe, taps, 'the student',
+                                       plan.counts), batch)
+
+
+def without_truth(batch: Batch) -> Batch:
+    """A batch whose data samples have meta information only."""
+    samples = batch.get('data_samples')
+    return dict(
+        batch,
+        data_samples=samples
+        and [type(x)(metainfo=x.metainfo) for x in samples])
+
+
+def _to_last_tap(probe: nn.Module, catcher: TapCatcher, batch: Batch) -> None:
+    """Run a student as far as its last tap.
+
+    Raises:
+        ConfigError: If it fails before.
+    """
+    try:
+        with catcher:
+            probe(
+                clone(batch['inputs']), batch.get('data_samples'), mode='loss')
+    except Exception as error:
+        raise ConfigError(
+            'without labels, the student cannot run as far as its last tap '
+            f'({type(error).__name__}: {str(error)[:120]}); tap modules '
+            'before what reads labels, such as the backbone') from error
 
 
 @torch.no_grad()
-def held_out_losses(model: Any, data: dict) -> List[Dict[str, float]]:
-    """Losses of the distillers on a batch of the validation.
+def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
+    """What a validation without labels measures on a batch.
 
     Args:
         model (DistillationModel): The model.
-        data (dict): The batch of the data loader.
+        data (dict): The batch of the data loader; the meta information of
+            images for a probe has their ``label``.
 
     Returns:
-        list[dict[str, float]]: A single dict, of the values by name.
+        list[dict]: For each image, the ``losses`` of its batch by name; its
+        ``label``, or None; and its ``embeddings`` by distiller: that of the
+        student, that of the teacher and, if the method can tell, the
+        student's as it is compared with the teacher's, and that.
     """
-    step = model.planner.now()
-    batch = model.data_preprocessor.prepare(data, step.teachers)
-    losses = model(**batch, mode='loss', step=step)
-    return [{name: float(value) for name, value in losses.items()}]
+    found = []
+    for part in split_unlabelled(data)[::-1]:  # as in the data set
+        if part is None:
+            continue
+        labels = [
+            sample.metainfo.get('label') for sample in part['data_samples']
+        ]
+        step = model.planner.now()
+        _, tensors, batch = model.run_networks(
+            step, model.prepare_batch(part, step.teachers))
+        losses = distil(model.distillers, step, [(tensors, batch)],
+                        next(model.student.parameters()).device)
+        numbers = {name: float(value) for name, value in losses.items()}
+        embeddings = {
+            name: _embeddings(model.distillers[name], *tensors[name])
+            for name in step.weights
+        }
+        found += [
+            dict(
+                losses=numbers,
+                label=label,
+                embeddings={
+                    name: [rows[i] for rows in values]
+                    for name, values in embeddings.items()
+                }) for i, label in enumerate(labels)
+        ]
+    return found
+
+
+def _embeddings(distiller: Any, student: Tensors,
+                teacher: Tensors) -> List[np.ndarray]:
+    """See :func:`held_out`; each is (N, D)."""
+    own = _pooled(next(iter(student.values()))[-1])
+    theirs = _pooled(teacher.get('summary', next(iter(teacher.values())))[-1])
+    compared: List[Tensor] = []
+    if hasattr(distiller, 'compared'):
+        compared = [_pooled(x) for x in distiller.compared(student, teacher)]
+    elif own.shape == theirs.shape:
+        compared = [own, theirs]
+    return [x.cpu().numpy() for x in (own, theirs, *compared)]
+
+
+def _pooled(value: Tensor) -> Tensor:
+    """Means over the cells of maps (N, C, H, W) or over tokens (N, L, C)."""
+    cells = {4: (2, 3), 3: (1, )}.get(value.dim())
+    return (value if cells is None else value.mean(cells)).float()
 
 
 def freeze_unread(student: nn.Module, taps: Sequence[Tap],
@@ -82,9 +180,7 @@ def freeze_unread(student: nn.Module, taps: Sequence[Tap],
     catcher = TapCatcher(probe, taps, 'the student', counts)
     with preserve_rng(), on_device(probe, training_device()), untouched(
             probe, True), torch.enable_grad():
-        with catcher:
-            probe(
-                clone(batch['inputs']), batch.get('data_samples'), mode='loss')
+        _to_last_tap(probe, catcher, batch)
         found = [
             tensor.float().sum() for levels in catcher.take().values()
             for tensor in levels if tensor.requires_grad

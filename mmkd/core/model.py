@@ -1,5 +1,6 @@
 """The model that a runner trains: student, teachers and distillers."""
 import functools
+from contextlib import nullcontext
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
@@ -13,8 +14,11 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.distiller import Distiller
-from mmkd.core.label_free import held_out_losses, leave_out_labels
+from mmkd.core.distilling import distil
+from mmkd.core.heads import head_makers, recorded_head
+from mmkd.core.label_free import held_out, prepare_student
 from mmkd.core.layout import in_layout
+from mmkd.core.mixed import run_parts
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
 from mmkd.core.speed import speed_up, student_in_channels_last
@@ -24,9 +28,7 @@ from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.core.terms import log_entries
 from mmkd.errors import ConfigError
-from mmkd.families import family_of
 from mmkd.registry import MODELS
 from mmkd.utils.rng import preserve_rng
 
@@ -62,8 +64,11 @@ class DistillationModel(BaseModel):
             this memory format, which is faster and rounds differently.
             Defaults to False.
         label_free (bool): Whether to train without labels: the student runs
-            up to its last tap, without its task loss, and the parameters
-            that no tap depends on are frozen. Defaults to False.
+            up to its last tap, and what no tap reads is frozen. Defaults to
+            False.
+        unlabelled_norm (str, optional): Whether unlabelled images of a batch
+            ``'update'`` the statistics of batch normalisations, or meet
+            ``'frozen'`` ones. Defaults to None: no batch has any.
 
     Raises:
         ConfigError: If a part has a wrong name or does not match another.
@@ -79,7 +84,8 @@ class DistillationModel(BaseModel):
                  dry_run_batch: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  channels_last: bool = False,
-                 label_free: bool = False) -> None:
+                 label_free: bool = False,
+                 unlabelled_norm: Optional[str] = None) -> None:
         _check_parts(teachers=teachers, distillers=distillers)
         _check_size(dry_run_size)
         if data_preprocessor is not None and isinstance(student, dict):
@@ -103,7 +109,8 @@ class DistillationModel(BaseModel):
             self.taps, runs = plan_taps(methods, self.student, self.teachers,
                                         (dry_run_size[0], dry_run_size[1]),
                                         dry_run_batch)
-            set_up_distillers(methods, self.taps, self.student, self.teachers)
+            set_up_distillers(methods, self.taps, self.student, self.teachers,
+                              label_free)
             for name, teacher in self.teachers.items():
                 taps = self.taps.teacher_taps(name, list(methods))
                 speed_up(teacher, {tap: self.taps.specs[tap]
@@ -113,9 +120,9 @@ class DistillationModel(BaseModel):
             self.channels_last = channels_last and student_in_channels_last(
                 self.student, self.taps.student_taps(list(methods)),
                 self.taps.counts, runs[''].batch)
-            self.label_free = label_free
-            if label_free:
-                leave_out_labels(self.student, methods, self.taps, runs[''])
+            self.label_free, self.unlabelled_norm = label_free, unlabelled_norm
+            if label_free or unlabelled_norm:
+                prepare_student(self, runs[''])
         self.planner = StepPlanner(
             methods, {
                 teacher: [
@@ -156,7 +163,8 @@ class DistillationModel(BaseModel):
         mode: str = 'tensor',
         teacher_batches: Optional[Dict[str, dict]] = None,
         step: Optional[Step] = None,
-        raw: Optional[RawBatch] = None
+        raw: Optional[RawBatch] = None,
+        unlabelled: Optional[dict] = None
     ) -> Union[Dict[str, Tensor], list, Tensor, tuple]:
         """Compute the losses of a training step, or call the student.
 
@@ -173,6 +181,8 @@ class DistillationModel(BaseModel):
                 the runner's current iteration.
             raw (RawBatch, optional): What the batch was prepared from.
                 Defaults to None: methods read it from the device.
+            unlabelled (dict, optional): The same of images without labels.
+                Defaults to None.
 
         Returns:
             dict[str, Tensor]: In ``loss`` mode, the losses by name.
@@ -180,20 +190,16 @@ class DistillationModel(BaseModel):
         if mode != 'loss':
             return self.student(inputs, data_samples, mode=mode)
         step = step or self.planner.now()
-        losses, tensors, batch = self.run_networks(
-            step,
+        losses, parts = run_parts(
+            self, step,
             dict(
                 inputs=inputs,
                 data_samples=data_samples,
                 raw=raw,
-                teacher_batches=teacher_batches))
+                teacher_batches=teacher_batches), unlabelled)
         losses = {f'student.{k}': v for k, v in losses.items()}
         device = next(self.student.parameters()).device
-        for name, distiller in self.distillers.items():
-            weights = step.weights.get(name)
-            terms = distiller(*tensors[name], batch, weights) \
-                if weights else distiller.idle_losses(device)
-            losses.update(log_entries(name, terms, distiller.weights))
+        losses.update(distil(self.distillers, step, parts, device))
         return losses
 
     def run_networks(
@@ -234,7 +240,9 @@ class DistillationModel(BaseModel):
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)
         losses: Dict[str, Tensor] = {}  # stays if the forward pass ends early
-        with catcher:
+        head = recorded_head(self.student,
+                             [self.distillers[name] for name in active])
+        with catcher, head.recording() if head else nullcontext():
             losses = self.student(inputs, samples, mode='loss')
         caught = catcher.take()
         theirs.update(read(batches, elsewhere=False))
@@ -246,9 +254,7 @@ class DistillationModel(BaseModel):
             samples,
             step.progress,
             teacher_inputs=given,
-            make_head=functools.partial(
-                family_of(self.student).detection_head, self.student,
-                'the student'),
+            **head_makers(self.student, self.teachers, head),
             task_losses=losses,
             raw=batch.get('raw'))
         tensors = {name: self.taps.tensors_of(name, caught) for name in active}
@@ -260,9 +266,8 @@ class DistillationModel(BaseModel):
     ) -> Tuple[Dict[str, Tuple[Tensors, Tensors]], StepBatch]:
         """Read the taps of all distillers, without computing a loss.
 
-        The networks stop after their last tap. The student runs in its
-        current mode and may update its state (statistics, counters), so use a
-        copy (:func:`mmkd.visualization.frozen_copy`).
+        The networks stop after their last tap. The student may update its
+        statistics, so use a copy (:func:`mmkd.visualization.frozen_copy`).
 
         Args:
             batch (dict): Result of :meth:`prepare_batch` for all teachers.
@@ -271,16 +276,13 @@ class DistillationModel(BaseModel):
             tuple: Student's and teachers' tensors by role, for each
             distiller by name, and the :class:`StepBatch`.
         """
-        _, tensors, step_batch = self.run_networks(
-            self.planner.watching(), batch, end_early=True)
-        return tensors, step_batch
+        return self.run_networks(
+            self.planner.watching(), batch, end_early=True)[1:]
 
     def val_step(self, data: dict) -> list:
-        """Predictions of the student alone; without labels, the losses of
-        the distillers."""
-        if not self.label_free:
-            return self.student.val_step(data)
-        return held_out_losses(self, data)
+        """Predictions of the student; without labels, measures."""
+        return held_out(
+            self, data) if self.label_free else self.student.val_step(data)
 
     def test_step(self, data: dict) -> list:
         """Predictions of the student alone."""

@@ -5,6 +5,7 @@ from mmengine.model import BaseDataPreprocessor
 from torch import nn
 
 from mmkd.core.batch import RawBatch
+from mmkd.core.mixed import split_unlabelled
 from mmkd.core.step import StepPlanner
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
@@ -95,12 +96,17 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
             dict: The result of the student's preprocessor and, in training,
             ``teacher_batches``: a dict of ``inputs`` and ``data_samples``
             for each active teacher; ``step``: the :class:`Step` of the
-            batch; and ``raw``: the :class:`RawBatch`.
+            batch; ``raw``: the :class:`RawBatch`; and ``unlabelled``: the
+            unlabelled part, prepared by itself, if a distiller is active.
         """
         if not training:
             return self._own(data, False)
         step = self._planner.now()
-        return dict(self.prepare(data, step.teachers, True), step=step)
+        data, unlabelled = split_unlabelled(data)
+        batch = dict(self.prepare(data, step.teachers, True), step=step)
+        if unlabelled is not None and step.weights:
+            batch['unlabelled'] = self.prepare(unlabelled, step.teachers, True)
+        return batch
 
     def prepare(self,
                 data: dict,

@@ -29,10 +29,13 @@ class Step:
         weights (Mapping[str, Mapping[str, float]]): Weight of each active
             term, by the name of its distiller; without inactive distillers.
         teachers (tuple[str]): The teachers that the active distillers read.
+        measures_shares (bool): Whether the log gets the shares of the
+            distillers in the gradients at the taps. Defaults to False.
     """
     progress: Progress
     weights: Mapping[str, Mapping[str, float]]
     teachers: Tuple[str, ...]
+    measures_shares: bool = False
 
 
 class TapPlan:
@@ -128,14 +131,23 @@ class StepPlanner:
                  readers: Mapping[str, Sequence[str]]) -> None:
         self._distillers = dict(distillers.items())
         self._readers = readers
+        self._share_interval = 0
+
+    def measure_shares(self, interval: int) -> None:
+        """Measure the shares of the distillers at the first iteration and at
+        the last one of each ``interval`` iterations."""
+        self._share_interval = interval
 
     def now(self) -> Step:
         """The step of the runner's current iteration."""
         hub = MessageHub.get_current_instance()
-        return self.at(
-            Progress(
-                int(hub.get_info('iter', 0) or 0),
-                hub.get_info('max_iters', None)))
+        progress = Progress(
+            int(hub.get_info('iter', 0) or 0), hub.get_info('max_iters', None))
+        interval, at = self._share_interval, progress.iter
+        return replace(
+            self.at(progress),
+            measures_shares=bool(interval)
+            and (at == 0 or (at + 1) % interval == 0))
 
     def at(self, progress: Progress) -> Step:
         """The step at ``progress``."""

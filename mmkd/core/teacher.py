@@ -19,6 +19,7 @@ from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 from mmkd.utils.devices import existing_device
+from mmkd.utils.files import file_hash
 from mmkd.utils.foundation import (check_fetched, has_weights, weights_of,
                                    with_trust)
 
@@ -39,7 +40,7 @@ class Teacher:
     Args:
         cfg (str | dict | Config | nn.Module): ``'pkg::path'``, a config file,
             a config or model dict, a network of another library such as
-            ``'timm::NAME'`` (docs/foundation_teachers.md), or a built
+            ``'timm::NAME'`` (docs/foundation.md), or a built
             network.
         ckpt (str | dict): Weights: a file or URL, or ``dict(url=...,
             sha256=...)``; ``'official'`` for those that the library
@@ -140,8 +141,9 @@ class Teacher:
                                                        checkpoint.state_dict)
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
             self.classes = checkpoint.classes
-            print_log(f'teacher {name!r}: weights of {checkpoint.path}',
-                      'current')
+            print_log(
+                f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
+                f'{file_hash(checkpoint.path)}', 'current')
         notes = family.notes(self.network)
         if notes is not None:
             print_log(f'teacher {name!r}: {notes}', 'current')

@@ -2,6 +2,8 @@
 from dataclasses import dataclass
 from typing import List, Optional, Sequence, Tuple
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.connectors import match_size
@@ -56,6 +58,14 @@ class Heatmap(Visual):
 
 
 @dataclass
+class Colours(Visual):
+    """Colours of the cells of a map, (N, H, W, 3) in RGB from 0 to 1.
+
+    The map covers the student's prepared image, including padding.
+    """
+
+
+@dataclass
 class Points(Visual):
     """A number for each of some points in bird's-eye view, (P, ) per scan.
 
@@ -73,6 +83,42 @@ class Points(Visual):
     cloud: Sequence[Tensor] = ()
     edges: Sequence[Tensor] = ()
     extent: Tuple[float, float, float, float] = (0., 0., 1., 1.)
+
+
+@full_precision
+def principal_colours(feats: Sequence[Tensor],
+                      like: Optional[Tensor] = None) -> List[Tensor]:
+    """Colour the cells of maps by their first three principal components.
+
+    Cells with similar features have similar colours. Of each component, the
+    range without the lowest and the highest 2 % becomes 0 to 1.
+
+    Args:
+        feats (Sequence[Tensor]): Maps (N, C, H, W).
+        like (Tensor, optional): The map whose components and ranges all maps
+            share, with as many channels. Defaults to None: each has its own.
+
+    Returns:
+        list[Tensor]: (N, H, W, 3), red being the first component.
+    """
+    found = []
+    for feat in feats:
+        basis = (feat if like is None else like).movedim(1, -1).flatten(0, -2)
+        mean = basis.mean(0)
+        count = min(3, *basis.shape)
+        # Some more than needed make the first ones accurate.
+        vectors = torch.pca_lowrank(
+            basis, q=min(count + 5, *basis.shape))[2][:, :count]
+        # The sign of a component is arbitrary.
+        vectors = vectors * vectors.gather(
+            0,
+            vectors.abs().argmax(0, keepdim=True)).sign()
+        low, high = ((basis - mean) @ vectors).quantile(
+            torch.tensor([.02, .98], device=feat.device), dim=0)
+        parts = (feat.movedim(1, -1) - mean) @ vectors
+        parts = (parts - low) / (high - low).clamp(min=1e-12)
+        found.append(F.pad(parts.clamp(0, 1), (0, 3 - count)))
+    return found
 
 
 @full_precision

@@ -1,13 +1,14 @@
-"""Transforms of torchvision in the pipelines of OpenMMLab."""
-from typing import Any
+"""Augmentation of images without labels."""
+from typing import Any, Sequence
 
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.dataset import pseudo_collate
 from torchvision.transforms import v2
 
 from mmkd.errors import ConfigError
-from mmkd.registry import TRANSFORMS
+from mmkd.registry import FUNCTIONS, TRANSFORMS
 from mmkd.utils.suggestions import did_you_mean
 
 
@@ -43,3 +44,24 @@ class TorchVision(BaseTransform):
         changed = np.ascontiguousarray(
             image.permute(1, 2, 0).numpy()[..., ::-1])
         return dict(results, img=changed, img_shape=changed.shape[:2])
+
+
+@FUNCTIONS.register_module()
+def mixup_collate(samples: Sequence[dict]) -> dict:
+    """Make a batch of samples, and mix each image with another one of it.
+
+    The share of the other images is uniform in [0, 1] and one for the batch.
+    All networks get the mixed images; labels are not mixed.
+
+    Args:
+        samples (Sequence[dict]): ``inputs``, images (C, H, W) of equal size,
+            and ``data_samples``.
+
+    Returns:
+        dict: As of mmengine's ``pseudo_collate``.
+    """
+    batch = pseudo_collate(samples)
+    images = torch.stack(batch['inputs'])
+    others = images[torch.randperm(len(images))]
+    mixed = torch.lerp(images.float(), others.float(), torch.rand(()))
+    return dict(batch, inputs=list(mixed.round().to(images.dtype)))

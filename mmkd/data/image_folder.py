@@ -2,7 +2,7 @@
 import hashlib
 import os
 import os.path as osp
-from typing import Any, Dict, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set, Union
 
 import cv2
 from mmcv.transforms import BaseTransform
@@ -31,9 +31,13 @@ class ImageFolder(BaseDataset):
         every (int): Of a video, each how many frames one is taken. Defaults
             to 25.
         held_out (float): Share of the files, chosen by a hash of their names
-            in the folder, that are for validation. Defaults to 0.
+            in the folder, that are for validation; of each ``root`` at least
+            one. Defaults to 0.
         validation (bool): Whether to take those instead of the others.
             Defaults to False.
+        labels (str, optional): ``'folders'`` takes the folders in ``root``,
+            in alphabetical order, as the classes of their images, whose
+            index is ``label``. Defaults to None: no labels.
         **kwargs: Arguments of mmengine's ``BaseDataset``, such as
             ``pipeline``.
 
@@ -47,6 +51,7 @@ class ImageFolder(BaseDataset):
                  every: int = 25,
                  held_out: float = 0.,
                  validation: bool = False,
+                 labels: Optional[str] = None,
                  **kwargs: Any) -> None:
         if every < 1 or not 0 <= held_out < 1:
             raise ConfigError('ImageFolder: every is at least 1 and held_out '
@@ -56,25 +61,44 @@ class ImageFolder(BaseDataset):
         self.every = every
         self.held_out = held_out
         self.validation = validation
+        if labels not in (None, 'folders'):
+            raise ConfigError("ImageFolder: labels is None or 'folders', not "
+                              f'{labels!r}')
+        self.labels = labels
         super().__init__(**kwargs)
 
     def load_data_list(self) -> List[Dict[str, Any]]:
         """List the images and frames."""
         samples: List[Dict[str, Any]] = []
         for root in self.roots:
-            for path in self._files(root):
-                if self._is_held_out(osp.relpath(path,
-                                                 root)) == self.validation:
-                    samples += self._samples(path)
+            names = {
+                osp.relpath(path, root): path
+                for path in self._files(root)
+            }
+            held_out = self._held_out(names)
+            for name, path in names.items():
+                if (name in held_out) == self.validation:
+                    samples += [
+                        dict(
+                            sample, folder=osp.dirname(name).split(os.sep)[0])
+                        for sample in self._samples(path)
+                    ]
         if not samples:
             part = ' held out for validation' if self.validation else ''
             raise ConfigError(
                 f'there is no image{part} in {", ".join(self.roots)} '
                 f'(of {", ".join(IMAGES + VIDEOS)})')
-        return [
-            dict(sample, img_id=i, labelled=False)
-            for i, sample in enumerate(samples)
-        ]
+        folders = sorted({sample['folder'] for sample in samples})
+        if self.labels and (folders[0] == '' or len(folders) < 2):
+            raise ConfigError(f'{", ".join(self.roots)}: the images of each '
+                              'class have to be in a folder of its own, and '
+                              'there are at least two classes')
+        for i, sample in enumerate(samples):
+            folder = sample.pop('folder')
+            sample.update(img_id=i, labelled=self.labels is not None)
+            if self.labels:
+                sample['label'] = folders.index(folder)
+        return samples
 
     def _files(self, root: str) -> List[str]:
         if osp.isfile(root) and root.endswith('.txt'):
@@ -100,9 +124,18 @@ class ImageFolder(BaseDataset):
                                   'names')
         return paths
 
-    def _is_held_out(self, name: str) -> bool:
-        digest = hashlib.sha256(name.encode()).digest()
-        return int.from_bytes(digest[:8], 'little') / 2**64 < self.held_out
+    def _held_out(self, names: Iterable[str]) -> Set[str]:
+        """The files for validation, at least one of several."""
+        order = {
+            name:
+            int.from_bytes(
+                hashlib.sha256(name.encode()).digest()[:8], 'little') / 2**64
+            for name in names
+        }
+        chosen = {name for name in order if order[name] < self.held_out}
+        if self.held_out and not chosen and len(order) > 1:
+            chosen = {min(order, key=order.__getitem__)}
+        return chosen
 
     def _samples(self, path: str) -> List[Dict[str, Any]]:
         if not path.lower().endswith(VIDEOS):

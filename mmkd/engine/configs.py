@@ -49,7 +49,9 @@ def prepare_training(cfg: Config) -> Config:
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
     from mmkd.engine.label_free import expand_label_free
     from mmkd.engine.processes import check_strategy
+    from mmkd.engine.unlabelled import expand_unlabelled
     expand_label_free(cfg)
+    expand_unlabelled(cfg)
     cfg.setdefault('runner_type', 'DistillationRunner')
     checkpoint = (cfg.get('default_hooks') or {}).get('checkpoint')
     if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
@@ -66,12 +68,19 @@ def prepare_training(cfg: Config) -> Config:
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
             hook['type'] = f'{_OWN}StudentEMAHook'
-    wanted = ['SelfCheckHook', 'FiniteLossHook']
+    wanted = ['SelfCheckHook', 'FiniteLossHook', 'SharesHook']
     teachers = cfg.model.get('teachers')
     if isinstance(teachers, dict) and any(
             isinstance(teacher, dict) and teacher.get('cache')
             for teacher in teachers.values()):
         wanted.append('CacheHook')
+    distillers = cfg.model.get('distillers')
+    if isinstance(distillers, dict) and any(
+            isinstance(distiller, dict)
+            and isinstance(distiller.get('loss_weight'), dict)
+            and distiller['loss_weight'].get('type') == 'gam'
+            for distiller in distillers.values()):
+        wanted.append('GradientShareHook')
     for kind in wanted:
         if not any(kind in str(hook.get('type')) for hook in hooks):
             hooks.append(ConfigDict(type=f'{_OWN}{kind}'))
@@ -148,7 +157,8 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
         Config: A copy without teachers, distillers and hooks of mmkd.
     """
     from mmkd.core.network import network_config
-    cfg = read_config(cfg)
+    from mmkd.engine.unlabelled import labelled_only
+    cfg = labelled_only(read_config(cfg))
     if is_distillation(cfg):
         if cfg.model.get('label_free'):  # neither its data nor its schedule
             for key in LABEL_FREE_KEYS:
@@ -176,7 +186,8 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key) and not keep_metrics:
             cfg[key] = _library_metrics(cfg[key], cfg.get('default_scope'))
-    for key in ('runner_type', 'model_wrapper_cfg', 'label_free'):
+    for key in ('runner_type', 'model_wrapper_cfg', 'label_free',
+                'unlabelled'):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
     if imports:

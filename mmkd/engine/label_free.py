@@ -1,7 +1,7 @@
 """Runs without labels: their data, schedule and validation."""
 import os.path as osp
 from dataclasses import dataclass
-from typing import List, Union
+from typing import Any, List, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
 
@@ -30,6 +30,12 @@ class LabelFree:
             validated. Defaults to 0.02.
         every (int): Of a video, each how many frames one is taken. Defaults
             to 25.
+        mixup (bool, optional): Whether to mix the images of a batch
+            (:func:`~mmkd.data.augmentation.mixup_collate`). Defaults to None:
+            unless a teacher has a cache, whose inputs have to recur.
+        probe (str, optional): Folder with a folder of images for each class,
+            on which the student's embeddings are validated
+            (:class:`~mmkd.evaluation.HeldOutMetric`). Defaults to None.
     """
     data: Union[str, List[str]]
     size: int = 224
@@ -40,6 +46,8 @@ class LabelFree:
     weight_decay: float = 1e-6
     held_out: float = 0.02
     every: int = 25
+    mixup: Optional[bool] = None
+    probe: Optional[str] = None
 
     def __post_init__(self) -> None:
         if min(self.size, self.epochs, self.batch_size, self.every) < 1:
@@ -52,8 +60,8 @@ def expand_label_free(cfg: Config) -> Config:
     run without labels, if the config has the key ``label_free``.
 
     The augmentation and the schedule are LightlyTrain's (AdamW, a warm-up,
-    and a cosine), without its mixup. Of the student's hooks, only the average
-    of its weights stays.
+    and a cosine). Of the student's hooks, only the average of its weights
+    stays.
 
     Args:
         cfg (Config): Config of a run, changed in place.
@@ -70,38 +78,39 @@ def expand_label_free(cfg: Config) -> Config:
                           '`model` has teachers and distillers')
     options = construct(LabelFree, cfg.pop('label_free'), '`label_free`')
     cfg.model['label_free'] = True
-    data = [options.data] if isinstance(options.data, str) else options.data
-    dataset = dict(
-        type='mmkd.ImageFolder',
-        root=[osp.abspath(osp.expanduser(path)) for path in data],
-        every=options.every,
-        held_out=options.held_out)
-    pack = _packing(cfg)
-    resized = dict(
-        type='Resize', scale=(options.size, options.size), keep_ratio=False)
+    size = (options.size, options.size)
+    dataset = image_folder(
+        options.data, options.every, held_out=options.held_out)
+    pack = packing(cfg)
+    resized = dict(type='Resize', scale=size, keep_ratio=False)
     cfg.train_dataloader = ConfigDict(
         batch_size=options.batch_size,
         num_workers=options.num_workers,
         persistent_workers=options.num_workers > 0,
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
-        dataset=dict(dataset, pipeline=_augmentation(options.size, pack)))
+        dataset=dict(dataset, pipeline=augmentation(size, pack)))
+    if _mixes(options, cfg):
+        cfg.train_dataloader.collate_fn = dict(type='mmkd.mixup_collate')
     cfg.train_cfg = ConfigDict(
         type='EpochBasedTrainLoop',
         max_epochs=options.epochs,
         val_interval=max(1, options.epochs // 20))
     _schedule(cfg, options)
-    if options.held_out:
+    validation = [dict(dataset, validation=True)] if options.held_out else []
+    if options.probe:
+        validation.append(image_folder(options.probe, 1, labels='folders'))
+    if validation:
+        for part in validation:
+            part['pipeline'] = [dict(type='mmkd.LoadImage'), resized, pack]
         cfg.val_dataloader = ConfigDict(
             batch_size=options.batch_size,
             num_workers=options.num_workers,
             persistent_workers=options.num_workers > 0,
             sampler=dict(type='DefaultSampler', shuffle=False),
-            dataset=dict(
-                dataset,
-                validation=True,
-                pipeline=[dict(type='mmkd.LoadImage'), resized, pack]))
-        cfg.val_evaluator = ConfigDict(type='mmkd.HeldOutLosses')
+            dataset=validation[0] if len(validation) == 1 else dict(
+                type='ConcatDataset', datasets=validation))
+        cfg.val_evaluator = ConfigDict(type='mmkd.HeldOutMetric')
         cfg.val_cfg = ConfigDict(type='ValLoop')
     else:
         cfg.val_dataloader = cfg.val_evaluator = cfg.val_cfg = None
@@ -119,8 +128,35 @@ def expand_label_free(cfg: Config) -> Config:
     return cfg
 
 
-def _augmentation(size: int, pack: dict) -> List[dict]:
-    """LightlyTrain's transforms of the training."""
+def _mixes(options: LabelFree, cfg: Config) -> bool:
+    """Whether the images of a batch are mixed."""
+    cached = any(
+        isinstance(teacher, dict) and teacher.get('cache')
+        for teacher in cfg.model.get('teachers', {}).values())
+    if options.mixup and cached:
+        raise ConfigError('mixup gives no image twice, so that a cache never '
+                          'serves; leave out one of them')
+    return not cached if options.mixup is None else options.mixup
+
+
+def image_folder(data: Union[str, List[str]], every: int,
+                 **options: Any) -> dict:
+    """The data set of the images and videos of some folders."""
+    data = [data] if isinstance(data, str) else data
+    return dict(
+        type='mmkd.ImageFolder',
+        root=[osp.abspath(osp.expanduser(path)) for path in data],
+        every=every,
+        **options)
+
+
+def augmentation(size: Sequence[int], pack: dict) -> List[dict]:
+    """LightlyTrain's transforms of the training.
+
+    Args:
+        size (Sequence[int]): Height and width of the crops in pixels.
+        pack (dict): The last transform; see :func:`packing`.
+    """
     jitter = dict(
         type='mmkd.TorchVision',
         name='ColorJitter',
@@ -133,7 +169,7 @@ def _augmentation(size: int, pack: dict) -> List[dict]:
         dict(
             type='mmkd.TorchVision',
             name='RandomResizedCrop',
-            size=[size, size],
+            size=list(size),
             scale=[0.14, 1.0]),
         dict(type='RandomFlip', prob=0.5),
         dict(type='RandomApply', prob=0.8, transforms=[jitter]),
@@ -141,15 +177,19 @@ def _augmentation(size: int, pack: dict) -> List[dict]:
     ]
 
 
-def _packing(cfg: Config) -> dict:
-    """The transform that packs an image for the student's library."""
+def packing(cfg: Config) -> dict:
+    """The transform that packs an image for the student's library.
+
+    Raises:
+        ConfigError: If its students cannot train without labels.
+    """
     scope = cfg.get('default_scope')
     family = next((x for x in FAMILIES if x.name == scope), None)
     if family is None or not family.packing:
         raise ConfigError(f'students of {scope} cannot be trained without '
                           'labels; those of mmdet and mmseg can')
     keys = ('img_id', 'img_path', 'ori_shape', 'img_shape', 'flip',
-            'flip_direction', 'labelled')
+            'flip_direction', 'labelled', 'label')
     return dict(type=family.packing, meta_keys=keys)
 
 

@@ -188,18 +188,25 @@ class Pair:
             ])
         ]
 
-    def choose(self) -> Tuple[Fit, str]:
+    def choose(self, labels: bool = True) -> Tuple[Fit, str]:
         """The method to start with, and why.
+
+        Args:
+            labels (bool): Whether all images have labels; otherwise methods
+                that need them are left out. Defaults to True.
 
         Raises:
             ConfigError: If none serves the pair.
         """
+
+        def serves(name: str) -> bool:
+            return labels or not methods()[name].needs_labels
+
         for name, reason in PREFERENCES.get(self.task, ()):
-            fit = self.fit(name)
-            if not fit.reason:
-                return fit, f'{self.task}: {reason}'
+            if serves(name) and not self.fit(name).reason:
+                return self.fit(name), f'{self.task}: {reason}'
         fits = self.fits()
-        found = [fit for fit in fits if not fit.reason]
+        found = [fit for fit in fits if not fit.reason and serves(fit.method)]
         if not found:
             raise ConfigError(
                 'no method serves this student and its teacher as they are. '

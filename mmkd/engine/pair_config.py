@@ -48,7 +48,8 @@ def write_distillation_config(student: str,
                               options: Optional[dict] = None,
                               imports: Sequence[str] = (),
                               cache: Optional[dict] = None,
-                              label_free: Optional[dict] = None) -> Config:
+                              label_free: Optional[dict] = None,
+                              unlabelled: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
@@ -67,6 +68,8 @@ def write_distillation_config(student: str,
         cache (dict, optional): ``cache`` of each teacher. Defaults to None.
         label_free (dict, optional): Options of a run without labels; see
             :class:`~mmkd.engine.label_free.LabelFree`. Defaults to None.
+        unlabelled (dict, optional): The same of unlabelled images beside the
+            labelled ones; see :class:`~mmkd.engine.unlabelled.Unlabelled`.
 
     Returns:
         Config: The written config.
@@ -107,7 +110,7 @@ def write_distillation_config(student: str,
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}
-    settings = dict(label_free=label_free) if label_free else {}
+    settings = _given(label_free=label_free, unlabelled=unlabelled)
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
         settings['custom_imports'] = dict(imports=modules)

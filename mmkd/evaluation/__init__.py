@@ -5,10 +5,10 @@
 from typing import Any
 
 from mmkd.evaluation.boundary_iou import BoundaryIoUMetric
-from mmkd.evaluation.held_out import HeldOutLosses
+from mmkd.evaluation.held_out import HeldOutMetric
 from mmkd.evaluation.kitti import kitti_eval
 
-__all__ = ['BoundaryIoUMetric', 'HeldOutLosses', 'KittiMetric', 'kitti_eval']
+__all__ = ['BoundaryIoUMetric', 'HeldOutMetric', 'KittiMetric', 'kitti_eval']
 
 
 def __getattr__(name: str) -> Any:

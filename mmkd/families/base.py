@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
 from mmkd.families.classes import head_classes, pixel_labels
+from mmkd.families.dense_heads import DenseHead, wrap_dense_head
 from mmkd.families.detection_heads import DetectionHead
 from mmkd.families.preprocessing import (ImageNorm, read_image_norm,
                                          read_settings)
@@ -68,6 +69,8 @@ class Family:
                   _auxiliary_logits),
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
+            'classifier_input':
+            Place('what that head gives its classifier', _classifier_input),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':
@@ -167,12 +170,12 @@ class Family:
         options (:meth:`mmkd.core.Distiller.settled_options`).
 
         Returns:
-            dict: Here, empty. In the libraries' families, as far as the
-            network has them: ``ignore_index`` of a segmentor;
-            ``two_stage`` of a detector in images; ``sensors`` (``'lidar'``,
-            ``'camera'`` or ``'fusion'``), ``point_cloud_range``,
-            ``voxel_size`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
-            detector.
+            dict: Here, empty. In the libraries' families: ``ignore_index``
+            and ``num_classes`` of a segmentor; ``two_stage`` of a detector
+            in images, and ``dense_head`` (its name) and ``head_convs`` (those
+            of a branch) of a dense one; ``point_cloud_range``,
+            ``voxel_size``, ``sensors`` and ``head`` (``'anchor'`` or
+            ``'center'``) of a 3D detector.
         """
         return {}
 
@@ -208,6 +211,13 @@ class Family:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no 3D detection head that '
             'is known; this method serves 3D detectors of mmdet3d')
+
+    def dense_head(self,
+                   network: nn.Module,
+                   name: str = 'the network') -> DenseHead:
+        """The dense 2D detection head of a network; otherwise as
+        :meth:`detection_head`."""
+        return wrap_dense_head(None, f'{name} ({type(network).__name__})')
 
     def head_classes(self, network: nn.Module) -> Dict[str, int]:
         """See :func:`~mmkd.families.classes.head_classes`."""
@@ -306,21 +316,7 @@ class Family:
         ]
 
     def _patch_embeds(self, network: nn.Module) -> List[str]:
-        """The patch embedding of each stage of a hierarchical transformer.
-
-        It supports backbones structured like mmseg's ``MixVisionTransformer``
-        and mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
-        ``PatchEmbed``.
-        """
-        for name in self._part(network, 'backbone'):
-            stages = getattr(getattr(network, name), 'layers', None)
-            if isinstance(stages, nn.ModuleList) and all(
-                    isinstance(stage, nn.ModuleList) and len(stage)
-                    and isinstance(
-                        getattr(stage[0], 'projection', None), nn.Conv2d)
-                    for stage in stages):
-                return [f'{name}.layers.{i}.0' for i in range(len(stages))]
-        return []
+        return _patch_embeds(network, self._part(network, 'backbone'))
 
     def _embeddings(self, network: nn.Module) -> List[str]:
         return [f'{path}[0]' for path in self._patch_embeds(network)]
@@ -329,6 +325,23 @@ class Family:
         return [
             f'{path}.projection@input' for path in self._patch_embeds(network)
         ]
+
+
+def _patch_embeds(network: nn.Module, backbones: List[str]) -> List[str]:
+    """The patch embedding of each stage of a hierarchical transformer.
+
+    It supports backbones structured like mmseg's ``MixVisionTransformer`` and
+    mmdet's ``PyramidVisionTransformerV2``, whose stages begin with a
+    ``PatchEmbed``.
+    """
+    for name in backbones:
+        stages = getattr(getattr(network, name), 'layers', None)
+        if isinstance(stages, nn.ModuleList) and all(
+                isinstance(stage, nn.ModuleList) and len(stage) and isinstance(
+                    getattr(stage[0], 'projection', None), nn.Conv2d)
+                for stage in stages):
+            return [f'{name}.layers.{i}.0' for i in range(len(stages))]
+    return []
 
 
 def _segmentation_heads(network: nn.Module, name: str) -> List[str]:
@@ -343,6 +356,10 @@ def _logits(network: nn.Module) -> List[str]:
     # Of a cascade, the last head decides.
     heads = _segmentation_heads(network, 'decode_head')
     return [f'{path}.conv_seg' for path in heads[-1:]]
+
+
+def _classifier_input(network: nn.Module) -> List[str]:
+    return [f'{path}@input' for path in _logits(network)]
 
 
 def _auxiliary_logits(network: nn.Module) -> List[str]:

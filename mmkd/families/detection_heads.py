@@ -73,35 +73,26 @@ class TaskTargets(NamedTuple):
         return None
 
 
-class DetectionHead(ABC):
-    """A wrapper of a head of mmdet3d with the interface for methods.
+class Head(ABC):
+    """A wrapper of a head with the interface for methods.
 
     Args:
         head (nn.Module): The head.
-        point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
-            z1, x2, y2, z2)`` in metres in the LiDAR frame.
     """
-    #: What options of methods call this kind.
-    name: ClassVar[str]
-    #: Whether the distance of box codes is smooth L1 instead of L1.
-    smooth = False
-    #: Whether the mask of scores is weighted by the teacher's score.
-    soft_mask = False
 
-    def __init__(self, head: Any, point_cloud_range: Sequence[float]) -> None:
+    def __init__(self, head: Any) -> None:
         self.head = head
-        self.point_cloud_range = [float(x) for x in point_cloud_range]
 
     @property
     @abstractmethod
-    def code(self) -> dict:
+    def code(self) -> Dict[str, Any]:
         """The encoding of its outputs, for comparison with another head."""
 
-    def check_same_code(self, teacher: 'DetectionHead', name: str) -> None:
+    def check_same_code(self, teacher: 'Head', name: str) -> None:
         """Check that the outputs of a teacher's head mean the same.
 
         Args:
-            teacher (DetectionHead): Head of the teacher.
+            teacher (Head): Head of the teacher.
             name (str): Name of the teacher.
 
         Raises:
@@ -119,6 +110,26 @@ class DetectionHead(ABC):
                     f'the {key} of the student is {value}, but that of '
                     f'teacher {name!r} is {theirs[key]}; maps of both must '
                     'mean the same')
+
+
+class DetectionHead(Head):
+    """A wrapper of a head of mmdet3d with the interface for methods.
+
+    Args:
+        head (nn.Module): The head.
+        point_cloud_range (Sequence[float]): Range of the maps, ``(x1, y1,
+            z1, x2, y2, z2)`` in metres in the LiDAR frame.
+    """
+    #: What options of methods call this kind.
+    name: ClassVar[str]
+    #: Whether the distance of box codes is smooth L1 instead of L1.
+    smooth = False
+    #: Whether the mask of scores is weighted by the teacher's score.
+    soft_mask = False
+
+    def __init__(self, head: Any, point_cloud_range: Sequence[float]) -> None:
+        super().__init__(head)
+        self.point_cloud_range = [float(x) for x in point_cloud_range]
 
     @property
     def code_weights(self) -> Optional[List[float]]:

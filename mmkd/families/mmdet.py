@@ -1,5 +1,6 @@
 """Detectors of mmdet."""
 import inspect
+from functools import partial
 from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
@@ -9,7 +10,9 @@ from torch import Tensor, nn
 from mmkd.errors import ConfigError
 from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
                                 predict_sample)
-from mmkd.families.taps import Place
+from mmkd.families.dense_heads import (MAX_CONVS, DenseHead, dense_head_kind,
+                                       wrap_dense_head)
+from mmkd.families.taps import KnownTap, Place
 
 #: The last class convolutions of dense heads, which all levels share.
 _CLASS_CONVOLUTIONS = ('retina_cls', 'gfl_cls', 'atss_cls', 'conv_cls')
@@ -28,7 +31,19 @@ class MMDetFamily(Family):
             **self.places, 'dense_logits':
             Place(
                 'class scores of a dense head of sigmoids, before the '
-                'sigmoid, level by level', _dense_logits)
+                'sigmoid, level by level', _dense_logits),
+            'dense_boxes':
+            Place(
+                'box codes of a RetinaHead, ATSSHead, GFLHead or FCOSHead, '
+                'level by level', _dense_boxes),
+            **{
+                f'dense_features_{count}':
+                Place(
+                    f'features of a RetinaHead, ATSSHead, GFLHead or FCOSHead '
+                    f'after {count} convolution(s) of each branch',
+                    partial(_dense_features, count=count))
+                for count in range(1, MAX_CONVS + 1)
+            }
         }
 
     def _stages(self, network: nn.Module) -> List[Union[str, dict]]:
@@ -70,7 +85,19 @@ class MMDetFamily(Family):
 
     def traits(self, network: nn.Module) -> Dict[str, Any]:
         """See the base class."""
-        return dict(two_stage=getattr(network, 'roi_head', None) is not None)
+        traits: Dict[str, Any] = dict(
+            two_stage=getattr(network, 'roi_head', None) is not None)
+        head: Any = getattr(network, 'bbox_head', None)
+        kind = dense_head_kind(head)
+        if kind is not None:
+            traits.update(dense_head=kind.name, head_convs=len(head.cls_convs))
+        return traits
+
+    def dense_head(self,
+                   network: nn.Module,
+                   name: str = 'the network') -> DenseHead:
+        """See the base class."""
+        return wrap_dense_head(getattr(network, 'bbox_head', None), name)
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
@@ -117,6 +144,18 @@ def _dense_logits(network: nn.Module) -> List[Union[str, dict]]:
         dict(module=f'bbox_head.{name}', calls='all')
         for name in _CLASS_CONVOLUTIONS if hasattr(head, name)
     ]
+
+
+def _dense_boxes(network: nn.Module) -> List[KnownTap]:
+    head = getattr(network, 'bbox_head', None)
+    kind = dense_head_kind(head)
+    return [] if kind is None else kind.box_taps(head, 'bbox_head')
+
+
+def _dense_features(network: nn.Module, count: int) -> List[KnownTap]:
+    head = getattr(network, 'bbox_head', None)
+    kind = dense_head_kind(head)
+    return [] if kind is None else kind.feature_taps(head, 'bbox_head', count)
 
 
 def _add(found: Dict[str, Tensor], name: str, value: Any) -> None:

@@ -34,8 +34,10 @@ class MMSegFamily(Family):
         heads = getattr(network, 'decode_head', None)
         # Of a cascade, the last head decides.
         head = heads[-1] if isinstance(heads, nn.ModuleList) else heads
-        index = getattr(head, 'ignore_index', None)
-        return {} if index is None else dict(ignore_index=index)
+        return {
+            key: getattr(head, key)
+            for key in ('ignore_index', 'num_classes') if hasattr(head, key)
+        }
 
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:

@@ -2,7 +2,7 @@
 import json
 import os.path as osp
 from datetime import datetime
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from mmkd.errors import ConfigError
 from mmkd.report.charts import Line, line_chart, mean_line, seed_chart, smooth
@@ -10,6 +10,7 @@ from mmkd.report.comparison import Comparison, as_json
 from mmkd.report.evaluation import Evaluation
 from mmkd.report.groups import Group
 from mmkd.report.metrics import Metric, describe, is_main
+from mmkd.report.runs import Curve
 from mmkd.report.statistics import Gain
 from mmkd.utils.files import write_bytes
 
@@ -313,18 +314,24 @@ def _charts(result: Comparison) -> List[Dict[str, Any]]:
     if any(len(line.x) > 1 for line in validation):
         add(f'{metric.label}, validation', validation, False)
     add('Loss of the task, training', task, False)
-    terms: Dict[str, List[Line]] = {}
-    for run in result.best.runs:
-        for name, curve in run.distillation_losses.items():
-            terms.setdefault(name, [])
-            terms[name].append(
-                Line(name,
-                     list(terms).index(name) % 5 + 1, curve.iters,
-                     smooth(curve.values)))
-    add(f'Losses of {result.best.name}, training',
-        [line for curves in terms.values() for line in _with_mean(curves)],
-        True)
+    best = result.best
+    add(f'Losses of {best.name}, training',
+        _lines([run.distillation_losses for run in best.runs]), True)
+    add(f'Shares of the gradients of {best.name}',
+        _lines([run.shares for run in best.runs]), True)
     return charts
+
+
+def _lines(runs: Sequence[Dict[str, Curve]]) -> List[Line]:
+    """Lines of named curves of several seeds."""
+    found: Dict[str, List[Line]] = {}
+    for curves in runs:
+        for name, curve in curves.items():
+            found.setdefault(name, [])
+            color = list(found).index(name) % 5 + 1
+            found[name].append(
+                Line(name, color, curve.iters, smooth(curve.values)))
+    return [line for lines in found.values() for line in _with_mean(lines)]
 
 
 def _with_mean(lines: List[Line]) -> List[Line]:

@@ -39,6 +39,8 @@ class RecordedRun:
         task_loss (Curve): Sum of the losses of the task.
         distillation_losses (dict[str, Curve]): Logged losses of the
             distillers, by name.
+        shares (dict[str, Curve]): Shares of the distillers and of the task in
+            the gradients at the taps, by name.
         validation (dict[str, Curve]): Metrics of the validations.
         seconds (float): Time of training without validations, over all
             attempts that count.
@@ -51,6 +53,7 @@ class RecordedRun:
     checkpoint: Optional[str] = None
     task_loss: Curve = field(default_factory=Curve)
     distillation_losses: Dict[str, Curve] = field(default_factory=dict)
+    shares: Dict[str, Curve] = field(default_factory=dict)
     validation: Dict[str, Curve] = field(default_factory=dict)
     seconds: float = 0.0
     step_seconds: Optional[float] = None
@@ -155,6 +158,11 @@ def _add_rows(run: RecordedRun, rows: List[Dict[str, Any]]) -> None:
                 if key.startswith(names):
                     run.distillation_losses.setdefault(key,
                                                        Curve()).add(at, value)
+            for key, value in numbers.items():
+                name, _, figure = key.rpartition('.')
+                if figure == 'share':
+                    name = 'task' if name == 'student' else name
+                    run.shares.setdefault(name, Curve()).add(at, value)
         run.task_loss.add(at, task)
         if 'time' in numbers:
             times.append(numbers['time'])

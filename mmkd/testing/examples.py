@@ -77,6 +77,7 @@ def segmentors(distiller: dict, **kwargs: Any) -> MethodExample:
 
 def detectors(distiller: dict,
               channels: int = 16,
+              kind: str = 'retinanet',
               **kwargs: Any) -> MethodExample:
     """Two detectors, the teacher twice as wide; see :func:`example`.
 
@@ -84,11 +85,13 @@ def detectors(distiller: dict,
         distiller (dict): The method, with its options.
         channels (int): Channels of the teacher's neck; the student's has 8.
             Defaults to 16.
+        kind (str): See :func:`~mmkd.testing.networks.detector`. Defaults to
+            ``'retinanet'``.
         kwargs: See :func:`example`.
     """
     return example(
-        detector(4, channels=8),
-        detector(8, channels=channels),
+        detector(4, channels=8, kind=kind),
+        detector(8, channels=channels, kind=kind),
         distiller,
         detection_batch,
         dry_run_size=(64, 64),

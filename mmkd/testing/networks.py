@@ -1,5 +1,6 @@
 """Configs of networks that run in milliseconds on a CPU."""
-from typing import Optional, Sequence
+import copy
+from typing import Any, Dict, Optional, Sequence
 
 #: Image statistics of ImageNet, for pixels from 0 to 255 in RGB.
 MEAN = (123.675, 116.28, 103.53)
@@ -130,25 +131,86 @@ def transformer_segmentor(width: int = 4,
     return config
 
 
+#: Type of the detector, its head and its assigner for each kind of
+#: :func:`detector`.
+_DENSE: Dict[str, Dict[str, Any]] = dict(
+    retinanet=dict(
+        type='RetinaNet',
+        bbox_head=dict(
+            type='RetinaHead',
+            bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
+            loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
+        assigner=dict(
+            type='MaxIoUAssigner',
+            pos_iou_thr=0.5,
+            neg_iou_thr=0.4,
+            min_pos_iou=0,
+            ignore_iof_thr=-1)),
+    atss=dict(
+        type='ATSS',
+        bbox_head=dict(
+            type='ATSSHead',
+            bbox_coder=dict(
+                type='DeltaXYWHBBoxCoder', target_stds=[0.1, 0.1, 0.2, 0.2]),
+            loss_bbox=dict(type='GIoULoss', loss_weight=2.0)),
+        assigner=dict(type='ATSSAssigner', topk=9)),
+    gfl=dict(
+        type='GFL',
+        bbox_head=dict(
+            type='GFLHead',
+            loss_cls=dict(
+                type='QualityFocalLoss', use_sigmoid=True, loss_weight=1.0),
+            loss_bbox=dict(type='GIoULoss', loss_weight=2.0)),
+        assigner=dict(type='ATSSAssigner', topk=9)),
+    fcos=dict(type='FCOS', bbox_head=dict(type='FCOSHead')))
+
+
 def detector(width: int = 4,
              num_classes: int = 3,
              channels: int = 8,
+             kind: str = 'retinanet',
+             stacked_convs: int = 1,
              **preprocessor) -> dict:
-    """A small detector of mmdet: RetinaNet with five levels.
+    """A small detector of mmdet with five levels.
 
     Args:
         width (int): Channels of the first stage; stage ``i`` has
             ``width * 2**i``. Defaults to 4.
         num_classes (int): Number of classes. Defaults to 3.
         channels (int): Channels of the neck and of the head. Defaults to 8.
+        kind (str): ``'retinanet'``, ``'atss'``, ``'gfl'`` or ``'fcos'``.
+            Defaults to ``'retinanet'``.
+        stacked_convs (int): Convolutions in each branch of the head. Defaults
+            to 1.
         preprocessor: More arguments of mmdet's ``DetDataPreprocessor``.
 
     Returns:
         dict: A whole config, with ``default_scope`` and ``model``.
     """
     strides = [8, 16, 32, 64, 128]
+    known = copy.deepcopy(_DENSE[kind])
+    head = dict(
+        num_classes=num_classes,
+        in_channels=channels,
+        stacked_convs=stacked_convs,
+        feat_channels=channels,
+        **known['bbox_head'])
+    if kind == 'fcos':
+        head['strides'] = strides
+    else:
+        head['anchor_generator'] = dict(
+            type='AnchorGenerator',
+            octave_base_scale=4,
+            scales_per_octave=1,
+            ratios=[1.0],
+            strides=strides)
+        head.setdefault(
+            'loss_cls',
+            dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0))
+    if kind != 'retinanet':
+        head['norm_cfg'] = dict(type='GN', num_groups=2)
     model = dict(
-        type='RetinaNet',
+        type=known['type'],
         data_preprocessor={
             **dict(
                 type='DetDataPreprocessor',
@@ -166,28 +228,9 @@ def detector(width: int = 4,
             start_level=1,
             add_extra_convs='on_input',
             num_outs=5),
-        bbox_head=dict(
-            type='RetinaHead',
-            num_classes=num_classes,
-            in_channels=channels,
-            stacked_convs=1,
-            feat_channels=channels,
-            anchor_generator=dict(
-                type='AnchorGenerator',
-                octave_base_scale=4,
-                scales_per_octave=1,
-                ratios=[1.0],
-                strides=strides),
-            bbox_coder=dict(type='DeltaXYWHBBoxCoder'),
-            loss_cls=dict(type='FocalLoss', use_sigmoid=True, loss_weight=1.0),
-            loss_bbox=dict(type='L1Loss', loss_weight=1.0)),
+        bbox_head=head,
         train_cfg=dict(
-            assigner=dict(
-                type='MaxIoUAssigner',
-                pos_iou_thr=0.5,
-                neg_iou_thr=0.4,
-                min_pos_iou=0,
-                ignore_iof_thr=-1),
+            assigner=known.get('assigner'),
             sampler=dict(type='PseudoSampler'),
             allowed_border=-1,
             pos_weight=-1),

@@ -47,8 +47,9 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
     """Read a checkpoint file as data.
 
     Args:
-        path (str | dict): A ``.pth`` or ``.safetensors`` file, or an address
-            as in :func:`~mmkd.utils.download.local_file`.
+        path (str | dict): A ``.pth`` or ``.safetensors`` file, the
+            ``.safetensors.index.json`` of several, or an address as in
+            :func:`~mmkd.utils.download.local_file`.
         trusted (bool): Whether the user vouches for this very file, so that
             it may run code. Defaults to False.
 
@@ -68,6 +69,8 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
         if path.endswith('.safetensors'):
             state_dict, texts = read_tensors(path)
             return dict(state_dict=state_dict, meta=_meta(texts))
+        if path.endswith('.safetensors.index.json'):
+            return dict(state_dict=_read_shards(path), meta={})
         content = _load_trusted(path) if trusted else read_torch(path)
         _check_names(content)
         return content
@@ -86,6 +89,33 @@ def read_file(path: Union[str, dict], trusted: bool = False) -> Any:
                 f'{name} ({osp.getsize(path)} bytes) asks for more memory '
                 'than there is') from None
         raise
+
+
+def _read_shards(index: str) -> Dict[str, Tensor]:
+    """Read the weights that an index of safetensors files lists.
+
+    Raises:
+        Damaged: If it is no index, or a file is missing or lacks a weight.
+    """
+    try:
+        with open(index, encoding='utf-8') as file:
+            places = json.load(file)['weight_map']
+        names = sorted(set(places.values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Damaged(f'it has no weight_map ({error!r:.80})') from None
+    found: Dict[str, Tensor] = {}
+    for name in map(str, names):
+        path = osp.join(osp.dirname(index), name)
+        # A name may not lead out of the folder.
+        if name != osp.basename(name) or not osp.isfile(path):
+            raise Damaged(f'there is no file {shown(name, 160)} beside it')
+        tensors, _ = read_tensors(path)
+        found.update((key, value) for key, value in tensors.items()
+                     if places.get(key) == name)
+    missing = sorted(set(places) - set(found))
+    if missing:
+        raise Damaged(f'its files lack {shown(missing[0], 160)}')
+    return found
 
 
 def _check_names(content: Any) -> None:

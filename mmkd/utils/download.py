@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from mmengine.logging import print_log
 
 from mmkd.errors import CheckpointError, ConfigError
+from mmkd.utils.files import file_hash
 
 #: Seconds without a byte after which an attempt is given up.
 TIMEOUT = 30.
@@ -123,10 +124,4 @@ def _hash_in(name: str) -> Optional[str]:
 
 
 def _matches(path: str, expected: str) -> bool:
-    if not osp.isfile(path):
-        return False
-    digest = hashlib.sha256()
-    with open(path, 'rb') as file:
-        for chunk in iter(lambda: file.read(1 << 20), b''):
-            digest.update(chunk)
-    return digest.hexdigest().startswith(expected)
+    return osp.isfile(path) and file_hash(path).startswith(expected)

@@ -1,5 +1,6 @@
 """Atomic writing of files, and locking of work folders."""
 import errno
+import hashlib
 import json
 import os
 import os.path as osp
@@ -15,6 +16,15 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+
+def file_hash(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, 'rb') as file:
+        for chunk in iter(lambda: file.read(1 << 20), b''):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def write_file(path: str, write: Callable[[IO[bytes]], Any]) -> None:

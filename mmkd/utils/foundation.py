@@ -61,7 +61,8 @@ def has_weights(cfg: Any) -> bool:
 
 
 def weights_of(cfg: Any) -> Optional[str]:
-    """File of the weights in the folder of an ``hf::`` teacher.
+    """File of the weights in the folder of an ``hf::`` teacher, or the index
+    of several.
 
     Returns:
         str | None: None for other teachers.
@@ -69,8 +70,11 @@ def weights_of(cfg: Any) -> Optional[str]:
     if _scheme_of(cfg) is not SCHEMES['hf']:
         return None
     folder = (foundation_config(cfg) or cfg)['folder']
-    # Without a folder, building the network says what is missing.
-    return osp.join(folder, 'model.safetensors') if osp.isdir(folder) else None
+    if not osp.isdir(folder):  # building the network says what is missing
+        return None
+    path = osp.join(folder, 'model.safetensors')
+    index = f'{path}.index.json'
+    return index if osp.isfile(index) and not osp.isfile(path) else path
 
 
 def with_trust(cfg: Any, trusted: bool) -> Any:

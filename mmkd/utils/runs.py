@@ -84,6 +84,7 @@ class Run:
             default.
         splits (dict[str, dict]): Settings that test on a split. Defaults to
             the config's own test split, the test scenes.
+        fast (bool): Whether to train with ``--fast``. Defaults to False.
     """
     name: str
     config: str
@@ -93,6 +94,7 @@ class Run:
     threads: Optional[int] = None
     splits: Dict[str, Dict[str,
                            Any]] = field(default_factory=lambda: dict(test={}))
+    fast: bool = False
 
     @property
     def checkpoint(self) -> str:
@@ -105,7 +107,8 @@ class Run:
         state = _read_json(osp.join(self.work_dir, 'state.json')) or {}
         return state.get('seconds', 0.0) / 60
 
-    def _options(self) -> Dict[str, Any]:
+    def settings(self) -> Dict[str, Any]:
+        """All settings of the training, as ``--cfg-options`` takes them."""
         return {
             'train_cfg.max_iters': self.iters,
             'train_cfg.val_interval': self.iters,
@@ -166,7 +169,10 @@ class Run:
                 settings.
         """
         state_path = osp.join(self.work_dir, 'state.json')
-        settings = dict(config=self.config, options=self._options())
+        settings: Dict[str, Any] = dict(
+            config=self.config, options=self.settings())
+        if self.fast:
+            settings['fast'] = True
         state = _read_json(state_path)
         if state and state['settings'] != json.loads(json.dumps(settings)):
             raise MMKDError(
@@ -182,7 +188,8 @@ class Run:
         try:
             self._call([
                 'train', self.config, '--work-dir', self.work_dir, '--resume',
-                '--cfg-options', *_as_options(self._options())
+                *(['--fast'] if self.fast else []), '--cfg-options',
+                *_as_options(self.settings())
             ], progress, 'train.log')
             state['done'] = True
         finally:
@@ -197,7 +204,7 @@ class Run:
         metrics = _read_json(path)
         if metrics is not None:
             return metrics
-        options = {**self._options(), **self.splits[split]}
+        options = {**self.settings(), **self.splits[split]}
         progress = ProgressLine(self.name)
         self._call([
             'test', self.config, self.checkpoint, '--work-dir', self.work_dir,

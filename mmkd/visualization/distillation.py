@@ -96,7 +96,7 @@ def draw_visuals(visuals: Sequence[Visual],
             visual, panel = visuals[i], sheet.panel(row, column)
             panel.title(visual.name)
             if not column:
-                size = 'x'.join(map(str, arrays[i].shape))
+                size = 'x'.join(map(str, arrays[i].shape[:2]))
                 panel.label(
                     f'{visual.group}\n{size}' if visual.group else size)
             explained = paint(visual, panel, arrays[i], scene, norms[i])

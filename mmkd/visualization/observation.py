@@ -19,13 +19,14 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from mmkd.core.model import DistillationModel
-from mmkd.core.visuals import Visual
+from mmkd.core.visuals import Colours, Visual
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.suggestions import did_you_mean
 from mmkd.visualization.distillation import History, draw_history, draw_visuals
+from mmkd.visualization.features import feature_visuals
 from mmkd.visualization.painters import Boxes, Scene
 from mmkd.visualization.sheet import Sheet
 
@@ -142,6 +143,11 @@ class Observer:
         for name, distiller in model.distillers.items():
             try:
                 visuals[name] = distiller.visuals(*tensors[name], step)
+                if not any(isinstance(x, Colours) for x in visuals[name]):
+                    visuals[name] = [
+                        *visuals[name], *feature_visuals(
+                            *tensors[name], *model.taps.specs_of(name))
+                    ]
             except ConfigError as error:
                 print_log(f'{name} cannot be drawn for {scene.name}: {error}',
                           'current', logging.WARNING)

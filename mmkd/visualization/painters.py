@@ -5,7 +5,7 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
-from mmkd.core.visuals import Heatmap, Points, Visual
+from mmkd.core.visuals import Colours, Heatmap, Points, Visual
 from mmkd.visualization.sheet import Panel, colors_of, stretch
 
 _MOST_BOXES = 40
@@ -112,6 +112,19 @@ def paint_heatmap(visual: Heatmap, panel: Panel, values: np.ndarray,
         colors = opacity * colors + (1 - opacity) * grey
     panel.show(colors)
     return True
+
+
+@paint.register
+def paint_colours(visual: Colours, panel: Panel, values: np.ndarray,
+                  scene: Scene, norm: Any) -> bool:
+    """Paint the colours of a map, without its padding."""
+    part = (1., 1.)
+    if scene.image is not None:
+        height, width = scene.image.shape[:2]
+        padded = scene.size or (height, width)
+        part = (height / padded[0], width / padded[1])
+    panel.show(stretch(values, panel.size, part))
+    return False
 
 
 @paint.register

@@ -50,6 +50,12 @@ WRITTEN = dict(
         'work_dirs/mine/pictures/bpkd/'
         'tinytown_000001_000019_leftImg8bit/iter_000004.png',
     ],
+    foundation=[
+        'work_dirs/labels/iter_4.pth',
+        'work_dirs/no_labels/export/student.pth',
+        'work_dirs/tuned/iter_4.pth',
+        'work_dirs/mixed/iter_4.pth',
+    ],
     get_started=[
         'work_dirs/student/export/student.pth',
     ],
@@ -118,8 +124,9 @@ def forget_runs() -> None:
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch, cityscapes):
-    """A user's folder: two tiny configs, and weights of both."""
+    """A user's folder: two tiny configs, weights of both, and images."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / 'photos').symlink_to(f'{cityscapes}/leftImg8bit')
     monkeypatch.syspath_prepend(str(tmp_path))
     for name, width in (('student', 4), ('teacher', 8)):
         cfg = segmentation_config(

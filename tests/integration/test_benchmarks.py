@@ -8,10 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from benchmarks import experiment
-from benchmarks.entry import Entry, Grid, names, of_student
+from benchmarks.entry import Entry, Grid, names, of_student, root_of
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
+from benchmarks.report import checksum
 from mmkd.utils.runs import Run
 
+pytestmark = pytest.mark.usefixtures('thaws')
 ROOT = Path(__file__).parents[2]
 
 
@@ -204,7 +206,55 @@ class TestExperiment:
             for node in plan.nodes.values() if hasattr(node, 'iters')
         } == {7}
 
-    def test_execution(self, monkeypatch, tmp_path):
+    def test_equal_time(self):
+        """The student alone trains for at least as long."""
+        entry = Entry.load('fgd', '/d')
+        for cost, iters in ((1.0, 1000), (1.001, 1050), (1.5, 1500),
+                            (1.51, 1550), (0.9, 1000)):
+            plan = Experiment(entry, [0, 1], cost=cost)
+            runs = [plan.nodes[name] for name in plan.equal_time]
+            assert [run.iters for run in runs] == [iters] * 2, cost
+            for longer, name in zip(runs, plan.alone):
+                alone = plan.nodes[name]
+                assert longer.options == alone.options
+                assert longer.split == alone.split == 'test'
+            assert (plan.equal_time == plan.alone) == (iters == 1000)
+        assert Experiment(entry, [0]).equal_time == []
+
+    def test_both_students_train_fast(self):
+        plan = Experiment(Entry.load('fgd', '/d'), [0], fast=True, cost=2.)
+        fast = {
+            name: getattr(x, 'fast', True)
+            for name, x in plan.nodes.items()
+        }
+        assert not fast.pop('retinanet_teacher') and all(fast.values())
+
+    def test_real_data(self, monkeypatch, tmp_path):
+        from mmkd.errors import ConfigError
+        monkeypatch.setattr('benchmarks.entry.ENTRIES', tmp_path)
+        (tmp_path / 'streets.py').write_text("real_data = 'camvid'")
+        (tmp_path / 'scenes.py').write_text("task = 'detection'")
+        assert root_of('scenes', 'small') == 'data/scenes/small'
+        monkeypatch.delenv('MMKD_REAL_DATA', raising=False)
+        with pytest.raises(ConfigError, match='set MMKD_REAL_DATA.*camvid/'):
+            root_of('streets', 'small')
+        monkeypatch.setenv('MMKD_REAL_DATA', str(tmp_path))
+        (tmp_path / 'camvid').mkdir()
+        assert root_of('streets', 'small') == str(tmp_path / 'camvid')
+
+    def test_checksum(self, tmp_path):
+        (tmp_path / 'a').mkdir()
+        (tmp_path / 'a/b').write_text('1')
+        first = checksum(tmp_path)
+        assert checksum(tmp_path) == first and len(first) == 64
+        (tmp_path / 'a/b').rename(tmp_path / 'a/c')
+        assert checksum(tmp_path) != first
+        (tmp_path / 'scenes.json').write_text('{}')
+        listed = checksum(tmp_path)
+        (tmp_path / 'a/c').write_text('2')
+        assert checksum(tmp_path) == listed
+
+    def test_execution(self, monkeypatch, tmp_path, capsys):
         """The best values are passed on, and weights of finished runs."""
         made, exported = {}, []
 
@@ -224,7 +274,13 @@ class TestExperiment:
                             lambda run: exported.append(run.name))
         entry = Entry.load('fgd', '/d')
         plan = Experiment(entry, [3])
+        results = experiment.execute(plan.nodes, entry, str(tmp_path), 1,
+                                     plan.teachers)
+        assert list(made) == list(results) == ['retinanet_teacher']
+        assert exported.pop() == 'retinanet_teacher'
         results = experiment.execute(plan.nodes, entry, str(tmp_path), 2)
+        assert 'run 7 of 7 is done, about 0 min left' in capsys.readouterr(
+        ).out
         assert set(results) == set(plan.nodes)
         assert exported == ['retinanet_teacher']
         assert results['student'] == dict(
@@ -278,6 +334,30 @@ class TestExperiment:
         alone = experiment.Choice(Grid('lr', (4, )), ())
         assert experiment._choose(alone, [], 'm') == dict(
             key='lr', values=[4], validation=[], chosen=4)
+
+
+def test_cost_of_a_step(cityscapes, tmp_path):
+    """Steps of both trainings are made, and only those."""
+    from benchmarks.step_cost import step_cost
+    from mmkd.testing import (distillation_config, segmentation_config,
+                              segmentor)
+    alone = segmentation_config(cityscapes, str(tmp_path / 'work'))
+    teacher = dict(cfg=segmentor(64), ckpt='random')
+    distilled = distillation_config(alone, dict(cwd=dict(type='CWD')),
+                                    dict(teacher=teacher))
+    runs = []
+    for name, cfg in (('alone', alone), ('distilled', distilled)):
+        cfg.dump(tmp_path / f'{name}.py')
+        runs.append(
+            SimpleNamespace(
+                config=str(tmp_path / f'{name}.py'),
+                settings=lambda: {'randomness.seed': 3},
+                fast=False))
+    found = step_cost(*runs, rounds=5, batches=2)
+    assert found['ratio'] > 1 and found['error'] >= 0
+    assert found['seconds']['distilled'] > found['seconds']['alone'] > 0
+    assert sorted(x.name
+                  for x in tmp_path.iterdir()) == ['alone.py', 'distilled.py']
 
 
 class TestOverhead:

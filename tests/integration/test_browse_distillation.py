@@ -1,8 +1,6 @@
 """Pictures of a run, as a user gets them."""
 import os
 import os.path as osp
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -11,6 +9,7 @@ from mmengine.config import Config
 from mmkd import cli
 from mmkd.core.network import build_network
 from mmkd.testing import distillation_config, segmentation_config, segmentor
+from tests.fixtures.processes import python, start
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 
@@ -44,27 +43,36 @@ def files(cityscapes, tmp_path_factory):
     return folder
 
 
-def environment():
-    path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
-    return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
-
-
 @pytest.fixture(scope='module')
 def trained(files):
     """Work folder of a run in two processes, with pictures."""
     work = files / 'work'
-    done = subprocess.run([
-        sys.executable, '-m', 'torch.distributed.run', '--nproc_per_node', '2',
-        '--master_port',
-        str(28000 + os.getpid() % 900), '-m', 'mmkd', 'train',
-        str(files / 'distil.py'), '--launcher', 'pytorch', '--work-dir',
-        str(work)
-    ],
-                          env=environment(),
-                          capture_output=True,
-                          text=True,
-                          timeout=900)
-    assert done.returncode == 0, done.stderr[-3000:]
+    processes = []
+    for rank in range(2):
+        (files / f'{rank}').mkdir()
+        processes.append(
+            start(
+                '-m',
+                'mmkd',
+                'train',
+                files / 'distil.py',
+                '--launcher',
+                'pytorch',
+                '--work-dir',
+                work,
+                output=files / f'{rank}',
+                env=dict(
+                    os.environ,
+                    RANK=str(rank),
+                    LOCAL_RANK=str(rank),
+                    WORLD_SIZE='2',
+                    MASTER_ADDR='127.0.0.1',
+                    MASTER_PORT=str(28000 + os.getpid() % 900))))
+    for process in processes:
+        process.join(900)
+    for rank, process in enumerate(processes):
+        assert process.exitcode == 0, (files / f'{rank}' /
+                                       'stderr').read_text()[-3000:]
     return work
 
 
@@ -87,17 +95,9 @@ def test_main_process_draws(trained):
 
 def test_tool(files, trained, tmp_path):
     """Two checkpoints make a strip; the tool shows what the hook showed."""
-    done = subprocess.run([
-        sys.executable, f'{ROOT}/tools/browse_distillation.py',
-        str(files / 'distil.py'), *(str(trained / f'iter_{i}.pth')
-                                    for i in (1, 2)), '--images', '0',
-        '--no-predictions', '--out',
-        str(tmp_path)
-    ],
-                          env=environment(),
-                          capture_output=True,
-                          text=True,
-                          timeout=900)
+    done = python(f'{ROOT}/tools/browse_distillation.py', files / 'distil.py',
+                  trained / 'iter_1.pth', trained / 'iter_2.pth', '--images',
+                  '0', '--no-predictions', '--out', tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     expected = [path for path in EXPECTED if '000000.png' not in path]
     assert pictures(tmp_path) == expected

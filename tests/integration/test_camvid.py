@@ -11,6 +11,8 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmkd.errors import ConfigError, DataError
+from mmkd.registry import MODELS
+from mmkd.testing import segmentation_batch
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/camvid'
@@ -95,6 +97,32 @@ class TestConverter:
             assert set(values) <= {*range(camvid.CLASSES), 255}
         assert len(cfg.metainfo.classes) == len(
             cfg.metainfo.palette) == camvid.CLASSES
+
+
+@pytest.mark.parametrize(
+    'path',
+    sorted(CONFIGS.glob('*_deeplabv3plus-mobilenet-v2_*.py')),
+    ids=lambda path: path.stem.split('_')[0])
+def test_recipe_makes_a_step(path, monkeypatch):
+    """With the networks of the recipe, on two small images."""
+    monkeypatch.chdir(ROOT)
+    cfg = Config.fromfile(path)
+    cfg.model.student.data_preprocessor.size = (48, 64)
+    cfg.model.dry_run_size = (48, 64)
+    teacher = cfg.model.teachers.teacher
+    teacher.ckpt = 'random'
+    teacher.cfg = Config.fromfile(teacher.cfg)
+    teacher.cfg.model.backbone.init_cfg = None
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = MODELS.build(cfg.model)
+    data = model.data_preprocessor(
+        segmentation_batch(2, (48, 64), num_classes=11), True)
+    losses = model(**data, mode='loss')
+    sum(v.sum() for k, v in losses.items() if 'loss' in k).backward()
+    distiller, = model.distillers
+    assert losses[f'{distiller}.weight'].isfinite()
+    weight = next(model.student.backbone.parameters())
+    assert weight.grad.abs().sum() > 0
 
 
 class TestPlan:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.processes import python
+
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = 'mmkd::demo/bpkd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes'
 
@@ -57,15 +59,13 @@ def installed(request, tmp_path_factory):
     return prefix
 
 
-def run(installed, folder, *command):
-    """Run a command in another folder, with the installed mmkd alone."""
-    env = dict(os.environ, PYTHONPATH=str(installed), OMP_NUM_THREADS='1')
-    return subprocess.run(
-        list(map(str, command)),
-        cwd=folder,
-        env=env,
-        capture_output=True,
-        text=True)
+def environment(installed):
+    return dict(os.environ, PYTHONPATH=str(installed), OMP_NUM_THREADS='1')
+
+
+def run(installed, folder, *args):
+    """Run Python in another folder, with the installed mmkd alone."""
+    return python(*args, cwd=folder, env=environment(installed))
 
 
 def test_the_wheel_holds_every_recipe_once(wheel):
@@ -91,7 +91,11 @@ def test_the_wheel_holds_every_recipe_once(wheel):
 def test_the_command(installed, tmp_path):
     script = installed / 'bin/mmkd'
     for command in ([script], [sys.executable, '-m', 'mmkd']):
-        done = run(installed, tmp_path, *command, '--help')
+        done = subprocess.run([*map(str, command), '--help'],
+                              cwd=tmp_path,
+                              env=environment(installed),
+                              capture_output=True,
+                              text=True)
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith('usage: mmkd COMMAND')
 
@@ -110,7 +114,7 @@ assert mine.train_cfg.pop('max_iters') == 7
 recipe.train_cfg.pop('max_iters')
 assert mine.to_dict() == recipe.to_dict()
 '''
-    done = run(installed, tmp_path, sys.executable, '-c', code)
+    done = run(installed, tmp_path, '-c', code)
     assert done.returncode == 0, done.stderr
 
 
@@ -119,7 +123,7 @@ def test_a_recipe_trains(installed, cityscapes, tmp_path):
         f'{split}_dataloader.dataset.data_root={cityscapes}'
         for split in ('train', 'val', 'test')
     ]
-    done = run(installed, tmp_path, sys.executable, '-m', 'mmkd', 'train',
+    done = run(installed, tmp_path, '-m', 'mmkd', 'train',
                'mmkd::demo/deeplabv3plus_r18w8-d16_scenes.py', '--quiet',
                '--seed', '1', '--device', 'cpu', '--cfg-options',
                'train_cfg.max_iters=1', 'train_cfg.val_interval=10',
@@ -136,7 +140,7 @@ def test_a_recipe_trains(installed, cityscapes, tmp_path):
 
 
 def test_a_recipe_that_is_not_there(installed, tmp_path):
-    done = run(installed, tmp_path, sys.executable, '-m', 'mmkd', 'taps',
+    done = run(installed, tmp_path, '-m', 'mmkd', 'taps',
                'mmkd::demo/retinanet_r18w8_fpn_scene.py')
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (

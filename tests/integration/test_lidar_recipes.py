@@ -21,7 +21,7 @@ RECIPES = sorted(CONFIGS.glob('*.py'))
 # (methods page, section 4).
 VALUES = {
     'pointpillars-4x': (6000, 128, 32, 2),
-    'pointpillars-16x': (12000, 128, 16, 2),
+    'pointpillars-16x': (6000, 128, 16, 2),
     'second-4x': (256, 256, 32, 12),
     'second-16x': (256, 128, 32, 12),
     'point-rcnn-8x': (6000, 128, 45, 2),

@@ -3,6 +3,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+import pytest
+
+pytestmark = pytest.mark.usefixtures('thaws')
 BENCHMARKS = Path(__file__).parents[2] / 'benchmarks'
 
 

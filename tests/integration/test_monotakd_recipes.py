@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import OPTIMIZERS, PARAM_SCHEDULERS
 
 from mmkd.apis import student_only
 from mmkd.core.model import DistillationModel
@@ -86,7 +87,42 @@ def test_facts_of_kitti():
     optimizer = config.optim_wrapper.optimizer
     assert (optimizer.type, optimizer.lr,
             optimizer.weight_decay) == ('AdamW', 2e-4, .01)
+    # One frame in a step: 37,120 steps of the 3712 frames, as released.
     assert config.train_cfg.max_epochs == 10
+    assert config.train_dataloader.batch_size == 1
+
+
+@pytest.mark.parametrize('name, peak', [
+    ('bev-residual_1xb1-10e_kitti', 2e-4),
+    ('bev-lidar_8xb4-80e_kitti', 3e-3),
+])
+def test_one_cycle(name, peak):
+    config = Config.fromfile(CONFIGS / 'monotakd' / f'{name}.py')
+    optimizer = OPTIMIZERS.build(
+        dict(
+            config.optim_wrapper.optimizer,
+            params=torch.nn.Linear(1, 1).parameters()))
+    epochs = config.train_cfg.max_epochs
+    cycle = [
+        PARAM_SCHEDULERS.build(
+            dict(scheduler, optimizer=optimizer, epoch_length=5))
+        for scheduler in config.param_scheduler
+    ]
+    found = []
+    for _ in range(5 * epochs):
+        group = optimizer.param_groups[0]
+        found.append((group['lr'], group['betas'][0]))
+        optimizer.step()
+        for scheduler in cycle:
+            scheduler.step()
+    rates, betas = zip(*found)
+    top = rates.index(max(rates))
+    assert abs(top - 2 * epochs) <= 1
+    assert abs(betas.index(min(betas)) - 2 * epochs) <= 1
+    assert rates[0] == pytest.approx(peak / 10)
+    assert rates[top] == pytest.approx(peak, rel=.01)
+    assert betas[0] == .95 and min(betas) == pytest.approx(.85, abs=1e-3)
+    assert betas[-1] == pytest.approx(.95, abs=1e-3)
 
 
 @pytest.mark.parametrize('layout', ['kitti', 'nuscenes'])

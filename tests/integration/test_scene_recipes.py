@@ -18,6 +18,7 @@ from driving_scenes.presets import PRESETS, Preset
 from mmkd import apis
 from mmkd.core.network import build_network
 from mmkd.methods.xray.data import build, infos
+from tests.fixtures.processes import run
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/demo'
@@ -45,7 +46,9 @@ def scenes(tmp_path_factory):
     finally:
         for sizes in (PRESETS, KITTI_SIZES, NUSCENES_SIZES):
             del sizes['recipes']
-    make_nuscenes_infos(f'{root}/nuscenes')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('driving_scenes.infos.subprocess.run', run)
+        make_nuscenes_infos(f'{root}/nuscenes')
     complete_objects(f'{root}/nuscenes', 'nuscenes_infos_train')
     return root
 

@@ -17,6 +17,7 @@ from mmkd.core.network import build_network
 from mmkd.registry import DISTILLERS
 from mmkd.testing import (distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
+from tests.fixtures.processes import python, start
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
 STAGES = dict(
@@ -26,15 +27,6 @@ STAGES = dict(
 def environment():
     path = ':'.join([ROOT, *filter(None, [os.environ.get('PYTHONPATH')])])
     return dict(os.environ, PYTHONPATH=path, PYTHON=sys.executable)
-
-
-def command(*args, **kwargs):
-    return subprocess.run([str(a) for a in args],
-                          env=environment(),
-                          capture_output=True,
-                          text=True,
-                          timeout=900,
-                          **kwargs)
 
 
 @pytest.fixture(scope='module')
@@ -141,22 +133,20 @@ torch.save(logits, out)
     torch.save(batch['inputs'], tmp_path / 'batch.pth')
     with torch.no_grad():
         expected = model(batch['inputs'], mode='tensor')
-    done = command(sys.executable, '-c', code, out / 'student.py',
-                   out / 'student.pth', tmp_path / 'batch.pth',
-                   tmp_path / 'logits.pth')
+    done = python('-c', code, out / 'student.py', out / 'student.pth',
+                  tmp_path / 'batch.pth', tmp_path / 'logits.pth')
     assert done.returncode == 0, done.stderr
     assert torch.load(tmp_path / 'logits.pth').equal(expected)
 
     import mmseg
     tool = osp.join(osp.dirname(mmseg.__file__), '.mim', 'tools', 'test.py')
-    done = command(
-        sys.executable,
+    done = python(
         tool,
         out / 'student.py',
         out / 'student.pth',
         '--work-dir',
         tmp_path / 'work',
-        cwd=str(tmp_path))
+        cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     metrics, = tmp_path.glob('work/*/*.json')
     assert 'mIoU' in metrics.read_text()
@@ -207,28 +197,29 @@ def test_export_of_what_is_not_there(files, trained, tmp_path, capsys):
 
 def test_killed_and_resumed(files, tmp_path):
     """SIGKILL at any moment; the run goes on from its last checkpoint."""
-    args = [
-        sys.executable, f'{ROOT}/tools/train.py', files / 'distil.py',
-        '--work-dir', tmp_path, '--cfg-options', 'train_cfg.max_iters=2000',
-        'train_cfg.val_interval=9999', 'default_hooks.checkpoint.interval=1',
-        'default_hooks.checkpoint.max_keep_ckpts=1', 'log_level=INFO'
-    ]
-    with open(tmp_path / 'log', 'w', encoding='utf-8') as log:
-        process = subprocess.Popen([str(a) for a in args],
-                                   env=environment(),
-                                   stdout=log,
-                                   stderr=log)
-        try:
-            deadline = time.time() + 900
-            while time.time() < deadline and process.poll() is None:
-                if (tmp_path / 'iter_3.pth').exists():
-                    break
-                time.sleep(0.02)
-        finally:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert process.returncode == -signal.SIGKILL, (tmp_path /
-                                                   'log').read_text()[-2000:]
+    process = start(
+        f'{ROOT}/tools/train.py',
+        files / 'distil.py',
+        '--work-dir',
+        tmp_path,
+        '--cfg-options',
+        'train_cfg.max_iters=2000',
+        'train_cfg.val_interval=9999',
+        'default_hooks.checkpoint.interval=1',
+        'default_hooks.checkpoint.max_keep_ckpts=1',
+        'log_level=INFO',
+        output=tmp_path)
+    try:
+        deadline = time.time() + 900
+        while time.time() < deadline and process.is_alive():
+            if (tmp_path / 'iter_3.pth').exists():
+                break
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode == -signal.SIGKILL, (tmp_path /
+                                                 'stderr').read_text()[-2000:]
     from mmkd.engine.checkpoints import last_checkpoint
     last = last_checkpoint(str(tmp_path))
     done = torch.load(last, weights_only=False)['meta']['iter']
@@ -366,8 +357,7 @@ def own_imports(monkeypatch):
 def test_distill_by_a_method_of_the_users_file(files, tmp_path, own_imports):
     (tmp_path / 'mine').mkdir()
     (tmp_path / 'mine' / 'my_hint.py').write_text(HINT)
-    done = command(
-        sys.executable,
+    done = python(
         f'{ROOT}/tools/distill.py',
         files / 'student.py',
         '--teacher',
@@ -487,10 +477,9 @@ def test_messages(files, tmp_path, capsys):
 
 def test_script_ends_with_a_message(files):
     """The script itself, once: no trace, status 2."""
-    done = command(sys.executable, f'{ROOT}/tools/train.py',
-                   files / 'distil.py', '--cfg-options',
-                   'model.teachers.teacher.ckpt=/gone.pth', '--work-dir',
-                   files / 'w')
+    done = python(f'{ROOT}/tools/train.py', files / 'distil.py',
+                  '--cfg-options', 'model.teachers.teacher.ckpt=/gone.pth',
+                  '--work-dir', files / 'w')
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == (
         'error: there is no checkpoint /gone.pth')

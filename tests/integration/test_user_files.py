@@ -1,8 +1,6 @@
 """What the tools leave as it is: configs, checkpoints and other files."""
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.utils.config_file import write_config
+from tests.fixtures.processes import python
 
 CWD = dict(
     type='CWD', place='stages', student='backbone[2]', teacher='backbone[2]')
@@ -45,8 +44,7 @@ def inside(folder, monkeypatch):
 def run_tool(name, *args):
     """Run a tool as a command."""
     tool = Path(cli.__file__).parents[2] / 'tools' / f'{name}.py'
-    return subprocess.run([sys.executable, str(tool), *args],
-                          capture_output=True)
+    return python(tool, *args)
 
 
 def content(*names):
@@ -166,7 +164,7 @@ def test_a_file_name_is_a_name(folder, name):
                     '--teacher-ckpt', weights, '--work-dir',
                     f'{name[:-4]}/run', '--method', 'cwd')
     assert done.returncode == 0, done.stderr[-2000:]
-    assert b'Traceback' not in done.stderr and not os.path.exists('RAN')
+    assert 'Traceback' not in done.stderr and not os.path.exists('RAN')
     run = f'{name[:-4]}/run/cwd_teacher_student'
     for path in (f'{run}.py', f'{run}_full.py'):
         read = Config.fromfile(path).model.teachers.teacher.ckpt
@@ -214,5 +212,5 @@ def test_what_ends_a_run(folder, what, said):
     write_config(f'{what}.py', cfg)
     done = run_tool('train', f'{what}.py')
     assert done.returncode == 1
-    assert re.search(f'error: .*{said}', done.stderr.decode())
-    assert b'Traceback' not in done.stderr
+    assert re.search(f'error: .*{said}', done.stderr)
+    assert 'Traceback' not in done.stderr

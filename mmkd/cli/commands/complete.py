@@ -45,8 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='as in the published tool: no thinning, no limit, all objects')
     parser.add_argument(
         '--strategy',
-        choices=['concat', 'icp'],
-        help='icp registers views, for predicted boxes')
+        choices=['concat', 'icp', 'none'],
+        help='icp registers views, for predicted boxes; none keeps the first '
+        'view only')
     numbers = (('extract-margin', float,
                 'enlargement of boxes on each side, metres'),
                ('voxel', float,

@@ -64,19 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='with --cache: number of random versions of each sample, if the '
         'pipeline never gives the same one twice')
-    add_file(
-        parser,
-        '--images',
-        nargs='+',
-        metavar='FOLDER',
-        help='train without labels, on the images and videos of folders or '
-        'lists; the data of the student is not used (docs/label_free.md)')
-    for name, what in (('epochs', 'passes over the images; default 100'),
-                       ('batch-size', 'images of a step; default 128'),
-                       ('size', 'height and width of the crops in pixels; '
-                        'default 224')):
-        parser.add_argument(
-            f'--{name}', type=int, metavar='N', help=f'with --images: {what}')
+    _add_images(parser)
     parser.add_argument(
         '--config-only',
         action='store_true',
@@ -90,18 +78,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_train_options(parser)
 
 
+def _add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of images without labels."""
+    add_file(
+        parser,
+        '--images',
+        nargs='+',
+        metavar='FOLDER',
+        help='train without labels, on the images and videos of folders or '
+        'lists; the data of the student is not used (docs/label_free.md)')
+    for name, what in (('epochs', 'passes over the images; default 100'),
+                       ('batch-size', 'images of a step; default 128'),
+                       ('size', 'height and width of the crops in pixels; '
+                        'default 224')):
+        parser.add_argument(
+            f'--{name}', type=int, metavar='N', help=f'with --images: {what}')
+    add_file(
+        parser,
+        '--probe',
+        metavar='FOLDER',
+        help='with --images: a folder of images for each class, to validate on'
+    )
+    add_file(
+        parser,
+        '--unlabelled',
+        nargs='+',
+        metavar='FOLDER',
+        help='distil on the images and videos of folders or lists too, beside '
+        'the labelled data of the student (docs/label_free.md)')
+    parser.add_argument(
+        '--unlabelled-ratio',
+        type=float,
+        metavar='R',
+        help='with --unlabelled: its images for each labelled one; default 1')
+
+
 def run(args: argparse.Namespace) -> None:
     """Write the config and train."""
     teachers = teachers_of(args)
     if args.views is not None and args.cache is None:
         raise UsageError('--views needs --cache')
-    label_free = _label_free(args)
+    data = dict(label_free=_label_free(args), unlabelled=_unlabelled(args))
     options = dict(args.method_options)
     if args.path:
         options['path'] = args.path
     if args.method is None:
         with quietly(args), paused_collector():
-            fit, why = _pair(args).choose()
+            fit, why = _pair(args).choose(not any(data.values()))
         args.method = fit.method
         options = {**fit.options, **options}
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
@@ -110,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
             f'{name_of(first)}_{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
-        cfg = _write_config(args, name, teachers, options, label_free)
+        cfg = _write_config(args, name, teachers, options, data)
         cfg = for_runner(cfg, args, name)
     if args.config_only:
         with _naming_others(args), quietly(args):
@@ -137,7 +160,7 @@ def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     """Options of a run without labels; None for one with labels."""
     given = {
         key: getattr(args, key)
-        for key in ('epochs', 'batch_size', 'size')
+        for key in ('epochs', 'batch_size', 'size', 'probe')
         if getattr(args, key) is not None
     }
     if args.images is None:
@@ -148,7 +171,23 @@ def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
     if args.baseline:
         raise UsageError('--baseline trains the student alone on its labels, '
                          'which --images leaves out; give one of them')
+    if args.probe is not None:
+        given['probe'] = osp.abspath(args.probe)
     return dict(data=[osp.abspath(path) for path in args.images], **given)
+
+
+def _unlabelled(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
+    """Options of unlabelled images beside the labelled ones."""
+    ratio = {} if args.unlabelled_ratio is None else dict(
+        ratio=args.unlabelled_ratio)
+    if args.unlabelled is None:
+        if ratio:
+            raise UsageError('--unlabelled-ratio needs --unlabelled')
+        return None
+    if args.images is not None:
+        raise UsageError('--images leaves out the labelled data, to which '
+                         '--unlabelled adds; give one of them')
+    return dict(data=[osp.abspath(path) for path in args.unlabelled], **ratio)
 
 
 def _alone(cfg: 'Config') -> 'Config':
@@ -224,8 +263,9 @@ def _naming_others(args: argparse.Namespace) -> Iterator[None]:
 
 def _write_config(args: argparse.Namespace, name: str,
                   teachers: Dict[str, Tuple[str, Optional[str]]],
-                  options: Dict[str, Any],
-                  label_free: Optional[Dict[str, Any]]) -> 'Config':
+                  options: Dict[str,
+                                Any], data: Dict[str,
+                                                 Optional[dict]]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first
     from mmkd.utils.files import only_trainer
@@ -243,7 +283,7 @@ def _write_config(args: argparse.Namespace, name: str,
             cache['views'] = args.views
         cfg = apis.write_distillation_config(args.student, teachers,
                                              args.method, given, options,
-                                             args.imports, cache, label_free)
+                                             args.imports, cache, **data)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg
@@ -253,6 +293,9 @@ def _summary(cfg) -> str:
     """Build the model of a distillation config, and describe it."""
     from mmkd.core.model import DistillationModel
     from mmkd.core.network import network_config
+    from mmkd.engine.label_free import expand_label_free
+    from mmkd.engine.unlabelled import expand_unlabelled
+    expand_unlabelled(expand_label_free(cfg))
     model = dict(cfg.model)
     model.pop('type')
     student, scope = network_config(cfg, 'the student')

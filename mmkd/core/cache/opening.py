@@ -77,6 +77,9 @@ def _obstacle(teacher: Teacher, student: nn.Module,
     """Why a teacher cannot have a cache; empty if it can."""
     if teacher.mode == 'loss':
         return "mode='loss' reads the ground truth, which is not stored"
+    if getattr(teacher.network, 'reads_labels', False):
+        return f'{type(teacher.network).__name__} reads the ground truth, ' \
+            'which is not stored'
     if family_of(student).augments_batches(student):
         return 'the preprocessor of the student augments batches at random ' \
             '(`batch_augments`), so that no image comes twice'

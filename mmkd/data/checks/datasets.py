@@ -55,7 +55,7 @@ def parts_of(dataset: Any) -> Iterator[Any]:
     """A data set or its config, and all inside of it."""
     get = dataset.get if isinstance(dataset, dict) else \
         lambda key: getattr(dataset, key, None)
-    inner = [get('dataset'), *(get('datasets') or [])]
+    inner = [get('dataset'), *(get('datasets') or []), get('unlabelled')]
     inner = [x for x in inner if x is not None]
     if not inner and dataset is not None:
         yield dataset

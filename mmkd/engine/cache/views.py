@@ -9,6 +9,7 @@ import torch
 
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
+from mmkd.utils.data import DatasetWrapper
 from mmkd.utils.rng import random_state, set_random_state
 
 #: A sample and its view.
@@ -36,12 +37,12 @@ def views_of(teachers: Mapping[str, Teacher]) -> Optional[int]:
     return next(iter(found.values()), None)
 
 
-class ViewDataset:
+class ViewDataset(DatasetWrapper):
     """A data set whose item ``(i, v)`` is sample ``i`` in its view ``v``.
 
     The random numbers of the transforms come from the seed, ``i`` and ``v``
     alone, and the generators of the process are restored. An item ``i`` is
-    that of the data set itself, as are all other attributes.
+    that of the data set itself.
 
     Args:
         dataset (Dataset): The data set.
@@ -49,28 +50,13 @@ class ViewDataset:
     """
 
     def __init__(self, dataset: Any, seed: int) -> None:
-        self.__dict__.update(dataset=dataset, seed=seed)
-
-    def __len__(self) -> int:
-        return len(self.dataset)
+        super().__init__(dataset, seed=seed)
 
     def __getitem__(self, index: Any) -> Any:
         if not isinstance(index, tuple):
             return self.dataset[index]
         with _seeded(self.seed, *index):
             return self.dataset[index[0]]
-
-    def __getattr__(self, name: str) -> Any:
-        # Those that go through the parts of a data set find these there.
-        if name in ('dataset', 'datasets', 'pipeline') or name[:2] == '__':
-            raise AttributeError(name)
-        return getattr(self.dataset, name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name == 'dataset':
-            self.__dict__[name] = value
-        else:  # hooks switch pipelines
-            setattr(self.dataset, name, value)
 
 
 @contextmanager

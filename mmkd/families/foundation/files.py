@@ -48,6 +48,7 @@ class OnnxNetwork(OutputNetwork):
         card = read_card(osp.dirname(file), name, mean, std)
         super().__init__(
             _Session(file, outputs, name), card, prefix, patch, size)
+        self.file = file
 
 
 class _Session(nn.Module):
@@ -132,6 +133,7 @@ class ExportedNetwork(OutputNetwork):
                                   f'{str(error)[:160]}') from error
         super().__init__(model, read_card(osp.dirname(file), name, mean, std),
                          prefix, patch, size)
+        self.file = file
 
     def train(self, mode: bool = True) -> 'ExportedNetwork':
         """Do nothing: an exported graph has the mode of its export."""

@@ -2,7 +2,7 @@
 import json
 import os.path as osp
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -10,18 +10,20 @@ from torch import Tensor, nn
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.families.foundation.network import (Card, Features,
                                               FoundationNetwork, Size,
-                                              patch_size, read_levels)
+                                              patch_size, read_levels, to_map)
 from mmkd.registry import MODELS
 from mmkd.utils.imports import optional_package
 
 
 @MODELS.register_module()
 class HFNetwork(FoundationNetwork):
-    """A model that transformers has a backbone class for, from a folder.
+    """A model of images of transformers, from a folder.
 
-    The folder has ``config.json``, ``model.safetensors`` and
-    ``preprocessor_config.json``. Code in it never runs, and nothing is
-    downloaded.
+    The folder has ``config.json``, ``model.safetensors`` or its index of
+    several files, and ``preprocessor_config.json``. Code in it never runs,
+    and nothing is downloaded. transformers must have a backbone class for the
+    model, or it is the image side of SigLIP or CLIP, with its position
+    embedding interpolated.
 
     Args:
         folder (str): The folder.
@@ -37,7 +39,7 @@ class HFNetwork(FoundationNetwork):
 
     Raises:
         ConfigError: If transformers or the folder is missing, or the model
-            has no backbone class.
+            is of another kind.
     """
 
     def __init__(self,
@@ -57,20 +59,27 @@ class HFNetwork(FoundationNetwork):
             raise ConfigError(f"{name}: norm is 'final' or 'none', not "
                               f'{norm!r}')
         config = _read_config(folder, name)
-        backbone = _backbone_class(config, name)
+        config = getattr(config, 'vision_config', config)
+        cls, is_backbone = _model_class(config, name)
         if hasattr(config, 'apply_layernorm'):
             config.apply_layernorm = norm == 'final'
-        chosen = read_levels(levels, len(config.stage_names) - 1, name)
-        # The first output of a backbone is that of its stem.
-        config.out_indices = [level + 1 for level in chosen]
-        model = backbone(config)
-        isotropic = hasattr(config, 'apply_layernorm')
+        count = len(config.stage_names
+                    ) - 1 if is_backbone else config.num_hidden_layers
+        chosen = read_levels(levels, count, name)
+        if is_backbone:  # the first output is that of its stem
+            config.out_indices = [level + 1 for level in chosen]
+        model = cls(config)
+        isotropic = not is_backbone or hasattr(config, 'apply_layernorm')
         patch = patch_size(config.patch_size) if isotropic else (1, 1)
         super().__init__(model, read_card(folder, name, mean, std), patch,
                          size, patch if isotropic else _strides(config))
+        self.levels, self.norm = chosen, norm == 'final'
+        self.is_backbone = is_backbone
 
     def features(self, images: Tensor) -> Features:
         """See the base class."""
+        if not self.is_backbone:
+            return self._tokens(images)
         whole = self.wants_summary
         found = self.model(images, output_hidden_states=whole)
         maps = found.feature_maps
@@ -82,6 +91,22 @@ class HFNetwork(FoundationNetwork):
                            getattr(self.model, 'norm', nn.Identity()))
             return maps, norm(last)[:, 0]
         return maps, maps[-1].mean(dim=(2, 3))
+
+    def _tokens(self, images: Tensor) -> Features:
+        """Maps and pooled output of a plain transformer."""
+        model: Any = self.model
+        found = model(
+            images, output_hidden_states=True, interpolate_pos_encoding=True)
+        height, width = images.shape[-2:]
+        grid = height // self.patch[0], width // self.patch[1]
+        prefix = int(hasattr(model.embeddings, 'class_embedding'))
+        maps = []
+        for level in self.levels:  # the first state is the embedding
+            tokens = found.hidden_states[level + 1]
+            if self.norm:
+                tokens = model.post_layernorm(tokens)
+            maps.append(to_map(tokens, grid, prefix, self.card.name))
+        return maps, found.pooler_output
 
     def own_weights(self, state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """Those of any class of the same model, as transformers converts
@@ -136,17 +161,17 @@ def _read_config(folder: str, name: str) -> Any:
                           f'{str(error).splitlines()[0][:160]}') from error
 
 
-def _backbone_class(config: Any, name: str) -> Any:
-    """The backbone class; ``AutoBackbone`` of transformers 5 would ask the
-    hub for a folder."""
-    from transformers.models.auto.modeling_auto import \
-        MODEL_FOR_BACKBONE_MAPPING
-    try:
-        return MODEL_FOR_BACKBONE_MAPPING[type(config)]
-    except KeyError:
-        raise ConfigError(
-            f'{name}: transformers has no backbone class for '
-            f'{config.model_type}; take the model from timm::') from None
+def _model_class(config: Any, name: str) -> Tuple[Any, bool]:
+    """The class of a model, and whether it is a backbone class;
+    ``AutoBackbone`` of transformers 5 would ask the hub for a folder."""
+    from transformers.models.auto.modeling_auto import (
+        MODEL_FOR_BACKBONE_MAPPING, MODEL_MAPPING)
+    if type(config) in MODEL_FOR_BACKBONE_MAPPING:
+        return MODEL_FOR_BACKBONE_MAPPING[type(config)], True
+    if config.model_type in ('siglip_vision_model', 'clip_vision_model'):
+        return MODEL_MAPPING[type(config)], False
+    raise ConfigError(f'{name}: transformers has no backbone class for '
+                      f'{config.model_type}; take the model from timm::')
 
 
 def _strides(config: Any) -> Any:

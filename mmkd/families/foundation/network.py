@@ -9,6 +9,7 @@ from mmengine.model import ImgDataPreprocessor
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
+from mmkd.utils.files import file_hash
 
 Size = Union[str, Sequence[int], Dict[str, int]]
 Features = Tuple[Sequence[Tensor], Optional[Tensor]]
@@ -63,6 +64,9 @@ class FoundationNetwork(nn.Module, ABC):
     Raises:
         ConfigError: If ``size`` is none of these.
     """
+
+    #: File that holds the model with its weights, if there is one.
+    file: Optional[str] = None
 
     def __init__(self,
                  model: nn.Module,
@@ -165,9 +169,10 @@ class FoundationNetwork(nn.Module, ABC):
             size = f'a cell for {size} pixels'
         elif not isinstance(size, str):
             size = 'x'.join(map(str, size))
-        return (f'{self.card.name}, mean ({mean}), std ({std}) of RGB from 0 '
-                f'to 1, patch {self.patch[0]}x{self.patch[1]}, size {size}, '
-                f'licence {self.card.licence or "not told"}')
+        file = f', SHA-256 {file_hash(self.file)}' if self.file else ''
+        return (f'{self.card.name}{file}, mean ({mean}), std ({std}) of RGB '
+                f'from 0 to 1, patch {self.patch[0]}x{self.patch[1]}, size '
+                f'{size}, licence {self.card.licence or "not told"}')
 
 
 def _read_size(size: Any, name: str) -> Any:

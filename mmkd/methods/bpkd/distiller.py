@@ -73,6 +73,7 @@ class BPKD(Distiller):
     """
 
     roles = ('logits', )
+    needs_labels = True
     default_weights = dict(edge=50.0, body=20.0)
 
     def __init__(self,

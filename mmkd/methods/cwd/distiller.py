@@ -93,7 +93,7 @@ class CWD(Distiller):
         self.place = place
         self.tau = tau
         self.connector_cfg = connector
-        self.valid_only = valid_only
+        self.valid_only = self.needs_labels = valid_only
         self.ignore_index = ignore_index
         self.align_corners = align_corners
 

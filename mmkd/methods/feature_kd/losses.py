@@ -17,7 +17,8 @@ def feature_loss(feat_s: Tensor,
                  valid: Optional[Tensor] = None,
                  cosine: float = 0.9,
                  smooth_l1: float = 0.1,
-                 mse: float = 0.) -> Tensor:
+                 mse: float = 0.,
+                 whole: bool = False) -> Tensor:
     r"""Distance of the vectors of the cells of two maps.
 
     .. math::
@@ -34,6 +35,8 @@ def feature_loss(feat_s: Tensor,
         cosine (float): :math:`w_1`. Defaults to 0.9.
         smooth_l1 (float): :math:`w_2`. Defaults to 0.1.
         mse (float): :math:`w_3`. Defaults to 0.
+        whole (bool): Whether the cosine is that of the whole maps of an
+            image, instead of each cell. Defaults to False.
 
     Returns:
         Tensor: Scalar, the mean over the cells of an image, then over the
@@ -41,7 +44,16 @@ def feature_loss(feat_s: Tensor,
     """
     cells = feat_s.new_zeros(())
     if cosine:
-        near = F.cosine_similarity(feat_s, feat_t, dim=1, eps=_EPS)
+        if whole:
+            both = [
+                feat if valid is None else feat.masked_fill(~valid, 0)
+                for feat in (feat_s, feat_t)
+            ]
+            near = F.cosine_similarity(
+                both[0].flatten(1), both[1].flatten(1), eps=_EPS)
+            near = near[:, None, None].expand_as(feat_s[:, 0])
+        else:
+            near = F.cosine_similarity(feat_s, feat_t, dim=1, eps=_EPS)
         # Rounding can give more than 1.
         cells = cells + cosine * (1 - near.unsqueeze(1)).clamp(min=0)
     if smooth_l1:

@@ -13,10 +13,14 @@ class ChannelStatistics(nn.Module):
 
     Args:
         channels (int): Channels of the map.
+        whole (bool): Whether all channels are divided by one number, which
+            keeps the ratios of distances, instead of each by its own.
+            Defaults to False.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, whole: bool = False) -> None:
         super().__init__()
+        self.whole = whole
         # float64, since thousands of batches are added up.
         self.register_buffer('sums',
                              torch.zeros(3, channels, dtype=torch.float64))
@@ -32,19 +36,13 @@ class ChannelStatistics(nn.Module):
         all_reduce(sums)
         self.sums += sums
 
-    def standardise(self, feat: Tensor, whole: bool) -> Tensor:
-        """A map with mean 0 and, on average, standard deviation 1.
-
-        Args:
-            feat (Tensor): (N, C, H, W).
-            whole (bool): Whether all channels are divided by one number,
-                which keeps the ratios of distances, instead of each by its
-                own.
-        """
+    def standardise(self, feat: Tensor) -> Tensor:
+        """A map (N, C, H, W) with mean 0 and, on average, standard deviation
+        1."""
         count = self.sums[0].clamp(min=1)
         mean = self.sums[1] / count
         var = (self.sums[2] / count - mean.square()).clamp(min=0)
-        std = (var.mean() if whole else var).sqrt()
+        std = (var.mean() if self.whole else var).sqrt()
         # As they are until something was added.
         std = torch.where(self.sums[0] > 0, std, 1 - _EPS)
 

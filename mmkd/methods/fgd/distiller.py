@@ -83,6 +83,7 @@ class FGD(Distiller):
     """
 
     roles = ('features', )
+    needs_labels = True
 
     two_stage_options = dict(preset='two_stage')
 

@@ -83,8 +83,10 @@ class LogitsKD(Distiller):
             needs label maps too and replaces the cross entropy of the task;
             ``'sinkhorn'`` and ``'balanced'``, which are experimental. Others
             than those named have one term, ``loss``. A dict changes options:
-            ``dict(type='sinkhorn', eps=0.1, rounds=20)`` or
-            ``dict(type='balanced', nu=2.0)``. Defaults to ``'kl'``.
+            ``dict(type='sinkhorn', eps=0.1, rounds=20)``,
+            ``dict(type='balanced', nu=2.0)``, or ``dict(type='dist',
+            anchors=9)`` to correlate within the classes of each anchor of a
+            dense head in place of all its channels. Defaults to ``'kl'``.
         tau (float, optional): Temperature. Defaults to None: 2.0 for
             ``'binary'``, ``'binary_norm'`` and ``'sinkhorn'``, 1.0 otherwise.
         standardise (bool): Whether to standardise the logits of each cell
@@ -132,7 +134,8 @@ class LogitsKD(Distiller):
         self.divergence = divergence
         self.tau = chosen.tau if tau is None else tau
         check_tau('LogitsKD', tau=self.tau)
-        self.needs_labels = chosen.needs_labels
+        self.by_class = chosen.needs_labels
+        self.needs_labels = chosen.needs_labels or valid_only
         self.standardise = standardise
         self.valid_only = valid_only
         self.ignore_index = ignore_index
@@ -153,11 +156,16 @@ class LogitsKD(Distiller):
             raise ConfigError(
                 f'LogitsKD: {classes}, whose softmax is always 1; set '
                 "divergence='binary'")
+        anchors = self.options.get('anchors', 1)
+        if not isinstance(anchors, int) or spec.channels % anchors:
+            raise ConfigError(
+                f'LogitsKD: {spec.path!r} has {spec.channels} channels, which '
+                f'are not those of {anchors} anchors')
         if spec.channels == 2 and self.standardise:
             raise ConfigError(
                 f'LogitsKD: {classes}, and two standardised logits differ in '
                 'their sign only; set standardise=False')
-        if spec.channels == 2 and 'inter' in self.peak_weights():
+        if spec.channels // anchors == 2 and 'inter' in self.peak_weights():
             raise ConfigError(
                 f'LogitsKD: {classes}, and the correlation of two '
                 'probabilities is always 1 or -1; set weights=dict(inter=0)')
@@ -172,7 +180,7 @@ class LogitsKD(Distiller):
             valid = labelled_cells(
                 batch.labels, size,
                 self.ignore_index) if self.valid_only else None
-            if self.needs_labels:
+            if self.by_class:
                 classes, known = cell_classes(batch.labels, size,
                                               logits_s.size(1),
                                               self.ignore_index)

@@ -98,9 +98,22 @@ def _correlation(a: Tensor, b: Tensor, dim: Tuple[int, ...]) -> Tensor:
     return (product / (norms + _EPS)).clamp(max=1)
 
 
+def _by_anchor(scores: Scores, anchors: int) -> Scores:
+    """Scores of each anchor (N * A, K, H, W), from maps (N, A * K, H, W)."""
+    logits_s, logits_t = (
+        logits.unflatten(1, (anchors, -1)).flatten(0, 1)
+        for logits in (scores.student, scores.teacher))
+    valid = scores.valid
+    if valid is not None:
+        valid = valid.repeat_interleave(
+            anchors, dim=0, output_size=len(logits_s))
+    return Scores(logits_s, logits_t, valid)
+
+
 def dist(scores: Scores,
          tau: float,
-         sigmoid: bool = False) -> Dict[str, Tensor]:
+         sigmoid: bool = False,
+         anchors: int = 1) -> Dict[str, Tensor]:
     """Correlations of the probabilities, within cells and within classes.
 
     `Knowledge Distillation from A Stronger Teacher
@@ -108,8 +121,11 @@ def dist(scores: Scores,
     ``inter`` is 1 minus the correlation over the classes of a cell, averaged
     over the cells of the batch; ``intra`` is 1 minus the correlation over the
     cells of the batch of a class, averaged over the classes. With
-    ``sigmoid``, the probabilities are sigmoids in place of a softmax.
+    ``sigmoid``, the probabilities are sigmoids in place of a softmax; with
+    ``anchors``, each of so many parts of the channels is a cell of its own.
     """
+    if anchors > 1:
+        scores = _by_anchor(scores, anchors)
     prob_s, prob_t = ((logits / tau).sigmoid() if sigmoid else F.softmax(
         logits / tau, dim=1) for logits in (scores.student, scores.teacher))
     within_cells = _correlation(
@@ -314,7 +330,11 @@ class Divergence(NamedTuple):
 
 DIVERGENCES = dict(
     kl=Divergence(kl),
-    dist=Divergence(dist, dict(inter=1.0, intra=1.0), for_sigmoids=True),
+    dist=Divergence(
+        dist,
+        dict(inter=1.0, intra=1.0),
+        options=dict(anchors=1),
+        for_sigmoids=True),
     dkd=Divergence(dkd, dict(target=1.0, non_target=1.0), needs_labels=True),
     nkd=Divergence(nkd, dict(target=1.0, non_target=1.5), needs_labels=True),
     binary=Divergence(binary, tau=2.0, min_classes=1, for_sigmoids=True),

@@ -12,9 +12,8 @@ from mmkd.core.features import build_connectors, check_features, match_student
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual, feature_distance
 from mmkd.errors import ConfigError
-from mmkd.methods.mgd.generation import GenerationBlock
-from mmkd.methods.mgd.losses import random_cells
 from mmkd.ops.distances import squared_distance
+from mmkd.ops.generation import GenerationBlock, random_cells, random_channels
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices, fill_from_preset
 
@@ -23,6 +22,8 @@ PRESETS = dict(
     one_stage=dict(loss_weight=2e-5, mask_ratio=0.65),
     two_stage=dict(loss_weight=5e-7, mask_ratio=0.45),
     segmentation=dict(loss_weight=2e-5, mask_ratio=0.75))
+#: Published fraction of masked channels, of classifiers.
+CHANNEL_RATIO = 0.15
 # Number of parameters that causes a warning: 128 MB of weights in float32.
 _MANY = 1 << 25
 
@@ -60,8 +61,11 @@ class MGD(Distiller):
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
             R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``; in a
             config, to ``'two_stage'`` for detectors of two stages.
-        mask_ratio (float, optional): Fraction of cells that are set to 0.
-            Defaults to None: 0.65, 0.45 or 0.75.
+        mask_ratio (float, optional): Fraction of cells or channels that are
+            set to 0. Defaults to None: 0.65, 0.45 or 0.75 of the cells, 0.15
+            of the channels.
+        mask (str): What is set to 0: ``'cells'``, or ``'channels'`` as in the
+            published runs of classifiers. Defaults to ``'cells'``.
         connector (str | dict | None): f: ``'auto'`` (a 1x1 convolution if
             the channels differ), None, or the config of a connector. Defaults
             to ``'auto'``.
@@ -87,12 +91,16 @@ class MGD(Distiller):
                  teacher=None,
                  preset: str = 'one_stage',
                  mask_ratio: Optional[float] = None,
+                 mask: Literal['cells', 'channels'] = 'cells',
                  connector: Union[str, dict, None] = 'auto',
                  gen_channels: Optional[int] = None,
                  reduction: Literal['sum_per_image', 'mean'] = 'sum_per_image',
                  resize: bool = False,
                  loss_weight: Optional[LossWeightLike] = None,
                  **kwargs) -> None:
+        check_choices('MGD', MGD, mask=mask, reduction=reduction)
+        if mask == 'channels' and mask_ratio is None:
+            mask_ratio = CHANNEL_RATIO
         values = fill_from_preset(
             'MGD',
             PRESETS,
@@ -113,8 +121,7 @@ class MGD(Distiller):
                                          or gen_channels < 1):
             raise ConfigError('MGD: gen_channels is a number of channels, but '
                               f'got {gen_channels!r}')
-        check_choices('MGD', MGD, reduction=reduction)
-        self.mask_ratio = mask_ratio
+        self.mask_ratio, self.mask = mask_ratio, mask
         self.connector_cfg = connector
         self.gen_channels = gen_channels
         self.reduction = reduction
@@ -142,37 +149,40 @@ class MGD(Distiller):
         self, student: Dict[str, List[Tensor]], teacher: Dict[str,
                                                               List[Tensor]]
     ) -> Iterator[Tuple[Tensor, Tensor, Tensor]]:
-        """Kept cells (N, 1, H, W), the generated map, and the teacher's map,
-        level by level."""
+        """What is kept, (N, 1, H, W) or (N, C, 1, 1), the generated map, and
+        the teacher's map, level by level."""
+        draw = random_cells if self.mask == 'cells' else random_channels
         for connector, generator, feat_s, feat_t in zip(
                 self.connectors, self.generators, student['features'],
                 teacher['features']):
             feat_s = match_student('MGD', connector(feat_s), feat_t,
                                    self.resize)
-            cells = random_cells(feat_s, self.mask_ratio)
-            yield cells, generator(feat_s * cells), feat_t.detach()
+            kept = draw(feat_s, self.mask_ratio)
+            yield kept, generator(feat_s * kept), feat_t.detach()
 
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """One random draw of the kept cells, and the distance between the
-        generated and the teacher's map, level by level."""
+        """One random draw of the kept cells, unless channels are masked, and
+        the distance between the generated and the teacher's map, level by
+        level."""
         visuals: List[Visual] = []
-        for i, (cells, generated,
+        for i, (kept, generated,
                 feat_t) in enumerate(self._generate(student, teacher)):
-            visuals += [
-                Heatmap(
-                    'kept cells (one draw)',
-                    cells[:, 0],
-                    f'level {i}',
-                    limits=(0, 1),
-                    color='cyan'),
+            if self.mask == 'cells':
+                visuals.append(
+                    Heatmap(
+                        'kept cells (one draw)',
+                        kept[:, 0],
+                        f'level {i}',
+                        limits=(0, 1),
+                        color='cyan'))
+            visuals.append(
                 Heatmap(
                     'distance of the generated map',
                     feature_distance(generated, feat_t),
                     f'level {i}',
-                    changes=True)
-            ]
+                    changes=True))
         return visuals
 
     def losses(self, student: Dict[str, List[Tensor]],

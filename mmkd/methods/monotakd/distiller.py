@@ -173,9 +173,9 @@ class MonoTAKD(SoftLabels):
             ``alignment=dict(last_relu=False)``. Defaults to False.
         binary (bool): Whether to set the kept residuals to 1. Defaults to
             False.
-        empty_weight (float): Weight in ``intra`` of cells where the
-            assistant's map is 0; 0.05 is an option of the released code.
-            Defaults to 1.
+        empty_weight (float): Weight in ``intra`` and ``residual`` of cells
+            where the assistant's map is 0; 0.05 is an option of the released
+            code. Defaults to 1.
         connector (str | dict | None): On both branches, if their channels
             differ from those of teacher and assistant. Defaults to
             ``'auto'``.
@@ -291,7 +291,7 @@ class MonoTAKD(SoftLabels):
         cells = filled.to(seen) * (1 - self.empty_weight) + self.empty_weight
         return dict(
             intra=map_distance(visual, assistant, seen * cells),
-            residual=map_distance(spatial, residual, seen),
+            residual=map_distance(spatial, residual, seen * cells),
             **self.head_losses(student['head_maps'], teacher['head_maps']))
 
     def _maps(

@@ -113,7 +113,7 @@ class _Pyramid(nn.Module):
     """Concatenated context at several scales (ASPP)."""
 
     def __init__(self, channels: int, hidden: int, dilations: Sequence[int],
-                 norm_cfg: dict) -> None:
+                 norm_cfg: dict, pooled_norm: bool) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
             [ConvModule(channels, hidden, 1, bias=True, norm_cfg=norm_cfg)])
@@ -127,8 +127,13 @@ class _Pyramid(nn.Module):
                     dilation=dilation,
                     bias=True,
                     norm_cfg=norm_cfg))
-        # Without BN, which cannot be trained on one cell of one sample.
-        self.pooled = ConvModule(channels, hidden, 1, bias=True)
+        # BN cannot be trained on one cell of one sample.
+        self.pooled = ConvModule(
+            channels,
+            hidden,
+            1,
+            bias=True,
+            norm_cfg=norm_cfg if pooled_norm else None)
         self.project = ConvModule(
             hidden * (len(dilations) + 2),
             channels,
@@ -157,7 +162,8 @@ class _DeformConv(DeformConv2d):
         if x.device.type != 'cpu':
             return super().forward(x, offset)
         # `grid_sample` needs equal types; autocast may cause two.
-        x, offset = x.float(), offset.float()
+        dtype = torch.promote_types(self.weight.dtype, torch.float32)
+        x, offset = x.to(dtype), offset.to(dtype)
         batch, channels, height, width = x.shape
         taps = torch.arange(9)
         rows = torch.arange(height)[:, None] + taps[:, None, None] // 3 - 1
@@ -191,6 +197,9 @@ class SpatialAlignment(BaseModule):
             context. Defaults to (6, 12).
         last_relu (bool): Whether a ReLU follows, which only suits the
             absolute residual. Defaults to True.
+        pooled_norm (bool): Whether the branch of the context that averages
+            the map is normalised, as in the released code, which then cannot
+            be trained on one sample. Defaults to False.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -200,10 +209,12 @@ class SpatialAlignment(BaseModule):
                  hidden_channels: int = 64,
                  dilations: Sequence[int] = (6, 12),
                  last_relu: bool = True,
+                 pooled_norm: bool = False,
                  norm_cfg: dict = _NORM,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.pyramid = _Pyramid(channels, hidden_channels, dilations, norm_cfg)
+        self.pyramid = _Pyramid(channels, hidden_channels, dilations, norm_cfg,
+                                pooled_norm)
         self.gate = nn.Sequential(
             nn.Linear(channels, channels, bias=False), nn.ReLU(),
             nn.Linear(channels, channels, bias=False), nn.ReLU(),
@@ -231,16 +242,18 @@ class SpatialAlignment(BaseModule):
 class FeatureFusion(BaseModule):
     """Feature fusion module (FFM) of MonoTAKD: a sum and three convolutions.
 
-    As in the released code, but each convolution has its own BN.
-
     Args:
         channels (int): Channels C of the maps. Defaults to 128.
+        shared_norm (bool): Whether the first and the last convolution share
+            one BN, whose statistics then change twice in each step, as in the
+            released code. Defaults to False: each has its own.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
 
     def __init__(self,
                  channels: int = 128,
+                 shared_norm: bool = False,
                  norm_cfg: dict = _NORM,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
@@ -249,6 +262,9 @@ class FeatureFusion(BaseModule):
             ConvModule(channels, channels, 3, padding=1, **common),
             ConvModule(channels, 2 * channels, 1, **common),
             ConvModule(2 * channels, channels, 3, padding=1, **common))
+        if shared_norm:
+            first, last = self.convs[0], self.convs[2]
+            setattr(last, last.norm_name, first.norm)
 
     def forward(self, visual: Tensor, spatial: Tensor) -> Tensor:
         """Two maps (B, C, H, W) to one."""
@@ -276,6 +292,8 @@ class ResidualBranches(BaseModule):
         calibration (dict, optional): Arguments of a
             :class:`SelfCalibration` on the visual branch. Defaults to None:
             no calibration.
+        fusion (dict, optional): Arguments of :class:`FeatureFusion`. Defaults
+            to None.
         norm_cfg (dict): Normalisation. Defaults to BN.
         init_cfg (dict, optional): Initialisation. Defaults to None.
     """
@@ -285,6 +303,7 @@ class ResidualBranches(BaseModule):
                  out_channels: int = 128,
                  alignment: Optional[dict] = None,
                  calibration: Optional[dict] = None,
+                 fusion: Optional[dict] = None,
                  norm_cfg: dict = _NORM,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
@@ -303,7 +322,10 @@ class ResidualBranches(BaseModule):
                 'norm_cfg': norm_cfg,
                 **(alignment or {})
             })
-        self.fusion = FeatureFusion(out_channels, norm_cfg)
+        self.fusion = FeatureFusion(out_channels, **{
+            'norm_cfg': norm_cfg,
+            **(fusion or {})
+        })
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, nz * C_in, H, W) to (B, C, H, W)."""

@@ -196,15 +196,23 @@ class PointDistiller(Distiller):
     @full_precision
     def _level_loss(self, level: int, feat_s: Tensor, feat_t: Tensor,
                     graphs: List[PointGraph]) -> Tuple[Tensor, Tensor, Tensor]:
-        """Loss of a level in float32, averaged over the scans with nodes."""
+        """Loss of a level in float32, averaged over the scans with nodes
+        unless the variant is the local one."""
         edges = sum(graph.neighbours.numel() for graph in graphs)
         if edges < 2 and (self.training or not edges):
             # Batch normalisation needs more than a single edge.
             zero = zero_like_graph(feat_s, *self.parameters())
             return zero, zero.detach(), zero.detach()
         pairs, encoded_t = self._compare(level, feat_s, feat_t, graphs)
-        loss = torch.stack([(weights * distances).mean()
-                            for weights, distances in pairs]).mean()
+        if self.options.variant == 'local':
+            width = encoded_t[0].size(2)
+            if self.resolved.pool == 'none':
+                width *= encoded_t[0].size(1)
+            loss = _root(
+                sum(distances.sum() for _, distances in pairs) * width)
+        else:
+            loss = torch.stack([(weights * distances).mean()
+                                for weights, distances in pairs]).mean()
         with torch.no_grad():
             moments = [
                 torch.var_mean(part, unbiased=False) for part in encoded_t
@@ -239,3 +247,8 @@ class PointDistiller(Distiller):
         if self.resolved.pool == 'max':
             return encoded.amax(dim=1)
         return encoded.mean(dim=1)
+
+
+def _root(x: Tensor) -> Tensor:
+    """Square root, whose gradient at 0 is 0."""
+    return x.clamp(min=torch.finfo(x.dtype).tiny).sqrt() * (x > 0)

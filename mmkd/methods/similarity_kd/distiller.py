@@ -1,5 +1,5 @@
 """Distillation of similarities (SimilarityKD)."""
-from typing import Dict, List
+from typing import Dict, List, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -109,6 +109,11 @@ class SimilarityKD(Distiller):
         if self.training:
             self.queue.copy_(queue)
         return queue
+
+    def compared(self, student: Dict[str, List[Tensor]],
+                 teacher: Dict[str, List[Tensor]]) -> Tuple[Tensor, Tensor]:
+        """Maps of the last level, as they are compared."""
+        return self.local_head(student['stages'][-1]), teacher['stages'][-1]
 
     def _fewer_cells(self, feat: Tensor) -> Tensor:
         height, width = feat.shape[2:]

@@ -39,8 +39,8 @@ PATHS = dict(
     fusion2lidar=_weights(10., 1., 10.))
 #: Options of each preset.
 PRESETS = dict(
-    default=dict(teacher_tau=1., transpose_xy=False),
-    released=dict(teacher_tau=2., transpose_xy=True))
+    default=dict(teacher_tau=1., transpose_xy=False, padded_boxes=False),
+    released=dict(teacher_tau=2., transpose_xy=True, padded_boxes=True))
 _CONNECTOR = dict(
     type='ConvConnector', kernel_size=3, norm_cfg=dict(type='BN'))
 
@@ -92,19 +92,22 @@ class UniDistill(Distiller):
             its channels differ. Defaults to ``'auto'``.
         reg_keys (Sequence[str]): Regression branches to match. Defaults to
             all of ``CenterHead``'s.
-        preset (str): ``'released'`` sets the defaults of ``teacher_tau`` and
-            ``transpose_xy`` to those of the released code, whose lift also
-            rounds differently (``LSSViewTransform(rounding='trunc')``).
-            Defaults to ``'default'``.
+        preset (str): ``'released'`` sets the defaults of ``teacher_tau``,
+            ``transpose_xy`` and ``padded_boxes`` to those of the released
+            code, whose lift also rounds as ``LSSViewTransform(
+            rounding='trunc')``. Defaults to ``'default'``.
         teacher_tau (float, optional): Temperature of the teacher's class
             probabilities. Defaults to None: 1, or 2 in ``'released'``.
-        min_radius (int): Minimum radius of a Gaussian in cells; 0 in the
-            released code. Defaults to 0.
+        min_radius (int): Minimum radius of a Gaussian, cells. Defaults to 0.
         per_task_mask (bool): Whether to mask the responses of a task only
             with the boxes of its own classes. Defaults to False: the boxes of
             all tasks, as in the released code.
         transpose_xy (bool, optional): Whether the maps are sampled at (y,
             x). Defaults to None: only in ``'released'``.
+        padded_boxes (bool, optional): Whether the zeros that fill up the boxes
+            of a batch count: as a box at the ego vehicle in a sample without
+            boxes, and in the Gaussian mask of samples with fewer boxes than
+            others. Defaults to None: only in ``'released'``.
         eps (float): Added to divisors and norms. Defaults to 1e-4.
         kwargs: More arguments of :class:`Distiller`.
 
@@ -112,6 +115,7 @@ class UniDistill(Distiller):
         ConfigError: If the path is unknown, or the heads do not correspond.
     """
     roles = ('bev_low', 'bev_high', 'responses')
+    needs_labels = True
 
     def __init__(self,
                  path: Optional[Literal['lidar2camera', 'fusion2camera',
@@ -127,6 +131,7 @@ class UniDistill(Distiller):
                  min_radius: int = 0,
                  per_task_mask: bool = False,
                  transpose_xy: Optional[bool] = None,
+                 padded_boxes: Optional[bool] = None,
                  eps: float = 1e-4,
                  **kwargs) -> None:
         if path is None or point_cloud_range is None:
@@ -144,19 +149,20 @@ class UniDistill(Distiller):
             PRESETS,
             preset,
             teacher_tau=teacher_tau,
-            transpose_xy=transpose_xy)
+            transpose_xy=transpose_xy,
+            padded_boxes=padded_boxes)
         if chosen['teacher_tau'] <= 0:
             raise ConfigError('UniDistill: teacher_tau must be positive, but '
                               f'got {teacher_tau}')
-        self.default_weights = PATHS[path]
+        self.path, self.default_weights = path, PATHS[path]
         super().__init__(**kwargs)
-        self.path = path
         self.extent = _flat(point_cloud_range)
         self.teacher_extent = _flat(teacher_range or point_cloud_range)
         self.connector_cfg = connector
         self.reg_keys = tuple(reg_keys)
         self.teacher_tau = chosen['teacher_tau']
         self.transpose_xy = chosen['transpose_xy']
+        self.padded_boxes = chosen['padded_boxes']
         self.min_radius = min_radius
         self.per_task_mask = per_task_mask
         self.eps = eps
@@ -248,14 +254,13 @@ class UniDistill(Distiller):
         device = student['bev_low'][0].device
         boxes = [box.to(device) for box in _bev_boxes(batch)]
         if active & {'feature', 'relation'}:
-            points = [box_key_points(box) for box in boxes]
+            counted = _padded(boxes, 1) if self.padded_boxes else boxes
+            points = [box_key_points(box) for box in counted]
             valid, count = self._valid(torch.cat(points))
-        for term, role, connector, distance in (('feature', 'bev_low',
-                                                 self.adapter_low,
-                                                 key_point_distance),
-                                                ('relation', 'bev_high',
-                                                 self.adapter_high,
-                                                 relation_distance)):
+        levels = (('feature', 'bev_low', self.adapter_low, key_point_distance),
+                  ('relation', 'bev_high', self.adapter_high,
+                   relation_distance))
+        for term, role, connector, distance in levels:
             if term in active:
                 samples = (self._sample(
                     connector(student[role][0]), points, self.extent),
@@ -307,6 +312,8 @@ class UniDistill(Distiller):
         return valid, _mean_over_processes(valid.any(1).sum().float())
 
     def _mask(self, like: Tensor, boxes: List[Tensor]) -> Tensor:
+        if self.padded_boxes:
+            boxes = _padded(boxes, max(map(len, boxes), default=0))
         return box_gaussian_mask(
             boxes,
             tuple(like.shape[-2:]),
@@ -320,23 +327,21 @@ class UniDistill(Distiller):
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
         """Class heat and low-level features of both sides, and the boxes."""
         heats = [i for own, _, _ in self._groups for i in own]
-        heat = [
-            class_heat([student['responses'][i] for i in heats]),
-            class_heat([teacher['responses'][self._order_t[i]] for i in heats])
-        ]
+        heat_s = class_heat([student['responses'][i] for i in heats])
+        heat_t = class_heat(
+            [teacher['responses'][self._order_t[i]] for i in heats])
         low = [
             feat.float().norm(dim=1)
             for feat in (self.adapter_low(student['bev_low'][0]),
                          teacher['bev_low'][0])
         ]
-        boxes = [box.to(heat[0].device) for box in _bev_boxes(batch)]
+        boxes = [box.to(heat_s.device) for box in _bev_boxes(batch)]
         own, other = self.extent, self.teacher_extent
         common = dict(limits=(0., 1.), extent=own)
         return [
-            Heatmap('class heat, student', heat[0], **common),
-            Heatmap('class heat, teacher', heat[1], **common),
-            Heatmap('blobs of the boxes', self._mask(heat[0], boxes),
-                    **common),
+            Heatmap('class heat, student', heat_s, **common),
+            Heatmap('class heat, teacher', heat_t, **common),
+            Heatmap('blobs of the boxes', self._mask(heat_s, boxes), **common),
             Heatmap('low level, student', low[0], 'low', extent=own),
             Heatmap('low level, teacher', low[1], 'low', extent=other)
         ]
@@ -345,6 +350,14 @@ class UniDistill(Distiller):
 def _flat(point_cloud_range: Sequence[float]) -> Tuple[float, ...]:
     """Lower x and y, upper x and y."""
     return tuple(float(point_cloud_range[i]) for i in (0, 1, 3, 4))
+
+
+def _padded(boxes: List[Tensor], least: int) -> List[Tensor]:
+    """The boxes, with one of zeros in samples with fewer than ``least``."""
+    return [
+        torch.cat([own, own.new_zeros(1, 5)]) if len(own) < least else own
+        for own in boxes
+    ]
 
 
 def _of_classes(boxes: List[Tensor], batch: StepBatch,

@@ -47,12 +47,13 @@ class XRay(Distiller):
       anchors (:func:`code_loss`);
     - ``emb``: squared distance of the maps after the neck;
     - ``response``: the head's own loss, with the teacher's detections added to
-      the ground truth.
+      the ground truth; with ``label_kd``, only what they change in it.
 
     ``L = L_task + lambda_cls L_cls + lambda_reg L_reg + lambda_emb L_emb
     + lambda_response L_response``. The lambdas are the weights of the terms:
-    10, 0.2, 0.1 and 1, or 1, 2, 0.1 and 1 with ``scores='focal'``. Only
-    objects with points in the student's frame are included.
+    10, 0.2, 0.1 and 1, or 1, 2, 0.1 and 1 with ``scores='focal'``;
+    lambda_emb is 1 with ``embedding='active'``, which has weights of its own.
+    Only objects with points in the student's frame are included.
 
     Args:
         student (dict, optional): Taps of the roles ``neck`` and
@@ -69,7 +70,8 @@ class XRay(Distiller):
         embedding (str): Where maps are compared: ``'roi'``, on a grid in each
             box; ``'mask'``, in the cells of objects; ``'active'``,
             everywhere, with a separate mean over positive values of the
-            teacher (Sparse2Dense). Defaults to ``'roi'``.
+            teacher (Sparse2Dense, :func:`active_feature_loss`). Defaults to
+            ``'roi'``.
         roi_size (int): Points along each side of that grid. Defaults to 7.
         min_points (int): Minimum number of the student's points in the box
             of an object. Defaults to 1.
@@ -77,6 +79,11 @@ class XRay(Distiller):
             Defaults to 0.6.
         response_iou (float): Minimum overlap of such a detection with an
             included object in bird's-eye view. Defaults to 0.1.
+        label_kd (bool): Whether the detections become labels of the student's
+            own loss, as in SparseKD: ``response`` is then the difference
+            between the head's loss with and without them, so at a weight of 1
+            it and the student's own loss add up to the loss with both. It may
+            be negative. Defaults to False: ``response`` is a second loss.
         connector (str | dict | None): For the maps of ``emb``: ``'auto'`` is
             a 1x1 convolution if the channels differ, which they do not for
             equal architectures. Defaults to ``'auto'``.
@@ -87,7 +94,7 @@ class XRay(Distiller):
             match.
     """
     roles = ('neck', 'head_maps')
-    needs_head = True
+    needs_head = needs_labels = True
 
     def __init__(self,
                  student=None,
@@ -98,10 +105,13 @@ class XRay(Distiller):
                  min_points: int = 1,
                  response_score: float = 0.6,
                  response_iou: float = 0.1,
+                 label_kd: bool = False,
                  connector: Union[str, dict, None] = 'auto',
                  **kwargs) -> None:
         check_choices('XRay', XRay, scores=scores, embedding=embedding)
-        self.default_weights = SCORES[scores]
+        self.default_weights = dict(SCORES[scores])
+        if embedding == 'active':
+            self.default_weights['emb'] = 1.
         super().__init__(student=student, teacher=teacher, **kwargs)
         if roi_size < 1 or min_points < 1:
             raise ConfigError('XRay: roi_size and min_points must be 1 or '
@@ -112,6 +122,7 @@ class XRay(Distiller):
         self.min_points = min_points
         self.response_score = response_score
         self.response_iou = response_iou
+        self.label_kd = label_kd
         self.connector_cfg = connector
 
     def setup(self, student: Dict[str, List[TapSpec]],
@@ -170,7 +181,11 @@ class XRay(Distiller):
 
         def response_loss() -> Tensor:
             labelled = self.with_detections(head, outputs_t, objects, batch)
-            return head.loss(outputs_s, labelled, metas)
+            loss = head.loss(outputs_s, labelled, metas)
+            if self.label_kd:
+                truth = [true_objects(x) for x in batch.data_samples]
+                loss = loss - head.loss(outputs_s, truth, metas)
+            return loss
 
         terms = dict(
             cls=cls_loss, reg=reg_loss, emb=emb_loss, response=response_loss)

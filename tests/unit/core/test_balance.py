@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from mmkd.core.balance import GradientBalance, gradient_norm, read_loss_weight
+from mmkd.core.balance import (GradientBalance, Measured, calibrate,
+                               gradient_norm, gradient_shares,
+                               read_loss_weight)
+from mmkd.core.gradient_share import GradientShare
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
@@ -18,12 +21,16 @@ def quadratics(task, own, dtype=torch.float32):
     return task * tap.square().sum() / 10, own * tap.square().sum() / 10, [tap]
 
 
+def measure(balance, task, own, taps):
+    calibrate(dict(kd=Measured(balance, own, taps)), dict(loss=task))
+
+
 def iterate(balance, *pairs):
     """The weight after each iteration with these norms of gradients."""
     weights = []
     for task, own in pairs:
         if balance.is_due():
-            balance.measure(*quadratics(task, own))
+            measure(balance, *quadratics(task, own))
         weights.append(balance().item())
     return weights
 
@@ -83,10 +90,10 @@ def test_evaluation_leaves_it_alone():
 def test_later_calibration_does_not_disturb_a_pending_backward():
     balance = GradientBalance(interval=1)
     task, own, taps = quadratics(1., 4.)
-    balance.measure(task, own, taps)
+    measure(balance, task, own, taps)
     x = torch.ones((), requires_grad=True)
     pending = x * balance()
-    balance.measure(*quadratics(1., 8.))
+    measure(balance, *quadratics(1., 8.))
     pending.backward()
     assert x.grad == pytest.approx(0.25)
 
@@ -96,7 +103,7 @@ def test_half_precision():
     tap = torch.ones(4, dtype=torch.float16, requires_grad=True) * 1
     loss = tap.float().sum() * 1e-8
     balance = GradientBalance()
-    balance.measure(loss, 4 * loss, [tap])
+    measure(balance, loss, 4 * loss, [tap])
     assert balance() == pytest.approx(0.25, rel=0.2)
 
 
@@ -111,18 +118,51 @@ def test_copied_tap():
     assert gradient_norm((leaf.clone() * 2).sum(), [leaf]) == 4
 
 
+def test_shares_of_gradients():
+    one, two, taps = quadratics(3., 1.)
+    found = gradient_shares(dict(a=one, b=two, c=torch.zeros(())), taps)
+    assert {
+        k: v.item()
+        for k, v in found.items()
+    } == pytest.approx(dict(a=.75, b=.25, c=0.))
+    assert gradient_shares(dict(a=torch.zeros(())), taps)['a'] == 0
+
+
 def test_no_gradient_at_the_taps():
     frozen = torch.ones(2)
     assert gradient_norm(nn.Linear(2, 1)(frozen).sum(), [frozen]) is None
     task, own, taps = quadratics(1., 1.)
     with pytest.raises(ConfigError, match='of the method reaches the taps'):
-        GradientBalance().measure(task, own.detach(), taps)
+        measure(GradientBalance(), task, own.detach(), taps)
 
 
 def test_both_are_averaged_over_the_processes(monkeypatch):
     monkeypatch.setattr('mmkd.core.balance.all_reduce',
                         lambda both, op: both.add_(4.).div_(2))
     assert iterate(GradientBalance(), (2., 8.)) == pytest.approx([3 / 6])
+
+
+def test_without_a_task_loss():
+    """The geometric mean of all gradients is the reference."""
+    balances = [GradientBalance(interval=1), GradientBalance(2., iters=1)]
+    for own in ((2., 8.), (3., 8.)):
+        calibrate(
+            {
+                str(i): Measured(balance,
+                                 *quadratics(1., norm)[1:])
+                for i, (balance, norm) in enumerate(zip(balances, own))
+            }, {})
+        weights = [balance().item() for balance in balances]
+        if own[0] == 2:
+            assert weights == pytest.approx([4 / 2, 2 * 4 / 8])
+    # The second one is held, and still counts in the mean of the first.
+    assert weights[1] == pytest.approx(1.)
+    share = 1 / 1.95
+    assert weights[0] == pytest.approx(
+        2**(1 - share) * (24**.5 / 3)**share, rel=1e-5)
+    alone = GradientBalance()
+    calibrate(dict(kd=Measured(alone, *quadratics(1., 7.)[1:])), {})
+    assert alone() == 1
 
 
 def test_loss_weights_of_configs():
@@ -135,16 +175,22 @@ def test_loss_weights_of_configs():
     assert schedule(Progress(5)) == 0.5
     balance.settle(0.3)
     assert (balance.ratio, balance.iters, balance.interval) == (2., 100, 5)
+    schedule, balance = read_loss_weight(
+        dict(type='gam', module='neck', share=2., margin=.1, decay='linear'))
+    assert isinstance(balance, GradientShare) and balance.weight == 5
+    assert schedule(Progress(50, 100)) == 0.5
     schedule, balance = read_loss_weight(3.)
     assert schedule(Progress(0)) == 3 and balance is None
 
 
 @pytest.mark.parametrize('weight, message', [
     ('automatic', "'auto' or a schedule, but got 'automatic'"),
-    (dict(type='auto', value=3.), 'finds the value; give `ratio`'),
+    (dict(type='auto', value=3.), 'finds the value; its options are ratio, '),
     (dict(type='auto', rato=3.), "unknown argument 'rato'"),
     (dict(type='auto', ratio=0), 'ratio is a positive number'),
     (dict(type='auto', iters=0), 'iters is a number of iterations'),
+    (dict(type='gam', share='a'), "`share` of GradientShare is a number"),
+    (dict(type='gam', margin=12.), 'percentages between 0 and 100'),
 ])
 def test_wrong_loss_weights(weight, message):
     with pytest.raises(ConfigError, match=message):
@@ -163,7 +209,7 @@ def test_no_wait_for_the_device():
         found = []
         for task, own in pairs:
             if balance.is_due():
-                balance.measure(task * sums[0], own * sums[1], taps)
+                measure(balance, task * sums[0], own * sums[1], taps)
             found.append(balance())
         assert not accelerator.waits and not accelerator.refused
         found = [values(weight).item() for weight in found]

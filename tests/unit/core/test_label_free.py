@@ -62,9 +62,53 @@ def test_only_what_a_tap_depends_on_trains(kind, monkeypatch):
     assert not any(p.requires_grad for p in head.parameters())
 
 
-def test_the_task_loss_is_not_there_to_balance_with():
-    with pytest.raises(ConfigError, match="loss_weight='auto' compares with"):
-        build('detector', loss_weight='auto')
+def two_teachers():
+    """A student of two teachers, whose losses are balanced."""
+    torch.manual_seed(0)
+    model = DistillationModel(
+        segmentor(4),
+        dict(
+            one=dict(cfg=segmentor(8), ckpt='random'),
+            two=dict(cfg=segmentor(12), ckpt='random')),
+        dict(
+            one=dict(
+                type='FeatureKD',
+                preset='dsi',
+                teacher='one:backbone[-1]',
+                loss_weight=dict(type='auto', interval=1, iters=2)),
+            two=dict(
+                type='FeatureKD',
+                teacher='two:backbone[-1]',
+                standardise='phi',
+                calibration=2,
+                loss_weight=dict(type='auto', interval=1))),
+        dry_run_size=(64, 64),
+        label_free=True)
+    model.init_weights()
+    return model.train()
+
+
+def train(model, iterations):
+    wrapper = OptimWrapper(
+        torch.optim.SGD((p for p in model.parameters() if p.requires_grad),
+                        lr=0.1))
+    return [
+        model.train_step(
+            segmentation_batch(2, size=(64, 64), seed=i), wrapper)
+        for i in iterations
+    ]
+
+
+def test_teachers_are_balanced_with_each_other_and_resume():
+    model = two_teachers()
+    logs = train(model, range(2))
+    weights = logs[0]['one.weight'], logs[0]['two.weight']
+    assert weights[0] != 1 and weights[0] * weights[1] == pytest.approx(1)
+    again = two_teachers()
+    again.load_state_dict(model.state_dict())
+    expected, found = train(model, (2, 3)), train(again, (2, 3))
+    assert found == expected
+    assert found[0]['one.weight'] == found[1]['one.weight']  # held
 
 
 def test_a_student_that_cannot_train():

@@ -101,3 +101,24 @@ def test_only_the_taps_of_active_distillers_are_open(model, monkeypatch):
     student, teacher = opened
     assert [tap.network for tap in teacher] == ['first']
     assert len(student) == 1
+
+
+def test_when_shares_are_measured(model):
+    hub = MessageHub.get_current_instance()
+    before = hub.get_info('iter', 0)
+
+    def measured():
+        found = []
+        for iteration in range(9):
+            hub.update_info('iter', iteration)
+            if model.planner.now().measures_shares:
+                found.append(iteration)
+        return found
+
+    try:
+        assert measured() == []
+        model.planner.measure_shares(4)
+        assert measured() == [0, 3, 7]
+        assert not model.planner.peak().measures_shares
+    finally:
+        hub.update_info('iter', before)

@@ -6,7 +6,7 @@ from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller
 from mmkd.core.model import DistillationModel
 from mmkd.core.visuals import (Heatmap, distances, feature_distance,
-                               logits_distance)
+                               logits_distance, principal_colours)
 from mmkd.methods.bpkd.losses import edge_masks
 from mmkd.methods.fgd.losses import box_masks
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
@@ -178,3 +178,27 @@ def test_networks_end_at_the_last_tap():
     batch = model.prepare_batch(detection_batch(), ['teacher'])
     tensors, _ = model.observe(batch)
     assert len(tensors['mgd'][0]['features']) == 5
+
+
+def test_principal_colours():
+    """Two regions of similar features, each with a colour of its own."""
+    torch.manual_seed(0)
+    ends = torch.randn(2, 16)
+    left = (torch.arange(8) < 3).expand(1, 8, 8)
+    feat = torch.where(
+        left.unsqueeze(1), ends[0].view(1, 16, 1, 1),
+        ends[1].view(1, 16, 1, 1))
+    feat = 50 + 10 * feat + 0.01 * torch.randn(1, 16, 8, 8)
+    found, shared, other = [
+        principal_colours([feat])[0],
+        *principal_colours([feat, feat.flip(3)], feat)
+    ]
+    assert found.shape == (1, 8, 8, 3) and 0 <= found.min() < found.max() <= 1
+    red = found[..., 0]
+    assert red[left].std() < .01 and red[~left].std() < .01
+    assert (red[left].mean() - red[~left].mean()).abs() > .95
+    assert torch.allclose(shared[..., 0], red, atol=1e-3)
+    assert torch.allclose(other[..., 0], red.flip(2), atol=1e-2)
+    few = principal_colours([feat[:, :1]])[0]
+    assert few.shape == (1, 8, 8, 3) and not few[..., 1:].any()
+    assert principal_colours([torch.ones(1, 4, 2, 2)])[0].isfinite().all()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.data.augmentation import TorchVision
+from mmkd.data.augmentation import TorchVision, mixup_collate
 from mmkd.errors import ConfigError
 
 
@@ -31,6 +31,25 @@ def test_the_order_of_the_channels(image):
     assert abs(int(grey['img'][0, 0, 0]) - 0.114 * 200) <= 1
     same = TorchVision('Identity')(dict(img=image))['img']
     assert (same == image).all()
+
+
+def test_mixup():
+    images = [
+        torch.full((3, 2, 2), value, dtype=torch.uint8) for value in (0, 200)
+    ]
+    samples = [dict(inputs=x, data_samples=i) for i, x in enumerate(images)]
+    found = []
+    for seed in range(6):
+        torch.manual_seed(seed)
+        batch = mixup_collate(samples)
+        assert batch['data_samples'] == [0, 1]
+        first, second = batch['inputs']
+        assert first.dtype == torch.uint8 and len(first.unique()) == 1
+        # One share for both.
+        assert int(first[0, 0, 0]) + int(second[0, 0, 0]) in (199, 200, 201)
+        found.append(int(first[0, 0, 0]))
+    assert len(set(found)) > 2
+    assert images[1].min() == 200
 
 
 def test_errors():

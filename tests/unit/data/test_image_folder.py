@@ -59,6 +59,30 @@ def test_held_out_files(tmp_path):
     ]
     assert len(parts[0]) + len(parts[1]) == 200
     assert not set(parts[0]) & set(parts[1]) and 20 < len(parts[1]) < 60
+    # At least one.
+    few = [
+        names(
+            ImageFolder(str(tmp_path), held_out=1e-9, validation=validation))
+        for validation in (False, True)
+    ]
+    assert [len(part) for part in few] == [199, 1]
+
+
+def test_folders_as_classes(tmp_path):
+    for name in ('cat/1.png', 'cat/more/2.png', 'ant/3.png'):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.zeros((4, 4, 3), np.uint8))
+    found = ImageFolder(str(tmp_path), labels='folders')
+    assert [(x['label'], x['labelled'])
+            for x in map(found.get_data_info, range(3))] == [(0, True),
+                                                             (1, True),
+                                                             (1, True)]
+    assert 'label' not in ImageFolder(str(tmp_path)).get_data_info(0)
+    with pytest.raises(ConfigError, match='at least two classes'):
+        ImageFolder(str(tmp_path / 'cat'), labels='folders')
+    with pytest.raises(ConfigError, match="None or 'folders', not 'names'"):
+        ImageFolder(str(tmp_path), labels='names')
 
 
 def test_errors(tmp_path):

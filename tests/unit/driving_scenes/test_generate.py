@@ -19,6 +19,7 @@ from driving_scenes.groups import make_frames
 from driving_scenes.labels import CLASSES, LABEL_IDS, THINGS
 from driving_scenes.presets import CITIES, PRESETS, SPLITS, Preset
 from mmkd.methods.xray.data.build import FOLDER
+from tests.fixtures.processes import SERVER
 
 SMALL = Preset(2, 1, 1, 1, height=48, width=96)
 
@@ -107,6 +108,7 @@ def test_same_bytes_for_workers_and_after_an_interruption(
     with pytest.raises(KeyboardInterrupt):
         generate('test', root, workers=1)
     monkeypatch.undo()
+    monkeypatch.setattr('multiprocessing.get_context', lambda kind: SERVER)
     stamp = os.stat(glob.glob(f'{root}/leftImg8bit/*/*/*.png')[0]).st_mtime_ns
     generate('test', root, workers=2)
     first = sorted(glob.glob(f'{root}/leftImg8bit/*/*/*.png'))

@@ -19,8 +19,9 @@ def test_preparing():
             default_hooks=dict(
                 checkpoint=dict(type='CheckpointHook', max_keep_ckpts=1))))
     first = prepare_training(cfg)
-    assert [hook.type for hook in first.custom_hooks
-            ] == ['mmkd.SelfCheckHook', 'mmkd.FiniteLossHook']
+    assert [hook.type for hook in first.custom_hooks] == [
+        'mmkd.SelfCheckHook', 'mmkd.FiniteLossHook', 'mmkd.SharesHook'
+    ]
     assert first.optim_wrapper.student_constructor == 'LayerDecay'
     assert first.default_hooks.checkpoint.max_keep_ckpts == 2
     again = prepare_training(Config(first.to_dict()))

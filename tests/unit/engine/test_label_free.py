@@ -45,9 +45,21 @@ def test_expansion():
     pipeline = [x.type for x in cfg.train_dataloader.dataset.pipeline]
     assert pipeline[0] == 'mmkd.LoadImage'
     assert pipeline[-1] == 'mmdet.PackDetInputs'
+    assert cfg.train_dataloader.collate_fn.type == 'mmkd.mixup_collate'
+    assert 'collate_fn' not in cfg.val_dataloader
     again = copy.deepcopy(cfg)
     assert expand_label_free(again).to_dict() == cfg.to_dict()
     assert expand_label_free(distillation(held_out=0.)).val_evaluator is None
+
+
+def test_mixup_and_a_cache():
+    cfg = distillation()
+    cfg.model.teachers = dict(teacher=dict(cache=dict(dir='cache')))
+    plain = expand_label_free(copy.deepcopy(cfg))
+    assert 'collate_fn' not in plain.train_dataloader
+    cfg.label_free.mixup = True
+    with pytest.raises(ConfigError, match='leave out one of them'):
+        expand_label_free(cfg)
 
 
 def test_errors():
@@ -97,8 +109,14 @@ def test_command(kind, files, tmp_path, capsys):
         '2', '--batch-size', '4', '--size', '64', '--seed', '0', '--work-dir',
         'run', '--method-options', 'loss_weight=1.0', '--cfg-options',
         'label_free.num_workers=0', 'label_free.held_out=0.2',
-        'label_free.lr=0.1'
+        'label_free.lr=0.1', 'label_free.mixup=False'
     ]
+    for i in range(6):
+        path = tmp_path / f'classes/{"ab"[i % 2]}/{i}.png'
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image = np.full((72, 96, 3), (20, 200)[i % 2] + i, np.uint8)
+        cv2.imwrite(str(path), image)
+    command[2:2] = ['--probe', 'classes']
     assert call(command) in (0, None)
     printed = capsys.readouterr().out
     assert "prefix='backbone.'" in printed and 'last validation' in printed
@@ -137,6 +155,8 @@ def test_command(kind, files, tmp_path, capsys):
         x['mgd.loss'] for x in log if 'mgd.loss' in x and 'lr' not in x
     ]
     assert len(held_out) == 2 and held_out[1] < held_out[0]
+    measures = next(x for x in log if 'mutual_knn' in x)
+    assert {'knn', 'linear'} < set(measures)
 
 
 def test_options_that_do_not_fit(files):

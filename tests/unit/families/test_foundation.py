@@ -1,5 +1,7 @@
 """Networks of other libraries as teachers, on tiny random models."""
+import hashlib
 import json
+import shutil
 import socket
 import sys
 
@@ -11,7 +13,7 @@ from mmkd.core import DistillationModel
 from mmkd.core.cache.keys import weights_hash
 from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
-from mmkd.errors import CheckpointError, ConfigError
+from mmkd.errors import CheckpointError, ConfigError, TapError
 from mmkd.families import family_of
 from mmkd.families.foundation import Card, FoundationNetwork
 from mmkd.families.foundation.network import read_levels, to_map
@@ -100,6 +102,25 @@ def test_the_whole_frame_is_kept():
 def test_wrong_size(size):
     with pytest.raises(ConfigError, match="test: size is 'nearest'"):
         Shown(nn.Identity(), CARD, size=size)
+
+
+def test_the_log_names_where_a_teacher_comes_from(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr('mmkd.core.teacher.print_log',
+                        lambda text, *_: said.append(text))
+    network = Shown(
+        nn.Conv2d(3, 3, 1), Card('dino', (.5, .4, .3), (.2, .2, .1), 'mit'))
+    file = tmp_path / 'dino.pth'
+    write_weights(str(file), network.model.state_dict(), {})
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    Teacher(network, str(file), name='t')
+    assert said == [
+        f"teacher 't': weights of {file}, SHA-256 {digest}",
+        "teacher 't': dino, mean (0.5, 0.4, 0.3), std (0.2, 0.2, 0.1) of RGB "
+        'from 0 to 1, patch 1x1, size nearest, licence mit'
+    ]
+    network.file = str(file)  # of one that comes with its weights
+    assert f'dino, SHA-256 {digest}, mean' in network.notes()
 
 
 def test_levels():
@@ -194,6 +215,17 @@ def test_wrong_factory(cfg, text):
         Teacher(cfg, 'random')
 
 
+def test_a_network_without_a_summary():
+    with pytest.raises(TapError, match='summary'):
+        DistillationModel(
+            student=segmentor(width=4),
+            teachers=dict(teacher=dict(cfg=factory(), ckpt='random')),
+            distillers=dict(
+                mgd=dict(type='MGD', student='backbone[0]',
+                         teacher='summary')),
+            dry_run_size=(32, 32))
+
+
 def test_wrong_tokens():
     with pytest.raises(ConfigError, match='set `patch`'):
         taken(
@@ -248,6 +280,18 @@ def test_onnx(tmp_path):
         Teacher(dict(cfg, outputs=['z']))
     with pytest.raises(ConfigError, match='no image_mean'):
         Teacher(f'onnx::{files[0]}')
+    # Weights outside the folder of the file are refused.
+    (tmp_path / 'inner').mkdir()
+    (tmp_path / 'weights.bin').write_bytes(b'\0' * 4)
+    model = onnx.load(files[0])
+    weights = model.graph.initializer[0]
+    weights.ClearField('float_data')
+    weights.data_location = onnx.TensorProto.EXTERNAL
+    weights.external_data.add(key='location', value='../weights.bin')
+    file = tmp_path / 'inner' / 'a.onnx'
+    file.write_bytes(model.SerializeToString())
+    with pytest.raises(ConfigError, match='escapes'):
+        Teacher(dict(cfg, file=str(file)))
 
 
 # timm.
@@ -312,6 +356,31 @@ def test_timm_weights_are_complete(tmp_path):
         Teacher('timm::test_vit')
 
 
+def test_timm_converts_the_first_release():
+    """Which has a mask token, for instance."""
+    pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    network = Teacher('timm::test_vit', 'random').network
+    own = network.model.state_dict()
+    mask = torch.zeros(1, own['pos_embed'].shape[-1])
+    found = network.own_weights(dict(own, mask_token=mask))
+    assert set(found) == {f'model.{key}' for key in own}
+
+
+def test_timm_norm():
+    pytest.importorskip('timm', reason='needs mmkd[foundation]')
+    torch.manual_seed(0)
+    cfg = dict(type='mmkd.TimmNetwork', name='test_vit')
+    teacher = Teacher(dict(cfg, norm='none'), 'random', precision='fp32')
+    images = torch.rand(1, 3, 32, 32)
+    (raw, ), = taken(teacher, images, 'maps')
+    teacher.network.norm = True
+    (final, ), = taken(teacher, images, 'maps')
+    norm = teacher.network.model.norm
+    assert torch.allclose(
+        final, norm(raw.movedim(1, -1)).movedim(-1, 1), atol=1e-5)
+    assert not torch.allclose(final, raw, atol=1e-2)
+
+
 def test_a_step_with_timm():
     pytest.importorskip('timm', reason='needs mmkd[foundation]')
     from mmengine.optim import OptimWrapper
@@ -349,7 +418,19 @@ def folders(tmp_path_factory):
         convnext=transformers.ConvNextConfig(
             hidden_sizes=[4, 8, 12, 16], depths=[1] * 4),
         siglip=transformers.SiglipVisionConfig(
-            image_size=32, intermediate_size=48, **small))
+            image_size=32, intermediate_size=48, **small),
+        clip=transformers.CLIPVisionConfig(
+            image_size=32, patch_size=16, intermediate_size=48, **small))
+    configs['both'] = transformers.SiglipConfig(
+        vision_config=configs['siglip'].to_dict(),
+        text_config=dict(
+            intermediate_size=48,
+            vocab_size=8,
+            bos_token_id=0,
+            eos_token_id=1,
+            **small))
+    configs['bert'] = transformers.BertConfig(
+        intermediate_size=48, vocab_size=8, **small)
     found = {}
     for name, config in configs.items():
         found[name] = str(tmp_path_factory.mktemp(name))
@@ -385,6 +466,78 @@ def test_transformer_of_a_folder(folders, name):
     assert 'licence other, its-own' in teacher.network.notes()
 
 
+def test_the_last_norm_is_applied_to_each_level(folders):
+    """The hidden states of transformers are those before it."""
+    found = {}
+    for norm in ('final', 'none'):
+        teacher = Teacher(
+            dict(
+                type='mmkd.HFNetwork',
+                folder=folders['dinov2'],
+                norm=norm,
+                levels=[0, 1]),
+            precision='fp32')
+        found[norm] = taken(teacher, torch.ones(1, 3, 28, 28), 'maps')[0]
+    norm = teacher.network.model.layernorm
+    for final, raw in zip(found['final'], found['none']):
+        assert torch.allclose(
+            final, norm(raw.movedim(1, -1)).movedim(-1, 1), atol=1e-5)
+        assert not torch.allclose(final, raw, atol=1e-2)
+
+
+@pytest.mark.parametrize('name', ['siglip', 'clip', 'both'])
+def test_image_side_of_siglip_and_clip(folders, name):
+    """At another size than its own, with and without a class token."""
+    from transformers import CLIPVisionModel, SiglipVisionModel
+    teacher = Teacher(
+        dict(type='mmkd.HFNetwork', folder=folders[name], levels=[0, -1]),
+        precision='fp32')
+    assert teacher.network.fitted(50, 60) == (48, 64)
+    images = torch.rand(2, 3, 48, 64)
+    (summary, ), maps = taken(teacher, images, 'summary', 'maps')
+    cls = CLIPVisionModel if name == 'clip' else SiglipVisionModel
+    model = cls.from_pretrained(folders[name], local_files_only=True).eval()
+    with torch.no_grad():
+        expected = model(images, interpolate_pos_encoding=True)
+        tokens = expected.last_hidden_state[:, -12:]
+        if name == 'clip':  # which it leaves to the pooling
+            tokens = model.post_layernorm(tokens)
+    tokens = tokens.transpose(1, 2).reshape(2, 24, 3, 4)
+    assert torch.allclose(maps[1], tokens, atol=1e-5)
+    assert maps[0].shape == maps[1].shape and not torch.equal(*maps)
+    assert torch.allclose(summary, expected.pooler_output, atol=1e-5)
+
+
+def test_weights_in_several_files(folders, tmp_path):
+    from transformers import AutoModel
+    model = AutoModel.from_pretrained(folders['dinov2'], local_files_only=True)
+    shutil.copytree(folders['dinov2'], tmp_path, dirs_exist_ok=True)
+    (tmp_path / 'model.safetensors').unlink()
+    model.save_pretrained(tmp_path, max_shard_size='20KB')
+    files = sorted(tmp_path.glob('*.safetensors'))
+    assert len(files) > 1
+    images = torch.rand(1, 3, 28, 28)
+    whole, parts = (
+        taken(Teacher(f'hf::{folder}', precision='fp32'), images, 'maps')[0][0]
+        for folder in (folders['dinov2'], tmp_path))
+    assert torch.equal(whole, parts)
+    files[0].rename(tmp_path / 'moved')
+    with pytest.raises(CheckpointError, match=f'no file.*{files[0].name}'):
+        Teacher(f'hf::{tmp_path}')
+
+
+def test_code_in_a_folder_never_runs(folders, tmp_path):
+    folder = tmp_path / 'folder'
+    shutil.copytree(folders['dinov2'], folder)
+    config = json.loads((folder / 'config.json').read_text())
+    config.update(model_type='own', auto_map=dict(AutoConfig='code.Config'))
+    (folder / 'config.json').write_text(json.dumps(config))
+    (folder / 'code.py').write_text(f'open({str(tmp_path / "ran")!r}, "w")')
+    with pytest.raises(ConfigError, match='cannot read config.json'):
+        Teacher(f'hf::{folder}')
+    assert not (tmp_path / 'ran').exists()
+
+
 def test_incomplete_folders(folders, tmp_path):
     """transformers itself fills what is missing with random numbers."""
     with pytest.raises(CheckpointError, match='lacks 2 weights of ConvNext'):
@@ -395,14 +548,13 @@ def test_incomplete_folders(folders, tmp_path):
     save_file(weights, str(tmp_path / 'cut.safetensors'))
     with pytest.raises(CheckpointError, match='lacks 1 .*layernorm.weight'):
         Teacher(f'hf::{folders["dinov2"]}', str(tmp_path / 'cut.safetensors'))
-    with pytest.raises(ConfigError, match='no backbone class for siglip'):
-        Teacher(f'hf::{folders["siglip"]}')
+    with pytest.raises(ConfigError, match='no backbone class for bert'):
+        Teacher(f'hf::{folders["bert"]}')
     with pytest.raises(ConfigError, match='hf download'):
         Teacher('hf::facebook/dinov2-small')
 
 
 def test_folder_without_a_card(folders, tmp_path):
-    import shutil
     folder = tmp_path / 'bare'
     shutil.copytree(folders['dinov2'], folder)
     (folder / 'preprocessor_config.json').unlink()

@@ -27,6 +27,9 @@ def test_a_run_of_mmkd(runs):
     assert run.validation['mIoU'].iters == [2, 4]
     assert run.task_loss.iters == [1, 2, 3, 4]
     assert list(run.distillation_losses) == ['cwd.loss']
+    assert list(run.shares) == ['cwd', 'task']
+    assert sum(curve.values[0] for curve in run.shares.values()) \
+        == pytest.approx(1, abs=1e-3)
     assert run.seconds > 0 and run.memory > 50  # MiB
     assert read_run(runs[0]).distillers == {}
 

@@ -8,7 +8,7 @@ import torch
 from mmengine.logging import HistoryBuffer
 
 from mmkd.core.network import build_network
-from mmkd.errors import CheckpointError
+from mmkd.errors import BrokenCheckpointError, CheckpointError
 from mmkd.testing import segmentor
 from mmkd.utils.checkpoint import (Checkpoint, load_weights, read_as_data,
                                    read_checkpoint, read_file, write_weights)
@@ -322,3 +322,21 @@ def test_load_weights():
         load_weights(network, Checkpoint(dict(x=key)), strict=False)
     with pytest.raises(CheckpointError, match=r'does not fit.*\(3,\).*\(19,'):
         load_weights(network, Checkpoint(dict(given, **{key: torch.ones(3)})))
+
+
+@pytest.mark.parametrize('index, why', [
+    ('[]', 'no weight_map'),
+    ('{"weight_map": {"a": "../other.safetensors"}}', 'no file'),
+    ('{"weight_map": {"a": 3}}', 'no file'),
+    ('{"weight_map": {"a": "x.safetensors", "b": "x.safetensors"}}',
+     'its files lack b'),
+])
+def test_broken_index_of_files(index, why, tmp_path):
+    for name in ('other', 'folder/x'):
+        path = tmp_path / f'{name}.safetensors'
+        path.parent.mkdir(exist_ok=True)
+        write_weights(str(path), dict(a=torch.ones(1)), {})
+    file = tmp_path / 'folder/model.safetensors.index.json'
+    file.write_text(index)
+    with pytest.raises(BrokenCheckpointError, match=why):
+        read_file(str(file))

@@ -1,9 +1,16 @@
 import gc
 
+import pytest
+
+from mmkd.utils import collector
 from mmkd.utils.collector import paused_collector
 
+pytestmark = pytest.mark.usefixtures('thaws')
 
-def test_pauses():
+
+def test_pauses(monkeypatch):
+    monkeypatch.setattr(collector, 'gc', gc)
+    gc.unfreeze()
     assert gc.isenabled()
     with paused_collector():
         assert not gc.isenabled() and gc.get_freeze_count() > 0

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmkd.core.visuals import Visual
+from mmkd.core.visuals import Colours, Visual
 from mmkd.visualization import Scene, draw_visuals, paint
 from tests.fixtures.pictures import cells, heatmap, near, written
 
@@ -38,6 +38,16 @@ def test_colours_over_the_image(scene):
     assert near(low, [.4 * c + .6 * grey for c in (68, 1, 84)])
     assert near(high, [.9 * c + .1 * grey for c in (253, 231, 37)])
     assert near(unseen, [.65 * 128 + .35 * grey] * 3)
+
+
+def test_colours_of_cells(scene):
+    """As they are, without the padding."""
+    values = torch.zeros(1, 32, 64, 3)
+    values[:, :20, 20:40, 0] = values[:, :, :20, 1] = 1
+    sheet = draw_visuals([Colours('features', values)], scene)
+    left, right = cells(sheet, 1, 0, [(.5, .2), (.5, .8)])
+    assert near(left, (0, 255, 0)) and near(right, (255, 0, 0))
+    assert '32x64' in written(sheet)
 
 
 def test_birds_eye_view():

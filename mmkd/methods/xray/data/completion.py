@@ -18,9 +18,9 @@ from mmkd.methods.xray.data.boxes import (BOX_SIZE, is_proper, points_in_boxes,
                                           pose_of_box, transform)
 from mmkd.methods.xray.data.registration import IcpOptions, register
 
-STRATEGIES = ('concat', 'icp')
+STRATEGIES = ('concat', 'icp', 'none')
 #: Version of the files; increase it to regenerate them.
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,9 @@ class CompletionOptions:
 
     Args:
         strategy (str): ``'concat'`` trusts the boxes; ``'icp'`` registers
-            the views, for predicted boxes. Defaults to ``'concat'``.
+            the views, for predicted boxes; ``'none'`` keeps the first view of
+            an object only, to see what the others add. Defaults to
+            ``'concat'``.
         extract_margin (float): Enlargement of boxes on each side when points
             are extracted, metres. Defaults to 0.
         voxel (float): Size of cubes in which one point is kept, metres; 0
@@ -99,6 +101,7 @@ class SceneFrame(NamedTuple):
         labels (list[int]): Class of each box in the data set's infos; -1
             for classes that are not detected.
         boxes (np.ndarray): (n, 10), in the LiDAR frame.
+        time (float): Time of the frame, seconds.
     """
     name: str
     path: str
@@ -106,6 +109,7 @@ class SceneFrame(NamedTuple):
     ids: List[str]
     labels: List[int]
     boxes: np.ndarray
+    time: float
 
 
 def read_points(path: str, columns: int) -> np.ndarray:
@@ -149,6 +153,18 @@ def thin(points: np.ndarray, views: np.ndarray, voxel: float) -> np.ndarray:
     return np.sort(order[first])
 
 
+class PlacedPoints(NamedTuple):
+    """Points of an object at its position in a frame.
+
+    Attributes:
+        points (np.ndarray): (M, D), float32.
+        age (np.ndarray): (M, ), time of the frame minus that of their view,
+            seconds; negative for views of later frames.
+    """
+    points: np.ndarray
+    age: np.ndarray
+
+
 @dataclass
 class CompleteObjects:
     """The objects of a scene, each with the points of all its views.
@@ -175,6 +191,7 @@ class CompleteObjects:
         align_status (np.ndarray): (V, ), 0 without registration, otherwise
             the status of :func:`~.registration.register`.
         frame_id (np.ndarray): (F, ), names of the frames.
+        frame_time (np.ndarray): (F, ), their times, seconds.
         own_ptr (np.ndarray): (F + 1, ), offsets of the boxes of each frame in
             the next two.
         own_index (np.ndarray): Object of each box of the frames, -1 for
@@ -194,6 +211,7 @@ class CompleteObjects:
     align: np.ndarray
     align_status: np.ndarray
     frame_id: np.ndarray
+    frame_time: np.ndarray
     own_ptr: np.ndarray
     own_index: np.ndarray
     own_count: np.ndarray
@@ -240,7 +258,7 @@ class CompleteObjects:
               keep_margin: Optional[float] = 0.1,
               own: bool = False,
               window: Optional[int] = None,
-              size_mode: str = 'centre') -> np.ndarray:
+              size_mode: str = 'centre') -> 'PlacedPoints':
         """The points of an object at its position in a frame.
 
         Args:
@@ -258,7 +276,7 @@ class CompleteObjects:
                 box relative to that of the view. Defaults to ``'centre'``.
 
         Returns:
-            np.ndarray: (M, D), float32, in the frame of ``box``.
+            PlacedPoints: In the frame of ``box``.
         """
         part = slice(self.inst_ptr[index], self.inst_ptr[index + 1])
         views = self.view_id[part]
@@ -267,8 +285,9 @@ class CompleteObjects:
         if window is not None:
             chosen &= distance <= window
         points, views = self.points[part][chosen], views[chosen]
+        age = self.frame_time[frame] - self.frame_time[self.view_frame[views]]
         if not len(points):
-            return points.copy()
+            return PlacedPoints(points.copy(), age)
         here = np.flatnonzero((self.view_inst == index)
                               & (self.view_frame == frame))
         back = np.linalg.inv(self.align[here[0]]) if len(here) else np.eye(4)
@@ -280,10 +299,10 @@ class CompleteObjects:
                           local) + motion[:, :3, 3]
         if keep_margin is not None:
             inside = (np.abs(local) <= box[3:6] / 2 + keep_margin).all(1)
-            local, points = local[inside], points[inside]
+            local, points, age = local[inside], points[inside], age[inside]
         placed = points.copy()
         placed[:, :3] = transform(local, pose_of_box(box))
-        return placed
+        return PlacedPoints(placed, age)
 
 
 def input_hash(frames: Sequence[SceneFrame],
@@ -291,7 +310,7 @@ def input_hash(frames: Sequence[SceneFrame],
     """Hash that identifies the result for these frames."""
     state = hashlib.sha1(options.key().encode())
     for frame in frames:
-        named = [frame.name, frame.path, frame.columns, frame.ids]
+        named = [frame.name, frame.path, frame.columns, frame.ids, frame.time]
         state.update(
             json.dumps([*named, list(map(int, frame.labels))]).encode())
         state.update(np.ascontiguousarray(frame.boxes, '<f8').tobytes())
@@ -374,6 +393,9 @@ def _gather(views: List[_View], options: CompletionOptions,
     total = sum(len(view.points) for view in views)
     if len(views) < options.min_views or total < options.min_points:
         return None
+    if options.strategy == 'none':
+        views = views[:1]
+        total = len(views[0].points)
     align, status = _align(views, options)
     points = np.concatenate([view.points for view in views])
     view_id = np.repeat(
@@ -462,6 +484,7 @@ def complete_scene(
         name=np.array([(names or {}).get(labels[id_], '') for id_ in objects],
                       str),
         frame_id=np.array([frame.name for frame in frames], str),
+        frame_time=np.array([frame.time for frame in frames], np.float64),
         own_ptr=np.cumsum([0, *map(len, counts)]),
         own_index=np.array(
             [number.get(id_, -1) for frame in frames for id_ in frame.ids],

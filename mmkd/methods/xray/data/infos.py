@@ -266,7 +266,8 @@ def scene_frame(info: dict, points_folder: str) -> SceneFrame:
         ids=[x['instance_id'] for x in instances],
         labels=[x['bbox_label_3d'] for x in instances],
         boxes=np.array([x['box_lidar'] for x in instances],
-                       np.float64).reshape(-1, 10))
+                       np.float64).reshape(-1, 10),
+        time=float(info['timestamp']))
 
 
 def class_names(infos: Infos) -> Dict[int, str]:

@@ -47,7 +47,7 @@ def draw_frame(info: dict, points_folder: str, path: str) -> str:
     ]
     added = [
         objects.place(x['complete_index'], store['frame'],
-                      np.array(x['box_lidar'])) for x in chosen
+                      np.array(x['box_lidar'])).points for x in chosen
     ]
     extra = np.concatenate(added) if added else points[:0]
     figure = _figure(15, 5.2)

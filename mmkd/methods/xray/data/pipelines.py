@@ -41,7 +41,13 @@ def _complete(steps: List[Step], keep: str, options: Dict[str, Any]) -> None:
         sampler = dict(steps[index]['db_sampler'])
         sampler.update(
             type='mmkd.CompleteDataBaseSampler',
-            columns=columns,
+            columns={
+                **columns,
+                **{
+                    name: options[name]
+                    for name in ('time_dim', 'time_value') if name in options
+                }
+            },
             paste='complete')
         steps[index]['db_sampler'] = sampler
     if keep == 'both':

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.boxes import points_in_box
-from mmkd.methods.xray.data.completion import CompleteObjects
+from mmkd.methods.xray.data.completion import CompleteObjects, PlacedPoints
 
 MODES = ('add', 'replace')
 SIZE_MODES = ('centre', 'scale')
@@ -53,7 +53,7 @@ class Placement:
                                   f'{getattr(self, name)!r}')
 
     def placed(self, objects: CompleteObjects, instances: List[dict],
-               frame: int) -> Iterator[Tuple[np.ndarray, np.ndarray]]:
+               frame: int) -> Iterator[Tuple[np.ndarray, PlacedPoints]]:
         """The completed objects of a frame, in the order of ids.
 
         Args:
@@ -62,8 +62,8 @@ class Placement:
             frame (int): Number of the frame in the scene.
 
         Yields:
-            tuple[np.ndarray, np.ndarray]: Box (10, ) and points (M, D) to
-            add, both in the LiDAR frame.
+            tuple[np.ndarray, PlacedPoints]: Box (10, ) and points to add,
+            both in the LiDAR frame.
         """
         chosen = [
             x for x in instances if x['complete_index'] >= 0
@@ -107,7 +107,7 @@ def complete_cloud(points: np.ndarray, objects: CompleteObjects,
     kept = np.ones(len(points), bool)
     added = []
     for box, more in placement.placed(objects, instances, frame):
-        added.append(more)
+        added.append(more.points)
         if placement.mode == 'replace':
             kept[points_in_box(points, box)] = False
     return np.concatenate([points[kept], *added]).astype(np.float32)

@@ -21,7 +21,7 @@ from mmengine.logging import print_log
 
 from mmkd.errors import ConfigError
 from mmkd.methods.xray.data.boxes import points_in_box
-from mmkd.methods.xray.data.completion import CompleteObjects
+from mmkd.methods.xray.data.completion import CompleteObjects, PlacedPoints
 from mmkd.methods.xray.data.placement import PUBLISHED_PLACEMENT, Placement
 from mmkd.registry import TRANSFORMS
 
@@ -63,10 +63,15 @@ class _Columns:
     """Columns of added points, in the layout of the frame's loader."""
 
     def __init__(self, use_dim: Union[int, Sequence[int], None],
-                 time_dim: Optional[int], time_value: float,
+                 time_dim: Optional[int], time_value: Union[float, str],
                  norm_intensity: bool, norm_elongation: bool) -> None:
         self.use_dim = list(range(use_dim)) if isinstance(use_dim,
                                                           int) else use_dim
+        if isinstance(time_value, str) and (time_value != 'delta'
+                                            or time_dim is None):
+            raise ConfigError("time_value is a number or 'delta', which needs "
+                              f'time_dim; but they are {time_value!r} and '
+                              f'{time_dim!r}')
         self.time_dim = time_dim
         self.time_value = time_value
         self.squashed = [
@@ -75,7 +80,8 @@ class _Columns:
             if yes
         ]
 
-    def __call__(self, stored: np.ndarray, columns: int) -> np.ndarray:
+    def __call__(self, placed: PlacedPoints, columns: int) -> np.ndarray:
+        stored = placed.points
         use_dim = self.use_dim or list(range(columns))
         if len(use_dim) != columns or max(use_dim) >= stored.shape[1]:
             raise ConfigError(
@@ -85,7 +91,8 @@ class _Columns:
         points = stored[:, use_dim]
         points[:, self.squashed] = np.tanh(points[:, self.squashed])
         if self.time_dim is not None:
-            points[:, self.time_dim] = self.time_value
+            points[:, self.time_dim] = (
+                placed.age if self.time_value == 'delta' else self.time_value)
         return points
 
 
@@ -123,7 +130,9 @@ class LoadCompleteObjects(BaseTransform):
             Defaults to False.
         time_dim (int, optional): Column with the time lag of a point.
             Defaults to None: there is none.
-        time_value (float): Time lag of added points. Defaults to 0.
+        time_value (float | str): Time lag of added points, seconds, or
+            ``'delta'``: the true one, which is negative for points of later
+            frames. Defaults to 0.
         use_dim (int | list[int], optional): See ``LoadPointsFromFile``.
             Defaults to None: all columns of the points.
         norm_intensity (bool): See ``LoadPointsFromFile``. Defaults to False.
@@ -146,7 +155,7 @@ class LoadCompleteObjects(BaseTransform):
                  size_mode: str = 'centre',
                  drop_sweeps: bool = False,
                  time_dim: Optional[int] = None,
-                 time_value: float = 0.,
+                 time_value: Union[float, str] = 0.,
                  use_dim: Union[int, Sequence[int], None] = None,
                  norm_intensity: bool = False,
                  norm_elongation: bool = False,

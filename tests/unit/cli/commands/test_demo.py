@@ -42,7 +42,7 @@ def test_plan(quick, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize('iters', [2, 20, 31, 300])
 def test_the_warm_up_ends_within_a_short_training(iters):
-    options = Run('name', demo.STUDENT, 'work', iters)._options()
+    options = Run('name', demo.STUDENT, 'work', iters).settings()
     schedule = read_config(demo.STUDENT)
     schedule.merge_from_dict(options)
     warm, decay = schedule.param_scheduler

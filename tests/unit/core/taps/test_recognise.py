@@ -24,8 +24,10 @@ def known(network, *taps):
 def test_taps_that_a_config_names():
     network = build_network(segmentor(), 'x')
     assert known(network, 'decode_head.conv_seg') == [('logits', 0)]
-    # What goes into the classifier is none of the standard places.
-    assert known(network, 'decode_head.conv_seg@input') == [(None, None)]
+    # What goes into the classifier is a place of its own.
+    assert known(network,
+                 'decode_head.conv_seg@input') == [('classifier_input', 0)]
+    assert known(network, 'decode_head.dropout@input') == [(None, None)]
     stages = len(known(network, 'backbone'))
     assert known(network, 'backbone') == [('stages', i) for i in range(stages)]
     assert known(network, 'backbone[1:3]') == [('stages', 1), ('stages', 2)]

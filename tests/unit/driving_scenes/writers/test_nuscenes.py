@@ -27,6 +27,7 @@ from mmkd import cli
 from mmkd.errors import ConfigError
 from mmkd.visualization.data_frames import (NuScenesFrames, box_corners,
                                             open_frames, project)
+from tests.fixtures.processes import SERVER, run
 
 SIZE = NuScenesSize(1, 1, 1, 3, 1, 48, 84, 240)
 #: A seed whose scene of the validation split shows all ten classes.
@@ -346,8 +347,9 @@ def test_points_fall_on_masks_and_depth_maps(mini):
     assert np.quantile(np.abs(depths), .95) < .2
 
 
-def test_same_bytes_with_two_workers(scenes, tmp_path):
+def test_same_bytes_with_two_workers(scenes, tmp_path, monkeypatch):
     root = str(tmp_path / 'again')
+    monkeypatch.setattr('multiprocessing.get_context', lambda kind: SERVER)
     make(root, 2)
 
     def digests(folder):
@@ -366,7 +368,9 @@ def test_same_bytes_with_two_workers(scenes, tmp_path):
 @pytest.fixture(scope='module')
 def infos(scenes):
     pytest.importorskip('mmdet3d')
-    return make_nuscenes_infos(osp.join(scenes, 'nuscenes'), max_sweeps=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('driving_scenes.infos.subprocess.run', run)
+        return make_nuscenes_infos(osp.join(scenes, 'nuscenes'), max_sweeps=2)
 
 
 def dataset(scenes, name, version):

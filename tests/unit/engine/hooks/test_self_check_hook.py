@@ -12,7 +12,9 @@ from mmkd.core.model import DistillationModel
 from mmkd.engine.hooks import SelfCheckHook
 from mmkd.engine.hooks.self_check_hook import failing_module
 from mmkd.errors import ConfigError
-from mmkd.testing import distillation_config, segmentation_config, segmentor
+from mmkd.families.foundation import Card, FoundationNetwork
+from mmkd.testing import (distillation_config, segmentation_batch,
+                          segmentation_config, segmentor)
 from mmkd.utils.rng import preserve_rng
 
 STAGES = dict(
@@ -305,3 +307,45 @@ def test_failing_module():
         with pytest.raises(AttributeError) as caught:
             model(torch.ones(1))
         assert failing_module(broken, caught.value) == place
+
+
+class Brightness(FoundationNetwork):
+    """Its map is the image, times a factor, after an offset."""
+
+    def __init__(self, factor, offset):
+        super().__init__(
+            nn.Conv2d(3, 3, 1), Card('brightness', (0., 0., 0.), (1., 1., 1.)))
+        self.factor, self.offset = factor, offset
+
+    def features(self, images):
+        return [images * self.factor + self.offset], None
+
+
+@pytest.mark.parametrize('factor, offset, verdict', [
+    (1., 0., 'cosine'),
+    (1 / 255**2, 1., 'looks untrained, or its images are divided by 255'),
+    (float('nan'), 0., None),
+])
+def test_features_of_a_teacher_without_a_task(messages, factor, offset,
+                                              verdict):
+    model = DistillationModel(
+        segmentor(4),
+        dict(teacher=dict(cfg=Brightness(factor, offset))),
+        dict(kd=dict(type='FeatureKD', student='backbone[-1]')),
+        dry_run_size=(64, 64))
+    batches = []
+    for i in range(3):
+        batch = segmentation_batch(1, size=(32, 32), seed=i)
+        batch['inputs'][0] = torch.zeros(3, 32, 32)
+        batch['inputs'][0][i] = 200.  # an image of one colour
+        batches.append(batch)
+    hook = SelfCheckHook(num_batches=1)
+    if verdict is None:
+        with pytest.raises(ConfigError, match='features that are not finite'):
+            hook.check_teachers(model, batches)
+        return
+    hook.check_teachers(model, batches)
+    level = logging.WARNING if offset else logging.INFO
+    assert verdict in messages[level][-1]
+    cosine = hook.report['features of teacher']['cosine']
+    assert cosine > .99 if offset else cosine == pytest.approx(0, abs=1e-6)

@@ -153,7 +153,7 @@ class TestEdgeMasks:
 class TestLosses:
 
     @pytest.mark.parametrize('tau, edge, body', [(1.0, 0.0626603, 0.1540083),
-                                                 (4.0, 0.0715855, 0.1510238)])
+                                                 (4.0, 0.0715857, 0.1510255)])
     def test_golden_vector(self, tau, edge, body):
         # Invariant 12.
         labels, logits_s, logits_t = golden()
@@ -161,8 +161,9 @@ class TestLosses:
         share = torch.tensor([[.5, .5], [.5, .25]])
         assert torch.equal(masks[0], torch.stack([share, share, 0 * share]))
         assert valid.all()
-        value = losses(logits_s, logits_t, labels, tau=tau)
-        assert value.tolist() == pytest.approx([edge, body], abs=1e-6)
+        # In float64: float32 is off by 2e-6 at tau 4.
+        value = losses(logits_s.double(), logits_t.double(), labels, tau=tau)
+        assert value.tolist() == pytest.approx([edge, body], abs=1e-7)
 
     @pytest.mark.parametrize('tau', [1.0, 4.0])
     def test_formula(self, reference, pair, draw_labels, tau):

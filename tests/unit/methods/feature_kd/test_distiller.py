@@ -4,6 +4,7 @@ from torch import nn
 
 from mmkd.core.batch import StepBatch
 from mmkd.core.schedule import Progress
+from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
 from mmkd.methods.feature_kd.distiller import FeatureKD, image_cells
 
@@ -29,11 +30,14 @@ def run(distiller, student, teacher, batch=None):
     (dict(standardise='none'), 0.179894),
     (dict(preset='dsi'), 0.172105),
     (dict(preset='edgecrafter'), 0.5),
+    (dict(preset='libreyolo'), 0.5),
+    (dict(preset='theia', standardise='none'), .9 *
+     (1 - 4 / 24**.5) + .1 * .25),
 ])
 def test_presets(harness, options, expected):
     distiller = made(harness, [S], [T], **options)
     assert run(distiller, [S], [T]).item() == pytest.approx(expected, rel=1e-5)
-    assert run(distiller, [T], [T]).item() == pytest.approx(0, abs=1e-7)
+    assert run(distiller, [T], [T]).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_one_teacher_map_serves_all_levels(harness):
@@ -54,6 +58,39 @@ def test_resized_to_the_teacher(harness):
     cosines = 3 / 10**.5, -1 / 2**.5
     assert run(distiller, [S[..., :1]], [T]).item() == pytest.approx(
         1 - sum(cosines) / 2, rel=1e-5)
+
+
+def test_joined_maps(harness):
+    distiller = made(harness, [S], [T, T[..., :1]], False, preset='lightly_v2')
+    assert distiller.projectors[0].out_channels == 4
+    # Both resized to the last one, whose only cell is (1, 2).
+    distiller.projectors[0] = nn.Conv2d(2, 4, 1)
+    nn.init.zeros_(distiller.projectors[0].weight)
+    nn.init.zeros_(distiller.projectors[0].bias)
+    found = run(distiller, [S], [T, T[..., :1]]).item()
+    assert found == pytest.approx((.5**2 + .5**2 + 1 + 4) / 4)
+
+
+def test_summary(harness):
+    distiller = FeatureKD(preset='eupe', student='a', teacher='sam:b')
+    assert distiller.teacher_taps['summary'][0].network == 'sam'
+    assert list(distiller.weights) == ['loss', 'summary']
+    assert FeatureKD(preset='eupe').teacher_taps['summary'] is None
+    torch.manual_seed(0)
+    maps, summary = torch.randn(2, 3, 4, 4), torch.randn(2, 5)
+    distiller = FeatureKD(preset='eupe', standardise='none')
+    spec = [TapSpec('a', maps.shape)]
+    distiller.setup(
+        dict(features=spec),
+        dict(features=spec, summary=[TapSpec('b', summary.shape)]))
+    with torch.no_grad():
+        distiller.summary_head.weight.zero_()
+        distiller.summary_head.bias.copy_(summary[0])
+    summary = summary[:1].expand(2, 5)
+    found = distiller(
+        dict(features=[maps]), dict(features=[maps], summary=[summary]),
+        StepBatch())
+    assert found['summary'].item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize('kind', ['channel', 'global', 'layer'])
@@ -77,6 +114,32 @@ def test_statistics_are_held_after_the_calibration(harness):
     before = distiller.statistics[0].sums.clone()
     run(distiller, [S], [T])
     assert before.equal(distiller.statistics[0].sums)
+
+
+def test_phi_rotates_after_the_calibration_and_resumes(harness):
+    torch.manual_seed(0)
+    feat_s, feat_t = torch.randn(2, 3, 4, 4), torch.randn(2, 4, 4, 4)
+
+    def new():
+        torch.manual_seed(1)
+        return made(
+            harness, [feat_s], [feat_t],
+            False,
+            standardise='phi',
+            calibration=2)
+
+    whole, first, second = new(), new(), new()
+    rotated, found = [], []
+    for i in range(4):
+        found.append(run(whole, [feat_s], [feat_t + i]).item())
+        rotation = whole.statistics[0].rotation
+        rotated.append(not torch.equal(rotation, torch.eye(4)))
+    assert rotated == [False, False, True, True]
+    for i in range(2):
+        run(first, [feat_s], [feat_t + i])
+    second.load_state_dict(first.state_dict())
+    assert [run(second, [feat_s], [feat_t + i]).item()
+            for i in (2, 3)] == found[2:]
 
 
 @pytest.mark.parametrize('projector', ['linear', 'mlp'])
@@ -106,7 +169,7 @@ def test_cells_of_the_image():
 
 
 @pytest.mark.parametrize('options, text', [
-    (dict(preset='x'), 'preset is one of default, dsi, edgecrafter'),
+    (dict(preset='x'), 'preset is one of default, radio, eupe'),
     (dict(loss='x'), 'loss'),
     (dict(alpha=-1), 'alpha and beta'),
     (dict(calibration=0), 'calibration'),

@@ -20,6 +20,14 @@ def test_by_hand(weights, expected):
     assert feature_loss(T, T, **weights).item() == pytest.approx(0, abs=1e-7)
 
 
+def test_cosine_of_whole_maps():
+    found = feature_loss(S, T, cosine=1., smooth_l1=0., whole=True)
+    assert found.item() == pytest.approx(1 - 4 / (4 * 6)**.5, rel=1e-5)
+    valid = torch.tensor([True, False]).reshape(1, 1, 1, 2)
+    found = feature_loss(S, T, valid, cosine=1., smooth_l1=0., whole=True)
+    assert found.item() == pytest.approx(1 - 3 / 10**.5, rel=1e-5)
+
+
 def test_only_valid_cells_count():
     valid = torch.tensor([True, False]).reshape(1, 1, 1, 2)
     feat_s = S.clone().requires_grad_()

@@ -8,14 +8,15 @@ def test_batches_add_up_to_one():
     feats = torch.randn(6, 3, 4, 5) * torch.tensor([1., 5, .1]).view(
         1, 3, 1, 1) + torch.tensor([100., 0, -3]).view(1, 3, 1, 1)
     statistics = ChannelStatistics(3)
-    assert torch.equal(statistics.standardise(feats, True), feats)
+    assert torch.equal(statistics.standardise(feats), feats)
     for part in feats.split([1, 3, 2]):
         statistics.add(part)
-    found = statistics.standardise(feats, False)
+    found = statistics.standardise(feats)
     assert found.mean((0, 2, 3)).abs().max() < 1e-4
     assert torch.allclose(
         found.std((0, 2, 3), correction=0), torch.ones(3), atol=1e-4)
-    whole = statistics.standardise(feats, True)
+    statistics.whole = True
+    whole = statistics.standardise(feats)
     assert torch.allclose(
         whole.var((0, 2, 3), correction=0).mean(), torch.ones(()), atol=1e-4)
     # One factor for all keeps the ratios of the channels.

@@ -131,6 +131,7 @@ def test_standardised_logits(harness, tensors):
     (dict(divergence=dict(type='sinkhorn', eps=0)), 6, 'eps of .sinkhorn.'),
     (dict(divergence=dict(nu=2.)), 6, 'got None'),
     (dict(), 1, r"1 class.*divergence='binary'"),
+    (dict(divergence=dict(type='dist', anchors=4)), 6, 'of 4 anchors'),
     (dict(divergence='dist'), 2, r'weights=dict\(inter=0\)'),
     (dict(standardise=True), 2, 'standardise=False'),
     (dict(divergence='dkd', weights=dict(inter=1.)), 6, 'target, non_target'),

@@ -142,6 +142,45 @@ def test_golden_values_of_dist_of_sigmoids():
             ] == pytest.approx([0.594746932, 0.666666742], abs=1e-8)
 
 
+def test_dist_of_anchors():
+    """Each anchor is a cell, and each class a column."""
+    torch.manual_seed(0)
+    logits_s, logits_t = torch.randn(2, 2, 6, 2, 2).double().unbind()
+    valid = torch.rand(2, 1, 2, 2) > 0.3
+    found = class_score_losses(
+        'dist', logits_s, logits_t, 1., valid, sigmoid=True, anchors=2)
+    parts = [torch.cat([x[:, :3], x[:, 3:]]) for x in (logits_s, logits_t)]
+    wanted = class_score_losses(
+        'dist', *parts, 1., valid.repeat(2, 1, 1, 1), sigmoid=True)
+    for term, value in wanted.items():
+        assert found[term].item() == pytest.approx(value.item())
+
+
+def test_dist_knows_no_order_of_cells_and_no_offset():
+    torch.manual_seed(0)
+    logits_s, logits_t = torch.randn(2, 1, 4, 1, 6).double().unbind()
+    wanted = class_score_losses('dist', logits_s, logits_t, 1.)
+    order = torch.randperm(6)
+    offsets = torch.randn(1, 1, 1, 6)
+    for maps_s, maps_t in ((logits_s[..., order], logits_t[..., order]),
+                           (logits_s + offsets, logits_t - 2 * offsets)):
+        for term, value in class_score_losses('dist', maps_s, maps_t,
+                                              1.).items():
+            assert value.item() == pytest.approx(wanted[term].item())
+
+
+def test_dist_of_a_single_cell():
+    logits_s, logits_t = torch.randn(2, 1, 4, 1, 1).unbind()
+    logits_s.requires_grad_()
+    found = class_score_losses('dist', logits_s, logits_t, 1.)
+    assert found['intra'] == 1
+    # A uniform cell has no correlation, and no gradient that is not finite.
+    uniform = torch.zeros(1, 4, 1, 1, requires_grad=True)
+    loss = class_score_losses('dist', uniform, logits_t, 1.)['inter']
+    loss.backward()
+    assert loss == 1 and uniform.grad.isfinite().all()
+
+
 @pytest.mark.parametrize('rows, expected', [(ROWS_A, 1.280626425),
                                             (ROWS_B, 1.188517478)])
 def test_golden_values_of_standardised_logits(rows, expected):

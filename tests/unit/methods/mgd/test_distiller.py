@@ -9,7 +9,7 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.mgd.distiller import MGD
-from mmkd.methods.mgd.losses import random_cells
+from mmkd.ops.generation import random_cells, random_channels
 from mmkd.testing import detector
 
 
@@ -97,6 +97,23 @@ def test_gradients(harness, tensors):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_masked_channels(harness, tensors):
+    student, teacher = tensors(2, 8, 5, 4)
+    assert MGD(mask='channels').mask_ratio == .15
+    distiller = make(
+        harness, [student], [teacher], mask='channels', mask_ratio=.5)
+    student.requires_grad_()
+    run(distiller, [student], [teacher]).backward()
+    torch.manual_seed(0)
+    kept = random_channels(student, .5).bool().expand_as(student)
+    assert (student.grad[kept] != 0).all() and not student.grad[~kept].any()
+    # A channel has no place to draw.
+    visuals = distiller.visuals(
+        dict(features=[student.detach()]), dict(features=[teacher]),
+        StepBatch())
+    assert [v.name for v in visuals] == ['distance of the generated map']
+
+
 def test_the_student_is_not_written_into(harness, tensors):
     student, teacher = tensors(2, 4, 8, 6)
     student = student.detach()
@@ -180,6 +197,7 @@ def test_many_parameters_are_warned_of(harness, monkeypatch):
 @pytest.mark.parametrize('arguments, message', [
     (dict(preset='detr'), 'preset is one of'),
     (dict(mask_ratio=1.5), 'mask_ratio'),
+    (dict(mask='pixels'), 'mask is one of cells, channels'),
     (dict(gen_channels=0), 'gen_channels'),
     (dict(reduction='sum'), 'reduction'),
     (dict(student=dict(neck='neck')), 'role'),

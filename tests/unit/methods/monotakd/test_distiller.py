@@ -336,12 +336,18 @@ def test_parts_of_the_release():
 
 def test_empty_cells_may_weigh_less():
     student, teacher = sides()
-    teacher['bev_assistant'][0][:, :, :3] = 0
-    error = (student['bev_visual'][0] - teacher['bev_assistant'][0]).square()
-    terms = plain(empty_weight=.05)(student, teacher, StepBatch())
-    expected = (.05 * error[:, :, :3].sum() +
-                error[:, :, 3:].sum()) / (1.05 * error[:, :, 3:].numel())
-    assert terms['intra'].item() == pytest.approx(expected.item())
+    assistant = teacher['bev_assistant'][0]
+    assistant[:, :, :3] = 0
+    residual = (teacher['bev_low'][0] - assistant).abs()
+    terms = plain(
+        empty_weight=.05, keep_ratio=0.,
+        weights=dict(residual=1.))(student, teacher, StepBatch())
+    for term, role, target in (('intra', 'bev_visual', assistant),
+                               ('residual', 'bev_spatial', residual)):
+        error = (student[role][0] - target).square()
+        expected = (.05 * error[:, :, :3].sum() +
+                    error[:, :, 3:].sum()) / (1.05 * error[:, :, 3:].numel())
+        assert terms[term].item() == pytest.approx(expected.item())
 
 
 def test_weights():

@@ -24,6 +24,8 @@ def test_sizes_of_the_paper():
     assert count(FeatureFusion()) == 476_672
     assert count(HeightCollapse(640, 128)) == 640 * 128 + 256
     assert count(SelfCalibration(128)) == 4 * 181_504
+    assert count(SpatialAlignment(pooled_norm=True)) == 1_004_928
+    assert count(FeatureFusion(shared_norm=True)) == 476_416
     # With an alignment of its own.
     assert count(HeightCollapse(640, 128, {})) == 640 * 128 + 256 + 1_004_800
 
@@ -66,6 +68,34 @@ def test_alignment(training):
     assert x.grad.abs().sum() > 0
     signed = SpatialAlignment(8, last_relu=False, **SMALL)
     assert (signed(torch.randn(2, 8, 6, 5)) < 0).any()
+
+
+def test_released_modules():
+    torch.manual_seed(0)
+    branches = ResidualBranches(
+        12, 6, dict(SMALL, pooled_norm=True), fusion=dict(shared_norm=True))
+    first, _, last = branches.fusion.convs
+    assert first.norm is last.norm
+    branches(torch.randn(2, 12, 6, 5)).sum().backward()
+    assert all(p.grad is not None for p in branches.parameters())
+    # The statistics of the shared BN change twice in a step.
+    assert first.norm.num_batches_tracked == 2
+    again = ResidualBranches(
+        12, 6, dict(SMALL, pooled_norm=True), fusion=dict(shared_norm=True))
+    again.load_state_dict(branches.state_dict())
+    assert again.fusion.convs[0].norm is again.fusion.convs[2].norm
+    with pytest.raises(ValueError, match='more than 1 value'):
+        branches(torch.randn(1, 12, 6, 5))
+
+
+def test_alignment_in_float64():
+    torch.manual_seed(0)
+    module = SpatialAlignment(4, **SMALL).eval()
+    x = torch.randn(2, 4, 5, 7)
+    found = module(x)
+    exact = module.double()(x.double())
+    assert exact.dtype == torch.float64
+    assert torch.allclose(found.double(), exact, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize('shape', [(2, 4, 5, 7), (1, 3, 4, 1)])

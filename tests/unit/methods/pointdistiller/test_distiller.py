@@ -241,6 +241,37 @@ def test_both_edges_span_the_same_functions():
             run(diff, [feat_s], [feat_t], step(counts)).item(), rel=1e-5))
 
 
+@pytest.mark.parametrize('pool', ['none', 'max'])
+def test_local_distillation_alone(pool):
+    feat_s, feat_t, counts, coors = voxels()
+    loss = run(
+        make([feat_s], [feat_t],
+             num_centres=9,
+             num_neighbours=5,
+             scope='sample',
+             pool=pool,
+             variant='local'), [feat_s], [feat_t], step(counts, coors))
+    plain = make([feat_s], [feat_t],
+                 num_centres=9,
+                 num_neighbours=5,
+                 scope='sample',
+                 pool=pool,
+                 reweight='uniform',
+                 loss_weight=1.)
+    mean = reference(plain, feat_s, feat_t, counts,
+                     [torch.arange(30), torch.arange(30, 60)])
+    # Two scans of 9 centres with 4 channels: the norm of all of them.
+    total = 2 * 9 * 4 * (5 if pool == 'none' else 1)
+    assert loss.item() == pytest.approx(5e-4 * (total * mean).sqrt().item())
+    # Equal encodings give neither a loss nor a NaN.
+    equal = torch.randn(20, 4, requires_grad=True)
+    distiller = make([equal], [equal], variant='local')
+    distiller.layers_s.load_state_dict(distiller.layers_t.state_dict())
+    loss = run(distiller, [equal], [equal.detach()], step(torch.ones(20)))
+    loss.backward()
+    assert loss == 0 and not equal.grad.any()
+
+
 @pytest.mark.parametrize('budget', [1e-6, 1e-3, 1e3])
 def test_memory_budget_changes_nothing(budget):
     feat_s, feat_t, counts, _ = voxels()

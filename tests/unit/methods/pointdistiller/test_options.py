@@ -12,7 +12,7 @@ def test_published_values():
         for name, v in PRESETS.items()
     }
     assert found['pointpillars'] == (6000, 128, None, 2)
-    assert found['pointpillars_16x'] == (12000, 128, None, 2)
+    assert found['pointpillars_16x'] == (6000, 128, None, 2)
     assert found['second'] == (256, 256, 32, 12)
     assert found['second_16x'] == (256, 128, 32, 12)
     assert found['point_rcnn'] == (6000, 128, None, 2)
@@ -23,7 +23,8 @@ def test_published_values():
 
 @pytest.mark.parametrize('arguments, message', [
     (dict(preset='pillars'), 'preset is one of voxels'),
-    (dict(variant='issue'), 'variant is one of code, paper'),
+    (dict(variant='issue'), 'variant is one of code, paper, local'),
+    (dict(variant='local', reweight='softmax'), 'has no weights'),
     (dict(importance='sum'), 'importance is one of count, max, abs_mean'),
     (dict(sample='best'), 'sample is one of top'),
     (dict(align='cell'), 'align is one of row, coors, bev'),

@@ -5,6 +5,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmengine.optim import OptimWrapper
+from mmengine.structures import InstanceData
 
 from mmkd.core.batch import StepBatch
 from mmkd.core.model import DistillationModel
@@ -123,6 +124,45 @@ def plain():
         return distiller
 
     return make
+
+
+def test_padded_boxes(plain):
+    student, teacher = (shapes_of(seed) for seed in (0, 1))
+    weights = dict(feature=1., relation=1., response_cls=1., response_reg=1.)
+
+    def terms(boxes, samples=None, **kwargs):
+        batch = boxed(boxes)
+        for i in samples or ():
+            # A box of zeros, as the released code pads.
+            objects = batch.data_samples[i].gt_instances_3d
+            kind = type(objects.bboxes_3d)
+            batch.data_samples[i].gt_instances_3d = InstanceData(
+                bboxes_3d=kind.cat([
+                    objects.bboxes_3d,
+                    kind(torch.zeros(1, 9), box_dim=9, origin=(.5, .5, .5))
+                ]),
+                labels_3d=torch.cat(
+                    [objects.labels_3d,
+                     torch.zeros(1, dtype=torch.long)]))
+        return plain(weights=weights, **kwargs)(student, teacher, batch)
+
+    # As if the sample without boxes had one of zeros.
+    padded, given = terms((2, 0), padded_boxes=True), terms((2, 0), [1])
+    plainly = terms((2, 0))
+    for term in weights:
+        assert padded[term].item() == pytest.approx(given[term].item())
+        assert padded[term].item() != pytest.approx(plainly[term].item())
+    # In the mask only, if the sample has a box.
+    padded, given = terms((2, 1), padded_boxes=True), terms((2, 1), [1])
+    plainly = terms((2, 1))
+    for term in weights:
+        other = given if 'response' in term else plainly
+        assert padded[term].item() == pytest.approx(other[term].item())
+    # As many boxes everywhere: nothing is padded.
+    assert terms((2, 2), padded_boxes=True) == terms((2, 2))
+    assert UniDistill(
+        path='fusion2lidar', point_cloud_range=BEV_RANGE,
+        preset='released').padded_boxes
 
 
 def test_gradients_reach_the_student_alone(plain):
@@ -260,14 +300,18 @@ def test_temperature_of_the_teacher(plain):
 def test_preset_of_the_release(plain):
     student, teacher = (shapes_of(seed) for seed in (0, 1))
     found, same, plainly = (
-        plain(**options)(student, teacher, boxed())
-        for options in (dict(preset='released'),
-                        dict(teacher_tau=2., transpose_xy=True), {}))
+        plain(**options)(student, teacher, boxed()) for options in (
+            dict(preset='released'),
+            dict(teacher_tau=2., transpose_xy=True, padded_boxes=True), {}))
     for name, value in found.items():
         assert value.equal(same[name])
-        assert value.equal(plainly[name]) is (name == 'response_reg')
+        assert not value.equal(plainly[name])
     # What is given counts more.
-    mixed = plain(preset='released', teacher_tau=1., transpose_xy=False)
+    mixed = plain(
+        preset='released',
+        teacher_tau=1.,
+        transpose_xy=False,
+        padded_boxes=False)
     terms = mixed(student, teacher, boxed())
     assert all(terms[name].equal(plainly[name]) for name in terms)
 

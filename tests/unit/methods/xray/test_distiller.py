@@ -10,7 +10,8 @@ from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.detection_heads import HeadBranch
 from mmkd.methods.xray.distiller import (XRay, _cells, _count_on_host,
-                                         count_points, visible_objects)
+                                         count_points, true_objects,
+                                         visible_objects)
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import RANGE, centerpoint, pointpillars
@@ -74,6 +75,41 @@ def test_focal_scores():
     assert losses['xray.loss_cls'] == losses['xray.loss_reg'] == 0
     with pytest.raises(ConfigError, match="take scores='squared'"):
         model_of('anchor', scores='focal')
+
+
+def test_weight_of_active_cells():
+    # Sparse2Dense's weights of 10 and 20 are in the loss.
+    assert XRay().weights['emb'].value == .1
+    assert XRay(embedding='active').weights['emb'].value == 1
+    own = XRay(embedding='active', weights=dict(emb=.5))
+    assert own.weights['emb'].value == .5
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_detections_as_labels(kind, monkeypatch):
+    truth = losses_of(model_of(kind), data_of(kind))
+    task = sum(
+        sum(value) if isinstance(value, list) else value
+        for name, value in truth.items() if name.startswith('student.'))
+    # Without detections, the labels stay as they are.
+    losses = losses_of(
+        model_of(kind, label_kd=True, response_score=2.), data_of(kind))
+    assert losses['xray.loss_response'] == 0
+
+    def shifted(self, head, outputs_t, objects, batch):
+        found = [true_objects(x) for x in batch.data_samples]
+        for sample in found:
+            sample.bboxes_3d = sample.bboxes_3d.clone()
+            sample.bboxes_3d.tensor[:, 2] += .5
+        return found
+
+    monkeypatch.setattr(XRay, 'with_detections', shifted)
+    second, change = (
+        losses_of(model_of(kind, label_kd=label_kd),
+                  data_of(kind))['xray.loss_response']
+        for label_kd in (False, True))
+    assert change.item() == pytest.approx((second - task).item(), abs=1e-3)
+    assert change.abs() > 1e-3
 
 
 @pytest.mark.parametrize('kind', KINDS)

@@ -56,14 +56,14 @@ def test_placed_points_are_those_of_other_frames_in_the_box():
     for number, info in enumerate(sequence.infos):
         for i, instance in enumerate(info['instances']):
             box = np.array(instance['box_lidar'])
-            others = objects.place(i, number, box)
-            all_of_it = objects.place(i, number, box, own=True)
+            others = objects.place(i, number, box).points
+            all_of_it = objects.place(i, number, box, own=True).points
             own = (sequence.sources[number] == i).sum()
             assert len(all_of_it) == len(others) + own
             assert len(points_in_box(others, box, 1e-4)) == len(others)
-            near = objects.place(i, number, box, window=1)
+            near = objects.place(i, number, box, window=1).points
             assert len(near) <= len(others)
-    assert len(objects.place(0, 0, box, keep_margin=-10)) == 0
+    assert len(objects.place(0, 0, box, keep_margin=-10).points) == 0
 
 
 def test_scaled_to_the_size_of_the_box():
@@ -72,8 +72,8 @@ def test_scaled_to_the_size_of_the_box():
     box = np.array(sequence.infos[0]['instances'][0]['box_lidar'])
     twice = box.copy()
     twice[3:6] *= 2
-    plain = objects.place(0, 0, box)
-    scaled = objects.place(0, 0, twice, size_mode='scale')
+    plain = objects.place(0, 0, box).points
+    scaled = objects.place(0, 0, twice, size_mode='scale').points
     center = box[:3]
     assert np.allclose(
         scaled[:, :3] - center, 2 * (plain[:, :3] - center), atol=1e-4)
@@ -112,7 +112,36 @@ def test_one_view_is_left_alone():
     assert len(complete(sequence)) == 0
     objects = complete(sequence, EVERYTHING)
     box = np.array(sequence.infos[0]['instances'][0]['box_lidar'])
-    assert len(objects.place(0, 0, box)) == 0
+    assert len(objects.place(0, 0, box).points) == 0
+
+
+def test_ages():
+    sequence = make_sequence()
+    objects = complete(sequence, EVERYTHING)
+    times = [info['timestamp'] for info in sequence.infos]
+    box = np.array(sequence.infos[2]['instances'][0]['box_lidar'])
+    ages = objects.place(0, 2, box).age
+    seen = {
+        frame
+        for frame, source in enumerate(sequence.sources)
+        if (source == 0).any()
+    }
+    assert set(ages) == {times[2] - times[frame] for frame in seen - {2}}
+    assert ages.min() < 0 < ages.max()
+    # Its own view has none.
+    assert 0 in objects.place(0, 2, box, own=True).age
+
+
+def test_no_accumulation():
+    sequence = make_sequence()
+    alone = complete(sequence, replace(EVERYTHING, strategy='none'))
+    objects = complete(sequence, EVERYTHING)
+    assert alone.inst_id.tolist() == objects.inst_id.tolist()
+    assert len(alone.view_frame) == len(alone) < len(objects.view_frame)
+    for i in range(len(alone)):
+        first = objects.view_frame[objects.view_inst == i].min()
+        assert alone.view_frame[i] == first
+        assert alone.counts()[i] == (sequence.sources[first] == i).sum()
 
 
 def test_order_of_boxes_changes_nothing():
@@ -198,7 +227,7 @@ def test_icp_undoes_wrong_boxes():
                 strategy=strategy, voxel=0, max_points=0, extract_margin=.5))
         box = np.array(sequence.infos[0]['instances'][1]['box_lidar'])
         placed = transform(
-            objects.place(1, 0, box, keep_margin=1)[:, :3],
+            objects.place(1, 0, box, keep_margin=1).points[:, :3],
             np.linalg.inv(pose_of_box(box)))
         return cKDTree(sequence.surfaces[1]).query(placed)[0].mean()
 

@@ -259,6 +259,15 @@ def test_time_intensity_and_columns(data):
     points = run([load, step], frame(data, 3))['points'].tensor
     added = points[points[:, -1] == TEACHER]
     assert (added[:, 4] == .25).all() and points.size(1) == 6
+    # The true age: a multiple of the time between frames, of both signs.
+    info = frame(data, 3)
+    points = run([load, dict(step, time_value='delta')], info)['points'].tensor
+    ages = points[points[:, -1] == TEACHER][:, 4]
+    assert ages.min() < 0 < ages.max() and not (ages == 0).any()
+    for wrong in (dict(time_value='age',
+                       time_dim=4), dict(time_value='delta')):
+        with pytest.raises(ConfigError, match='time_value'):
+            LoadCompleteObjects(**wrong)
     plain = run([load, dict(type='mmkd.LoadCompleteObjects')],
                 frame(data, 3))['points'].tensor
     assert torch.allclose(plain[plain[:, -1] == TEACHER][:, 3].tanh(),

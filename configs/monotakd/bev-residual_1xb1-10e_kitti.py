@@ -4,6 +4,7 @@ _base_ = [
     '_base_/schedule_one_cycle.py', 'mmdet3d::_base_/default_runtime.py'
 ]
 train_dataloader = dict(
+    batch_size=1,
     dataset=dict(
         pipeline={{_base_.camera_train_pipeline}},
         modality={{_base_.camera_modality}}))

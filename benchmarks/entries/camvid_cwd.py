@@ -1,0 +1,5 @@
+_base_ = 'deeplabv3plus_camvid.py'
+method = 'camvid_cwd'
+distilled = dict(config='configs/camvid/cwd_deeplabv3plus-'
+                 'mobilenet-v2_deeplabv3plus-r18w16_camvid.py')
+distilled_grid = {'model.distillers.cwd.loss_weight.ratio': [0.3, 1.0, 3.0]}

@@ -1,0 +1,13 @@
+# Teacher and student of the recipes with labels; these add the method, with a
+# weight that is calibrated by gradients.
+_base_ = '../deeplabv3plus_r18w16-d16_camvid.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='configs/camvid/deeplabv3plus_mobilenet-v2-d16_camvid.py',
+            ckpt='work_dirs/deeplabv3plus_mobilenet-v2-d16_camvid/export/'
+            'student.pth')),
+    distillers=dict())

@@ -1,0 +1,5 @@
+_base_ = '_base_/deeplabv3plus-mobilenet-v2_deeplabv3plus-r18w16.py'
+model = dict(
+    distillers=dict(
+        logits_kd=dict(
+            type='LogitsKD', loss_weight=dict(type='auto', ratio=1.))))

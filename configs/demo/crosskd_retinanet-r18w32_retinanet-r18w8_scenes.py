@@ -1,0 +1,11 @@
+# The heads differ in their channels, so the student's features get a connector.
+_base_ = 'retinanet_r18w8_fpn_scenes.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/retinanet_r18w32_fpn_scenes.py',
+            ckpt='work_dirs/retinanet_r18w32_fpn_scenes/export/student.pth')),
+    distillers=dict(crosskd=dict(type='CrossKD', connector='auto')))

@@ -1,0 +1,13 @@
+# LAD: ISANet-R18 on Cityscapes, from its copy that sees noisy labels.
+_base_ = '../bpkd/_base_/isanet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/_base_/'
+            'isanet_r18-d8-label_4xb2-80k_cityscapes-512x1024.py',
+            ckpt='checkpoints/'
+            'isanet_r18-d8-label_4xb2-80k_cityscapes-512x1024.pth')),
+    distillers=dict(cwd=dict(type='CWD')))

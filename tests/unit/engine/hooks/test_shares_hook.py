@@ -1,0 +1,42 @@
+from types import SimpleNamespace
+
+import pytest
+import torch
+from mmengine.logging import MessageHub
+
+from mmkd.engine.hooks import SharesHook
+from mmkd.errors import ConfigError
+
+
+def fake_runner(tmp_path, name):
+    return SimpleNamespace(
+        message_hub=MessageHub(name), work_dir=str(tmp_path), iter=0)
+
+
+def test_what_was_measured_survives_a_checkpoint(tmp_path):
+    hook, runner = SharesHook(4), fake_runner(tmp_path, 'shares')
+    for runner.iter in range(4):
+        outputs = {'loss': torch.tensor(3.), 'kd.loss': torch.tensor(1.)}
+        if runner.iter in (0, 3):
+            outputs.update({
+                'student.share': torch.tensor(.75),
+                'kd.share': torch.tensor(.25)
+            })
+        hook.after_train_iter(runner, runner.iter, outputs=outputs)
+    other = fake_runner(tmp_path, 'resumed')
+    other.message_hub.load_state_dict(runner.message_hub.state_dict())
+    assert other.message_hub.get_info('mmkd_shares') == [
+        (1, dict(student=.75, kd=.25)), (4, dict(student=.75, kd=.25))
+    ]
+    hook.after_train(other)
+    assert (tmp_path / 'shares.png').stat().st_size > 1000
+
+
+def test_nothing_to_draw(tmp_path):
+    SharesHook().after_train(fake_runner(tmp_path, 'empty'))
+    assert not list(tmp_path.iterdir())
+
+
+def test_wrong_interval():
+    with pytest.raises(ConfigError, match='at least 1, but got 0'):
+        SharesHook(0)
