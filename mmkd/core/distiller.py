@@ -252,46 +252,42 @@ class Distiller(BaseModule):
         }
         return {term: weight for term, weight in weights.items() if weight}
 
-    def forward(
-            self,
-            student: Dict[str, List[Tensor]],
-            teacher: Dict[str, List[Tensor]],
-            batch: StepBatch,
-            weights: Optional[Mapping[str,
-                                      float]] = None) -> Dict[str, Tensor]:
+    def forward(self,
+                student: Dict[str, List[Tensor]],
+                teacher: Dict[str, List[Tensor]],
+                batch: StepBatch,
+                weights: Optional[Mapping[str, float]] = None,
+                weigh: bool = True) -> Dict[str, Tensor]:
         """Compute the weighted terms; see :meth:`losses` for the others.
 
         Args:
             weights (Mapping[str, float], optional): Weight of each active
                 term. Defaults to None: those at ``batch.progress``.
+            weigh (bool): Whether to apply the weights; see :meth:`weigh`.
+                Defaults to True.
 
         Returns:
             dict[str, Tensor]: One weighted scalar for each declared term; an
             inactive term is an exact zero. Values for the log follow,
-            unweighted and detached.
+            unweighted and detached. Without ``weigh``, the results of
+            :meth:`losses`.
         """
         if weights is None:
             weights = self.term_weights(batch.progress)
-        terms = self.terms(student, teacher, batch, weights)
+        terms = self.losses(student, teacher,
+                            batch.for_terms(frozenset(weights)))
+        _check_terms(self, terms, weights)
+        if not weigh:
+            return terms
         if isinstance(self.balance, GradientBalance):
             calibrate(
                 {type(self).__name__: measured(self, student, terms, weights)},
                 batch.task_losses)
         return self.weigh(terms, weights)
 
-    def terms(self, student: Dict[str, List[Tensor]],
-              teacher: Dict[str, List[Tensor]], batch: StepBatch,
-              weights: Mapping[str, float]) -> Dict[str, Tensor]:
-        """The checked results of :meth:`losses`, where ``weights`` are those
-        of the active terms."""
-        terms = self.losses(student, teacher,
-                            batch.for_terms(frozenset(weights)))
-        _check_terms(self, terms, weights)
-        return terms
-
     def weigh(self, terms: Mapping[str, Tensor],
               weights: Mapping[str, float]) -> Dict[str, Tensor]:
-        """Turn the results of :meth:`terms` into those of
+        """Turn the results of :meth:`losses` into those of
         :meth:`forward`."""
         weighted = {term: terms[term] * weights[term] for term in weights}
         automatic = {}

@@ -33,7 +33,8 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
         distiller in the gradients at the student's taps.
     """
     found = [{
-        name: distillers[name].terms(*tensors[name], batch, weights)
+        name:
+        distillers[name](*tensors[name], batch, weights, weigh=False)
         for name, weights in step.weights.items()
     } for tensors, batch in parts]
     (tensors, batch), terms = parts[0], found[0]

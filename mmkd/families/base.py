@@ -70,7 +70,7 @@ class Family:
             'logits':
             Place('class scores of the deciding segmentation head', _logits),
             'classifier_input':
-            Place('what that head gives its classifier', _classifier_input),
+            Place('input of the segmentation classifier', _classifier_input),
             'stages':
             Place('outputs of the backbone', self._stages),
             'pyramid':

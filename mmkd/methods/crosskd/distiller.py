@@ -86,6 +86,7 @@ class CrossKD(Distiller):
         ConfigError: If an argument is invalid.
     """
     dense_heads = tuple(PRESETS)
+    needs_labels = True
     trials = ({}, dict(connector='auto'))
 
     def __init__(self,

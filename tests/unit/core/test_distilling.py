@@ -44,6 +44,14 @@ def test_names_and_idle_distillers():
     assert losses['one.loss'] == 8 and losses['idle.loss'] == 0
 
 
+def test_hooks_of_distillers_run():
+    """A replay finds the module that breaks by them."""
+    distiller, seen = Scaled(2.), []
+    distiller.register_forward_hook(lambda *x: seen.append(x[2]['loss']))
+    run(dict(one=distiller), {})
+    assert seen == [8]
+
+
 def test_automatic_weights():
 
     def made():

@@ -14,6 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from acceptance.processes import two
 from mmkd.core.balance import GradientBalance, calibrate, gradient_norm
+from mmkd.core.label_free import without_truth
 from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name, total_loss
@@ -106,6 +107,21 @@ def test_equal_networks(name):
     sum(terms.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all()
                for p in model.parameters())
+
+
+@EVERY_METHOD
+def test_ground_truth_is_declared(name):
+    """A method without `needs_labels` reads none."""
+    model, batch = fresh(name)
+    distiller = model.distillers['kd']
+    if distiller.needs_labels:
+        return
+    data = model.data_preprocessor(batch, True)
+    step = data.pop('step')
+    # Teachers may read it.
+    data = dict(without_truth(data), raw=None)
+    _, tensors, seen = model.run_networks(step, data, end_early=True)
+    distiller.terms(*tensors['kd'], seen, step.weights['kd'])
 
 
 def without_waiting(accelerator, compute):

@@ -20,7 +20,8 @@ def test_page_and_json(runs, tmp_path):
     text = open(page, encoding='utf-8').read()
     assert text.lstrip().startswith('<!DOCTYPE html>')
     for part in ('Metrics', 'Classes', 'Sizes', 'Training', 'Pictures', 'Cost',
-                 'Runs', 'seed by seed', 'teacher', runs[0]):
+                 'Runs', 'seed by seed', 'teacher', 'Shares of the gradients',
+                 runs[0]):
         assert part in text
     # Nothing is fetched.
     assert set(re.findall(r'(?:src|href)="(\w+):', text)) == {'data'}
