@@ -57,12 +57,11 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument(
         '--shares', type=float, nargs='+', default=[.1, .25, 1])
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--rates', type=float, nargs='+', default=[3e-3, 1e-2])
     parser.add_argument(
-        '--rates', type=float, nargs='+', default=[1e-3, 3e-3, 1e-2])
+        '--epochs', type=int, default=8, help='of the label-free phase')
     parser.add_argument(
-        '--epochs', type=int, default=10, help='of the label-free phase')
-    parser.add_argument(
-        '--iters', type=int, default=250, help='of the fine-tuning')
+        '--iters', type=int, default=500, help='of the fine-tuning')
     parser.add_argument('--work-dir', default='work_dirs/label_free')
     parser.add_argument('--out', default='benchmarks/results')
     parser.add_argument(
@@ -274,7 +273,7 @@ class Series:
             _stepper(self._config(Training('scratch', 0, 1, 1.)))
         }
         print('measuring the cost of a step', flush=True)
-        times = measure_in_turn(ways, 40)['cpu']
+        times = measure_in_turn(ways, 20)['cpu']
         images = len(Path(self.images).read_text().splitlines())
         costs = dict(
             seconds={
@@ -510,7 +509,7 @@ def main(argv=None) -> None:
     commit = _commit()
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
-    tuned = {arm: series.tune(arm) for arm in ARMS}
+    tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
     rows: List[Dict[str, Any]] = []
     for share in args.shares:
         rows.append(series.row(share))

@@ -24,8 +24,8 @@ model = dict(
 # The rate is for a batch of 1536 and becomes 2e-3, that of the student alone.
 label_free = dict(
     data='{{$CAMVID:data/camvid}}/img_dir/train',
-    size=160,
-    epochs=10,
+    size=128,
+    epochs=8,
     batch_size=16,
     lr=0.02,
     mixup=False)

@@ -167,6 +167,26 @@ def test_gradients(model):
     model.zero_grad()
 
 
+def test_the_head_assigns_once(model, monkeypatch):
+    """A step reads the assignment of the student's own loss."""
+    kind, calls = type(model.student.bbox_head), []
+    assign = kind.get_targets
+
+    def counted(self, *args, **kwargs):
+        calls.append(self)
+        return assign(self, *args, **kwargs)
+
+    monkeypatch.setattr(kind, 'get_targets', counted)
+    run(model)
+    assert calls == [model.student.bbox_head]
+    # Pictures stop before that loss.
+    batch = model.prepare_batch(detection_batch(), ['teacher'])
+    tensors, step_batch = model.observe(batch)
+    visuals = model.distillers['kd'].visuals(*tensors['kd'], step_batch)
+    assert len(calls) == 2 and len(visuals) == 10
+    assert all(x.values.isfinite().all() for x in visuals)
+
+
 def test_affine_changes_of_the_student(model):
     _, (student, teacher), batch, terms = run(model)
     place, = student
