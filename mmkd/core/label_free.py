@@ -51,6 +51,7 @@ def prepare_student(model: Any, run: DryRun) -> None:
     taps = plan.student_taps(list(distillers))
     if model.label_free:
         freeze_unread(student, taps, plan.counts, batch)
+        _leave_sizes(student)
         return
     if model.unlabelled_norm not in ('update', 'frozen'):
         raise ConfigError("unlabelled_norm is 'update' or 'frozen', not "
@@ -65,6 +66,17 @@ def prepare_student(model: Any, run: DryRun) -> None:
             probe, True), torch.no_grad():
         _to_last_tap(probe, TapCatcher(probe, taps, 'the student',
                                        plan.counts), batch)
+
+
+def _leave_sizes(student: nn.Module) -> None:
+    """Do not pad images to the crop of the student's own training.
+
+    mmseg's preprocessor does, which would multiply the cost of a step and put
+    zeros into the statistics of normalisation layers.
+    """
+    preprocessor = family_of(student).preprocessor(student)
+    if getattr(preprocessor, 'size', None) is not None:
+        preprocessor.size, preprocessor.size_divisor = None, 1
 
 
 def without_truth(batch: Batch) -> Batch:

@@ -111,6 +111,22 @@ def test_teachers_are_balanced_with_each_other_and_resume():
     assert found[0]['one.weight'] == found[1]['one.weight']  # held
 
 
+def test_images_keep_their_size():
+    """They are not padded to the crop of the student's own training."""
+    student = segmentor()
+    student['data_preprocessor'] = dict(
+        student.get('data_preprocessor') or dict(type='SegDataPreProcessor'),
+        size=(128, 128))
+    model = DistillationModel(
+        student,
+        dict(teacher=dict(cfg=segmentor(), ckpt='random')),
+        dict(kd=dict(type='CWD', student='backbone', teacher='backbone')),
+        dry_run_size=(64, 64),
+        label_free=True)
+    data = model.data_preprocessor(segmentation_batch(2, (32, 64)), True)
+    assert data['inputs'].shape == (2, 3, 32, 64)
+
+
 def test_a_student_that_cannot_train():
     student = detector()
     student['model']['backbone'].update(frozen_stages=4)
