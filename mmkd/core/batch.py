@@ -56,6 +56,8 @@ class StepBatch:
         make_head (Callable, optional): Returns the value of :attr:`head`.
         make_dense_head (Callable, optional): Maps the name of a teacher, or
             None for the student, to the value of :meth:`dense_head`.
+        make_roi_head (Callable, optional): The same for :attr:`roi_samples`
+            and :meth:`roi_features`.
         task_losses (dict[str, Tensor]): The student's own losses by name.
         raw (RawBatch, optional): What it was prepared from; None where the
             preparation augments it at random.
@@ -67,6 +69,7 @@ class StepBatch:
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
     make_head: Optional[Callable[[], Any]] = None
     make_dense_head: Optional[Callable[[Optional[str]], Any]] = None
+    make_roi_head: Optional[Callable[[Optional[str]], Any]] = None
     task_losses: Dict[str, Any] = field(default_factory=dict)
     raw: Optional[RawBatch] = None
     _shared: Dict[str, Any] = field(default_factory=dict, repr=False)
@@ -136,6 +139,39 @@ class StepBatch:
         return self.shared(
             'dense_targets',
             lambda: self.dense_head().targets(maps, self.data_samples))
+
+    def _roi_head(self, teacher: Optional[str] = None) -> Any:
+        if self.make_roi_head is None:
+            raise ConfigError('this method needs a detector of two stages')
+        make = partial(self.make_roi_head, teacher)
+        return self.shared(f'roi_head {teacher}', make)
+
+    @property
+    def roi_samples(self) -> Any:
+        """The boxes on which the student's RoI head trains in this step, a
+        :class:`~mmkd.families.roi_heads.RoISamples`; for methods with
+        ``needs_rois``.
+
+        Raises:
+            ConfigError: If the student has no RoI head of a known kind.
+        """
+        return self.shared('roi_samples', lambda: self._roi_head().samples)
+
+    @torch.no_grad()
+    def roi_features(self, teacher: str, maps: Sequence[Tensor]) -> Any:
+        """What the RoI head of a teacher makes of :attr:`roi_samples`, a
+        :class:`~mmkd.families.roi_heads.RoIFeatures`.
+
+        Args:
+            teacher (str): Its name.
+            maps (Sequence[Tensor]): All outputs of its neck, (N, C, H, W).
+
+        Raises:
+            ConfigError: If it has no RoI head of a known kind.
+        """
+        return self.shared(
+            f'roi_features {teacher}', lambda: self._roi_head(teacher).
+            features(maps, self.roi_samples.rois))
 
     @property
     def labels(self) -> Tensor:

@@ -14,6 +14,7 @@ from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
+from mmkd.families.roi_heads import roi_head_of
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import construct
 from mmkd.utils.devices import on_device, training_device
@@ -164,6 +165,8 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
                         f'{type(distiller).__name__} works with the heads of '
                         f'{", ".join(distiller.dense_heads)}, but the student '
                         f'has a {type(own.head).__name__}')
+            if distiller.needs_rois:
+                _check_heads('roi_head', plan, name, student, teachers)
             distiller.setup(*plan.specs_of(name))
             _settle(distiller.balance, student, plan.student_taps([name]),
                     label_free)
@@ -181,12 +184,17 @@ def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
     Returns:
         Head: The student's.
     """
-    own = getattr(family_of(student), kind)(student, 'the student')
+
+    def head(network: nn.Module, name: str) -> Any:
+        if kind == 'roi_head':
+            return roi_head_of(network, name)
+        return getattr(family_of(network), kind)(network, name)
+
+    own = head(student, 'the student')
     taps = sum(plan.teacher[distiller].values(), [])
     for name in sorted({tap.network for tap in taps if tap.network}):
-        network, what = teachers[name].network, f'teacher {name!r}'
         own.check_same_code(
-            getattr(family_of(network), kind)(network, what), name)
+            head(teachers[name].network, f'teacher {name!r}'), name)
     return own
 
 

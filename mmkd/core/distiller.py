@@ -58,9 +58,10 @@ class Distiller(BaseModule):
     roles: ClassVar[Tuple[str, ...]] = ('logits', )
     #: Roles in the teacher; None means the same roles.
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
-    #: Whether it uses the student's 3D detection head (``batch.head``). The
-    #: heads of both networks must then use the same encoding.
+    #: Whether it uses the student's 3D detection head (``batch.head``) or RoIs
+    #: (``batch.roi_samples``). Both networks' heads must then mean the same.
     needs_head: ClassVar[bool] = False
+    needs_rois: ClassVar[bool] = False
     #: Names of the dense 2D heads that it serves, if it uses the heads
     #: (``batch.dense_head``). Those of both networks must then be alike.
     dense_heads: ClassVar[Tuple[str, ...]] = ()

@@ -1,6 +1,6 @@
 """The detection heads of a step, and comparing the outputs of two."""
 from functools import partial
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from torch import nn
 
@@ -11,47 +11,59 @@ from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.dense_heads import DenseHead
 from mmkd.families.detection_heads import HeadBranch
+from mmkd.families.roi_heads import RoIHead, roi_head_of
+
+#: A head whose assignment a step records.
+RecordedHead = Union[DenseHead, RoIHead]
 
 
 def recorded_head(student: nn.Module,
-                  distillers: Sequence[Distiller]) -> Optional[DenseHead]:
-    """The student's dense head, whose assignment a step records.
+                  distillers: Sequence[Distiller]) -> Optional[RecordedHead]:
+    """The student's dense or RoI head, whose assignment a step records.
 
     Args:
         student (nn.Module): The student.
         distillers (Sequence[Distiller]): Those of the step.
 
     Returns:
-        DenseHead | None: None if no distiller uses it.
+        DenseHead | RoIHead | None: None if no distiller uses it.
     """
+    if any(distiller.needs_rois for distiller in distillers):
+        return roi_head_of(student, 'the student')
     if any(distiller.dense_heads for distiller in distillers):
         return family_of(student).dense_head(student, 'the student')
     return None
 
 
 def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
-                recorded: Optional[DenseHead]) -> Dict[str, Any]:
+                recorded: Optional[RecordedHead]) -> Dict[str, Any]:
     """What a :class:`~mmkd.core.batch.StepBatch` makes its heads with.
 
     Args:
         student (nn.Module): The student.
         teachers (Mapping[str, Teacher]): The teachers by name.
-        recorded (DenseHead, optional): See :func:`recorded_head`.
+        recorded (DenseHead | RoIHead, optional): See :func:`recorded_head`.
 
     Returns:
         dict[str, Any]: Arguments of the batch.
     """
 
-    def dense_head(name: Optional[str]) -> Optional[DenseHead]:
+    def dense_head(name: Optional[str]) -> Optional[RecordedHead]:
         if name is None:
             return recorded
         network = teachers[name].network
         return family_of(network).dense_head(network, f'teacher {name!r}')
 
+    def roi_head(name: Optional[str]) -> Optional[RecordedHead]:
+        if name is None:
+            return recorded
+        return roi_head_of(teachers[name].network, f'teacher {name!r}')
+
     return dict(
         make_head=partial(
             family_of(student).detection_head, student, 'the student'),
-        make_dense_head=dense_head)
+        make_dense_head=dense_head,
+        make_roi_head=roi_head)
 
 
 def match_heads(

@@ -12,6 +12,7 @@ from mmkd.families.base import (Batch, Family, ImagePrediction, image_meta,
                                 predict_sample)
 from mmkd.families.dense_heads import (MAX_CONVS, DenseHead, dense_head_kind,
                                        wrap_dense_head)
+from mmkd.families.roi_heads import find_roi_head
 from mmkd.families.taps import KnownTap, Place
 
 #: The last class convolutions of dense heads, which all levels share.
@@ -36,6 +37,12 @@ class MMDetFamily(Family):
             Place(
                 'box codes of a RetinaHead, ATSSHead, GFLHead or FCOSHead, '
                 'level by level', _dense_boxes),
+            'roi_embeddings':
+            Place('what the classifier of a RoI head reads',
+                  partial(_roi_classifier, suffix='@input')),
+            'roi_logits':
+            Place('class scores of a RoI head',
+                  partial(_roi_classifier, suffix='')),
             **{
                 f'dense_features_{count}':
                 Place(
@@ -91,6 +98,11 @@ class MMDetFamily(Family):
         kind = dense_head_kind(head)
         if kind is not None:
             traits.update(dense_head=kind.name, head_convs=len(head.cls_convs))
+        roi_head = find_roi_head(network)
+        if roi_head is not None:
+            traits.update(
+                roi_classes=roi_head.num_classes,
+                roi_channels=roi_head.channels)
         return traits
 
     def dense_head(self,
@@ -156,6 +168,12 @@ def _dense_features(network: nn.Module, count: int) -> List[KnownTap]:
     head = getattr(network, 'bbox_head', None)
     kind = dense_head_kind(head)
     return [] if kind is None else kind.feature_taps(head, 'bbox_head', count)
+
+
+def _roi_classifier(network: nn.Module, suffix: str) -> List[str]:
+    if find_roi_head(network) is None:
+        return []
+    return [f'roi_head.bbox_head.fc_cls{suffix}']
 
 
 def _add(found: Dict[str, Tensor], name: str, value: Any) -> None:

@@ -241,3 +241,95 @@ def detector(width: int = 4,
             nms=dict(type='nms', iou_threshold=0.5),
             max_per_img=10))
     return dict(default_scope='mmdet', model=model)
+
+
+def two_stage_detector(width: int = 4,
+                       num_classes: int = 3,
+                       channels: int = 8,
+                       embedding: int = 16) -> dict:
+    """A small Faster R-CNN of mmdet with five levels.
+
+    Args:
+        width (int): As in :func:`detector`. Defaults to 4.
+        num_classes (int): Number of classes. Defaults to 3.
+        channels (int): Channels of the neck and of the proposals' head.
+            Defaults to 8.
+        embedding (int): Channels of the box head. Defaults to 16.
+
+    Returns:
+        dict: A whole config, with ``default_scope`` and ``model``.
+    """
+    found = detector(width, num_classes, channels)
+    model = found['model']
+    del model['bbox_head']
+    model['neck'].update(start_level=0, add_extra_convs=False)
+    coder = dict(type='DeltaXYWHBBoxCoder')
+    proposals = dict(
+        nms_pre=50,
+        max_per_img=30,
+        nms=dict(type='nms', iou_threshold=.7),
+        min_bbox_size=0)
+    model.update(
+        type='FasterRCNN',
+        rpn_head=dict(
+            type='RPNHead',
+            in_channels=channels,
+            feat_channels=channels,
+            anchor_generator=dict(
+                type='AnchorGenerator',
+                scales=[4],
+                ratios=[.5, 1., 2.],
+                strides=[4, 8, 16, 32, 64]),
+            bbox_coder=coder),
+        roi_head=dict(
+            type='StandardRoIHead',
+            bbox_roi_extractor=dict(
+                type='SingleRoIExtractor',
+                roi_layer=dict(
+                    type='RoIAlign',
+                    output_size=3,
+                    sampling_ratio=1,
+                    use_torchvision=True),
+                out_channels=channels,
+                featmap_strides=[4, 8, 16, 32]),
+            bbox_head=dict(
+                type='Shared2FCBBoxHead',
+                in_channels=channels,
+                fc_out_channels=embedding,
+                roi_feat_size=3,
+                num_classes=num_classes,
+                bbox_coder=coder)),
+        train_cfg=dict(
+            rpn=dict(
+                assigner=_max_iou(.7, .3),
+                sampler=_random_sampler(32),
+                allowed_border=-1,
+                pos_weight=-1),
+            rpn_proposal=proposals,
+            rcnn=dict(
+                assigner=_max_iou(.5, .5),
+                sampler=_random_sampler(16, add_gt_as_proposals=True),
+                pos_weight=-1)),
+        test_cfg=dict(
+            rpn=proposals,
+            rcnn=dict(
+                score_thr=.05,
+                nms=dict(type='nms', iou_threshold=.5),
+                max_per_img=10)))
+    return found
+
+
+def _max_iou(positive: float, negative: float) -> dict:
+    return dict(
+        type='MaxIoUAssigner',
+        pos_iou_thr=positive,
+        neg_iou_thr=negative,
+        min_pos_iou=negative)
+
+
+def _random_sampler(num: int, add_gt_as_proposals: bool = False) -> dict:
+    return dict(
+        type='RandomSampler',
+        num=num,
+        pos_fraction=.25,
+        add_gt_as_proposals=add_gt_as_proposals)

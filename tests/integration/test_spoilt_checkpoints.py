@@ -124,8 +124,17 @@ def places(value, path=(), name=''):
         yield from places(get(value, key), (*path, key), inner)
 
 
+def can_be_had(old, kind):
+    """Whether a value can stand in the place of another."""
+    if kind not in ('nan', 'inf'):
+        return True
+    if torch.is_tensor(old):
+        return old.is_floating_point()
+    return not isinstance(old, np.ndarray)  # a metric may be NaN
+
+
 def spoil(content, path, kind):
-    """A copy with another value in a place; None if it cannot be had."""
+    """A copy with another value in a place."""
     content = copy.deepcopy(content)
     parent = content
     for depth, key in enumerate(path[:-1]):
@@ -142,11 +151,7 @@ def spoil(content, path, kind):
             del parent[path[-1]]
         return content
     if torch.is_tensor(old) and kind in ('nan', 'inf'):
-        if not old.is_floating_point():
-            return None
         value = torch.full_like(old, value)
-    if isinstance(old, np.ndarray) and kind in ('nan', 'inf'):
-        return None  # a metric may be NaN
     put(parent, path[-1], value)
     return content
 
@@ -206,15 +211,14 @@ def test_every_value(run, capsys, monkeypatch):
         for key in path:
             old = get(old, key)
         for kind in SPOILT:
-            spoilt = spoil(content, path, kind)
             free = any(text in name
                        for text in FREE) or could_be(name, old, kind)
             # What is fine costs an iteration, and what is compared with the
             # model costs building one; a part of these will do.
             part = 0.03 if free else 0.3 if name.startswith(EARLY) else 0.04
-            if spoilt is None or rng.random() > part:
+            if not can_be_had(old, kind) or rng.random() > part:
                 continue
-            torch.save(spoilt, 'work/iter_1.pth')
+            torch.save(spoil(content, path, kind), 'work/iter_1.pth')
             before = content_of('work')
             tried += 1
             code, said = attempt(tried, capsys)

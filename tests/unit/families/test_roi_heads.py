@@ -1,0 +1,55 @@
+"""RoI heads of mmdet, as methods use them."""
+import pytest
+import torch
+
+from mmkd.core.network import build_network
+from mmkd.errors import ConfigError
+from mmkd.families import family_of
+from mmkd.families.roi_heads import roi_head_of
+from mmkd.testing import detection_batch, detector
+from mmkd.testing.networks import two_stage_detector
+
+
+def test_recorded_boxes():
+    torch.manual_seed(0)
+    network = build_network(two_stage_detector(), 'x').train()
+    head = roi_head_of(network, 'x')
+    assert (head.num_classes, head.channels) == (3, 16)
+    assert head.code == {'number of classes': 3}
+    batch = network.data_preprocessor(detection_batch(), True)
+    seen = []
+    network.roi_head.bbox_roi_extractor.register_forward_hook(
+        lambda module, args, out: seen.append(args[1]))
+    with head.recording():
+        network(**batch, mode='loss')
+    rois, labels = head.samples
+    assert rois.equal(seen[0]) and len(labels) == len(rois)
+    # Those of objects overlap with one of their class.
+    for image, sample in enumerate(batch['data_samples']):
+        own = rois[:, 0] == image
+        front = labels[own] < 3
+        assert front.any()
+        assert set(labels[own][front].tolist()) <= set(
+            sample.gt_instances.labels.tolist())
+    # As the head itself computes them.
+    maps = network.extract_feat(batch['inputs'])
+    found = head.features(maps, rois)
+    assert found.embeddings.shape == (len(rois), 16)
+    assert torch.allclose(
+        network.roi_head.bbox_head.fc_cls(found.embeddings), found.logits)
+
+
+def test_places_and_traits():
+    network = build_network(two_stage_detector(), 'x')
+    family = family_of(network)
+    for place, path in (('roi_embeddings', 'roi_head.bbox_head.fc_cls@input'),
+                        ('roi_logits', 'roi_head.bbox_head.fc_cls')):
+        assert [known.tap for known in family.taps(network, place)] == [path]
+    traits = family.traits(network)
+    assert traits['roi_classes'] == 3 and traits['roi_channels'] == 16
+    other = build_network(detector(), 'x')
+    assert family.taps(other, 'roi_logits') == []
+    assert 'roi_channels' not in family.traits(other)
+    with pytest.raises(
+            ConfigError, match='x .RetinaNet. has no known RoI head'):
+        roi_head_of(other, 'x')
