@@ -23,12 +23,10 @@ trainings.
 """
 import argparse
 import gc
-import hashlib
 import json
 import os
 import random
 import statistics
-import subprocess
 import sys
 import time
 from dataclasses import asdict, dataclass
@@ -39,7 +37,8 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import versions, write_result  # noqa: E402
+from benchmarks.report import (checksum, commit, versions,  # noqa: E402
+                               write_result)
 from mmkd.errors import ConfigError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
@@ -478,23 +477,6 @@ def as_markdown(result: Dict[str, Any]) -> str:
     return '\n'.join(lines)
 
 
-def _digest(folder: Path) -> str:
-    """A checksum of all files of a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(x for x in folder.rglob('*') if x.is_file()):
-        digest.update(str(path.relative_to(folder)).encode())
-        digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _commit() -> str:
-    """The commit of the code, with a mark if files differ from it."""
-    return subprocess.run(['git', 'describe', '--always', '--dirty'],
-                          check=True,
-                          capture_output=True,
-                          text=True).stdout.strip()
-
-
 def main(argv=None) -> None:
     """Run the benchmark."""
     args = parse_args(argv)
@@ -506,7 +488,7 @@ def main(argv=None) -> None:
     if not data or not Path(data, 'camvid').is_dir():
         raise ConfigError('set MMKD_REAL_DATA to the folder that holds '
                           'camvid/, coco_small/ and weights/ (see --help)')
-    commit = _commit()
+    version = commit()
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
     tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
@@ -527,8 +509,8 @@ def main(argv=None) -> None:
             costs=series.costs,
             tuned=tuned,
             rows=rows,
-            data=dict(camvid=_digest(series.data / 'camvid')),
-            commit=commit,
+            data=dict(camvid=checksum(series.data / 'camvid')),
+            commit=version,
             versions=versions(),
             date=time.strftime('%Y-%m-%d'))
         write_result(str(out), result)
