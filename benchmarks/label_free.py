@@ -37,8 +37,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import (checksum, commit, versions,  # noqa: E402
-                               write_result)
+from benchmarks.report import (
+    checksum,
+    commit,
+    versions,  # noqa: E402
+    write_result)
 from mmkd.errors import ConfigError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
