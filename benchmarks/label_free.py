@@ -37,11 +37,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import (
-    checksum,
-    commit,
-    versions,  # noqa: E402
-    write_result)
+from benchmarks.report import checksum, versions, write_result  # noqa: E402
 from mmkd.errors import ConfigError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
@@ -491,7 +487,7 @@ def main(argv=None) -> None:
     if not data or not Path(data, 'camvid').is_dir():
         raise ConfigError('set MMKD_REAL_DATA to the folder that holds '
                           'camvid/, coco_small/ and weights/ (see --help)')
-    version = commit()
+    found = versions()  # of the code that trains
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
     tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
@@ -513,8 +509,7 @@ def main(argv=None) -> None:
             tuned=tuned,
             rows=rows,
             data=dict(camvid=checksum(series.data / 'camvid')),
-            commit=version,
-            versions=versions(),
+            versions=found,
             date=time.strftime('%Y-%m-%d'))
         write_result(str(out), result)
     print(as_markdown(result))
