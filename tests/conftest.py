@@ -11,6 +11,7 @@ os.environ['NUMBA_DISABLE_JIT'] = '1'
 import gc  # noqa: E402
 import random  # noqa: E402
 import signal  # noqa: E402
+import sys  # noqa: E402
 from types import SimpleNamespace  # noqa: E402
 
 import numpy as np  # noqa: E402
@@ -48,6 +49,15 @@ def clean_process():
     torch.set_default_dtype(torch.float32)
     if of_children is not None:  # a handler that is not of Python
         signal.signal(signal.SIGCHLD, of_children)
+    freeze_imports()
+
+
+def freeze_imports(known=[0]):
+    """Freeze all objects, if many modules were imported since the last time."""
+    if len(sys.modules) > known[0] + 100:
+        known[0] = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope='session', autouse=True)
@@ -55,8 +65,7 @@ def frozen_imports():
     """Keep what was imported out of the searches for garbage, which would
     take half a second each."""
     from mmkd.utils import collector
-    gc.collect()
-    gc.freeze()
+    freeze_imports()
     patch = pytest.MonkeyPatch()
     patch.setattr(
         collector, 'gc',
