@@ -84,6 +84,7 @@ class LD(Distiller):
     """
     roles = ('dense_logits', 'dense_boxes')
     dense_heads = ('gfl', )
+    needs_labels = True
     default_weights = dict(main=0.25, region=0.25, classes=10.0)
 
     def __init__(self,
