@@ -53,7 +53,7 @@ def clean_process():
 
 
 def freeze_imports(known=[0]):
-    """Freeze all objects, if many modules were imported since the last time."""
+    """Freeze all objects if many modules came since the last call."""
     if len(sys.modules) > known[0] + 100:
         known[0] = len(sys.modules)
         gc.collect()
