@@ -261,10 +261,12 @@ def list_taps(cfg: ConfigLike,
     for name, reference in references.items():
         network = build_network(reference, name)
         family = family_of(network)
+        taps = [(Tap.parse(known.tap), place) for place in family.places
+                for known in family.taps(network, place)]
+        # The list is of what modules give.
         places = {
-            Tap.parse(known.tap).module: f'standard place {place!r}'
-            for place in family.places
-            for known in family.taps(network, place)
+            tap.module: f'standard place {place!r}'
+            for tap, place in taps if tap.where == 'output'
         }
         student = name == 'student'
         tried = ('loss', 'tensor') if student else family.trial_modes(

@@ -214,7 +214,7 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
         str(tmp_path)
     ]
     label_free.main(command)
-    assert '[3/3] distilled_1_lr0.001_seed0: 2 iterations' in \
+    assert '[3/3] scratch_1_lr0.001_seed0: 3 iterations' in \
         capsys.readouterr().out
     result = json.loads((tmp_path / 'label_free.json').read_text())
     assert result['iters'] == dict(label_free=1, scratch=3, distilled=2)

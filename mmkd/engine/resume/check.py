@@ -210,7 +210,8 @@ def _message_hub(done: int) -> Check:
                                      dataset_meta=_maybe(is_record),
                                      last_ckpt=_maybe(is_text),
                                      best_ckpt=_maybe(is_text),
-                                     keep_ckpt_ids=_each(steps)),
+                                     keep_ckpt_ids=_each(steps),
+                                     mmkd_shares=_each(_shares)),
                                  others=_best),
             resumed_keys=_record({}, others=_flag)))
 
@@ -221,6 +222,14 @@ def _best(value: Any, where: str) -> None:
         is_number(value, where)
     elif name.startswith('best_ckpt'):
         _maybe(is_text)(value, where)
+
+
+def _shares(value: Any, where: str) -> None:
+    """A measurement of SharesHook."""
+    if not isinstance(value, (list, tuple)) or len(value) != 2:
+        raise Wrong(value, where, 'an iteration and its shares')
+    _whole(0)(value[0], f'{where}[0]')
+    _record({}, others=is_number)(value[1], f'{where}[1]')
 
 
 def _history(value: Any, where: str) -> None:
