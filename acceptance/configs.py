@@ -109,6 +109,8 @@ def dotted(path: Tuple) -> str:
 
 def in_method(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
     """Mistakes in the arguments of a distiller."""
+    from mmkd.core.model import DistillationModel
+    from mmkd.errors import MismatchError
     from mmkd.registry import DISTILLERS
     from mmkd.utils.arguments import argument_names
     name, = model['distillers']
@@ -139,7 +141,11 @@ def in_method(base: str, model: dict, rng: random.Random) -> Iterator[Mistake]:
             wrong = misspelt(value, rng)
             yield make('name', key, wrong, names=(wrong, ))
     given = {k: v for k, v in distiller.items() if k != 'type'}
-    terms = list(cls(**given).weights)
+    try:
+        built = cls(**given)
+    except MismatchError:  # the networks settle an option that it needs
+        built = DistillationModel(**copy.deepcopy(model)).distillers[name]
+    terms = list(built.weights)
     yield make('unknown key', 'weights', {misspelt(terms[0], rng): 1.})
     for term in (None, *terms):
         for kind, weight in (('weight', -abs(rng.random()) - .1), ('weight',
