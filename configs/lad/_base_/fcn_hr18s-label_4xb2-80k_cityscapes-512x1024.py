@@ -3,3 +3,5 @@ _base_ = 'mmseg::hrnet/fcn_hr18s_4xb2-80k_cityscapes-512x1024.py'
 model = dict(
     type='mmkd.LabelAssistedSegmentor',
     decode_head=dict(loss_decode=dict(avg_non_ignore=True)))
+# Each process draws its own noise.
+randomness = dict(diff_rank_seed=True)
