@@ -1,8 +1,5 @@
 # LAD: DeepLabV3+ on MobileNetV2 on Cityscapes, from its copy that sees noisy labels.
-_base_ = [
-    'mmseg::mobilenet_v2/'
-    'mobilenet-v2-d8_deeplabv3plus_4xb2-80k_cityscapes-512x1024.py'
-]
+_base_ = '_base_/deeplabv3plus_mobilenet-v2-d8_4xb2-80k_cityscapes-512x1024.py'
 model = dict(
     _delete_=True,
     type='mmkd.DistillationModel',

@@ -1,5 +1,5 @@
 # LAD: HRNet-W18s on Cityscapes, from its copy that sees noisy labels.
-_base_ = 'mmseg::hrnet/fcn_hr18s_4xb2-80k_cityscapes-512x1024.py'
+_base_ = '_base_/fcn_hr18s_4xb2-80k_cityscapes-512x1024.py'
 model = dict(
     _delete_=True,
     type='mmkd.DistillationModel',

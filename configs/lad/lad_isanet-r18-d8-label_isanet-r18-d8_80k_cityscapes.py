@@ -1,5 +1,5 @@
 # LAD: ISANet-R18 on Cityscapes, from its copy that sees noisy labels.
-_base_ = '../bpkd/_base_/isanet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+_base_ = '_base_/isanet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
 model = dict(
     _delete_=True,
     type='mmkd.DistillationModel',

@@ -7,3 +7,5 @@ model = dict(
     type='mmkd.LabelAssistedSegmentor',
     decode_head=dict(loss_decode=dict(avg_non_ignore=True)),
     auxiliary_head=dict(loss_decode=dict(avg_non_ignore=True)))
+# Each process draws its own noise.
+randomness = dict(diff_rank_seed=True)

@@ -1,5 +1,5 @@
 # LAD's teacher: HRNet-W18s on Cityscapes that sees noisy labels.
-_base_ = 'mmseg::hrnet/fcn_hr18s_4xb2-80k_cityscapes-512x1024.py'
-model = dict(
-    type='mmkd.LabelAssistedSegmentor',
-    decode_head=dict(loss_decode=dict(avg_non_ignore=True)))
+_base_ = 'fcn_hr18s_4xb2-80k_cityscapes-512x1024.py'
+model = dict(type='mmkd.LabelAssistedSegmentor')
+# Each process draws its own noise.
+randomness = dict(diff_rank_seed=True)

@@ -1,9 +1,5 @@
 # LAD's teacher: ISANet-R18 on Cityscapes that sees noisy labels.
-_base_ = [
-    '../../bpkd/_base_/'
-    'isanet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
-]
-model = dict(
-    type='mmkd.LabelAssistedSegmentor',
-    decode_head=dict(loss_decode=dict(avg_non_ignore=True)),
-    auxiliary_head=dict(loss_decode=dict(avg_non_ignore=True)))
+_base_ = 'isanet_r18-d8_4xb2-80k_cityscapes-512x1024.py'
+model = dict(type='mmkd.LabelAssistedSegmentor')
+# Each process draws its own noise.
+randomness = dict(diff_rank_seed=True)

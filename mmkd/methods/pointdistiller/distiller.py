@@ -205,11 +205,12 @@ class PointDistiller(Distiller):
             return zero, zero.detach(), zero.detach()
         pairs, encoded_t = self._compare(level, feat_s, feat_t, graphs)
         if self.options.variant == 'local':
-            width = encoded_t[0].size(2)
-            if self.resolved.pool == 'none':
-                width *= encoded_t[0].size(1)
+            # A scan with few nodes has fewer neighbours.
+            unpooled = self.resolved.pool == 'none'
             loss = _root(
-                sum(distances.sum() for _, distances in pairs) * width)
+                sum(distances.sum() *
+                    (part[0].numel() if unpooled else part.size(2))
+                    for (_, distances), part in zip(pairs, encoded_t)))
         else:
             loss = torch.stack([(weights * distances).mean()
                                 for weights, distances in pairs]).mean()

@@ -272,6 +272,17 @@ def test_local_distillation_alone(pool):
     assert loss == 0 and not equal.grad.any()
 
 
+@pytest.mark.parametrize('pool, total', [('none', 4 + 1 + 0 + 1 + 16),
+                                         ('max', 1 + 0 + 16)])
+def test_local_distillation_of_scans_with_unlike_neighbours(pool, total):
+    distiller, student, teacher = by_hand(
+        num_neighbours=2, scope='sample', pool=pool, variant='local')
+    # Two nodes in the first scan, each with two neighbours; one in the second.
+    coors = [[0, 0, 0, 0], [0, 0, 0, 1], [1, 0, 0, 0]]
+    loss = run(distiller, [student], [teacher], step([3, 2, 1], coors))
+    assert loss.item() == pytest.approx(5e-4 * (total / EPS)**0.5, rel=1e-5)
+
+
 @pytest.mark.parametrize('budget', [1e-6, 1e-3, 1e3])
 def test_memory_budget_changes_nothing(budget):
     feat_s, feat_t, counts, _ = voxels()
