@@ -105,7 +105,8 @@ class DistillationDataPreprocessor(BaseDataPreprocessor):
         data, unlabelled = split_unlabelled(data)
         batch = dict(self.prepare(data, step.teachers, True), step=step)
         if unlabelled is not None and step.weights:
-            batch['unlabelled'] = self.prepare(unlabelled, step.teachers, True)
+            # Not cached, since their crops do not recur.
+            batch['unlabelled'] = self.prepare(unlabelled, step.teachers)
         return batch
 
     def prepare(self,

@@ -2,7 +2,7 @@
 import hashlib
 import random
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Iterator, List, Mapping, Optional, Tuple, Union
 
 import numpy as np
 import torch
@@ -80,6 +80,8 @@ class ViewBatchSampler:
 
     Sample ``i`` has the view ``(pass + i) % views`` in each pass over the
     data. Samplers without end count a pass for every ``size`` indices.
+    Indices from ``size`` on, of unlabelled images
+    (:class:`~mmkd.data.mixed.MixedDataset`), stay as they are.
 
     Args:
         batch_sampler (Iterable[list[int]]): Gives the indices of each batch.
@@ -99,14 +101,17 @@ class ViewBatchSampler:
     def __len__(self) -> int:
         return len(self.batch_sampler)
 
-    def __iter__(self) -> Iterator[List[View]]:
+    def __iter__(self) -> Iterator[List[Union[int, View]]]:
         sampler = getattr(self.batch_sampler, 'sampler', None)
         epoch = getattr(sampler, 'epoch', None)
         processes = getattr(sampler, 'world_size', 1)
         position = getattr(sampler, 'rank', 0)
         for batch in self.batch_sampler:
-            views = []
+            views: List[Union[int, View]] = []
             for index in batch:
+                if index >= self.size:
+                    views.append(index)
+                    continue
                 number = position // self.size if epoch is None else epoch
                 views.append((index, (number + index) % self.views))
                 position += processes

@@ -6,6 +6,7 @@ from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
 
 from acceptance.processes import two
+from mmkd.core.cache.frames import Frames
 from mmkd.core.mixed import split_unlabelled
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
@@ -126,6 +127,25 @@ def test_weight_0_leaves_them_out():
         torch.equal(torch.as_tensor(found[key]), torch.as_tensor(value)
                     ) if not isinstance(value, list) else found[key] == value
         for key, value in expected.items())
+
+
+def test_only_labelled_images_go_into_a_cache(tmp_path):
+    make, tap, batch = PAIRS['segmentor']
+    model = DistillationModel(
+        make(),
+        dict(
+            teacher=dict(
+                cfg=make(), ckpt='random', cache=dict(dir=str(tmp_path)))),
+        dict(kd=dict(type='CWD', student=tap, teacher=tap)),
+        dry_run_size=SIZE,
+        unlabelled_norm='update').train()
+    data = joined(batch(2, size=SIZE), unlabelled(batch(3, size=SIZE, seed=1)))
+    prepared = model.data_preprocessor(data, True)
+    own = prepared['teacher_batches']['teacher']['inputs']
+    assert isinstance(own, Frames) and len(own.samples) == 2
+    other = prepared['unlabelled']['teacher_batches']['teacher']['inputs']
+    assert other.shape == (3, 3, *SIZE)
+    assert model(**prepared, mode='loss')['kd.loss'] > 0
 
 
 def test_an_automatic_weight_is_measured_on_labelled_images():

@@ -132,6 +132,15 @@ def test_processes_share_passes():
     assert views(1) == [[(1, 1), (3, 0)], [(1, 2), (3, 1)]]
 
 
+def test_unlabelled_images_have_no_views():
+    batches = [[0, 1, 4], [2, 3, 5], [0, 1, 6]]
+    assert list(ViewBatchSampler(batches, VIEWS, 4)) == [
+        [(0, 0), (1, 1), 4],
+        [(2, 2), (3, 0), 5],
+        [(0, 1), (1, 2), 6],
+    ]
+
+
 class _Batches(list):
 
     def __init__(self, batches, rank):
