@@ -78,10 +78,12 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
 
 def _mean(terms: Sequence[Mapping[str, Tensor]],
           counts: Sequence[int]) -> Dict[str, Tensor]:
-    """The mean of each term over parts of that many images."""
-    return {
-        key:
-        torch.stack([x[key] * count
-                     for x, count in zip(terms, counts)]).sum() / sum(counts)
-        for key in terms[0]
-    }
+    """The mean of each term over the parts, of that many images, that have
+    it; a method may leave out a figure."""
+    found = {}
+    for key in dict.fromkeys(key for x in terms for key in x):
+        of_key = [(x[key] * count, count) for x, count in zip(terms, counts)
+                  if key in x]
+        values, images = zip(*of_key)
+        found[key] = torch.stack(values).sum() / sum(images)
+    return found

@@ -44,6 +44,28 @@ def test_names_and_idle_distillers():
     assert losses['one.loss'] == 8 and losses['idle.loss'] == 0
 
 
+class Sometimes(Scaled):
+    """Has its figure for large taps alone."""
+
+    def losses(self, student, teacher, batch):
+        found = super().losses(student, teacher, batch)
+        if found['tap'] < 3:
+            del found['tap']
+        return found
+
+
+@pytest.mark.parametrize('order', [1, -1])
+def test_a_figure_of_one_part(order):
+    parts = [({
+        'one': (dict(logits=[torch.ones(images)]), {})
+    }, StepBatch(data_samples=[None] * images)) for images in (3, 1)][::order]
+    losses = distil(
+        nn.ModuleDict(dict(one=Sometimes(2.))),
+        Step(Progress(0), dict(one=dict(loss=1.)), (), False), parts,
+        torch.device('cpu'))
+    assert losses == {'one.loss': (3 * 6 + 2) / 4, 'one.tap': 3}
+
+
 def test_hooks_of_distillers_run():
     """A replay finds the module that breaks by them."""
     distiller, seen = Scaled(2.), []
