@@ -128,10 +128,15 @@ def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
         student, that of the teacher and, if the method can tell, the
         student's as it is compared with the teacher's, and that.
     """
-    found = []
-    for part in split_unlabelled(data)[::-1]:  # as in the data set
+    # Results lie where their images do: mmengine cuts off the last ones, with
+    # which several processes fill up the data set.
+    order: List[int] = []
+    found: List[Dict[str, Any]] = []
+    positions = dict(data, position=list(range(len(data['inputs']))))
+    for part in split_unlabelled(positions):
         if part is None:
             continue
+        order += part.pop('position')
         labels = [
             sample.metainfo.get('label') for sample in part['data_samples']
         ]
@@ -154,7 +159,10 @@ def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
                     for name, values in embeddings.items()
                 }) for i, label in enumerate(labels)
         ]
-    return found
+    return [
+        result
+        for _, result in sorted(zip(order, found), key=lambda pair: pair[0])
+    ]
 
 
 def _embeddings(distiller: Any, student: Tensors,

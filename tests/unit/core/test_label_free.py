@@ -127,6 +127,26 @@ def test_images_keep_their_size():
     assert data['inputs'].shape == (2, 3, 32, 64)
 
 
+def test_validation_keeps_the_order_of_images():
+    """Several processes cut off the last ones, which fill up the data set."""
+    model, _ = build('segmentor')
+    model.eval()
+    data = segmentation_batch(5, size=(64, 64))
+    labels = [3, None, 1, None, 2]
+    for sample, label in zip(data['data_samples'], labels):
+        sample.set_metainfo(dict(labelled=label is not None, label=label))
+    found = model.val_step(data)
+    assert [x['label'] for x in found] == labels
+    for i in range(5):
+        alone = model.val_step({
+            key: value[i:i + 1]
+            for key, value in data.items()
+        })
+        for mine, other in zip(alone[0]['embeddings']['kd'],
+                               found[i]['embeddings']['kd']):
+            assert mine == pytest.approx(other, abs=1e-5)
+
+
 def test_a_student_that_cannot_train():
     student = detector()
     student['model']['backbone'].update(frozen_stages=4)
