@@ -53,7 +53,7 @@ class MixedBatchSampler:
             to False.
 
     Raises:
-        ConfigError: If the ratio is not positive.
+        ConfigError: If the ratio is no positive number.
     """
 
     def __init__(self,
@@ -62,9 +62,7 @@ class MixedBatchSampler:
                  ratio: float = 1.,
                  batch_sampler: Optional[Dict[str, Any]] = None,
                  drop_last: bool = False) -> None:
-        if not isinstance(ratio, (int, float)) or ratio <= 0:
-            raise ConfigError('the ratio of unlabelled images is a positive '
-                              f'number, not {ratio!r}')
+        check_ratio(ratio)
         self.sampler = sampler
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -91,6 +89,18 @@ class MixedBatchSampler:
             yield [
                 *batch, *(len(dataset) + i for i in islice(images, self.count))
             ]
+
+
+def check_ratio(ratio: Any) -> None:
+    """Check the number of unlabelled images for each labelled one.
+
+    Raises:
+        ConfigError: If it is no positive, finite number.
+    """
+    if isinstance(ratio, bool) or not isinstance(
+            ratio, (int, float)) or not 0 < ratio < float('inf'):
+        raise ConfigError('the ratio of unlabelled images is a positive '
+                          f'number, not {ratio!r}')
 
 
 def _built(dataset: Any) -> Any:

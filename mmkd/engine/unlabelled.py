@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Sequence, Tuple, Union
 from mmengine.config import Config, ConfigDict
 
 from mmkd.data.checks.datasets import parts_of
+from mmkd.data.mixed import check_ratio
 from mmkd.engine.label_free import augmentation, image_folder, packing
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import construct
@@ -21,8 +22,9 @@ class Unlabelled:
         data (str | list[str]): Folders, images, videos, or lists of them; see
             :class:`~mmkd.data.image_folder.ImageFolder`.
         ratio (float): Images for each labelled one of a batch. Defaults to 1.
-        size (tuple[int, int], optional): Height and width in pixels of the
-            crops. Defaults to None: those of the student's images.
+        size (int | tuple[int, int], optional): Height and width in pixels of
+            the crops, or both. Defaults to None: those of the student's
+            images.
         norm (str): ``unlabelled_norm`` of the model. Defaults to
             ``'update'``.
         every (int): Of a video, each how many frames one is taken. Defaults
@@ -30,9 +32,20 @@ class Unlabelled:
     """
     data: Union[str, List[str]]
     ratio: float = 1.
-    size: Optional[Sequence[int]] = None
+    size: Union[None, int, Sequence[int]] = None
     norm: str = 'update'
     every: int = 25
+
+    def __post_init__(self) -> None:
+        check_ratio(self.ratio)
+        if self.every < 1:
+            raise ConfigError(f'every is at least 1, not {self.every}')
+        if self.size is not None:
+            size = _pair(self.size)
+            if size is None or min(size) < 1:
+                raise ConfigError('size is (height, width) in pixels, or one '
+                                  f'number for both, not {self.size!r}')
+            self.size = size
 
 
 def expand_unlabelled(cfg: Config) -> Config:
@@ -55,6 +68,9 @@ def expand_unlabelled(cfg: Config) -> Config:
     if not is_distillation(cfg) or cfg.model.get('label_free'):
         raise ConfigError('`unlabelled` needs a distillation config with '
                           'labelled data, without `label_free`')
+    if not cfg.get('train_dataloader'):
+        raise ConfigError('`unlabelled` adds images to the batches of '
+                          '`train_dataloader`, which the config lacks')
     options = construct(Unlabelled, cfg.pop('unlabelled'), '`unlabelled`')
     size = options.size or _student_size(cfg)
     cfg.model['unlabelled_norm'] = options.norm

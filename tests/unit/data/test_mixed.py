@@ -77,8 +77,9 @@ def test_endless_sampler_and_ratio(dataset):
     sampler = MixedBatchSampler(InfiniteSampler(dataset, seed=0), 4, 0.1)
     found = list(islice(sampler, 6))
     assert all(len(batch) == 5 and batch[-1] >= 7 for batch in found)
-    with pytest.raises(ConfigError, match='positive number, not 0'):
-        MixedBatchSampler(InfiniteSampler(dataset), 4, 0)
+    for ratio in (0, True, float('inf'), float('nan'), '1'):
+        with pytest.raises(ConfigError, match=f'number, not {ratio!r}'):
+            MixedBatchSampler(InfiniteSampler(dataset), 4, ratio)
 
 
 def test_batches_of_another_sampler(dataset):

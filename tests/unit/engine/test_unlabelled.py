@@ -76,6 +76,31 @@ def test_size_of_a_student_in_a_file(mixed):
     assert crop['size'] == [512, 1024]
 
 
+def test_given_size(mixed):
+    for size, expected in ((48, [48, 48]), ([32, 48], [32, 48])):
+        cfg = copy.deepcopy(mixed)
+        cfg.unlabelled.size = size
+        expand_unlabelled(cfg)
+        crop = cfg.train_dataloader.dataset.unlabelled.pipeline[1]
+        assert crop['size'] == expected
+
+
+@pytest.mark.parametrize('key, value', [('ratio', 0), ('ratio', True),
+                                        ('ratio', float('inf')), ('every', 0),
+                                        ('size', [32]), ('size', [32, 0]),
+                                        ('size', True), ('size', 1.5)])
+def test_wrong_options(mixed, key, value):
+    mixed.unlabelled[key] = value
+    with pytest.raises(ConfigError, match=key):
+        expand_unlabelled(mixed)
+
+
+def test_no_training_data(mixed):
+    mixed.pop('train_dataloader')
+    with pytest.raises(ConfigError, match='`train_dataloader`, which'):
+        expand_unlabelled(mixed)
+
+
 def test_errors(mixed):
     for change, why in ((dict(unlabelled=dict(data='x', share=1)),
                          "has no argument 'share'"),
