@@ -25,8 +25,8 @@ class ImageFolder(BaseDataset):
 
     Args:
         root (str | list[str]): A folder, an image, a video, or a text file
-            with a path in each line, relative to the file; or several of
-            them.
+            with a path in each line, relative to the file, where lines may
+            repeat; or several of them.
         recursive (bool): Whether subfolders belong to it. Defaults to True.
         every (int): Of a video, each how many frames one is taken. Defaults
             to 25.
@@ -71,12 +71,10 @@ class ImageFolder(BaseDataset):
         """List the images and frames."""
         samples: List[Dict[str, Any]] = []
         for root in self.roots:
-            names = {
-                osp.relpath(path, root): path
-                for path in self._files(root)
-            }
-            held_out = self._held_out(names)
-            for name, path in names.items():
+            files = [(osp.relpath(path, root), path)
+                     for path in self._files(root)]
+            held_out = self._held_out(name for name, _ in files)
+            for name, path in files:
                 if (name in held_out) == self.validation:
                     samples += [
                         dict(

@@ -45,6 +45,16 @@ def test_lists_and_files(folder, tmp_path):
     (tmp_path / 'list.txt').write_text('sub/c.png\n\nb.png\n')
     found = ImageFolder([f'{folder}/list.txt', f'{folder}/a.JPG'])
     assert [x for x, _ in names(found)] == ['c.png', 'b.png', 'a.JPG']
+    (tmp_path / 'list.txt').write_text('b.png\nsub/c.png\nb.png\n')
+    found = ImageFolder(f'{folder}/list.txt')
+    assert [x for x, _ in names(found)] == ['b.png', 'c.png', 'b.png']
+    parts = [{
+        x
+        for x, _ in names(
+            ImageFolder(
+                f'{folder}/list.txt', held_out=.01, validation=validation))
+    } for validation in (False, True)]
+    assert not parts[0] & parts[1] and all(parts)
     (tmp_path / 'list.txt').write_text('gone.png\n')
     with pytest.raises(ConfigError, match='no file .*gone.png, which'):
         ImageFolder(f'{folder}/list.txt')
