@@ -344,6 +344,15 @@ def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
     return read_checkpoint(ckpt, trusted)
 
 
+def label_reader(teacher: Teacher) -> str:
+    """What of a teacher reads the ground truth; empty if nothing."""
+    if teacher.mode == 'loss':
+        return "mode='loss'"
+    if getattr(teacher.network, 'reads_labels', False):
+        return type(teacher.network).__name__
+    return ''
+
+
 def _chunks(batch: Dict[str, Any], size: Optional[int],
             name: str) -> List[Dict[str, Any]]:
     """A prepared batch in chunks of some images."""
