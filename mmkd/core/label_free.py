@@ -15,6 +15,7 @@ from mmkd.core.step import Tensors
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import Batch, DryRun, untouched
 from mmkd.core.taps.tap import Tap
+from mmkd.core.teacher import label_reader
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.registry import DISTILLERS
@@ -32,9 +33,9 @@ def prepare_student(model: Any, run: DryRun) -> None:
         run (DryRun): Dry run of the student.
 
     Raises:
-        ConfigError: If a method needs labels; if the student cannot reach
-            its last tap without them, or would not train; or if labelled
-            images are augmented as batches.
+        ConfigError: If a method or a teacher needs labels; if the student
+            cannot reach its last tap without them, or would not train; or if
+            labelled images are augmented as batches.
     """
     distillers: Mapping[str, Distiller] = dict(model.distillers.items())
     student, plan = model.student, model.taps
@@ -47,6 +48,13 @@ def prepare_student(model: Any, run: DryRun) -> None:
                 f'distiller {name!r}: {type(distiller).__name__} needs labels '
                 'with these options. Methods that need none: '
                 f'{", ".join(others)}')
+    for name, teacher in model.teachers.items():
+        reader = label_reader(teacher)
+        if reader:
+            raise ConfigError(
+                f'teacher {name!r}: {reader} reads the ground truth, which '
+                'unlabelled images lack; choose another teacher, or '
+                "mode='tensor'")
     batch = without_truth(run.batch)
     taps = plan.student_taps(list(distillers))
     if model.label_free:

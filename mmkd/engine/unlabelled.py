@@ -8,6 +8,7 @@ from mmkd.data.checks.datasets import parts_of
 from mmkd.engine.label_free import augmentation, image_folder, packing
 from mmkd.errors import ConfigError
 from mmkd.utils.arguments import construct
+from mmkd.utils.config import read_config
 
 _SAMPLER = 'mmkd.MixedBatchSampler'
 
@@ -91,23 +92,35 @@ def _student_size(cfg: Config) -> Tuple[int, int]:
         ConfigError: If its config does not tell.
     """
     student = cfg.model.get('student')
-    own = student.get('data_preprocessor') if isinstance(student,
-                                                         dict) else None
-    size = (own or {}).get('size')
-    if _is_pair(size):
-        return size[0], size[1]
+    model = read_config(student).get('model') if student else None
+    size = _pair(((model or {}).get('data_preprocessor') or {}).get('size'))
+    if size:
+        return size
     outer = cfg.train_dataloader.dataset
     for part in [outer, *parts_of(outer)]:
         for transform in reversed(part.get('pipeline') or []):
             for key in ('size', 'crop_size', 'scale'):
-                size = transform.get(key)
-                if _is_pair(size):
-                    return size[1], size[0]
+                size = _pair(transform.get(key))
+                if size:
+                    return size if _height_first(
+                        transform, cfg.get('default_scope')) else size[::-1]
     raise ConfigError("the config does not tell the size of the student's "
                       'images; give it, as in unlabelled=dict(data=..., '
                       'size=(height, width))')
 
 
-def _is_pair(size: Any) -> bool:
-    return isinstance(size, (list, tuple)) and len(size) == 2 and all(
-        isinstance(side, int) for side in size)
+def _height_first(transform: dict, default_scope: Optional[str]) -> bool:
+    """Whether a transform's size is (height, width), as of mmseg's
+    ``RandomCrop``; others take (width, height)."""
+    scope, _, name = str(transform.get('type')).rpartition('.')
+    return (scope or default_scope, name) == ('mmseg', 'RandomCrop')
+
+
+def _pair(size: Any) -> Optional[Tuple[int, int]]:
+    """Two sides in pixels; None if a size is something else."""
+    sides = (size, size) if isinstance(size, int) else size
+    if not isinstance(sides, (list, tuple)) or len(sides) != 2 or not all(
+            isinstance(side, int) and not isinstance(side, bool)
+            for side in sides):
+        return None
+    return sides[0], sides[1]

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 
 from mmkd.registry import METRICS
 
+#: Images to compare with all others at a time, which bounds the memory.
+_ROWS = 1024
+
 
 @METRICS.register_module()
 class HeldOutMetric(BaseMetric):
@@ -136,7 +139,10 @@ def linear_accuracy(embed: Tensor, labels: Tensor) -> float:
         labels (Tensor): (N, ), integer.
     """
     embed = (embed - embed.mean(0)) / embed.std(0).clamp(min=1e-6)
-    earlier = (labels[:, None] == labels).tril(-1).sum(1)
+    earlier = torch.empty_like(labels)
+    for label in labels.unique():
+        own = labels == label
+        earlier[own] = torch.arange(int(own.sum()))
     right = torch.zeros(len(embed), dtype=torch.bool)
     for fold in (0, 1):
         test = earlier % 2 == fold
@@ -170,5 +176,10 @@ def _fitted(embed: Tensor, labels: Tensor, classes: int) -> nn.Linear:
 def _nearest(embed: Tensor, k: int) -> Any:
     """Cosines (N, k) and indices (N, k) of the nearest other embeddings."""
     unit = F.normalize(embed, dim=1)
-    cosine = (unit @ unit.T).fill_diagonal_(-torch.inf)
-    return cosine.topk(min(k, len(embed) - 1))
+    found = []
+    for rows in torch.arange(len(unit)).split(_ROWS):
+        cosine = unit[rows] @ unit.T
+        cosine[torch.arange(len(rows)), rows] = -torch.inf
+        found.append(cosine.topk(min(k, len(embed) - 1)))
+    cosines, indices = zip(*found)
+    return torch.cat(cosines), torch.cat(indices)

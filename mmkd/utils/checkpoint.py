@@ -251,7 +251,7 @@ def read_checkpoint(path: Union[str, dict],
         CheckpointError: If the file holds no weights, or as in
             :func:`read_file`.
     """
-    path = local_file(path)
+    path = osp.expanduser(local_file(path))
     content = read_file(path, trusted)
     state_dict, meta = content, {}
     if isinstance(content, dict):

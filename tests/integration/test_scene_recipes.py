@@ -67,8 +67,10 @@ def complete_objects(root, name):
 
 def entry_of(path, root):
     """The benchmark entry whose data a recipe is trained on."""
-    families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
+    families = ('retinanet', 'gfl', 'faster-rcnn', 'pointpillars',
+                'centerpoint', 'bev')
     name = next((x for x in families if x in path.stem), 'deeplabv3plus')
+    name = name.replace('-', '_')
     if path.stem.endswith('kitti'):
         name = 'pointpillars'
     return Entry.load(f'{name}_scenes', root)

@@ -9,7 +9,7 @@ from mmkd.core.cache.teacher_cache import CacheOptions, TeacherCache
 from mmkd.core.distiller import Distiller
 from mmkd.core.step import TapPlan
 from mmkd.core.taps.dry_run import DryRun
-from mmkd.core.teacher import Teacher
+from mmkd.core.teacher import Teacher, label_reader
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.utils.arguments import construct
@@ -75,11 +75,9 @@ def caches_of(teachers: Mapping[str, Teacher]) -> Dict[str, TeacherCache]:
 def _obstacle(teacher: Teacher, student: nn.Module,
               readers: Mapping[str, Distiller]) -> str:
     """Why a teacher cannot have a cache; empty if it can."""
-    if teacher.mode == 'loss':
-        return "mode='loss' reads the ground truth, which is not stored"
-    if getattr(teacher.network, 'reads_labels', False):
-        return f'{type(teacher.network).__name__} reads the ground truth, ' \
-            'which is not stored'
+    reader = label_reader(teacher)
+    if reader:
+        return f'{reader} reads the ground truth, which is not stored'
     if family_of(student).augments_batches(student):
         return 'the preprocessor of the student augments batches at random ' \
             '(`batch_augments`), so that no image comes twice'

@@ -2,6 +2,8 @@
 import math
 from typing import Any, Dict, List
 
+from mmengine.dataset import InfiniteSampler
+from mmengine.dist import get_world_size
 from mmengine.hooks import Hook
 from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
@@ -67,7 +69,11 @@ class GradientShareHook(Hook):
         """Change the loss weights at the end of an epoch."""
         if not self._shares:
             return
-        length = len(runner.train_dataloader)
+        loader = runner.train_dataloader
+        length = len(loader)
+        if isinstance(getattr(loader, 'sampler', None), InfiniteSampler):
+            # Its length is that of the data, not of the part of a process.
+            length = max(1, length // get_world_size())
         if not self.every_n_train_iters(runner, length):
             return
         epoch = (runner.iter + 1) // length

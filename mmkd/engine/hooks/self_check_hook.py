@@ -288,10 +288,23 @@ def _image_means(model: DistillationModel, name: str,
     """Mean of the cells of a teacher's last map, (N, C), of some images."""
     teacher, found = model.teachers[name], []
     for data in batches:
-        inputs = _teacher_batch(model, name, data)['inputs']
+        part = _some(data, -(-_IMAGES // len(batches)))
+        inputs = _teacher_batch(model, name, part)['inputs']
         with torch.no_grad(), teacher.autocast(features=True):
             found.append(teacher.network(inputs)[-1].float().mean(dim=(2, 3)))
     return torch.cat(found)[:_IMAGES]
+
+
+def _some(data: dict, count: int) -> dict:
+    """At most so many images of a batch, evenly spaced."""
+    total = len(data['inputs'])
+    count = min(count, total)
+    return {
+        key:
+        value if value is None else
+        [value[i * total // count] for i in range(count)]
+        for key, value in data.items()
+    }
 
 
 def _say_why(what: str, error: Exception) -> None:

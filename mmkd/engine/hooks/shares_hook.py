@@ -1,4 +1,5 @@
 """The shares of the distillers in the gradients."""
+import math
 import os.path as osp
 from typing import Any, Dict, Optional
 
@@ -60,7 +61,9 @@ class SharesHook(Hook):
             key[:-len('.share')]: float(value)
             for key, value in (outputs or {}).items() if key.endswith('.share')
         }
-        if found and is_main_process():
+        # A step that overflows has no shares.
+        if found and all(map(math.isfinite,
+                             found.values())) and is_main_process():
             shares: Shares = runner.message_hub.get_info(_KEY, [])
             runner.message_hub.update_info(_KEY,
                                            [*shares, (runner.iter + 1, found)])

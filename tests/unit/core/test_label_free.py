@@ -137,3 +137,25 @@ def test_a_student_that_cannot_train():
             dict(kd=dict(type='CWD', student='backbone', teacher='backbone')),
             dry_run_size=(64, 64),
             label_free=True)
+
+
+@pytest.mark.parametrize(
+    'options', [dict(label_free=True),
+                dict(unlabelled_norm='update')])
+@pytest.mark.parametrize('reader', ["mode='loss'", 'LabelAssistedSegmentor'])
+def test_a_teacher_that_reads_labels(options, reader):
+    teacher = segmentor()
+    if reader == 'LabelAssistedSegmentor':
+        teacher['model']['type'] = 'mmkd.LabelAssistedSegmentor'
+    with pytest.raises(ConfigError, match=f"teacher 'one': {reader} reads"):
+        DistillationModel(
+            segmentor(),
+            dict(
+                one=dict(
+                    cfg=teacher,
+                    ckpt='random',
+                    mode='tensor' if reader ==
+                    'LabelAssistedSegmentor' else 'loss')),
+            dict(kd=dict(type='CWD', student='backbone', teacher='backbone')),
+            dry_run_size=(64, 64),
+            **options)

@@ -55,8 +55,10 @@ def test_expansion(mixed):
     ([dict(type='Resize', scale=(96, 64))], [64, 96]),
     ([
         dict(type='RandomResize', scale=(96, 64)),
-        dict(type='RandomCrop', crop_size=(32, 32))
-    ], [32, 32]),
+        dict(type='RandomCrop', crop_size=(32, 64))
+    ], [32, 64]),
+    ([dict(type='mmseg.RandomCrop', crop_size=48)], [48, 48]),
+    ([dict(type='mmdet.RandomCrop', crop_size=(32, 64))], [64, 32]),
 ])
 def test_size_is_that_of_the_student(mixed, pipeline, size):
     mixed.model.student.data_preprocessor.size = None
@@ -64,6 +66,14 @@ def test_size_is_that_of_the_student(mixed, pipeline, size):
     cfg = expand_unlabelled(mixed)
     crop = cfg.train_dataloader.dataset.unlabelled.pipeline[1]
     assert crop['size'] == size
+
+
+def test_size_of_a_student_in_a_file(mixed):
+    mixed.model.student = 'mmseg::pspnet/pspnet_r50-d8_4xb2-40k_' \
+        'cityscapes-512x1024.py'
+    cfg = expand_unlabelled(mixed)
+    crop = cfg.train_dataloader.dataset.unlabelled.pipeline[1]
+    assert crop['size'] == [512, 1024]
 
 
 def test_errors(mixed):

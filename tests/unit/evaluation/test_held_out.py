@@ -88,3 +88,12 @@ def test_labelled_images_are_for_the_probes():
         'loss', 'cos', 'cos_centred', 'mutual_knn', 'knn', 'linear'
     ]
     assert found['linear'] == 1. and found['loss'] == 1.
+
+
+def test_rows_are_compared_in_parts(monkeypatch):
+    torch.manual_seed(0)
+    embed, labels = torch.randn(20, 4), torch.arange(20) % 3
+    whole = knn_accuracy(embed, labels, k=5)
+    monkeypatch.setattr('mmkd.evaluation.held_out._ROWS', 7)
+    assert knn_accuracy(embed, labels, k=5) == whole
+    assert mutual_knn(embed, embed) == 1 > mutual_knn(embed, embed**2)

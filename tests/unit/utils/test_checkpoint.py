@@ -116,6 +116,12 @@ def test_training_state_is_read(tmp_path):
         torch.load(path, weights_only=True)
 
 
+def test_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv('HOME', str(tmp_path))
+    torch.save(dict(state_dict=dict(a=torch.ones(1))), tmp_path / 'a.pth')
+    assert read_checkpoint('~/a.pth').path == str(tmp_path / 'a.pth')
+
+
 def test_missing():
     assert refused('/nowhere/a.pth') == 'there is no checkpoint /nowhere/a.pth'
 

@@ -3,7 +3,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.optim import OptimWrapper
+from torch.utils.data import DataLoader
 
 from mmkd.core.model import DistillationModel
 from mmkd.engine.configs import prepare_training
@@ -74,6 +76,18 @@ def test_weights_follow_the_gradients_and_resume():
     expected = train(runner, range(3, 6))[0]
     assert train(again, range(3, 6))[0] == expected
     assert expected[0] == weights[-1] and expected[1:] == [20, 20]
+
+
+def test_a_pass_over_the_data_in_several_processes(monkeypatch):
+    """The loader of a run by iteration tells the length of all data."""
+    path = 'mmkd.engine.hooks.gradient_share_hook.get_world_size'
+    monkeypatch.setattr(path, lambda: 2)
+    runner = build()
+    runner.train_dataloader = DataLoader(
+        [None] * 4, sampler=InfiniteSampler([None] * 4))
+    assert len(runner.train_dataloader) == 4
+    weights, _ = train(runner, range(3))
+    assert weights[0] == weights[1] != weights[2]
 
 
 def test_a_config_that_needs_it_gets_it():

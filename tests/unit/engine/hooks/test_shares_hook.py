@@ -32,6 +32,15 @@ def test_what_was_measured_survives_a_checkpoint(tmp_path):
     assert (tmp_path / 'shares.png').stat().st_size > 1000
 
 
+def test_an_overflow_is_left_out(tmp_path):
+    """A checkpoint with such a number could not be resumed from."""
+    hook, runner = SharesHook(1), fake_runner(tmp_path, 'overflow')
+    for share in (float('nan'), .5):
+        hook.after_train_iter(
+            runner, 0, outputs={'kd.share': torch.tensor(share)})
+    assert runner.message_hub.get_info('mmkd_shares') == [(1, dict(kd=.5))]
+
+
 def test_nothing_to_draw(tmp_path):
     SharesHook().after_train(fake_runner(tmp_path, 'empty'))
     assert not list(tmp_path.iterdir())
