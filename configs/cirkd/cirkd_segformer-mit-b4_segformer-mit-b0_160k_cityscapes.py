@@ -18,4 +18,17 @@ model = dict(
             pixel_queue=2000,
             pool=2,
             norm_cfg=dict(type='SyncBN'))))
-optim_wrapper = dict(optimizer=dict(lr=2e-4))
+# The authors' rate and power. Of mmseg's schedule, their settings name neither
+# the warm-up nor the tenfold rate of the head.
+optim_wrapper = dict(
+    optimizer=dict(lr=2e-4),
+    paramwise_cfg=dict(custom_keys=dict(head=dict(lr_mult=1.))))
+param_scheduler = [
+    dict(
+        type='PolyLR',
+        eta_min=0,
+        power=0.9,
+        begin=0,
+        end=160000,
+        by_epoch=False)
+]

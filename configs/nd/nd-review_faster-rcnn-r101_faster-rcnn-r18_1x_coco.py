@@ -9,5 +9,8 @@ model = dict(
             cfg='mmdet::faster_rcnn/faster-rcnn_r101_fpn_2x_coco.py',
             ckpt='official')),
     distillers=dict(
-        nd=dict(type='ND', variant='review', weights=dict(nd=1.5,
-                                                          review=1.2))))
+        nd=dict(
+            type='ND',
+            variant='review',
+            mean_iters=30000,
+            weights=dict(nd=1.5, review=1.2))))

@@ -8,4 +8,4 @@ model = dict(
         teacher=dict(
             cfg='mmdet::faster_rcnn/faster-rcnn_r101_fpn_2x_coco.py',
             ckpt='official')),
-    distillers=dict(nd=dict(type='ND')))
+    distillers=dict(nd=dict(type='ND', mean_iters=30000)))

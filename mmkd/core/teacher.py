@@ -3,6 +3,7 @@ import contextlib
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
@@ -141,9 +142,12 @@ class Teacher:
                                                        checkpoint.state_dict)
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
             self.classes = checkpoint.classes
-            print_log(
-                f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
-                f'{file_hash(checkpoint.path)}', 'current')
+            if is_main_process():
+                index = checkpoint.path.endswith('.json')
+                part = 'of the index ' if index else ''
+                print_log(
+                    f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
+                    f'{part}{file_hash(checkpoint.path)}', 'current')
         notes = family.notes(self.network)
         if notes is not None:
             print_log(f'teacher {name!r}: {notes}', 'current')

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -31,6 +33,15 @@ def test_stored_number(tau, stored):
                               [[0., 0.], [1., 0.]]]])
     value = channel_wise_divergence(logits_s, logits_t, tau)
     assert value.item() == pytest.approx(stored, abs=1e-6)
+
+
+def test_value_by_hand():
+    # Probabilities 1/2, 1/2 of the student and 3/4, 1/4 of the teacher.
+    logits_s = torch.zeros(1, 1, 1, 2)
+    logits_t = torch.tensor([[[[4 * math.log(3), 0.]]]])
+    value = channel_wise_divergence(logits_s, logits_t, 4.0)
+    expected = 16 * (0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    assert value.item() == pytest.approx(expected, rel=1e-5)  # 2.0930
 
 
 def test_valid_cells_hold_all_mass(pair):
