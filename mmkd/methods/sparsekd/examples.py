@@ -19,7 +19,7 @@ def _detectors(make: Callable[..., dict], channels: int, box_size: int,
 
 
 RECIPE = ('sparsekd/sparsekd_centerpoint-pillar02'
-          '_centerpoint-pillar02-2x_20e_nuscenes.py')
+          '_centerpoint-pillar02-s_20e_nuscenes.py')
 # An untrained centre head finds boxes of low scores.
 EXAMPLES = dict(
     sparsekd=lambda: _detectors(centerpoint, 5, 9, .1),
