@@ -156,18 +156,22 @@ def _objects(path: Path) -> List[KittiObject]:
         name, *rest = line.split()
         try:
             values = [float(x) for x in rest]
-            truncated, occluded, alpha, *values = values
-            *values, rotation = values
-            if len(values) != 10:
+            if len(values) != 14:
                 raise ValueError('a label has 15 columns')
             if name not in (*INFO_CLASSES, 'DontCare'):
                 raise ValueError(f'KITTI has no class {name!r}')
         except ValueError as error:
             raise DataError(f'{path}, line {number}: {error}') from None
         found.append(
-            KittiObject(name, tuple(values[:4]), truncated, int(occluded),
-                        alpha, tuple(values[4:7]), tuple(values[7:]),
-                        rotation))
+            KittiObject(
+                name,
+                bbox=tuple(values[3:7]),
+                truncated=values[0],
+                occluded=int(values[1]),
+                alpha=values[2],
+                dimensions=tuple(values[7:10]),
+                location=tuple(values[10:13]),
+                rotation_y=values[13]))
     return found
 
 

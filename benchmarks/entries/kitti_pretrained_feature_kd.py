@@ -1,0 +1,5 @@
+_base_ = ['kitti_feature_kd.py', 'pretrained_lidar.py']
+method = 'kitti_pretrained_feature_kd'
+family = 'pointpillars_pretrained_'
+teacher = dict(pretrained=True)
+student = dict(pretrained=True)

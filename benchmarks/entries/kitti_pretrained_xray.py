@@ -1,0 +1,5 @@
+_base_ = ['kitti_xray.py', 'pretrained_lidar.py']
+method = 'kitti_pretrained_xray'
+family = 'pointpillars_pretrained_'
+teacher = dict(pretrained=True)
+student = dict(pretrained=True)
