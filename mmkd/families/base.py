@@ -195,6 +195,16 @@ class Family:
         if self.augments_batches(network):
             self.preprocessor(network).batch_augments = None
 
+    def keep_sizes(self, network: nn.Module) -> None:
+        """Do not pad training images beyond the largest one of a batch."""
+
+    def is_transformer(self, network: nn.Module) -> bool:
+        """Whether its backbone, or all of it, has self-attention."""
+        return any(
+            isinstance(module, nn.MultiheadAttention)
+            or isinstance(getattr(module, 'qkv', None), nn.Linear)
+            for module in getattr(network, 'backbone', network).modules())
+
     def detection_head(self,
                        network: nn.Module,
                        name: str = 'the network') -> DetectionHead:

@@ -33,6 +33,13 @@ def test_example(cfg):
     assert torch.isfinite(losses['decode.loss_ce'])
 
 
+def test_self_attention():
+    for cfg, expected in ((segmentor(), False), (transformer_segmentor(),
+                                                 True)):
+        network = build_network(cfg, 'x')
+        assert family_of(network).is_transformer(network) is expected
+
+
 def test_prediction():
     network = build_network(segmentor(), 'x').eval()
     family = family_of(network)
