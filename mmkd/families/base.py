@@ -283,6 +283,11 @@ class Family:
         """What the log says of a teacher at the start, in one line."""
         return None
 
+    def origin(self, network: nn.Module) -> Dict[str, str]:
+        """What the student's checkpoints record of it as a teacher: here, its
+        ``network`` in short."""
+        return dict(network=self.describe(network))
+
     def own_weights(self, network: nn.Module,
                     state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """Weights of a file under the names that the network has.

@@ -156,7 +156,12 @@ def test_command(kind, files, tmp_path, capsys):
     text = open('run/export/student.py').read()
     assert 'mmkd' not in text and 'label_free' not in text
     network = build_network('student.py', 'the student')
-    weights = torch.load('run/export/student.pth')['state_dict']
+    exported = torch.load('run/export/student.pth')
+    origin = exported['meta']['teachers']['teacher']
+    assert origin['weights'] == 'teacher.pth' and len(origin['sha256']) == 64
+    assert Config.fromfile('run/export/student.py').teachers == dict(
+        teacher=origin)
+    weights = exported['state_dict']
     network.load_state_dict(weights)
     # What fine-tuning does.
     cfg = Config.fromfile('student.py')
