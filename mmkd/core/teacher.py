@@ -138,10 +138,7 @@ class Teacher:
         build = build_untrained if checkpoint is None else build_network
         self.network = build(cfg, f'teacher {name!r}')
         family = family_of(self.network)
-        #: What checkpoints of the student record of it, in the main process.
-        self.origin: Dict[str, str] = {}
-        if is_main_process():
-            self.origin.update(family.origin(self.network))
+        self.origin = family.origin(self.network)
         if checkpoint is not None:
             checkpoint.state_dict = family.own_weights(self.network,
                                                        checkpoint.state_dict)

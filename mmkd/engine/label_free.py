@@ -9,7 +9,7 @@ from mmengine.registry import DefaultScope
 from mmkd.core.network import build_network
 from mmkd.engine.processes import world_size
 from mmkd.errors import ConfigError
-from mmkd.families import FAMILIES, family_of
+from mmkd.families import FAMILIES, is_transformer
 from mmkd.utils.arguments import construct
 from mmkd.utils.rng import preserve_rng
 
@@ -203,7 +203,7 @@ def _weight_decay(cfg: Config) -> float:
     with preserve_rng(), DefaultScope.overwrite_default_scope(
             cfg.get('default_scope')):
         student = build_network(cfg.model.get('student'), 'the student')
-    return 0.04 if family_of(student).is_transformer(student) else 1e-6
+    return 0.04 if is_transformer(student) else 1e-6
 
 
 def _schedule(cfg: Config, options: LabelFree) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mmkd.core.network import build_network
-from mmkd.families import family_of
+from mmkd.families import family_of, is_transformer
 from mmkd.testing import segmentor, transformer_segmentor
 
 
@@ -37,7 +37,7 @@ def test_self_attention():
     for cfg, expected in ((segmentor(), False), (transformer_segmentor(),
                                                  True)):
         network = build_network(cfg, 'x')
-        assert family_of(network).is_transformer(network) is expected
+        assert is_transformer(network) is expected
 
 
 def test_prediction():
