@@ -3,8 +3,8 @@
 
     benchmarks/pages.py
 
-That is docs/results.md with its picture, the tables of docs/results, and
-those of the README.
+That is the tables between `<!-- table: NAME -->` and `<!-- end of table -->`
+in docs/results.md, docs/results and the README, and the picture.
 """
 import re
 import sys
@@ -25,37 +25,6 @@ DETAILS = ROOT / 'docs/results'
 
 TABLE = re.compile(
     r'(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end of table -->)', re.S)
-
-INTRODUCTION = """# Results
-
-<!-- Written by benchmarks/pages.py out of benchmarks/results. -->
-
-Does distillation pay, compared with the same student trained alone? A distilled step takes longer than the student's
-own, so there are two gains: at **equal iterations**, and at **equal time**, where the student alone trains for more
-iterations, until it has used as much time. The second decides. [Does it pay?](benchmark.md) has the protocol.
-
-![Gain of each method against the cost of its step, a panel a task](images/results.svg)
-
-{summary}
-
-A gain is the mean over paired seeds of the distilled student minus the student alone, on test data, in points of 100,
-with one standard error. The cost is the time of a distilled step beside the student's own. All training was on CPUs
-and short, from minutes to an hour, so gains with your data and schedule will differ: measure your own pair
-([how](benchmark.md#a-pair-of-your-own)).
-
-{verdicts}
-Results on "scenes v3 or older" are of mmkd 0.1.0 and of
-[older data](../driving_scenes/README.md#versions). They are not comparable with newer ones, and leave this page as
-soon as the method has a newer one; the pages of details keep them.
-"""
-CLOSING = """## More
-
-- [Networks alone](results/networks.md): is there a gap to close, and do better networks score better?
-- [Cost of a step](results/cost.md): all modes of mmkd, code written by hand, and mmrazor
-- [Automatic weights](results/weights.md): `loss_weight='auto'` beside tuned weights, and the options of a teacher
-
-This page is written by `make pages`, out of [`benchmarks/results/`](../benchmarks/results).
-"""
 
 
 def best_of(rows: List[Row]) -> Row:
@@ -114,18 +83,28 @@ def method_table(rows: List[Row]) -> str:
     ], map(cells, rows))
 
 
-def page() -> str:
-    """The text of docs/results.md."""
-    found = published.rows()
-    shown = by_task(published.current(found))
-    missing = published.unmeasured(found)
-    summary = '\n'.join(f'- **{task}**: {outcome(rows)}.'
-                        for task, rows in shown.items())
-    verdicts = table(['verdict', 'what it means'],
-                     [[f'**{name}**', text]
-                      for name, text in VERDICTS.items()])
-    parts = [INTRODUCTION.format(summary=summary, verdicts=verdicts)]
-    for task, rows in shown.items():
+def shown() -> Dict[str, List[Row]]:
+    """The rows of the page, by task."""
+    return by_task(published.current(published.rows()))
+
+
+def summary() -> str:
+    """A line a task."""
+    return ''.join(f'- **{task}**: {outcome(rows)}.\n'
+                   for task, rows in shown().items())
+
+
+def verdicts() -> str:
+    """What the verdicts mean."""
+    return table(['verdict', 'what it means'],
+                 [[f'**{name}**', text] for name, text in VERDICTS.items()])
+
+
+def tasks() -> str:
+    """A section a task."""
+    missing = published.unmeasured(published.rows())
+    parts = []
+    for task, rows in shown().items():
         text = f'## {task}\n\n{method_table(rows)}\n'
         if task in missing:
             links = ', '.join(f'[{published.pages()[x]}](methods/{x}.md)'
@@ -133,15 +112,14 @@ def page() -> str:
             text += f'**Not measured yet**: {links}.\n\n'
         text += f'[All scores, and what they mean](results/{TASKS[task]}.md)\n'
         parts.append(text)
-    return '\n'.join([*parts, CLOSING])
+    return '\n'.join(parts)
 
 
 def readme_table() -> str:
     """The table of the README, a line a task."""
-    return table(['task', 'does it pay?'], [[
-        f'[{task}](docs/results.md#{anchor(task)})',
-        outcome(rows)
-    ] for task, rows in by_task(published.current(published.rows())).items()])
+    return table(['task', 'does it pay?'],
+                 [[f'[{task}](docs/results.md#{anchor(task)})',
+                   outcome(rows)] for task, rows in shown().items()])
 
 
 def anchor(heading: str) -> str:
@@ -151,7 +129,12 @@ def anchor(heading: str) -> str:
 
 def filled(text: str) -> str:
     """A page with its tables renewed."""
-    tables = dict(TABLES, readme=readme_table)
+    tables = dict(
+        TABLES,
+        readme=readme_table,
+        summary=summary,
+        verdicts=verdicts,
+        tasks=tasks)
 
     def renew(match: 're.Match') -> str:
         return f'{match[1]}\n{tables[match["name"]]()}\n{match[3]}'
@@ -161,14 +144,8 @@ def filled(text: str) -> str:
 
 def texts() -> Dict[Path, str]:
     """All pages, and what they should hold."""
-    pages = [README, *sorted(DETAILS.glob('*.md'))]
-    return {
-        PAGE: page(),
-        **{
-            path: filled(path.read_text(encoding='utf-8'))
-            for path in pages
-        }
-    }
+    pages = [README, PAGE, *sorted(DETAILS.glob('*.md'))]
+    return {path: filled(path.read_text(encoding='utf-8')) for path in pages}
 
 
 def main() -> None:
@@ -176,8 +153,7 @@ def main() -> None:
     from benchmarks.picture import picture
     for path, text in texts().items():
         path.write_text(text, encoding='utf-8')
-    shown = published.current(published.rows())
-    PICTURE.write_text(picture(by_task(shown)), encoding='utf-8')
+    PICTURE.write_text(picture(shown()), encoding='utf-8')
 
 
 if __name__ == '__main__':
