@@ -1,4 +1,5 @@
 """The long tables of docs/results, each out of a result file."""
+from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from benchmarks.published import (RESULTS, TASKS, Gain, data_of, entry_of,
@@ -243,13 +244,15 @@ def loss_time() -> str:
     ], rows)
 
 
+_PLAIN = (quick_demo, label_free, networks, auto_ratio, auto_weight, overhead,
+          step_time, loss_time)
 TABLES: Dict[str, Callable[[], str]] = {
     **{
         function.__name__: function
-        for function in (quick_demo, label_free, networks, auto_ratio, auto_weight, overhead, step_time, loss_time)
+        for function in _PLAIN
     },
     **{
-        f'{kind.__name__} {slug}': (lambda kind=kind, task=task: kind(task))
+        f'{kind.__name__} {slug}': partial(kind, task)
         for task, slug in TASKS.items()
         for kind in (scores, runs)
     }
