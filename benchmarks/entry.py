@@ -98,6 +98,8 @@ class Entry:
         less_data (dict): Settings that train on a quarter of the data.
         real_data (str, optional): Subfolder of ``$MMKD_REAL_DATA`` that holds
             the data. Defaults to None: the data are the scenes.
+        label (str, optional): Name of the method in the tables of results.
+            Defaults to None: the title of the method's page.
         shared (dict): Values for the entries that derive from this one.
     """
     name: str
@@ -125,6 +127,7 @@ class Entry:
     test_split: str = 'test'
     less_data: Dict[str, Any] = field(default_factory=dict)
     real_data: Optional[str] = None
+    label: Optional[str] = None
     shared: Dict[str, Any] = field(default_factory=dict)
 
     @classmethod
