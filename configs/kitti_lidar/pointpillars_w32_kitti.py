@@ -16,13 +16,12 @@ model = dict(
         anchor_generator=dict(
             ranges=[[0, -24, -1.78, 48, 24, -1.78]], sizes=[[3.9, 1.6,
                                                              1.56]])),
-    train_cfg=dict(
-        assigner=[
-            dict(
-                type='Max3DIoUAssigner',
-                iou_calculator=dict(type='mmdet3d.BboxOverlapsNearest3D'),
-                pos_iou_thr=0.6,
-                neg_iou_thr=0.45,
-                min_pos_iou=0.45,
-                ignore_iof_thr=-1)
-        ]))
+    train_cfg=dict(assigner=[
+        dict(
+            type='Max3DIoUAssigner',
+            iou_calculator=dict(type='mmdet3d.BboxOverlapsNearest3D'),
+            pos_iou_thr=0.6,
+            neg_iou_thr=0.45,
+            min_pos_iou=0.45,
+            ignore_iof_thr=-1)
+    ]))

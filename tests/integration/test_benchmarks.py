@@ -220,10 +220,12 @@ class TestExperiment:
             assert options['train_dataloader.dataset.data_root'] == \
                 'data/scenes/bench/kitti'
             assert not plan.nodes[name].needs
-        for name, model, source in (
-            ('pointpillars_pretrained_teacher', 'model', sources[0]),
-            ('pointpillars_pretrained_student_seed0', 'model', sources[1]),
-            ('kitti_pretrained_xray_seed0', 'model.student', sources[1])):
+        for name, model, source in (('pointpillars_pretrained_teacher',
+                                     'model', sources[0]),
+                                    ('pointpillars_pretrained_student_seed0',
+                                     'model', sources[1]),
+                                    ('kitti_pretrained_xray_seed0',
+                                     'model.student', sources[1])):
             options = plan.nodes[name].options
             assert options['train_dataloader.dataset.data_root'] == '/d'
             assert options[f'{model}.init_cfg.checkpoint'] == WeightsOf(source)

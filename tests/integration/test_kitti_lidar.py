@@ -39,8 +39,8 @@ def frame(number, split):
         Tr_imu_to_velo=np.eye(4)[:3])
     car = KittiObject('Car', (130., 50., 180., 88.), 0., 0, 0.,
                       (1.5, 1.6, 3.9), (0., 1.7, 15.), -1.57)
-    van = KittiObject('Van', (160., 50., 170., 70.), 0., 2, 0.,
-                      (2., 1.8, 4.5), (1., 1.7, 40.), 1.57)
+    van = KittiObject('Van', (160., 50., 170., 70.), 0., 2, 0., (2., 1.8, 4.5),
+                      (1., 1.7, 40.), 1.57)
     region = KittiObject('DontCare', (10., 50., 30., 60.))
     return KittiFrame(split, number, number, 0., np.zeros((96, 312, 3), 'u1'),
                       points.astype('f4'), calibration, np.eye(4),
@@ -56,8 +56,9 @@ def layout(root):
         records[split].append(writer.record(frame(number, split)))
     writer.finish(records)
     (root / 'ImageSets/test.txt').unlink()
-    (root / 'frames.tsv').write_text('frame\tdrive\tsource\n' + ''.join(
-        f'{i:06d}\tdrive_{min(i, 2)}\tx\n' for i in range(5)))
+    (root / 'frames.tsv').write_text('frame\tdrive\tsource\n' +
+                                     ''.join(f'{i:06d}\tdrive_{min(i, 2)}\tx\n'
+                                             for i in range(5)))
     return root
 
 
@@ -90,13 +91,13 @@ class TestConverter:
     def test_drives_are_held_out(self, converted):
         found = {
             name: [
-                info['sample_idx'] for info in read(
-                    converted / f'kitti_infos_{name}.pkl')['data_list']
+                info['sample_idx']
+                for info in read(converted /
+                                 f'kitti_infos_{name}.pkl')['data_list']
             ]
             for name in ('train', 'fit', 'tune', 'val')
         }
-        assert found == dict(
-            train=[0, 1, 2], fit=[0, 2], tune=[1], val=[3, 4])
+        assert found == dict(train=[0, 1, 2], fit=[0, 2], tune=[1], val=[3, 4])
 
     def test_without_images(self, kitti, tmp_path, capsys):
         """Of scans that were reduced before, the size is given."""

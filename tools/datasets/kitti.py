@@ -27,8 +27,8 @@ sys.path.insert(0, str(ROOT))
 import numpy as np  # noqa: E402
 
 from driving_scenes.writers.files import write_bytes  # noqa: E402
-from driving_scenes.writers.kitti import (INFO_CLASSES,  # noqa: E402
-                                          KittiFrame, KittiObject, frame_info,
+from driving_scenes.writers.kitti import INFO_CLASSES  # noqa: E402
+from driving_scenes.writers.kitti import (KittiFrame, KittiObject, frame_info,
                                           write_infos)
 from mmkd.data.checks.files import scan_fault  # noqa: E402
 from mmkd.errors import ConfigError, DataError  # noqa: E402
@@ -140,8 +140,8 @@ def _calibration(path: Path) -> Dict[str, np.ndarray]:
         for line in path.read_text().splitlines():
             name, _, numbers = line.partition(':')
             if name in MATRICES:
-                found[name] = np.array(
-                    numbers.split(), np.float64).reshape(3, -1)
+                found[name] = np.array(numbers.split(),
+                                       np.float64).reshape(3, -1)
     except ValueError as error:
         raise DataError(f'{path}: {error}') from None
     missing = [name for name in MATRICES if name not in found]
@@ -190,20 +190,19 @@ def convert(source: Path, target: Path, hold_out: List[str],
         frame = read_frame(source / 'training', name, image_size)
         infos[name] = frame_info(frame)
         objects[name] = frame.objects
-        write_bytes(
-            str(reduced / f'{name}.bin'),
-            frame.reduced().tobytes())
+        write_bytes(str(reduced / f'{name}.bin'), frame.reduced().tobytes())
     counts = {}
     for key, names in lists.items():
         write_infos(
             str(target / f'kitti_infos_{key}.pkl'), [infos[x] for x in names])
         things = [thing for name in names for thing in objects[name]]
         total = Counter(x.name for x in things if x.name != 'DontCare')
-        moderate = Counter(
-            x.name for x in things if 0 <= x.difficulty <= MODERATE)
-        counts[key] = (len(names),
-                       {name: (total[name], moderate[name])
-                        for name in total})
+        moderate = Counter(x.name for x in things
+                           if 0 <= x.difficulty <= MODERATE)
+        counts[key] = (len(names), {
+            name: (total[name], moderate[name])
+            for name in total
+        })
     return counts
 
 
