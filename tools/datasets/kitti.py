@@ -21,15 +21,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Tuple
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-import numpy as np  # noqa: E402
-
+import driving_scenes.writers.kitti as layout  # noqa: E402
 from driving_scenes.writers.files import write_bytes  # noqa: E402
-from driving_scenes.writers.kitti import INFO_CLASSES  # noqa: E402
-from driving_scenes.writers.kitti import (KittiFrame, KittiObject, frame_info,
-                                          write_infos)
 from mmkd.data.checks.files import scan_fault  # noqa: E402
 from mmkd.errors import ConfigError, DataError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
@@ -90,8 +88,8 @@ def read_lists(source: Path, hold_out: List[str]) -> Dict[str, List[str]]:
     return lists
 
 
-def read_frame(folder: Path, name: str, image_size: Tuple[int,
-                                                          int]) -> KittiFrame:
+def read_frame(folder: Path, name: str,
+               image_size: Tuple[int, int]) -> layout.KittiFrame:
     """Read a scan and its labels.
 
     Args:
@@ -115,7 +113,7 @@ def read_frame(folder: Path, name: str, image_size: Tuple[int,
         from PIL import Image
         with Image.open(image) as picture:
             image_size = picture.size[::-1]
-    return KittiFrame(
+    return layout.KittiFrame(
         split='train',
         number=int(name),
         sequence=0,
@@ -150,7 +148,7 @@ def _calibration(path: Path) -> Dict[str, np.ndarray]:
     return found
 
 
-def _objects(path: Path) -> List[KittiObject]:
+def _objects(path: Path) -> List[layout.KittiObject]:
     found = []
     for number, line in enumerate(path.read_text().splitlines(), 1):
         name, *rest = line.split()
@@ -158,12 +156,12 @@ def _objects(path: Path) -> List[KittiObject]:
             values = [float(x) for x in rest]
             if len(values) != 14:
                 raise ValueError('a label has 15 columns')
-            if name not in (*INFO_CLASSES, 'DontCare'):
+            if name not in (*layout.INFO_CLASSES, 'DontCare'):
                 raise ValueError(f'KITTI has no class {name!r}')
         except ValueError as error:
             raise DataError(f'{path}, line {number}: {error}') from None
         found.append(
-            KittiObject(
+            layout.KittiObject(
                 name,
                 bbox=tuple(values[3:7]),
                 truncated=values[0],
@@ -188,12 +186,12 @@ def convert(source: Path, target: Path, hold_out: List[str],
     infos, objects = {}, {}
     for name in sorted({x for names in lists.values() for x in names}):
         frame = read_frame(source / 'training', name, image_size)
-        infos[name] = frame_info(frame)
+        infos[name] = layout.frame_info(frame)
         objects[name] = frame.objects
         write_bytes(str(reduced / f'{name}.bin'), frame.reduced().tobytes())
     counts = {}
     for key, names in lists.items():
-        write_infos(
+        layout.write_infos(
             str(target / f'kitti_infos_{key}.pkl'), [infos[x] for x in names])
         things = [thing for name in names for thing in objects[name]]
         total = Counter(x.name for x in things if x.name != 'DontCare')
