@@ -6,8 +6,8 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg=
-            'mmdet3d::centerpoint/centerpoint_voxel01_second_secfpn_head-circlenms_8xb4-cyclic-20e_nus-3d.py',
+            cfg='mmdet3d::centerpoint/'
+            'centerpoint_voxel01_second_secfpn_head-circlenms_8xb4-cyclic-20e_nus-3d.py',
             ckpt='official')),
     distillers=dict(sparsekd=dict(type='SparseKD')))
 custom_hooks = [

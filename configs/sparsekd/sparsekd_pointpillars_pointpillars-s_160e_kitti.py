@@ -6,8 +6,8 @@ model = dict(
     student={{_base_.model}},
     teachers=dict(
         teacher=dict(
-            cfg=
-            'mmdet3d::pointpillars/pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py',
+            cfg='mmdet3d::pointpillars/'
+            'pointpillars_hv_secfpn_8xb6-160e_kitti-3d-3class.py',
             ckpt='official')),
     distillers=dict(sparsekd=dict(type='SparseKD', weights=dict(cls=15.))))
 custom_hooks = [
