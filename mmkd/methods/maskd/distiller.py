@@ -81,6 +81,7 @@ class MasKD(Distiller):
     Raises:
         ConfigError: If an option is invalid, or ``masks`` is missing.
     """
+    roles = ('maps', )
     needs_weights_hash = True
 
     def __init__(self,
@@ -110,7 +111,6 @@ class MasKD(Distiller):
         self.default_weights = dict(PRESETS[preset]['weights'])
         if self.boxes == 'none':
             self.default_weights.pop('boxes', None)
-            self.roles = ('maps', )
         else:
             self.default_weights.setdefault('boxes', 1.0)
             dense = self.boxes == 'dense'
