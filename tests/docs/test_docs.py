@@ -283,8 +283,10 @@ def check_distillers(method: str, distillers: dict) -> None:
         model = make().model
         if model['distillers']['kd']['type'] not in types:
             continue
+        model = {**model, 'distillers': distillers}
+        untrained(model)
         try:
-            DistillationModel(**{**model, 'distillers': distillers})
+            DistillationModel(**model)
             return
         except ConfigError as error:
             errors.append(f'{name}: {error}')
