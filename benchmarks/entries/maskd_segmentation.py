@@ -7,8 +7,7 @@ first_stages = {
         config='configs/demo/maskd-tokens_deeplabv3plus-r18w32_scenes.py',
         iters=200)
 }
-distilled = dict(
-    config='configs/demo/'
-    'maskd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py')
+distilled = dict(config='configs/demo/'
+                 'maskd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py')
 # With the learning rate that was best for the student alone.
 distilled_grid = {'model.distillers.maskd.loss_weight': [0.3, 1.0]}

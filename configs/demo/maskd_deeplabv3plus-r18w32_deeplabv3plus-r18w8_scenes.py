@@ -7,7 +7,8 @@ model = dict(
     teachers=dict(
         teacher=dict(
             cfg='{{fileDirname}}/deeplabv3plus_r18w32-d16_scenes.py',
-            ckpt='work_dirs/deeplabv3plus_r18w32-d16_scenes/export/student.pth')),
+            ckpt='work_dirs/deeplabv3plus_r18w32-d16_scenes/export/student.pth'
+        )),
     distillers=dict(
         maskd=dict(
             type='MasKD',

@@ -11,6 +11,5 @@ from mmkd.core.visuals import Heatmap, Points, Visual
 __all__ = [
     'DistillationModel', 'Distiller', 'Heatmap', 'Instances', 'Points',
     'Progress', 'RawBatch', 'Rewriter', 'RewritingModel', 'StepBatch', 'Tap',
-    'TapCatcher', 'TapSpec', 'TapWriter', 'Teacher', 'Visual',
-    'WeightSchedule'
+    'TapCatcher', 'TapSpec', 'TapWriter', 'Teacher', 'Visual', 'WeightSchedule'
 ]

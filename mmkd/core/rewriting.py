@@ -6,7 +6,7 @@ import torch
 from mmengine.logging import print_log
 from mmengine.model import BaseModel, BaseModule
 from mmengine.registry import DefaultScope
-from torch import Tensor, nn
+from torch import Tensor
 
 from mmkd.core.building import build_teacher
 from mmkd.core.cache.keys import weights_hash
@@ -101,7 +101,8 @@ class RewritingModel(BaseModel):
         self,
         teacher: Union[dict, Teacher],
         rewriter: Union[dict, Rewriter],
-        dry_run_size: Tuple[int, int] = (128, 128)) -> None:
+        dry_run_size: Tuple[int, int] = (128, 128)
+    ) -> None:
         _check_options(teacher)
         frozen = build_teacher('teacher', teacher)
         super().__init__(data_preprocessor=frozen.preprocessor)
@@ -136,9 +137,8 @@ class RewritingModel(BaseModel):
                 list(bytes.fromhex(weights_hash(network))), dtype=torch.uint8))
         print_log(
             'replaced in the teacher, which runs without folded weights and '
-            'channels_last: ' +
-            ', '.join(f'{spec.path} {spec.shape}' for spec in levels),
-            'current')
+            'channels_last: ' + ', '.join(f'{spec.path} {spec.shape}'
+                                          for spec in levels), 'current')
 
     def forward(self,
                 inputs: Union[Tensor, dict],

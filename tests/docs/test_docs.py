@@ -20,6 +20,7 @@ from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
 from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 from mmkd.testing.methods import examples_of
+from mmkd.testing.runs import untrained
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'

@@ -1,4 +1,4 @@
-"""MasKD: distances within regions that the teacher's receptive tokens choose."""
+"""MasKD: distances within regions that receptive tokens choose."""
 from mmkd.methods.maskd.distiller import MasKD
 from mmkd.methods.maskd.tokens import ReceptiveTokens
 

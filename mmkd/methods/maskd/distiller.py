@@ -102,7 +102,10 @@ class MasKD(Distiller):
             boxes=boxes,
             box_loss=box_loss)
         check_choices(
-            'MasKD', MasKD, boxes=options['boxes'], box_loss=options['box_loss'])
+            'MasKD',
+            MasKD,
+            boxes=options['boxes'],
+            box_loss=options['box_loss'])
         if masks is None:
             raise ConfigError(
                 'MasKD needs `masks`, the checkpoint of the tokens that were '
@@ -138,7 +141,8 @@ class MasKD(Distiller):
         known = 'roi_channels' in student and all(
             'roi_channels' in teacher for teacher in teachers.values())
         if student['two_stage']:
-            return dict(preset='two_stage', **({} if known else dict(boxes='none')))
+            return dict(
+                preset='two_stage', **({} if known else dict(boxes='none')))
         retina = student.get('dense_head') == 'retinanet'
         return dict(preset='retinanet' if retina else 'one_stage')
 
@@ -159,11 +163,10 @@ class MasKD(Distiller):
             self.connectors = nn.ModuleList(
                 nn.Conv2d(spec_s.channels, spec_t.channels, 1)
                 for spec_s, spec_t in zip(levels_s, levels_t))
-        self.tokens = nn.ModuleList(
-            [
-                TokenMasks(spec.channels, 8 if scores else 6, not scores)
-                for spec in levels_t
-            ] if self.masks == 'random' else read_tokens(self.masks, levels_t))
+        self.tokens = nn.ModuleList([
+            TokenMasks(spec.channels, 8 if scores else 6, not scores)
+            for spec in levels_t
+        ] if self.masks == 'random' else read_tokens(self.masks, levels_t))
         self.tokens.requires_grad_(False)
 
     def _is_joint(self, progress: Progress) -> bool:
@@ -203,8 +206,8 @@ class MasKD(Distiller):
         return terms
 
     def _box_distance(self, student: Dict[str, List[Tensor]],
-                      teacher: Dict[str, List[Tensor]],
-                      batch: StepBatch) -> Tensor:
+                      teacher: Dict[str,
+                                    List[Tensor]], batch: StepBatch) -> Tensor:
         if self.boxes == 'dense':
             boxes_s, boxes_t = student['dense_boxes'], teacher['dense_boxes']
         else:
@@ -221,8 +224,8 @@ class MasKD(Distiller):
                     "anchors, or set boxes='none'")
         distance = F.l1_loss if self.box_loss == 'l1' else F.smooth_l1_loss
         return sum(
-            full_precision(distance)(own, theirs) if own.
-            numel() else zero_like_graph(own)
+            full_precision(distance)
+            (own, theirs) if own.numel() else zero_like_graph(own)
             for own, theirs in zip(boxes_s, boxes_t))
 
     def visuals(self, student: Dict[str, List[Tensor]],
@@ -231,8 +234,8 @@ class MasKD(Distiller):
         """Masks of the tokens, and the distance of the maps, level by
         level."""
         visuals: List[Visual] = []
-        for i, (feat_s, feat_t) in enumerate(
-                zip(student['maps'], teacher['maps'])):
+        for i, (feat_s,
+                feat_t) in enumerate(zip(student['maps'], teacher['maps'])):
             feat_s = self.connectors[i](feat_s)
             masks = self._masks(i, feat_s, feat_t, batch.progress)
             level = f'level {i}'

@@ -2,14 +2,12 @@
 from functools import partial
 
 from mmkd.testing.batches import detection_batch
-from mmkd.testing.examples import (MethodExample, detectors, example,
-                                   segmentors)
+from mmkd.testing.examples import MethodExample, detectors, example, segmentors
 from mmkd.testing.networks import two_stage_detector
 
 RECIPE = 'maskd/maskd_retinanet-r101_retinanet-r50_2x_coco.py'
 _ALIGNED = 'a 1x1 convolution follows the student, also for equal channels'
 _CFG = dict(type='MasKD', masks='random')
-
 
 
 def _two_stage() -> MethodExample:

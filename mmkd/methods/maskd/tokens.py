@@ -90,9 +90,10 @@ class ReceptiveTokens(Rewriter):
                 raise ConfigError('ReceptiveTokens reads maps (N, C, H, W), '
                                   f'but {spec.path!r} has {spec.shape}')
         self.levels = nn.ModuleList(
-            TokenMasks(spec.channels, self.num_tokens or (
-                8 if spec.kind == 'logits' else 6), spec.kind != 'logits' if
-                       self.weighted is None else self.weighted)
+            TokenMasks(
+                spec.channels, self.num_tokens or (
+                    8 if spec.kind == 'logits' else 6), spec.kind !=
+                'logits' if self.weighted is None else self.weighted)
             for spec in specs)
 
     def rewrite(self, level: int,
@@ -105,8 +106,7 @@ class ReceptiveTokens(Rewriter):
         return value * whole, dict(dice=dice_similarity(masks))
 
 
-def read_tokens(path: str,
-                specs: Sequence[TapSpec]) -> List[TokenMasks]:
+def read_tokens(path: str, specs: Sequence[TapSpec]) -> List[TokenMasks]:
     """Read the tokens that a run with :class:`ReceptiveTokens` has learned.
 
     Args:

@@ -28,8 +28,8 @@ class Scaled(Rewriter):
 def build(cfg=None, size=(64, 64), rewriter=None, **options):
     torch.manual_seed(0)
     return RewritingModel(
-        dict(cfg=cfg or detector(), ckpt='random', **options),
-        rewriter or dict(type='Scaled'), size).train()
+        dict(cfg=cfg or detector(), ckpt='random', **options), rewriter
+        or dict(type='Scaled'), size).train()
 
 
 def losses_of(model, batch):
@@ -66,8 +66,8 @@ def test_factors_of_one_change_nothing():
     own = network(**copy.deepcopy(data), mode='loss')
     losses = model(**data, mode='loss')
     for key, value in own.items():
-        assert torch.stack(value).equal(
-            torch.stack(losses[f'teacher.{key}'])), key
+        assert torch.stack(value).equal(torch.stack(
+            losses[f'teacher.{key}'])), key
     model.eval()
     for changed in (False, True):
         if changed:
@@ -109,8 +109,14 @@ def test_mixed_precision():
 
 
 @pytest.mark.parametrize(
-    'option', [dict(cache=dict(dir='x')), dict(chunk=1), dict(device='cpu'),
-               dict(mode='loss'), dict(input_map={'a': 'b'})], ids=str)
+    'option', [
+        dict(cache=dict(dir='x')),
+        dict(chunk=1),
+        dict(device='cpu'),
+        dict(mode='loss'),
+        dict(input_map={'a': 'b'})
+    ],
+    ids=str)
 def test_options_of_the_teacher(option):
     name, = option
     with pytest.raises(ConfigError, match=f'cannot have `{name}`, [^;]+; rem'):
@@ -130,5 +136,5 @@ def test_a_folded_teacher_is_unfolded(tmp_path):
 
 def test_not_a_rewriter():
     with pytest.raises(ConfigError, match='config of a Rewriter'):
-        build(rewriter=dict(
-            type='ConvConnector', in_channels=1, out_channels=1))
+        build(
+            rewriter=dict(type='ConvConnector', in_channels=1, out_channels=1))

@@ -14,8 +14,8 @@ OUTPUTS = {
     'tuple': (lambda x: (x, x + 1, x + 2), ['part', 'part[1]', 'part[0:2]']),
     'list': (lambda x: [x, x + 1], ['part[-1]']),
     'named tuple': (lambda x: Pair(x, x + 1), ['part[1]', 'part']),
-    'dict': (lambda x: dict(a=x, b=[x, x + 1]), ['part[a]', 'part[b]',
-                                                'part[b][1]']),
+    'dict':
+    (lambda x: dict(a=x, b=[x, x + 1]), ['part[a]', 'part[b]', 'part[b][1]']),
 }
 
 
@@ -44,13 +44,14 @@ class Net(nn.Module):
 
 def written(network, *taps, write=None):
     taps = [Tap.parse(tap) for tap in taps]
-    return TapWriter(network, taps, 'the teacher', write or
-                     (lambda tap, levels: [10 * level for level in levels]))
+    return TapWriter(
+        network, taps, 'the teacher', write
+        or (lambda tap, levels: [10 * level for level in levels]))
 
 
-@pytest.mark.parametrize(
-    'kind, tap', [(kind, tap) for kind, (_, taps) in OUTPUTS.items()
-                  for tap in taps])
+@pytest.mark.parametrize('kind, tap', [(kind, tap)
+                                       for kind, (_, taps) in OUTPUTS.items()
+                                       for tap in taps])
 def test_outputs(kind, tap):
     make = OUTPUTS[kind][0]
     part = nn.Module()
@@ -125,8 +126,8 @@ def test_taps_that_cannot_write(tap, message):
 
 
 def test_options_that_cannot_write():
-    for tap in (dict(module='part', calls='all'),
-                dict(module='part', part=(0, 2))):
+    for tap in (dict(module='part',
+                     calls='all'), dict(module='part', part=(0, 2))):
         with pytest.raises(ConfigError, match="'part' of the teacher cannot"):
             written(Net(), tap)
 

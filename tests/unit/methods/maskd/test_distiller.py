@@ -54,8 +54,8 @@ def test_masks_are_products_after_the_warm_up():
         assert feat_loss(distiller, feat_s, feat_t, at).equal(wanted)
     # As a fraction of the run, whose length pictures do not know.
     distiller = built(warmup=.5)
-    for at, length, wanted in ((49, 100, before), (50, 100, after),
-                               (50, None, before)):
+    for at, length, wanted in ((49, 100, before), (50, 100, after), (50, None,
+                                                                     before)):
         assert feat_loss(distiller, feat_s, feat_t, at, length).equal(wanted)
 
 
@@ -67,8 +67,8 @@ def test_no_gradient_through_masks():
     tokens = distiller.tokens[0]
     own = distiller.connectors[0](feat_s)
     masks = tokens.masks(feat_t) * tokens.masks(own).detach()
-    (7 * masked_distance(own, feat_t, masks,
-                         tokens.weights(feat_t))).backward()
+    (7 *
+     masked_distance(own, feat_t, masks, tokens.weights(feat_t))).backward()
     torch.testing.assert_close(found, feat_s.grad)
     assert all(p.grad is None for p in distiller.tokens.parameters())
 
@@ -102,10 +102,9 @@ def roi_loss(own, theirs):
         masks='random', preset='two_stage', weights=dict(feat=0.))
     distiller._teacher = 'teacher'
     batch = StepBatch()
-    batch.shared('roi_features teacher', lambda: RoIFeatures(
-        own, own, theirs))
-    return distiller(
-        dict(maps=[], roi_boxes=[own]), dict(maps=[]), batch)['boxes']
+    batch.shared('roi_features teacher', lambda: RoIFeatures(own, own, theirs))
+    return distiller(dict(maps=[], roi_boxes=[own]), dict(maps=[]),
+                     batch)['boxes']
 
 
 def test_boxes_of_roi_heads():
@@ -114,8 +113,10 @@ def test_boxes_of_roi_heads():
         roi_loss(own, theirs), F.smooth_l1_loss(own, theirs))
     none = torch.zeros(0, 12, requires_grad=True)
     assert roi_loss(none, none.detach()) == 0
-    with pytest.raises(MismatchError, match=r'student \(6, 12\) and those of '
-                       r'the teacher \(6, 4\) differ; .*reg_class_agnostic'):
+    with pytest.raises(
+            MismatchError,
+            match=r'student \(6, 12\) and those of '
+            r'the teacher \(6, 4\) differ; .*reg_class_agnostic'):
         roi_loss(own, theirs[:, :4])
 
 
@@ -166,15 +167,15 @@ def test_pictures():
 
 def test_the_student_settles_the_preset():
     for student, wanted in ((dict(num_classes=19), 'segmentation'),
-                            (dict(two_stage=False, dense_head='retinanet'),
-                             'retinanet'),
-                            (dict(two_stage=False, dense_head='fcos'),
-                             'one_stage'), (dict(two_stage=False),
-                                            'one_stage')):
+                            (dict(two_stage=False,
+                                  dense_head='retinanet'), 'retinanet'),
+                            (dict(two_stage=False,
+                                  dense_head='fcos'), 'one_stage'),
+                            (dict(two_stage=False), 'one_stage')):
         assert MasKD.settled_options(student, {}) == dict(preset=wanted)
     rois = dict(two_stage=True, roi_channels=8)
-    assert MasKD.settled_options(rois, dict(t=rois)) == dict(
-        preset='two_stage')
+    assert MasKD.settled_options(rois,
+                                 dict(t=rois)) == dict(preset='two_stage')
     cascade = dict(two_stage=True)
     assert MasKD.settled_options(rois, dict(t=cascade)) == dict(
         preset='two_stage', boxes='none')
@@ -193,6 +194,7 @@ def test_options(options, message):
 
 
 def test_networks_that_do_not_match():
+
     def model(student, teacher, **options):
         return DistillationModel(
             student, dict(teacher=dict(cfg=teacher, ckpt='random')),
@@ -201,5 +203,4 @@ def test_networks_that_do_not_match():
     with pytest.raises(MismatchError, match='19 channels and the teacher 7'):
         model(segmentor(), segmentor(num_classes=7))
     with pytest.raises(MismatchError, match='works with the heads of'):
-        model(
-            detector(kind='atss'), detector(kind='atss'), preset='retinanet')
+        model(detector(kind='atss'), detector(kind='atss'), preset='retinanet')

@@ -22,14 +22,16 @@ def test_golden_values():
         masks[0, :, 0],
         torch.tensor([[.731058579, .5], [.119202922, .880797078]], dtype=F64))
     joint = masks * token_masks(STUDENT, TOKENS)
-    for found, wanted in (
-        (dice_similarity(masks), .670125673),
-        (masked_distance(STUDENT, TEACHER, masks), .805151653),
-        (masked_distance(STUDENT, TEACHER, masks, WEIGHTS), .614288371),
-        (masked_distance(STUDENT, TEACHER, joint), .460622757),
-            # Segmentation: the default weight of the term.
-        (.5 * masked_distance(STUDENT, TEACHER, masks), .402575827)):
-        assert found.item() == pytest.approx(wanted, abs=1e-9)
+    wanted = {
+        .670125673: dice_similarity(masks),
+        .805151653: masked_distance(STUDENT, TEACHER, masks),
+        .614288371: masked_distance(STUDENT, TEACHER, masks, WEIGHTS),
+        .460622757: masked_distance(STUDENT, TEACHER, joint),
+        # Segmentation: the default weight of the term.
+        .402575827: .5 * masked_distance(STUDENT, TEACHER, masks)
+    }
+    for value, found in wanted.items():
+        assert found.item() == pytest.approx(value, abs=1e-9)
 
 
 def test_against_loops():

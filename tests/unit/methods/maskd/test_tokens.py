@@ -8,8 +8,7 @@ from mmengine.optim import OptimWrapper
 from mmkd.core import RewritingModel, TapSpec
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.methods.maskd.losses import dice_similarity, token_masks
-from mmkd.methods.maskd.tokens import (ReceptiveTokens, TokenMasks,
-                                       read_tokens)
+from mmkd.methods.maskd.tokens import ReceptiveTokens, TokenMasks, read_tokens
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
@@ -64,9 +63,8 @@ def test_what_replaces_a_map(weighted):
     new, terms = module.rewrite(0, feat)
     masks = token_masks(feat, level.tokens)
     weights = level.weights(feat) if weighted else torch.ones(2, 3)
-    wanted = sum(
-        feat * (masks[:, k] * weights[:, k, None, None])[:, None]
-        for k in range(3))
+    wanted = sum(feat * (masks[:, k] * weights[:, k, None, None])[:, None]
+                 for k in range(3))
     torch.testing.assert_close(new, wanted)
     assert terms['dice'].equal(dice_similarity(masks))
 
@@ -117,11 +115,11 @@ def test_files_that_cannot_be_used(tmp_path):
     model = build(detector())
     path = save(model, tmp_path / 'tokens.pth')
     plain = save(model.teacher.network, tmp_path / 'plain.pth')
-    for name, channels, message in (
-        (str(tmp_path / 'none.pth'), [8] * 5, 'there is no checkpoint'),
-        (plain, [8] * 5, 'plain.pth has no receptive tokens'),
-        (path, [8] * 4, r'\[8, 8, 8, 8, 8\] channels, but those of the te'),
-        (path, [8] * 5, 'learned on other weights than those of this t')):
+    cases = [(str(tmp_path / 'none.pth'), [8] * 5, 'there is no checkpoint'),
+             (plain, [8] * 5, 'plain.pth has no receptive tokens'),
+             (path, [8] * 4, r'\[8, 8, 8, 8, 8\] channels, but those of the'),
+             (path, [8] * 5, 'learned on other weights than those of this t')]
+    for name, channels, message in cases:
         with pytest.raises(CheckpointError, match=message):
             read_tokens(name, specs_of(*channels, weights_hash='ab' * 32))
 
