@@ -1,5 +1,6 @@
 # With the training images of CamVid, of which the labels are not read.
 _base_ = 'coco_small_feature_kd.py'
+label = 'FeatureKD, unlabelled images too'
 method = 'coco_small_feature_kd_unlabelled'
 distilled = dict(
     config='configs/coco_small/feature-kd-unlabelled_yolox-nano_'

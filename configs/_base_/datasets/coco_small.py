@@ -17,7 +17,7 @@ train_pipeline = [
         keep_ratio=True),
     dict(type='RandomCrop', crop_size=crop_size, allow_negative_crop=True),
     dict(type='RandomFlip', prob=0.5),
-    dict(type='YOLOXHSVRandomAug'),
+    dict(type='PhotoMetricDistortion'),
     dict(type='PackDetInputs')
 ]
 # The evaluation of a half reads the boxes from the samples.
