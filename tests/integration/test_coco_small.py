@@ -1,4 +1,5 @@
-"""The part of COCO: the recipes, and the entries of the benchmark."""
+"""The part of COCO: the script, recipes, and entries of the benchmark."""
+import importlib.util
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 from benchmarks.entry import ENTRIES, Entry
 from benchmarks.experiment import Experiment
 from mmkd.apis import build_runner, prepare_training
+from mmkd.errors import ConfigError, DataError
 from mmkd.registry import MODELS
 from mmkd.testing import detection_batch
 
@@ -55,6 +57,89 @@ def data(tmp_path, monkeypatch):
     monkeypatch.setenv('UNLABELLED', str(tmp_path / 'photos'))
     monkeypatch.chdir(ROOT)
     return tmp_path
+
+
+class TestScript:
+
+    @pytest.fixture
+    def coco_small(self, monkeypatch, tmp_path):
+        """The script, for two images."""
+        spec = importlib.util.spec_from_file_location(
+            'coco_small', ROOT / 'tools/datasets/coco_small.py')
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        counts = {
+            split: len(set(numbers))
+            for split, numbers in json.loads(
+                module.NUMBERS.read_text()).items()
+        }
+        assert counts == dict(train=208, val=206)
+        numbers = tmp_path / 'numbers.json'
+        numbers.write_text(json.dumps(dict(train=[7], val=[8])))
+        monkeypatch.setattr(module, 'NUMBERS', numbers)
+        return module
+
+    @pytest.fixture
+    def coco(self, tmp_path):
+        """An image of 832x400 a split, and another one."""
+        source = tmp_path / 'coco'
+        (source / 'annotations').mkdir(parents=True)
+        for split, number in (('train', 7), ('val', 8)):
+            images = [
+                dict(id=i, file_name=f'{i}.jpg', width=832, height=400)
+                for i in (number, 9)
+            ]
+            annotations = [
+                dict(
+                    id=i,
+                    image_id=x['id'],
+                    category_id=1,
+                    iscrowd=0,
+                    bbox=[100, 20, 40, 60],
+                    area=2000,
+                    segmentation=[]) for i, x in enumerate(images)
+            ]
+            (source / f'annotations/instances_{split}2017.json').write_text(
+                json.dumps(
+                    dict(
+                        images=images,
+                        annotations=annotations,
+                        categories=[dict(id=1, name='person')])))
+            (source / f'{split}2017').mkdir()
+            Image.new('RGB',
+                      (832, 400)).save(source / f'{split}2017/{number}.jpg')
+        return source
+
+    def test_scales(self, coco_small, coco, tmp_path, capsys):
+        target = tmp_path / 'small'
+        coco_small.main([str(coco), str(target)])
+        assert 'val: 1 images, 1 boxes' in capsys.readouterr().out
+        content = json.loads((target / 'annotations/train.json').read_text())
+        assert content['images'] == [
+            dict(id=7, file_name='7.jpg', width=416, height=200)
+        ]
+        assert content['annotations'] == [
+            dict(
+                id=0,
+                image_id=7,
+                category_id=1,
+                iscrowd=0,
+                bbox=[50, 10, 20, 30],
+                area=500)
+        ]
+        with Image.open(target / 'images/7.jpg') as image:
+            assert image.size == (416, 200)
+
+    def test_faults(self, coco_small, coco, tmp_path):
+        target = tmp_path / 'small'
+        with pytest.raises(ConfigError, match='no file .*instances_train'):
+            coco_small.convert(tmp_path, target)
+        (coco / 'val2017/8.jpg').unlink()
+        with pytest.raises(DataError, match='no image .*val2017/8.jpg'):
+            coco_small.convert(coco, target)
+        coco_small.NUMBERS.write_text('{"train": [6]}')
+        with pytest.raises(DataError, match='train2017.json has no image 6'):
+            coco_small.convert(coco, target)
 
 
 def test_halves_are_tested(data):
