@@ -33,19 +33,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.entry import Entry, require_method, root_of  # noqa: E402
-from benchmarks.experiment import (
-    Experiment,
-    execute,
-    resolved,  # noqa: E402
-    runs_of)
+from benchmarks.experiment import resolved  # noqa: E402
+from benchmarks.experiment import Experiment, execute, runs_of
 from benchmarks.progress import Progress  # noqa: E402
-from benchmarks.report import (
-    checksum,
-    code_version,  # noqa: E402
-    recorded_code,
-    scenes_version,
-    versions,
-    write_result)
+from benchmarks.report import code_version  # noqa: E402
+from benchmarks.report import (checksum, recorded_code, scenes_version,
+                               versions, write_result)
 from benchmarks.step_cost import step_cost  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 from mmkd.utils.runs import Run  # noqa: E402
