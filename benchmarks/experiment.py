@@ -156,6 +156,15 @@ class Experiment:
         """Iterations that a network trains."""
         return self.iters or part.iters
 
+    def runs(self, work_dir: str) -> Dict[str, Run]:
+        """The runs by their folders, without settings that others give."""
+        found = [
+            _run_of(name, node, work_dir, {})
+            for name, node in self.nodes.items()
+            if isinstance(node, PlannedRun)
+        ]
+        return {run.work_dir: run for run in found}
+
     def _add(self, name: str, node: PlannedRun) -> str:
         self.nodes[name] = node
         return name
@@ -355,16 +364,6 @@ def execute(nodes: Dict[str, Node],
         if progress is not None and isinstance(result, Finished):
             progress.update(result.run)
     return results
-
-
-def runs_of(nodes: Dict[str, Node], work_dir: str) -> Dict[str, Run]:
-    """The runs of a graph by their folders; settings that other runs give
-    are missing."""
-    runs = [
-        _run_of(name, node, work_dir, {}) for name, node in nodes.items()
-        if isinstance(node, PlannedRun)
-    ]
-    return {run.work_dir: run for run in runs}
 
 
 def _run_of(name: str, node: PlannedRun, work_dir: str,

@@ -18,8 +18,8 @@ An interrupted benchmark resumes without repeating finished runs; methods of
 one pair share the runs of teacher and student. The default folder of the runs
 has the checksums of the data and of the code in its name, so that no result
 mixes versions. With --work-dir, the runs there are taken as they are, and the
-result lists the versions of the code that trained them. To add a method, write a file
-in benchmarks/entries. The runs are planned in benchmarks/experiment.py.
+result lists the versions of the code that trained them. To add a method, write
+a file in benchmarks/entries; benchmarks/experiment.py plans the runs.
 """
 import argparse
 import json
@@ -32,13 +32,10 @@ from typing import Any, Dict, List, Optional
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import report  # noqa: E402
 from benchmarks.entry import Entry, require_method, root_of  # noqa: E402
-from benchmarks.experiment import resolved  # noqa: E402
-from benchmarks.experiment import Experiment, execute, runs_of
+from benchmarks.experiment import Experiment, execute, resolved  # noqa: E402
 from benchmarks.progress import Progress  # noqa: E402
-from benchmarks.report import code_version  # noqa: E402
-from benchmarks.report import (checksum, recorded_code, scenes_version,
-                               versions, write_result)
 from benchmarks.step_cost import step_cost  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 from mmkd.utils.runs import Run  # noqa: E402
@@ -221,11 +218,11 @@ class Comparison:
         self.entry = Entry.load(name, self.root)
         self.entry.make_data(None if args.data_root else preset)
         self.data = self.entry.real_data or preset
-        self.checksum = checksum(self.root)
+        self.checksum = report.checksum(self.root)
         ending = '_fast' if args.fast else ''
         self.folder = args.work_dir or (
             f'work_dirs/bench/{self.data}{ending}/'
-            f'{self.checksum[:8]}-{code_version()[:8]}')
+            f'{self.checksum[:8]}-{report.code_version()[:8]}')
         self.out = f'{args.out}/{name}{ending}.json'
 
     def plan(self, cost: Optional[float]) -> Experiment:
@@ -237,7 +234,7 @@ class Comparison:
         """Tell how many runs are to come."""
         cost = known_cost(self.entry.name, self.folder) or dict(ratio=1.5)
         progress.expect(self.entry.name,
-                        runs_of(self.plan(cost['ratio']).nodes, self.folder))
+                        self.plan(cost['ratio']).runs(self.folder))
 
     def run(self, progress: Progress) -> Dict[str, Any]:
         """Train and test what is left, and write the result."""
@@ -249,8 +246,8 @@ class Comparison:
             plan.nodes, entry, self.folder, args.jobs, progress=progress)
         code = {
             version
-            for folder in runs_of(plan.nodes, self.folder)
-            for version in recorded_code(folder)
+            for folder in plan.runs(self.folder)
+            for version in report.recorded_code(folder)
         }
         command = ['benchmarks/methods.py', '--method', entry.name, '--seeds']
         command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
@@ -266,11 +263,11 @@ class Comparison:
             **collect(plan, results),
             command=' '.join(command),
             data=self.checksum,
-            scenes_version=scenes_version(self.root),
+            scenes_version=report.scenes_version(self.root),
             code=sorted(code),
-            versions=versions(),
+            versions=report.versions(),
             date=time.strftime('%Y-%m-%d'))
-        write_result(self.out, result)
+        report.write_result(self.out, result)
         return result
 
 

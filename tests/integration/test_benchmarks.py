@@ -351,7 +351,7 @@ class TestExperiment:
         entry = Entry.load('fgd', '/d')
         plan = Experiment(entry, [3])
         progress = Progress(2)
-        progress.expect('fgd', experiment.runs_of(plan.nodes, str(tmp_path)))
+        progress.expect('fgd', plan.runs(str(tmp_path)))
         results = experiment.execute(plan.nodes, entry, str(tmp_path), 1,
                                      plan.teachers, progress)
         assert 'run 1 of 7 of the series' in capsys.readouterr().out
@@ -388,8 +388,8 @@ class TestExperiment:
     def test_folder_of_the_runs(self, methods, monkeypatch, tmp_path):
         """It is keyed by the data and the code."""
         (tmp_path / 'scenes.json').write_text('{"version": 4}')
-        monkeypatch.setattr(methods, 'checksum', lambda root: 'd' * 64)
-        monkeypatch.setattr(methods, 'code_version', lambda: 'c' * 64)
+        monkeypatch.setattr(methods.report, 'checksum', lambda root: 'd' * 64)
+        monkeypatch.setattr(methods.report, 'code_version', lambda: 'c' * 64)
         args = ['--method', 'fgd', '--data-root', str(tmp_path), '--fast']
         found = methods.Comparison('fgd', methods.parse_args(args))
         assert found.folder == 'work_dirs/bench/bench_fast/dddddddd-cccccccc'
