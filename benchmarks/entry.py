@@ -21,11 +21,14 @@ class Network:
             trains as long as the student alone.
         pretrained (bool): Whether it starts from the weights that
             :class:`Pretrained` describes.
+        weights (str, optional): Trained weights of a teacher, which is then
+            neither trained nor tested. Defaults to None.
         options (dict): Further settings, as ``--cfg-options`` takes them.
     """
     config: str
     iters: Optional[int] = None
     pretrained: bool = False
+    weights: Optional[str] = None
     options: Dict[str, Any] = field(default_factory=dict)
 
 

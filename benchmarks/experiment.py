@@ -114,7 +114,8 @@ class Experiment:
             name is that of its work folder.
         teachers (list[str]): Pretrained parts, the teacher, and further
             teachers such as an assistant.
-        teacher (str): The teacher.
+        teacher (str, optional): The teacher; None for one that comes with its
+            weights.
         alone, distilled (list[str]): The students, one a seed.
         equal_time (list[str]): The students alone that train for at least as
             long as the distilled ones; empty if the cost is not known.
@@ -133,7 +134,7 @@ class Experiment:
         self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
         family = entry.family if entry.teacher_family is None \
             else entry.teacher_family
-        self.teacher = f'{family}teacher'
+        self.teacher = None if entry.teacher.weights else f'{family}teacher'
         self.teachers: List[str] = []
         # Runs that give pretrained weights, by what they initialise.
         self._sources: Dict[str, str] = {}
@@ -141,7 +142,7 @@ class Experiment:
             self._add_pretraining()
         # Settings of a distilled model that name its teachers.
         self._frozen: Dict[str, Any] = {}
-        self._add_teacher('teacher', self.teacher, entry.teacher)
+        self._add_teacher('teacher', f'{family}teacher', entry.teacher)
         for key, part in entry.more_teachers.items():
             self._add_teacher(key, entry.family + key, part)
         self.alone = self._add_students('student', self._alone,
@@ -152,9 +153,9 @@ class Experiment:
         self.equal_time = [] if cost is None else self._add_equal_time(
             seeds, cost)
 
-    def length(self, part: Network) -> int:
-        """Iterations that a network trains."""
-        return self.iters or part.iters
+    def length(self, part: Network) -> Optional[int]:
+        """Iterations that a network trains; None if it comes trained."""
+        return None if part.weights else self.iters or part.iters
 
     def runs(self, work_dir: str) -> Dict[str, Run]:
         """The runs by their folders, without settings that others give."""
@@ -213,6 +214,9 @@ class Experiment:
 
     def _add_teacher(self, key: str, name: str, part: Network) -> None:
         """A teacher, and the settings that hand it to a distilled model."""
+        if part.weights:
+            self._frozen[f'model.teachers.{key}.ckpt'] = part.weights
+            return
         if _is_distillation(part.config):
             options = {
                 **of_student(part.options),

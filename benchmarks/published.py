@@ -50,7 +50,7 @@ _NETWORKS = {
     'retinanet': 'RetinaNet',
     'gfl': 'GFL',
     'faster-rcnn': 'Faster R-CNN',
-    'yolox-nano': 'YOLOX-Nano',
+    'yolox': 'YOLOX',
     'pointpillars': 'PointPillars',
     'centerpoint-pillar': 'CenterPoint',
     'bev-camera': 'BEV, camera',
