@@ -49,7 +49,8 @@ def scores(task: str) -> str:
         for part in (result, *(x for x in parts if 'summary' in x)):
             rows.append([
                 _label(result),
-                metric_name(part['metric']), f'{part["teacher"]:.2f}',
+                metric_name(part['metric']),
+                '-' if part['teacher'] is None else f'{part["teacher"]:.2f}',
                 _numbers(part['baseline']),
                 _numbers(part.get('equal_time')),
                 _numbers(part['distilled']),
@@ -76,7 +77,8 @@ def runs(task: str) -> str:
         ]
         rows.append([
             f'[{_label(result)}]({LINK}/{name})', ' / '.join(
-                str(iters[key]) for key in ('teacher', 'student', 'equal_time')
+                str(iters[key] or '-')
+                for key in ('teacher', 'student', 'equal_time')
                 if key in iters), '; '.join(tuned),
             data_of(result) +
             (f' `{result["data"][:8]}`' if 'data' in result else ''),
