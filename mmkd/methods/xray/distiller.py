@@ -12,7 +12,7 @@ from mmkd.core.features import build_connectors, check_features
 from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.families.detection_heads import DetectionHead, HeadMaps
+from mmkd.families.detection_heads import DetectionHead, HeadMaps, true_objects
 from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
                                       masked_feature_loss, masked_score_loss,
                                       roi_loss, soft_focal_loss)
@@ -156,8 +156,8 @@ class XRay(Distiller):
             for branch, i in zip(self._branches, self._order_t)
         }
         objects = [
-            visible_objects(true_objects(sample), points, self.min_points)
-            for sample, points in zip(batch.host_samples, batch.host_points)
+            visible_objects(found, points, self.min_points)
+            for found, points in zip(batch.host_objects, batch.host_points)
         ]
         targets = head.targets(objects, outputs_s)
         tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
@@ -352,19 +352,6 @@ def _count_on_host(points: Tensor, boxes) -> Tensor:
     inside = _inside(points[order[place], :3] - centres[box], half[box],
                      yaw[box])
     return torch.zeros_like(near).index_add_(0, box, inside.long())
-
-
-def true_objects(sample) -> InstanceData:
-    """Boxes and labels of a data sample, with boxes as objects.
-
-    An ``Anchor3DHead`` with one assigner replaces them with their tensor
-    during assignment.
-    """
-    objects = sample.gt_instances_3d
-    boxes = objects.bboxes_3d
-    if isinstance(boxes, Tensor):
-        boxes = sample.metainfo['box_type_3d'](boxes, box_dim=boxes.size(1))
-    return InstanceData(bboxes_3d=boxes, labels_3d=objects.labels_3d)
 
 
 def visible_objects(objects: InstanceData, points: Tensor,
