@@ -164,6 +164,9 @@ def export_student(cfg: ConfigLike,
                    name: str = 'student') -> Tuple[str, str]:
     """Write the student as a plain checkpoint and config of its library.
 
+    Both record the teachers of the run: network, SHA-256 of the weights, and
+    the licence that a foundation model's card names.
+
     Args:
         cfg (str | dict | Config): The distillation config.
         ckpt (str): A checkpoint of the run.
@@ -218,12 +221,14 @@ def export_student(cfg: ConfigLike,
     meta = {
         key: value
         for key, value in checkpoint.meta.items()
-        if key in ('dataset_meta', 'epoch', 'iter')
+        if key in ('dataset_meta', 'epoch', 'iter', 'teachers')
     }
     write_weights(weights, network.state_dict(), meta)
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
+    if isinstance(meta.get('teachers'), dict):
+        plain['teachers'] = meta['teachers']
     complete_for_inference(plain, family_of(network))
     write_config(config, plain)
     return weights, config

@@ -39,6 +39,11 @@ class GradientBalance(nn.Module):
     state is in buffers, so a run that is interrupted resumes exactly, and the
     host never waits for the device.
 
+    With ``mode='track'``, measurements go on every 50 iterations, and the
+    weight stays within a tenth and ten times the calibrated one: as the loss
+    of a method converges, its gradient shrinks, and the weight would grow
+    without end.
+
     Args:
         ratio (float, optional): Norm of the method's gradient after
             weighting, as a multiple of the task loss's. By default, that of
@@ -47,11 +52,15 @@ class GradientBalance(nn.Module):
             not tuned.
         interval (int): Iterations from one measurement to the next. Defaults
             to 5.
+        mode (str): ``'calibrate'`` or ``'track'``. Defaults to
+            ``'calibrate'``.
 
     Raises:
         ConfigError: If an argument is out of its range.
     """
     momentum = 0.95
+    track_interval = 50
+    calibrated: Tensor
     steps: Tensor
     count: Tensor
     log_ratio: Tensor
@@ -60,7 +69,8 @@ class GradientBalance(nn.Module):
     def __init__(self,
                  ratio: Optional[float] = None,
                  iters: int = 200,
-                 interval: int = 5) -> None:
+                 interval: int = 5,
+                 mode: Literal['calibrate', 'track'] = 'calibrate') -> None:
         super().__init__()
         if ratio is not None and (isinstance(ratio, bool)
                                   or not isinstance(ratio, (int, float))
@@ -73,12 +83,15 @@ class GradientBalance(nn.Module):
                 raise ConfigError(f'{name} is a number of iterations of at '
                                   f'least 1, but got {value!r}')
         self.ratio = ratio
+        self.tracks = mode == 'track'
         self.iters = iters
         self.interval = interval
         self.register_buffer('steps', torch.zeros((), dtype=torch.long))
         self.register_buffer('count', torch.zeros(()))
         self.register_buffer('log_ratio', torch.zeros(()))
         self.register_buffer('weight', torch.ones(()))
+        if self.tracks:
+            self.register_buffer('calibrated', torch.ones(()))
         # The value of `steps`, which the host knows without waiting.
         self._steps = 0
 
@@ -89,12 +102,22 @@ class GradientBalance(nn.Module):
 
     def is_due(self) -> bool:
         """Whether this iteration is measured."""
-        return (self._steps < self.iters and self._steps % self.interval == 0
+        interval = self.interval if self._calibrates else self.track_interval
+        return (self._moves and self._steps % interval == 0
                 and torch.is_grad_enabled())
+
+    @property
+    def _calibrates(self) -> bool:
+        return self._steps < self.iters
+
+    @property
+    def _moves(self) -> bool:
+        """Whether the weight may still change."""
+        return self.tracks or self._calibrates
 
     def forward(self) -> Tensor:
         """The weight of this iteration, a scalar; ends the iteration."""
-        if self._steps < self.iters and torch.is_grad_enabled():
+        if self._moves and torch.is_grad_enabled():
             self._steps += 1
             self.steps += 1
         # A copy: backward still needs it if a next step changes the buffer.
@@ -115,6 +138,10 @@ class GradientBalance(nn.Module):
         self.log_ratio += torch.where(valid, change, torch.zeros_like(change))
         factor = 1. if self.ratio is None else self.ratio
         weight = (factor * self.log_ratio.exp()).clamp(1e-6, 1e6)
+        if self.tracks and self._calibrates:
+            self.calibrated.copy_(torch.where(valid, weight, self.calibrated))
+        elif self.tracks:
+            weight = weight.clamp(self.calibrated / 10, self.calibrated * 10)
         self.weight.copy_(torch.where(valid, weight, self.weight))
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
@@ -254,7 +281,7 @@ def _origin(tensor: Tensor) -> Union[Tensor, GradientEdge]:
 
 #: What finds a weight, by the ``type`` of a config, with its options there.
 _AUTOMATIC: Dict[str, Tuple[Any, Tuple[str, ...]]] = dict(
-    auto=(GradientBalance, ('ratio', 'iters', 'interval')),
+    auto=(GradientBalance, ('ratio', 'iters', 'interval', 'mode')),
     gam=(GradientShare, ('module', 'initial', 'share', 'margin', 'default',
                          'last_epochs')))
 

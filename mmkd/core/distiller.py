@@ -68,6 +68,9 @@ class Distiller(BaseModule):
     dense_heads: Tuple[str, ...] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it compares the weights of its teachers with those of a file
+    #: (``TapSpec.weights_hash``).
+    needs_weights_hash: bool = False
     #: Whether it reads ground truth; an option may decide.
     needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.

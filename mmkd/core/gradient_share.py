@@ -65,6 +65,9 @@ class GradientShare(nn.Module):
         self.share, self.margin = share / 100, margin / 100
         self.default = default
         self.last_epochs = last_epochs
+        #: Whether a hook reads the gradients.
+        self.is_read = False
+        self._passes = 0
         # L1 norms of the gradients of the module, and of all.
         self.register_buffer('sums', torch.zeros(2, dtype=torch.float64))
         self.register_buffer('weight', torch.tensor(float(initial)))
@@ -93,7 +96,18 @@ class GradientShare(nn.Module):
                     f'{path!r} of the student; name another `module`')
 
     def forward(self) -> Tensor:
-        """The weight of this iteration, a scalar."""
+        """The weight of this iteration, a scalar.
+
+        Raises:
+            ConfigError: If it is trained with, but nothing reads gradients.
+        """
+        if torch.is_grad_enabled() and not self.is_read:
+            self._passes += 1
+            if self._passes > 1:  # one alone may be the replay of a step
+                raise ConfigError(
+                    "loss_weight with type='gam' needs the hook that reads "
+                    "the gradients; add dict(type='mmkd.GradientShareHook') "
+                    "to `custom_hooks`, or train by mmkd's commands")
         return self.weight.clone()
 
     def add(self, own: Sequence[nn.Parameter],

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mmkd.core.distiller import Distiller
 from mmkd.core.distilling import distil
-from mmkd.core.mixed import split_unlabelled
+from mmkd.core.mixed import images_by_kind, pick_images
 from mmkd.core.step import Tensors
 from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.dry_run import Batch, DryRun, untouched
@@ -59,7 +59,10 @@ def prepare_student(model: Any, run: DryRun) -> None:
     taps = plan.student_taps(list(distillers))
     if model.label_free:
         freeze_unread(student, taps, plan.counts, batch)
-        _leave_sizes(student)
+        # Padding to the crop of the student's own training would multiply
+        # the cost of a step, and put zeros into the statistics of
+        # normalisation layers.
+        family_of(student).keep_sizes(student)
         return
     if model.unlabelled_norm not in ('update', 'frozen'):
         raise ConfigError("unlabelled_norm is 'update' or 'frozen', not "
@@ -74,17 +77,6 @@ def prepare_student(model: Any, run: DryRun) -> None:
             probe, True), torch.no_grad():
         _to_last_tap(probe, TapCatcher(probe, taps, 'the student',
                                        plan.counts), batch)
-
-
-def _leave_sizes(student: nn.Module) -> None:
-    """Do not pad images to the crop of the student's own training.
-
-    mmseg's preprocessor does, which would multiply the cost of a step and put
-    zeros into the statistics of normalisation layers.
-    """
-    preprocessor = family_of(student).preprocessor(student)
-    if getattr(preprocessor, 'size', None) is not None:
-        preprocessor.size, preprocessor.size_divisor = None, 1
 
 
 def without_truth(batch: Batch) -> Batch:
@@ -130,16 +122,9 @@ def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
     """
     # Results lie where their images do: mmengine cuts off the last ones, with
     # which several processes fill up the data set.
-    order: List[int] = []
-    found: List[Dict[str, Any]] = []
-    positions = dict(data, position=list(range(len(data['inputs']))))
-    for part in split_unlabelled(positions):
-        if part is None:
-            continue
-        order += part.pop('position')
-        labels = [
-            sample.metainfo.get('label') for sample in part['data_samples']
-        ]
+    found: Dict[int, Dict[str, Any]] = {}
+    for indices in images_by_kind(data):
+        part = pick_images(data, indices)
         step = model.planner.now()
         _, tensors, batch = model.run_networks(
             step, model.prepare_batch(part, step.teachers))
@@ -150,19 +135,16 @@ def held_out(model: Any, data: dict) -> List[Dict[str, Any]]:
             name: _embeddings(model.distillers[name], *tensors[name])
             for name in step.weights
         }
-        found += [
-            dict(
+        for i, (index,
+                sample) in enumerate(zip(indices, part['data_samples'])):
+            found[index] = dict(
                 losses=numbers,
-                label=label,
+                label=sample.metainfo.get('label'),
                 embeddings={
                     name: [rows[i] for rows in values]
                     for name, values in embeddings.items()
-                }) for i, label in enumerate(labels)
-        ]
-    return [
-        result
-        for _, result in sorted(zip(order, found), key=lambda pair: pair[0])
-    ]
+                })
+    return [found[index] for index in sorted(found)]
 
 
 def _embeddings(distiller: Any, student: Tensors,

@@ -1,6 +1,6 @@
 """Batches of labelled and unlabelled images."""
 from contextlib import contextmanager
-from typing import Any, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from mmengine.utils.dl_utils.parrots_wrapper import _BatchNorm
 from torch import nn
@@ -20,21 +20,29 @@ def split_unlabelled(data: dict) -> Tuple[dict, Optional[dict]]:
         tuple[dict, dict | None]: The labelled and the unlabelled part. A
         batch of one kind is not split.
     """
-    labelled = [
-        sample.metainfo.get('labelled', True)
-        for sample in data.get('data_samples') or []
-        if hasattr(sample, 'metainfo')
-    ]
-    if all(labelled) or not any(labelled):
+    kinds = images_by_kind(data)
+    if len(kinds) < 2:
         return data, None
-    first, second = ({
-        key: [
-            item for item, is_labelled in zip(items, labelled)
-            if is_labelled == wanted
-        ]
-        for key, items in data.items()
-    } for wanted in (True, False))
+    first, second = (pick_images(data, indices) for indices in kinds)
     return first, second
+
+
+def images_by_kind(data: dict) -> List[List[int]]:
+    """Indices of the labelled images of a batch of the data loader, and of
+    the unlabelled ones; without a kind that it lacks."""
+    kinds: Dict[bool, List[int]] = {True: [], False: []}
+    for i, sample in enumerate(data.get('data_samples') or []):
+        kinds[getattr(sample, 'metainfo', {}).get('labelled', True)].append(i)
+    return [indices for indices in kinds.values() if indices]
+
+
+def pick_images(data: dict, indices: Sequence[int]) -> dict:
+    """Some images of a batch of the data loader, in the order of their
+    indices."""
+    return {
+        key: items if items is None else [items[i] for i in indices]
+        for key, items in data.items()
+    }
 
 
 def run_parts(model: Any, step: Step, batch: dict,

@@ -1,5 +1,6 @@
 """The frozen teacher."""
 import contextlib
+import os.path as osp
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Union
 
 import torch
@@ -137,6 +138,7 @@ class Teacher:
         build = build_untrained if checkpoint is None else build_network
         self.network = build(cfg, f'teacher {name!r}')
         family = family_of(self.network)
+        self.origin = family.origin(self.network)
         if checkpoint is not None:
             checkpoint.state_dict = family.own_weights(self.network,
                                                        checkpoint.state_dict)
@@ -145,9 +147,12 @@ class Teacher:
             if is_main_process():
                 index = checkpoint.path.endswith('.json')
                 part = 'of the index ' if index else ''
+                digest = file_hash(checkpoint.path)
+                self.origin.update(
+                    weights=osp.basename(checkpoint.path), sha256=digest)
                 print_log(
                     f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
-                    f'{part}{file_hash(checkpoint.path)}', 'current')
+                    f'{part}{digest}', 'current')
         notes = family.notes(self.network)
         if notes is not None:
             print_log(f'teacher {name!r}: {notes}', 'current')

@@ -4,10 +4,14 @@ from dataclasses import dataclass
 from typing import Any, List, Optional, Sequence, Union
 
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DefaultScope
 
+from mmkd.core.network import build_network
+from mmkd.engine.processes import world_size
 from mmkd.errors import ConfigError
-from mmkd.families import FAMILIES
+from mmkd.families import FAMILIES, is_transformer
 from mmkd.utils.arguments import construct
+from mmkd.utils.rng import preserve_rng
 
 
 @dataclass
@@ -22,10 +26,11 @@ class LabelFree:
         batch_size (int): Images of a step and process. Defaults to 128.
         num_workers (int): Processes that load images. Defaults to 2.
         lr (float): Learning rate at a batch size of 1536; that of the run is
-            proportional to the square root of its batch size. Defaults to
-            5e-4.
-        weight_decay (float): None of it on norms and biases. Defaults to
-            1e-6, for convolutional students; 0.04 suits transformers.
+            proportional to the square root of its batch size, of all
+            processes together. Defaults to 5e-4.
+        weight_decay (float, optional): None of it on norms and biases.
+            Defaults to None: 0.04 if the student's backbone is a transformer,
+            1e-6 otherwise.
         held_out (float): Share of the images on which the losses are
             validated. Defaults to 0.02.
         every (int): Of a video, each how many frames one is taken. Defaults
@@ -43,7 +48,7 @@ class LabelFree:
     batch_size: int = 128
     num_workers: int = 2
     lr: float = 5e-4
-    weight_decay: float = 1e-6
+    weight_decay: Optional[float] = None
     held_out: float = 0.02
     every: int = 25
     mixup: Optional[bool] = None
@@ -193,14 +198,24 @@ def packing(cfg: Config) -> dict:
     return dict(type=family.packing, meta_keys=keys)
 
 
+def _weight_decay(cfg: Config) -> float:
+    """What LightlyTrain takes for the student's architecture."""
+    with preserve_rng(), DefaultScope.overwrite_default_scope(
+            cfg.get('default_scope')):
+        student = build_network(cfg.model.get('student'), 'the student')
+    return 0.04 if is_transformer(student) else 1e-6
+
+
 def _schedule(cfg: Config, options: LabelFree) -> None:
     """Optimiser and learning rate."""
+    batch_size = options.batch_size * world_size(cfg.get('launcher', 'none'))
+    decay = options.weight_decay
     cfg.optim_wrapper = ConfigDict(
         type='OptimWrapper',
         optimizer=dict(
             type='AdamW',
-            lr=options.lr * (options.batch_size / 1536)**0.5,
-            weight_decay=options.weight_decay),
+            lr=options.lr * (batch_size / 1536)**0.5,
+            weight_decay=_weight_decay(cfg) if decay is None else decay),
         paramwise_cfg=dict(
             norm_decay_mult=0., bias_decay_mult=0., bypass_duplicate=True),
         clip_grad=dict(max_norm=1.0))

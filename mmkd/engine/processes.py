@@ -34,6 +34,16 @@ def is_first(launcher: str) -> bool:
     return os.environ.get(variable, '0') == '0'
 
 
+def world_size(launcher: str) -> int:
+    """Number of processes of a run, which need not have begun yet.
+
+    Args:
+        launcher (str): What started the processes; ``'none'`` for one alone.
+    """
+    variable = _VARIABLES.get(launcher, {}).get('WORLD_SIZE', '')
+    return int(os.environ.get(variable, '1'))
+
+
 def join_on_cpus(launcher: str) -> None:
     """Initialise a process group with the gloo backend.
 

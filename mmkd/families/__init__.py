@@ -1,7 +1,8 @@
 """Conventions of the libraries' networks; see docs/add_a_family.md."""
 from torch import nn
 
-from mmkd.families.base import FAMILIES, Family, register_family
+from mmkd.families.base import (FAMILIES, Family, is_transformer,
+                                register_family)
 from mmkd.families.foundation import FoundationFamily
 from mmkd.families.mmdet import MMDetFamily
 from mmkd.families.mmdet3d import MMDet3DFamily
@@ -10,7 +11,8 @@ from mmkd.families.taps import KnownTap, Place
 
 __all__ = [
     'FAMILIES', 'Family', 'FoundationFamily', 'KnownTap', 'MMDet3DFamily',
-    'MMDetFamily', 'MMSegFamily', 'Place', 'family_of', 'register_family'
+    'MMDetFamily', 'MMSegFamily', 'Place', 'family_of', 'is_transformer',
+    'register_family'
 ]
 
 # The last one takes precedence: mmdet3d's detectors derive from mmdet's.

@@ -42,7 +42,7 @@ class Family:
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
         auto_ratio (float): The ratio of gradients that
-            ``loss_weight='auto'`` aims at (docs/results.md).
+            ``loss_weight='auto'`` aims at (docs/results/weights.md).
     """
     name = ''
     visualizer = ''
@@ -195,6 +195,9 @@ class Family:
         if self.augments_batches(network):
             self.preprocessor(network).batch_augments = None
 
+    def keep_sizes(self, network: nn.Module) -> None:
+        """Do not pad training images beyond the largest one of a batch."""
+
     def detection_head(self,
                        network: nn.Module,
                        name: str = 'the network') -> DetectionHead:
@@ -241,8 +244,7 @@ class Family:
         Args:
             network (nn.Module): A network of the family, in eval mode.
             batch (dict): ``inputs`` and ``data_samples``, as prepared.
-            size (tuple[int, int]): Height and width in pixels of the image
-                without its padding.
+            size (tuple[int, int]): Height and width of the unpadded image.
 
         Returns:
             ImagePrediction | None: None if nothing can be drawn in the image.
@@ -256,8 +258,7 @@ class Family:
         Args:
             network (nn.Module): A network of the family, in eval mode.
             images (Tensor): Prepared images, (N, C, H, W).
-            samples (list): The data samples of :meth:`example_batch`, for
-                images of this size.
+            samples (list): Those of :meth:`example_batch` at this size.
 
         Returns:
             dict[str, Tensor]: The tensors by name.
@@ -272,6 +273,10 @@ class Family:
     def notes(self, network: nn.Module) -> Optional[str]:
         """What the log says of a teacher at the start, in one line."""
         return None
+
+    def origin(self, network: nn.Module) -> Dict[str, str]:
+        """What the student's checkpoints record of it as a teacher."""
+        return dict(network=self.describe(network))
 
     def own_weights(self, network: nn.Module,
                     state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
@@ -325,6 +330,14 @@ class Family:
         return [
             f'{path}.projection@input' for path in self._patch_embeds(network)
         ]
+
+
+def is_transformer(network: nn.Module) -> bool:
+    """Whether the backbone of a network, or all of it, has self-attention."""
+    return any(
+        isinstance(module, nn.MultiheadAttention)
+        or isinstance(getattr(module, 'qkv', None), nn.Linear)
+        for module in getattr(network, 'backbone', network).modules())
 
 
 def _patch_embeds(network: nn.Module, backbones: List[str]) -> List[str]:

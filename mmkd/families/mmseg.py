@@ -39,6 +39,12 @@ class MMSegFamily(Family):
             for key in ('ignore_index', 'num_classes') if hasattr(head, key)
         }
 
+    def keep_sizes(self, network: nn.Module) -> None:
+        """Without the crop of its own training, ``size``."""
+        preprocessor = self.preprocessor(network)
+        if getattr(preprocessor, 'size', None) is not None:
+            preprocessor.size, preprocessor.size_divisor = None, 1
+
     def predict_image(self, network: nn.Module, batch: Batch,
                       size: Tuple[int, int]) -> Optional[ImagePrediction]:
         """The class of each pixel."""

@@ -44,6 +44,7 @@ class GradientShareHook(Hook):
             return
         parts = []
         for share in self._shares.values():
+            share.is_read = True
             own = {
                 id(parameter)
                 for path in share.modules_read

@@ -11,6 +11,7 @@ from mmengine.logging import print_log
 from mmengine.model import is_model_wrapper
 from torch import Tensor, nn
 
+from mmkd.core.mixed import pick_images
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import total_loss
 from mmkd.engine.gradients import MethodGradient, measure_gradients
@@ -288,23 +289,13 @@ def _image_means(model: DistillationModel, name: str,
     """Mean of the cells of a teacher's last map, (N, C), of some images."""
     teacher, found = model.teachers[name], []
     for data in batches:
-        part = _some(data, -(-_IMAGES // len(batches)))
+        total = len(data['inputs'])
+        count = min(total, -(-_IMAGES // len(batches)))
+        part = pick_images(data, [i * total // count for i in range(count)])
         inputs = _teacher_batch(model, name, part)['inputs']
         with torch.no_grad(), teacher.autocast(features=True):
             found.append(teacher.network(inputs)[-1].float().mean(dim=(2, 3)))
     return torch.cat(found)[:_IMAGES]
-
-
-def _some(data: dict, count: int) -> dict:
-    """At most so many images of a batch, evenly spaced."""
-    total = len(data['inputs'])
-    count = min(count, total)
-    return {
-        key:
-        value if value is None else
-        [value[i * total // count] for i in range(count)]
-        for key, value in data.items()
-    }
 
 
 def _say_why(what: str, error: Exception) -> None:

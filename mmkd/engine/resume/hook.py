@@ -50,7 +50,14 @@ class ResumeHook(Hook):
             self._before_val = None
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Add the states of the processes."""
+        """Add the states of the processes, and where the teachers come from.
+        """
+        model = getattr(runner.model, 'module', runner.model)
+        if hasattr(model, 'teachers'):
+            checkpoint['meta']['teachers'] = {
+                name: dict(teacher.origin)
+                for name, teacher in model.teachers.items()
+            }
         if self.states is not None:
             checkpoint[STATE_KEY] = self.states
 

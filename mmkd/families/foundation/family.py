@@ -44,6 +44,10 @@ class FoundationFamily(Family):
         """See the base class."""
         return self._checked(network).notes()
 
+    def origin(self, network: nn.Module) -> Dict[str, str]:
+        """Also the ``licence`` on its card."""
+        return self._checked(network).origin()
+
     def own_weights(self, network: nn.Module,
                     state_dict: Dict[str, Tensor]) -> Dict[str, Tensor]:
         """See the base class."""

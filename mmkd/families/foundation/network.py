@@ -1,5 +1,6 @@
 """The adapter of a network of another library."""
 import math
+import os.path as osp
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
@@ -159,6 +160,18 @@ class FoundationNetwork(nn.Module, ABC):
         """Whether something reads the summary in this forward pass."""
         return bool(self.summary._forward_hooks
                     or self.summary._forward_pre_hooks)
+
+    def origin(self) -> Dict[str, str]:
+        """Its name, with no folder in it, its licence, and the SHA-256 of the
+        file that holds the whole model, if there is one."""
+        parts = self.card.name.split('::')
+        found = dict(
+            network='::'.join(
+                osp.basename(part.rstrip('/')) for part in parts),
+            licence=self.card.licence or 'not told')
+        if self.file:
+            found['sha256'] = file_hash(self.file)
+        return found
 
     def notes(self) -> str:
         """Where it comes from, and how it sees images, in one line."""

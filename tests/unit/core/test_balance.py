@@ -55,6 +55,26 @@ def test_measured_at_intervals_and_held_after_the_calibration():
     assert balance.steps == 4 and balance.count == 2
 
 
+def test_tracking_goes_on_within_bounds():
+    """The method converges, and its gradient shrinks."""
+
+    def track():
+        return GradientBalance(iters=2, interval=1, mode='track')
+
+    pairs = [(1., 2.)] * 51 + [(1., 1e-9)] * 149
+    found = iterate(track(), *pairs)
+    assert found[:50] == pytest.approx([.5] * 50)
+    # Measured at iterations 50, 100 and 150, of which one was as before.
+    assert found[99] == pytest.approx(.5)
+    assert found[100] == found[149] == pytest.approx(5.)  # ten times
+    assert iterate(track(), *[(1., 2.)] * 50,
+                   *[(1e-9, 1.)] * 60)[-1] == pytest.approx(.05)
+    first, second = track(), track()
+    iterate(first, *pairs[:101])
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    assert iterate(second, *pairs[101:]) == found[101:]
+
+
 @pytest.mark.parametrize('pair', [(1., 0.), (0., 1.), (float('inf'), 1.),
                                   (1., float('nan'))])
 def test_no_gradient_and_no_finite_one_are_skipped(pair):
@@ -188,6 +208,7 @@ def test_loss_weights_of_configs():
     (dict(type='auto', value=3.), 'finds the value; its options are ratio, '),
     (dict(type='auto', rato=3.), "unknown argument 'rato'"),
     (dict(type='auto', ratio=0), 'ratio is a positive number'),
+    (dict(type='auto', mode='follow'), "`mode` of GradientBalance is"),
     (dict(type='auto', iters=0), 'iters is a number of iterations'),
     (dict(type='gam', share='a'), "`share` of GradientShare is a number"),
     (dict(type='gam', margin=12.), 'percentages between 0 and 100'),

@@ -52,6 +52,7 @@ def test_an_epoch_is_one_mean_and_the_last_ones_have_the_default():
 
 def test_nothing_and_overflows():
     balance = GradientShare('neck')
+    balance.is_read = True
     frozen = [nn.Parameter(torch.zeros(3))]
     assert balance.end_epoch(False).isnan() and balance() == 20
     balance.add(frozen, frozen)

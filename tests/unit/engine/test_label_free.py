@@ -14,7 +14,7 @@ from mmkd.core.network import build_network
 from mmkd.engine.configs import student_only
 from mmkd.engine.label_free import expand_label_free
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.testing import detector, segmentor
+from mmkd.testing import detector, segmentor, transformer_segmentor
 
 MAKE = dict(detector=detector, segmentor=segmentor)
 
@@ -23,7 +23,8 @@ def distillation(**label_free):
     return Config(
         dict(
             default_scope='mmdet',
-            model=dict(type='mmkd.DistillationModel'),
+            model=dict(
+                type='mmkd.DistillationModel', student=detector()['model']),
             custom_hooks=[
                 dict(type='EMAHook'),
                 dict(type='YOLOXModeSwitchHook'),
@@ -50,6 +51,30 @@ def test_expansion():
     again = copy.deepcopy(cfg)
     assert expand_label_free(again).to_dict() == cfg.to_dict()
     assert expand_label_free(distillation(held_out=0.)).val_evaluator is None
+
+
+def test_rate_follows_the_batch_of_all_processes(monkeypatch):
+    monkeypatch.setenv('WORLD_SIZE', '4')
+    cfg = distillation(batch_size=96)
+    assert expand_label_free(
+        copy.deepcopy(cfg)).optim_wrapper.optimizer.lr == pytest.approx(5e-4 /
+                                                                        4)
+    cfg.launcher = 'pytorch'
+    assert expand_label_free(cfg).optim_wrapper.optimizer.lr == pytest.approx(
+        5e-4 / 2)
+
+
+@pytest.mark.parametrize('student, given, expected',
+                         [(detector(), {}, 1e-6),
+                          (transformer_segmentor(), {}, .04),
+                          (detector(), dict(weight_decay=.5), .5)])
+def test_weight_decay_follows_the_architecture(student, given, expected):
+    cfg = distillation(**given)
+    cfg.default_scope = student['default_scope']
+    cfg.model.student = student['model']
+    wrapper = expand_label_free(cfg).optim_wrapper
+    assert wrapper.optimizer.weight_decay == expected
+    assert wrapper.paramwise_cfg.norm_decay_mult == 0
 
 
 def test_mixup_and_a_cache():
@@ -131,7 +156,12 @@ def test_command(kind, files, tmp_path, capsys):
     text = open('run/export/student.py').read()
     assert 'mmkd' not in text and 'label_free' not in text
     network = build_network('student.py', 'the student')
-    weights = torch.load('run/export/student.pth')['state_dict']
+    exported = torch.load('run/export/student.pth')
+    origin = exported['meta']['teachers']['teacher']
+    assert origin['weights'] == 'teacher.pth' and len(origin['sha256']) == 64
+    assert Config.fromfile('run/export/student.py').teachers == dict(
+        teacher=origin)
+    weights = exported['state_dict']
     network.load_state_dict(weights)
     # What fine-tuning does.
     cfg = Config.fromfile('student.py')

@@ -113,14 +113,19 @@ def test_the_log_names_where_a_teacher_comes_from(tmp_path, monkeypatch):
     file = tmp_path / 'dino.pth'
     write_weights(str(file), network.model.state_dict(), {})
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    Teacher(network, str(file), name='t')
+    teacher = Teacher(network, str(file), name='t')
+    assert teacher.origin == dict(
+        network='dino', licence='mit', weights='dino.pth', sha256=digest)
     assert said == [
         f"teacher 't': weights of {file}, SHA-256 {digest}",
         "teacher 't': dino, mean (0.5, 0.4, 0.3), std (0.2, 0.2, 0.1) of RGB "
         'from 0 to 1, patch 1x1, size nearest, licence mit'
     ]
+    network = Shown(nn.Identity(), Card(f'onnx::{file}', *[(.5, ) * 3] * 2))
     network.file = str(file)  # of one that comes with its weights
-    assert f'dino, SHA-256 {digest}, mean' in network.notes()
+    assert network.origin() == dict(
+        network='onnx::dino.pth', licence='not told', sha256=digest)
+    assert f'dino.pth, SHA-256 {digest}, mean' in network.notes()
 
 
 def test_levels():

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from mmkd.core.network import build_network
-from mmkd.families import family_of
+from mmkd.families import family_of, is_transformer
 from mmkd.testing import segmentor, transformer_segmentor
 
 
@@ -31,6 +31,13 @@ def test_example(cfg):
     assert sample.gt_sem_seg.data.shape == (1, 64, 96)
     losses = network(batch['inputs'], batch['data_samples'], mode='loss')
     assert torch.isfinite(losses['decode.loss_ce'])
+
+
+def test_self_attention():
+    for cfg, expected in ((segmentor(), False), (transformer_segmentor(),
+                                                 True)):
+        network = build_network(cfg, 'x')
+        assert is_transformer(network) is expected
 
 
 def test_prediction():

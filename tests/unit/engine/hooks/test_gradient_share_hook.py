@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 from mmkd.core.model import DistillationModel
 from mmkd.engine.configs import prepare_training
 from mmkd.engine.hooks import GradientShareHook
+from mmkd.errors import ConfigError
 from mmkd.testing import segmentation_batch, segmentor
 
 DISTILLERS = dict(
@@ -76,6 +77,14 @@ def test_weights_follow_the_gradients_and_resume():
     expected = train(runner, range(3, 6))[0]
     assert train(again, range(3, 6))[0] == expected
     assert expected[0] == weights[-1] and expected[1:] == [20, 20]
+
+
+def test_a_run_without_the_hook():
+    runner = build()
+    batch = segmentation_batch(2, size=(64, 64))
+    runner.model.train_step(batch, runner.optim_wrapper)
+    with pytest.raises(ConfigError, match='mmkd.GradientShareHook'):
+        runner.model.train_step(batch, runner.optim_wrapper)
 
 
 def test_a_pass_over_the_data_in_several_processes(monkeypatch):
