@@ -60,7 +60,7 @@ class Distiller(BaseModule):
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
     #: Whether it uses the student's 3D detection head (``batch.head``) or RoIs
     #: (``batch.roi_samples``). Both networks' heads must then mean the same.
-    #: An option may decide, as for the next one.
+    #: An option may decide, as for the dense heads.
     needs_head: bool = False
     needs_rois: bool = False
     #: Names of the dense 2D heads that it serves, if it uses the heads
