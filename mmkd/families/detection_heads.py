@@ -165,8 +165,11 @@ class DetectionHead(Head):
         """
 
     @abstractmethod
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
         Boxes with lower scores are removed before NMS, which does not affect
@@ -176,6 +179,8 @@ class DetectionHead(Head):
             outputs (HeadMaps): Outputs of the head.
             metas (list[dict]): Meta information of each frame.
             min_score (float): Minimum score.
+            nms (bool): Whether to suppress overlapping boxes; heads of
+                anchors always do. Defaults to True.
         """
 
     @abstractmethod
@@ -255,13 +260,19 @@ class CenterHeads(DetectionHead):
         return found
 
     @full_precision
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         head = copy(self.head)
         head.bbox_coder = copy(head.bbox_coder)
         head.bbox_coder.score_threshold = max(
             head.bbox_coder.score_threshold or 0, min_score)
+        if not nms:
+            head.test_cfg = dict(head.test_cfg, nms_type='rotate')
+            head.get_task_detections = _every_detection
         return head.predict_by_feat([[x] for x in self._by_task(outputs)],
                                     metas)
 
@@ -352,8 +363,11 @@ class AnchorHeads(DetectionHead):
         return targets
 
     @full_precision
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         cfg = copy(self.head.test_cfg)
         cfg.score_thr = max(cfg.get('score_thr', 0), min_score)
@@ -378,6 +392,15 @@ def _on(objects: InstanceData, device: torch.device) -> InstanceData:
     return InstanceData(
         bboxes_3d=boxes.new_box(send(boxes.tensor, device)),
         labels_3d=send(objects.labels_3d, device))
+
+
+def _every_detection(_: int, scores: List[Tensor], boxes: List[Tensor],
+                     labels: List[Tensor], __: List[dict]) -> List[dict]:
+    """In place of a ``CenterHead``'s rotated NMS."""
+    return [
+        dict(bboxes=box, scores=score, labels=label)
+        for box, score, label in zip(boxes, scores, labels)
+    ]
 
 
 def _total(losses: Iterable[Any]) -> Any:

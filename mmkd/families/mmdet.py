@@ -43,6 +43,11 @@ class MMDetFamily(Family):
             'roi_logits':
             Place('class scores of a RoI head',
                   partial(_roi_classifier, suffix='')),
+            'roi_boxes':
+            Place(
+                'box codes of a RoI head',
+                lambda x: ['roi_head.bbox_head.fc_reg']
+                if find_roi_head(x) else []),
             **{
                 f'dense_features_{count}':
                 Place(

@@ -29,9 +29,12 @@ class RoIFeatures(NamedTuple):
     Attributes:
         embeddings (Tensor): Input of the classifier, (R, E).
         logits (Tensor): Class logits (R, K + 1), the background last.
+        boxes (Tensor, optional): Box codes (R, 4 * K), or (R, 4) for all
+            classes; None of a head that regresses none.
     """
     embeddings: Tensor
     logits: Tensor
+    boxes: Optional[Tensor] = None
 
 
 class RoIHead(Head):
@@ -118,10 +121,11 @@ class RoIHead(Head):
         handle = box_head.fc_cls.register_forward_pre_hook(
             lambda module, args: read.append(args[0]))
         try:
-            logits = box_head(pooled)[0]
+            outputs = box_head(pooled)
         finally:
             handle.remove()
-        return RoIFeatures(read[0].to(rois.device), logits.to(rois.device))
+        return RoIFeatures(*(x if x is None else x.to(rois.device)
+                             for x in (read[0], *outputs)))
 
 
 def find_roi_head(network: Optional[nn.Module]) -> Optional[RoIHead]:

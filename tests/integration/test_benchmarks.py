@@ -78,6 +78,11 @@ class TestSummary:
                 dict(teacher=teacher, baseline=[50.0], distilled=[51.0]))
             assert summary['gap_closed'] is None
 
+    def test_untested_teacher_has_no_gap(self, methods):
+        summary = methods.summarise(
+            dict(teacher=None, baseline=[30.], distilled=[31.]))
+        assert summary['gain'] == 1 and summary['gap_closed'] is None
+
     def test_is_plain_data(self, methods):
         summary = methods.summarise(
             dict(teacher=60.0, baseline=[50.0, 51.0], distilled=[52.0, 54.0]))
@@ -103,7 +108,8 @@ class TestMethods:
         from mmengine.config import Config
         entry = Entry.load(name, 'none')
         assert name == entry.method
-        teachers = (entry.teacher, *entry.more_teachers.values())
+        teachers = (entry.teacher, *entry.more_teachers.values(),
+                    *entry.first_stages.values())
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
         if entry.pretrained:
