@@ -8,7 +8,7 @@ exports and tests each run when those before it are done.
 import math
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
@@ -26,6 +26,12 @@ TIME_STEP = 0.05
 @dataclass(frozen=True)
 class WeightsOf:
     """In place of a setting: the file of another run's exported weights."""
+    run: str
+
+
+@dataclass(frozen=True)
+class CheckpointOf:
+    """In place of a setting: the last checkpoint of another run."""
     run: str
 
 
@@ -49,7 +55,7 @@ class PlannedRun:
         config (str): Config file.
         iters (int): Iterations to train.
         options (dict): Settings, some of which may be a :class:`WeightsOf`,
-            :class:`ConfigOf` or :class:`ChosenBy`.
+            :class:`CheckpointOf`, :class:`ConfigOf` or :class:`ChosenBy`.
         splits (dict[str, dict]): Settings that test on a split.
         split (str, optional): The split to test on afterwards.
         fast (bool): Whether to train with ``--fast``. Defaults to False.
@@ -67,7 +73,7 @@ class PlannedRun:
         return [
             value.choice if isinstance(value, ChosenBy) else value.run
             for value in self.options.values()
-            if isinstance(value, (WeightsOf, ConfigOf, ChosenBy))
+            if isinstance(value, (WeightsOf, CheckpointOf, ConfigOf, ChosenBy))
         ]
 
 
@@ -145,6 +151,8 @@ class Experiment:
         self._add_teacher('teacher', f'{family}teacher', entry.teacher)
         for key, part in entry.more_teachers.items():
             self._add_teacher(key, entry.family + key, part)
+        for key, part in entry.first_stages.items():
+            self._add_first_stage(key, part)
         self.alone = self._add_students('student', self._alone,
                                         entry.student_grid, seeds, {})
         self.distilled = self._add_students(
@@ -230,6 +238,16 @@ class Experiment:
         if part.options:  # no longer the network of its config
             self._frozen[f'model.teachers.{key}.cfg'] = ConfigOf(name)
 
+    def _add_first_stage(self, key: str, part: Network) -> None:
+        """A training on the frozen teacher, and the setting that names its
+        checkpoint."""
+        name = f'{self.entry.name}_{Path(part.config).stem}'
+        options = {
+            **part.options, 'model.teacher.ckpt': WeightsOf(self.teacher)
+        }
+        self.teachers.append(self._add(name, self._plan(part, 0, options)))
+        self._frozen[key] = CheckpointOf(name)
+
     def _alone(self, seed: int, options: Dict[str, Any],
                **more: Any) -> PlannedRun:
         part = self.entry.student
@@ -310,6 +328,7 @@ class Experiment:
         ]
 
 
+@lru_cache(None)
 def _is_distillation(config: str) -> bool:
     """Whether a config file is that of a distilled model."""
     from mmengine.config import Config
@@ -428,6 +447,8 @@ def _resolved(value: Any, results: Dict[str, Any]) -> Any:
     """A setting, where another node has to give it."""
     if isinstance(value, WeightsOf):
         return _weights(results[value.run].run)
+    if isinstance(value, CheckpointOf):
+        return results[value.run].run.checkpoint
     if isinstance(value, ConfigOf):
         return _weights(results[value.run].run).replace('.pth', '.py')
     if isinstance(value, ChosenBy):
