@@ -105,19 +105,21 @@ def quick_demo() -> str:
 def label_free() -> str:
     """Fine-tuning after training without labels, and from scratch."""
     rows = []
-    for part in read('label_free.json')['rows']:
-        for key, gain in part['gain'].items():
+    for path in sorted(RESULTS.glob('label_free*.json')):
+        result = read(path.name)
+        for part in result.get('rows', []):
             ways = part['scratch'], part['distilled']
-            rows.append([
+            rows += [[
+                f'[{result["epochs"]} epochs]({LINK}/{path.name})',
                 f'{part["images"]} images',
                 key.replace('/', ', '), *(_numbers(x[key]) for x in ways),
                 Gain(gain['mean'], gain['standard_error']),
                 ' / '.join(f'{sum(x["processor_minutes"]) / len(x[key]):.1f}'
                            for x in ways)
-            ])
+            ] for key, gain in part['gain'].items()]
     return table([
-        'labels', 'metric', 'from scratch', 'distilled without labels', 'gain',
-        'processor minutes'
+        'without labels', 'labels', 'metric', 'from scratch',
+        'distilled without labels', 'gain', 'processor minutes'
     ], rows)
 
 

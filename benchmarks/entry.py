@@ -231,8 +231,10 @@ def require_method(name: str) -> None:
     Raises:
         ConfigError: If it has none; the message lists those that exist.
     """
-    found = names('method')
-    if name not in found:
+    from mmengine.config import Config
+    path = ENTRIES / f'{name}.py'
+    if not path.is_file() or 'method' not in Config.fromfile(path):
+        found = names('method')
         raise ConfigError(f'there is no benchmark of {name!r}; there '
                           f'is {", ".join(found)}')
 

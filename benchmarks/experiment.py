@@ -8,7 +8,7 @@ exports and tests each run when those before it are done.
 import math
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
@@ -328,6 +328,7 @@ class Experiment:
         ]
 
 
+@lru_cache(None)
 def _is_distillation(config: str) -> bool:
     """Whether a config file is that of a distilled model."""
     from mmengine.config import Config

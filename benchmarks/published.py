@@ -322,7 +322,8 @@ def label_free_rows() -> List[Row]:
             found.append(
                 Row(path.name,
                     'Without labels',
-                    f'FeatureKD, then {part["images"]} labelled images',
+                    f'{result["epochs"]} epochs unlabelled, then '
+                    f'{part["images"]} images',
                     'feature_kd',
                     _NETWORKS.get(first, first),
                     'CamVid',

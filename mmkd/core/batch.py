@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError, MismatchError
+from mmkd.families.objects_3d import true_objects
 
 
 class Instances(NamedTuple):
@@ -234,6 +235,21 @@ class StepBatch:
         return self.shared(
             'host_samples',
             lambda: [sample.to('cpu') for sample in self.data_samples or []])
+
+    @property
+    def host_objects(self) -> list:
+        """``bboxes_3d`` and ``labels_3d`` of the objects in each frame, an
+        ``InstanceData`` on the host; see :attr:`host_samples`.
+
+        Raises:
+            ConfigError: If the batch has no 3D boxes.
+        """
+        samples = self.host_samples
+        if not all('gt_instances_3d' in sample for sample in samples):
+            raise MismatchError(
+                'this method needs 3D boxes (`gt_instances_3d`), but the '
+                'batch has none; it serves 3D detection only')
+        return [true_objects(sample) for sample in samples]
 
     @property
     def instances(self) -> List[Instances]:

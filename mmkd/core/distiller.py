@@ -60,7 +60,8 @@ class Distiller(BaseModule):
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
     #: Whether it uses the student's 3D detection head (``batch.head``) or RoIs
     #: (``batch.roi_samples``). Both networks' heads must then mean the same.
-    needs_head: ClassVar[bool] = False
+    #: An option may decide, as for the dense heads.
+    needs_head: bool = False
     needs_rois: bool = False
     #: Names of the dense 2D heads that it serves, if it uses the heads
     #: (``batch.dense_head``). Those of both networks must then be alike.

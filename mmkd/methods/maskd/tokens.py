@@ -121,7 +121,12 @@ def read_tokens(path: str, specs: Sequence[TapSpec]) -> List[TokenMasks]:
         CheckpointError: If it is missing or no such checkpoint, or was
             learned on other levels or another teacher.
     """
-    checkpoint = read_checkpoint(path)
+    try:
+        checkpoint = read_checkpoint(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f'MasKD, masks: {error}; learn the tokens before '
+            '(docs/methods/maskd.md)') from None
     state = {
         key[len(_PREFIX):]: value
         for key, value in checkpoint.state_dict.items()

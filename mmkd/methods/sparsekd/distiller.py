@@ -136,7 +136,7 @@ class SparseKD(Distiller):
     @staticmethod
     def _targets(heads: _Heads, batch: StepBatch) -> List[TaskTargets]:
         """Cells of the ground truth on the teacher's grid."""
-        objects = [true_objects(sample) for sample in batch.host_samples]
+        objects = batch.host_objects
         return heads.of_teacher.targets([x[x.labels_3d >= 0] for x in objects],
                                         heads.outputs_t)
 

@@ -157,8 +157,8 @@ class XRay(Distiller):
             for branch, i in zip(self._branches, self._order_t)
         }
         objects = [
-            visible_objects(true_objects(sample), points, self.min_points)
-            for sample, points in zip(batch.host_samples, batch.host_points)
+            visible_objects(found, points, self.min_points)
+            for found, points in zip(batch.host_objects, batch.host_points)
         ]
         targets = head.targets(objects, outputs_s)
         tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
