@@ -15,11 +15,11 @@ from mmkd.core.mixed import pick_images
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import total_loss
 from mmkd.engine.gradients import MethodGradient, measure_gradients
+from mmkd.engine.sampling import batch_size, training_batches
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.families.foundation import FoundationNetwork
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import error_context, with_reason
-from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
 
@@ -100,19 +100,15 @@ class SelfCheckHook(Hook):
     def _batches(self, runner, model: DistillationModel) -> List[dict]:
         """A few training batches, without changing the order of the loader."""
         loader = runner.train_dataloader
-        dataset = own_pipeline(loader.dataset)
-        size = getattr(loader.batch_sampler, 'batch_size', None) or 1
+        size, total = batch_size(loader), len(loader.dataset)
         count = self.num_batches * size
         if any(
                 isinstance(teacher.network, FoundationNetwork)
                 for teacher in model.teachers.values()):
             count = max(count, _IMAGES)
-        count = min(count, len(dataset))
-        indices = [i * len(dataset) // count for i in range(count)]
-        return [
-            loader.collate_fn([dataset[i] for i in indices[at:at + size]])
-            for at in range(0, count, size)
-        ]
+        count = min(count, total)
+        indices = [i * total // count for i in range(count)]
+        return list(training_batches(loader, indices, size))
 
     def check_teachers(self, model: DistillationModel,
                        batches: List[dict]) -> None:
