@@ -134,7 +134,8 @@ class Experiment:
             else entry.teacher_family
         self.teacher = f'{family}teacher'
         self.teachers: List[str] = []
-        self._source: Optional[str] = None
+        # Runs that give pretrained weights, by what they initialise.
+        self._sources: Dict[str, str] = {}
         if entry.pretrained is not None:
             self._add_pretraining()
         # Settings of a distilled model that name its teachers.
@@ -166,32 +167,43 @@ class Experiment:
             part.config, options=settings, splits=self.entry.splits, **more)
 
     def _add_pretraining(self) -> None:
-        """The teacher of another task, for the parts that start from it."""
-        source = Entry.load(self.entry.pretrained.entry, self.entry.root)
-        self._source = self._add(
-            f'{source.family}teacher',
-            PlannedRun(source.teacher.config, self.length(source.teacher), {
-                **source.data, 'randomness.seed': 0
-            }, source.splits))
-        self.teachers.append(self._source)
+        """The networks of another task, from which those of this one start.
+        """
+        pretrained = self.entry.pretrained
+        source = Entry.load(pretrained.entry, pretrained.root
+                            or self.entry.root)
+        for kind in ('teacher', 'student'):
+            if kind == 'student' and pretrained.module:
+                self._sources[kind] = self._sources['teacher']
+                continue
+            part = getattr(source, kind)
+            options = {**source.data, 'randomness.seed': 0, **part.options}
+            self._sources[kind] = self._add(
+                f'{source.family}{kind}',
+                PlannedRun(part.config, self.length(part), options,
+                           source.splits))
+            self.teachers.append(self._sources[kind])
 
-    def _start(self, part: Network, model: str) -> Dict[str, Any]:
-        """Settings that give a network its pretrained part."""
+    def _start(self,
+               part: Network,
+               model: str,
+               kind: str = 'teacher') -> Dict[str, Any]:
+        """Settings that give a network its pretrained weights."""
         if not part.pretrained:
             return {}
-        init_cfg = f'{model}.{self.entry.pretrained.module}.init_cfg'
-        return {
-            f'{init_cfg}.type': 'Pretrained',
-            f'{init_cfg}.prefix': self.entry.pretrained.prefix,
-            f'{init_cfg}.checkpoint': WeightsOf(self._source)
+        pretrained = self.entry.pretrained
+        path = f'{model}.{pretrained.module}' if pretrained.module else model
+        options = {
+            f'{path}.init_cfg.type': 'Pretrained',
+            f'{path}.init_cfg.checkpoint': WeightsOf(self._sources[kind])
         }
+        if pretrained.prefix:
+            options[f'{path}.init_cfg.prefix'] = pretrained.prefix
+        return options
 
     def _add_teacher(self, key: str, name: str, part: Network) -> None:
         """A teacher, and the settings that hand it to a distilled model."""
-        from mmengine.config import Config
-
-        from mmkd.apis import is_distillation
-        if is_distillation(Config.fromfile(part.config)):
+        if _is_distillation(part.config):
             options = {
                 **of_student(part.options),
                 **self._start(part, 'model.student'),
@@ -212,23 +224,27 @@ class Experiment:
             seed, {
                 **part.options,
                 **options,
-                **self._start(part, 'model')
+                **self._start(part, 'model', 'student')
             },
             fast=self.fast,
             **more)
 
     def _distilled(self, seed: int, options: Dict[str, Any],
                    **more: Any) -> PlannedRun:
+        """The student with the method, which may do without a teacher."""
         student = self.entry.student
         part = self.entry.distilled
+        with_teacher = _is_distillation(part.config)
+        own = of_student(student.options) if with_teacher else student.options
+        model = 'model.student' if with_teacher else 'model'
         return self._plan(
             part,
             seed, {
-                **of_student(student.options),
+                **own,
                 **part.options,
                 **options,
-                **self._start(student, 'model.student'),
-                **self._frozen
+                **self._start(student, model, 'student'),
+                **(self._frozen if with_teacher else {})
             },
             fast=self.fast,
             **more)
@@ -278,6 +294,14 @@ class Experiment:
                     seed, recipe, iters=iters, split=self.entry.test_split))
             for seed in seeds
         ]
+
+
+def _is_distillation(config: str) -> bool:
+    """Whether a config file is that of a distilled model."""
+    from mmengine.config import Config
+
+    from mmkd.apis import is_distillation
+    return is_distillation(Config.fromfile(config))
 
 
 def execute(nodes: Dict[str, Node],

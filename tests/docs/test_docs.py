@@ -27,9 +27,10 @@ DOCS = ROOT / 'docs'
 PAGES = [README, *sorted(DOCS.glob('*.md'))]
 METHOD_PAGES = sorted((DOCS / 'methods').glob('*.md'))
 TEXTS = [
-    *PAGES, *METHOD_PAGES, *sorted(ROOT.glob('C*.md')),
-    ROOT / 'data/README.md', *sorted((ROOT / 'configs').rglob('*.md')),
-    *sorted((ROOT / 'driving_scenes').glob('*.md'))
+    *PAGES, *METHOD_PAGES, *sorted((DOCS / 'results').glob('*.md')),
+    *sorted(ROOT.glob('C*.md')), ROOT / 'data/README.md', *sorted(
+        (ROOT / 'configs').rglob('*.md')), *sorted(
+            (ROOT / 'driving_scenes').glob('*.md'))
 ]
 BLOCK = re.compile(
     r'(?:^<!-- (?P<note>[^>]*) -->\n)?'

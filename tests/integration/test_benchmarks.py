@@ -107,12 +107,17 @@ class TestMethods:
             assert 'model' in Config.fromfile(ROOT / part.config)
         if entry.pretrained:
             source = Entry.load(entry.pretrained.entry, 'none')
-            assert set(source.formats) <= set(entry.formats)
+            if entry.pretrained.root is None:
+                assert set(source.formats) <= set(entry.formats)
             begin = [x for x in (*teachers, entry.student) if x.pretrained]
             assert begin
-            for part in begin:
+            module = entry.pretrained.module
+            for part in begin if module else ():
                 model = Config.fromfile(ROOT / part.config).model
-                assert entry.pretrained.module in model.get('student', model)
+                assert module in model.get('student', model)
+            if module is None:
+                assert source.teacher.config == entry.teacher.config
+                assert source.student.config == entry.student.config
         # Files of the validation scenes lie where the config has them.
         config = Config.fromfile(ROOT / entry.student.config)
         config.merge_from_dict(entry.splits['val'])
@@ -205,6 +210,39 @@ class TestExperiment:
             node.iters
             for node in plan.nodes.values() if hasattr(node, 'iters')
         } == {7}
+
+    def test_plan_with_pretrained_networks(self):
+        plan = Experiment(Entry.load('kitti_pretrained_xray', '/d'), [0])
+        sources = ['kitti_pretraining_teacher', 'kitti_pretraining_student']
+        assert plan.teachers == [*sources, 'pointpillars_pretrained_teacher']
+        for name in sources:
+            options = plan.nodes[name].options
+            assert options['train_dataloader.dataset.data_root'] == \
+                'data/scenes/bench/kitti'
+            assert not plan.nodes[name].needs
+        for name, model, source in (('pointpillars_pretrained_teacher',
+                                     'model', sources[0]),
+                                    ('pointpillars_pretrained_student_seed0',
+                                     'model', sources[1]),
+                                    ('kitti_pretrained_xray_seed0',
+                                     'model.student', sources[1])):
+            options = plan.nodes[name].options
+            assert options['train_dataloader.dataset.data_root'] == '/d'
+            assert options[f'{model}.init_cfg.checkpoint'] == WeightsOf(source)
+            assert f'{model}.init_cfg.prefix' not in options
+
+    def test_plan_of_a_method_without_teacher(self):
+        plan = Experiment(Entry.load('depth_kitti', '/d'), [0])
+        alone, other = (
+            plan.nodes[f'{name}_seed0']
+            for name in ('bev-lidar_bev-residual_kitti_student',
+                         'depth_kitti'))
+        assert other.options == {
+            **alone.options, 'model.depth_loss_weight': ChosenBy('distilled')
+        }
+        assert not any(
+            name.endswith('_teacher') and 'bev' in name
+            for name in other.needs)
 
     def test_equal_time(self):
         """The student alone trains for at least as long."""

@@ -20,12 +20,13 @@ from mmkd.testing.examples import PLAIN
 from mmkd.utils.config import official_weights, read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# Those in 3D and of CamVid have tests of their own: test_lidar_recipes.py,
-# test_camvid.py.
+# Those in 3D, of BCCD and of CamVid have tests of their own:
+# test_lidar_recipes.py, test_bccd.py, test_camvid.py.
 RECIPES = sorted(
     path for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'camvid', 'demo'} & set(path.relative_to(CONFIGS).parts)
-    and not path.stem.endswith(('_kitti', '_nuscenes')))
+    if not {'_base_', 'bccd', 'camvid', 'demo'}
+    & set(path.relative_to(CONFIGS).parts) and not path.stem.endswith(
+        ('_kitti', '_nuscenes')))
 DETECTION = [path for path in RECIPES if path.stem.endswith('_coco')]
 SEGMENTATION = [path for path in RECIPES if path not in DETECTION]
 BPKD = [path for path in RECIPES if path.parent.name == 'bpkd']
