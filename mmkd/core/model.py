@@ -1,7 +1,7 @@
 """The model that a runner trains: student, teachers and distillers."""
 import functools
 from contextlib import nullcontext
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -23,10 +23,9 @@ from mmkd.core.preprocessing import DistillationDataPreprocessor
 from mmkd.core.reading import read_teachers
 from mmkd.core.speed import speed_up, student_in_channels_last
 from mmkd.core.state_keys import prefix_student, unprefix_student
-from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors
+from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.registry import MODELS

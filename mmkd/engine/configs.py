@@ -30,8 +30,8 @@ def is_distillation(cfg: Config) -> bool:
 def prepare_training(cfg: Config) -> Config:
     """Complete the config of a distillation run.
 
-    Adds the self-check, the statistics of teachers before it, the hook that stops at non-finite losses, and that of
-    cached teachers; averages only the student instead of the whole model;
+    Adds the statistics of teachers, the self-check, the hook that stops at
+    non-finite losses, and that of cached teachers; averages only the student instead of the whole model;
     passes only the student to its own optimiser constructor; keeps at least
     two checkpoints, so that one is complete if the run is killed while it
     replaces the other.
