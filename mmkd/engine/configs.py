@@ -31,10 +31,10 @@ def prepare_training(cfg: Config) -> Config:
     """Complete the config of a distillation run.
 
     Adds the statistics of teachers, the self-check, the hook that stops at
-    non-finite losses, and that of cached teachers; averages only the student instead of the whole model;
-    passes only the student to its own optimiser constructor; keeps at least
-    two checkpoints, so that one is complete if the run is killed while it
-    replaces the other.
+    non-finite losses, and that of cached teachers; averages only the student
+    instead of the whole model; passes only the student to its own optimiser
+    constructor; keeps at least two checkpoints, so that one is complete if
+    the run is killed while it replaces the other.
 
     Args:
         cfg (Config): Config of a run; a plain one only gets the safe runner.
