@@ -6,7 +6,6 @@ or a tuned learning rate. Nothing is trained for that. :func:`execute` trains,
 exports and tests each run when those before it are done.
 """
 import math
-import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +14,8 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
 
 from benchmarks.entry import Entry, Grid, Network, of_student
+from benchmarks.progress import Progress
+from benchmarks.report import record_code
 from mmkd.utils.runs import Run
 
 #: A student alone gets the time of a distilled one, rounded up to this share
@@ -154,6 +155,15 @@ class Experiment:
     def length(self, part: Network) -> int:
         """Iterations that a network trains."""
         return self.iters or part.iters
+
+    def runs(self, work_dir: str) -> Dict[str, Run]:
+        """The runs by their folders, without settings that others give."""
+        found = [
+            _run_of(name, node, work_dir, {})
+            for name, node in self.nodes.items()
+            if isinstance(node, PlannedRun)
+        ]
+        return {run.work_dir: run for run in found}
 
     def _add(self, name: str, node: PlannedRun) -> str:
         self.nodes[name] = node
@@ -308,7 +318,8 @@ def execute(nodes: Dict[str, Node],
             entry: Entry,
             work_dir: str,
             jobs: int,
-            only: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+            only: Optional[Sequence[str]] = None,
+            progress: Optional[Progress] = None) -> Dict[str, Any]:
     """Execute a graph; what is done already is not repeated.
 
     Args:
@@ -318,6 +329,7 @@ def execute(nodes: Dict[str, Node],
         jobs (int): Runs that train side by side, with a thread each.
         only (Sequence[str], optional): The nodes to execute, with all that
             they need. Defaults to None: all.
+        progress (Progress, optional): Is told of each run. Defaults to None.
 
     Returns:
         dict[str, Finished | dict]: By the node's name: a run with its
@@ -336,15 +348,8 @@ def execute(nodes: Dict[str, Node],
         if isinstance(node, Choice):
             return _choose(node, [results[run].metrics for run in node.needs],
                            entry.metric)
-        run = Run(
-            name,
-            node.config,
-            f'{work_dir}/{name}',
-            node.iters,
-            resolved(node, results),
-            threads=1,
-            splits=node.splits,
-            fast=node.fast)
+        run = _run_of(name, node, work_dir, resolved(node, results))
+        record_code(run.work_dir, run.done)
         run.train()
         if name in exported:
             _export(run)
@@ -354,34 +359,24 @@ def execute(nodes: Dict[str, Node],
     if only is not None:
         nodes = {name: nodes[name] for name in only}
     needs = {name: node.needs for name, node in nodes.items()}
-    progress = _Progress(nodes)
     for name, result in _in_order(needs, work, jobs):
         results[name] = result
-        progress.update(name)
+        if progress is not None and isinstance(result, Finished):
+            progress.update(result.run)
     return results
 
 
-class _Progress:
-    """Says how many runs are done, and how long the others may take."""
-
-    def __init__(self, nodes: Dict[str, Node]) -> None:
-        self.iters = {
-            name: node.iters
-            for name, node in nodes.items() if isinstance(node, PlannedRun)
-        }
-        self.total = len(self.iters)
-        self.done = 0
-        self.began = time.monotonic()
-
-    def update(self, name: str) -> None:
-        """A node is done."""
-        if name not in self.iters:
-            return
-        self.done += self.iters.pop(name)
-        left = sum(self.iters.values()) / self.done
-        minutes = left * (time.monotonic() - self.began) / 60
-        print(f'run {self.total - len(self.iters)} of {self.total} is done, '
-              f'about {minutes:.0f} min left')
+def _run_of(name: str, node: PlannedRun, work_dir: str,
+            options: Dict[str, Any]) -> Run:
+    return Run(
+        name,
+        node.config,
+        f'{work_dir}/{name}',
+        node.iters,
+        options,
+        threads=1,
+        splits=node.splits,
+        fast=node.fast)
 
 
 def _in_order(needs: Dict[str, Sequence[str]], work: Callable[[str], Any],

@@ -227,12 +227,19 @@ def page_of(name: str) -> Optional[str]:
 
 
 def label_of(name: str) -> str:
-    """The name of an entry's method in a table."""
+    """The name of an entry's method in a table: its label, or the title of
+    its page and the words of its name that are not of the data."""
     entry = entry_of(name)
     if entry is not None and entry.label:
         return entry.label
     page = page_of(name)
-    return name if page is None else pages()[page]
+    known = {'segmentation', 'detection', *(page or '').split('_'), 'dist'}
+    for data in (*_DATA, entry.real_data if entry and entry.real_data else ''):
+        known.update(data.split('_'))
+    variant = ' '.join(word for word in name.split('_') if word not in known)
+    if page is None:
+        return variant or name
+    return pages()[page] + (f', {variant}' if variant else '')
 
 
 def student_of(entry: Optional[Entry]) -> str:
@@ -251,7 +258,7 @@ def data_of(result: Dict[str, Any]) -> str:
     entry = entry_of(result['method'])
     if preset in _DATA or (entry is not None and entry.real_data):
         return _DATA.get(preset, preset)
-    return f'scenes v{result.get("scenes_version", 4)}'
+    return f'scenes v{result.get("scenes_version") or 4}'
 
 
 def row_of(source: str) -> Row:

@@ -10,7 +10,8 @@ import pytest
 from benchmarks import experiment
 from benchmarks.entry import Entry, Grid, names, of_student, root_of
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
-from benchmarks.report import checksum
+from benchmarks.progress import Progress
+from benchmarks.report import checksum, record_code, recorded_code
 from mmkd.utils.runs import Run
 
 pytestmark = pytest.mark.usefixtures('thaws')
@@ -156,6 +157,43 @@ class TestMethods:
             'model.student.neck.width': 8,
             'train_dataloader.batch_size': 2
         }
+
+
+class TestProgress:
+
+    @staticmethod
+    def run(folder, config='a.py', iters=100, seconds=None):
+        if seconds is not None:
+            folder.mkdir()
+            (folder / 'state.json').write_text(
+                json.dumps(dict(done=True, seconds=seconds)))
+        return Run(folder.name, config, str(folder), iters)
+
+    def expect(self, progress, plan, *runs):
+        progress.expect(plan, {run.work_dir: run for run in runs})
+
+    def test_of_a_series(self, tmp_path, capsys):
+        progress = Progress(2)
+        shared = self.run(tmp_path / 'teacher', seconds=60)
+        first, longer = (self.run(tmp_path / name, 'b.py', iters)
+                         for name, iters in (('first', 100), ('longer', 200)))
+        self.expect(progress, 'x', shared, first)
+        self.expect(progress, 'y', shared, longer)
+        # No pace of b.py is known: that of a.py, 300 iterations, two jobs.
+        assert str(progress) == (
+            'run 1 of 3 of the series is done, about 2 min left')
+        self.run(tmp_path / 'first', 'b.py', seconds=300)
+        progress.update(first)
+        assert 'run 2 of 3 of the series is done, about 5 min left' in (
+            capsys.readouterr().out)
+        # The cost is known now, and other runs are needed.
+        self.expect(progress, 'y', shared)
+        assert 'run 2 of 2 ' in str(progress)
+
+    def test_before_the_first_run(self, tmp_path):
+        progress = Progress(1)
+        self.expect(progress, 'x', self.run(tmp_path / 'run'))
+        assert str(progress) == 'run 0 of 1 of the series is done'
 
 
 class TestExperiment:
@@ -312,13 +350,18 @@ class TestExperiment:
                             lambda run: exported.append(run.name))
         entry = Entry.load('fgd', '/d')
         plan = Experiment(entry, [3])
+        progress = Progress(2)
+        progress.expect('fgd', plan.runs(str(tmp_path)))
         results = experiment.execute(plan.nodes, entry, str(tmp_path), 1,
-                                     plan.teachers)
+                                     plan.teachers, progress)
+        assert 'run 1 of 7 of the series' in capsys.readouterr().out
         assert list(made) == list(results) == ['retinanet_teacher']
         assert exported.pop() == 'retinanet_teacher'
-        results = experiment.execute(plan.nodes, entry, str(tmp_path), 2)
-        assert 'run 7 of 7 is done, about 0 min left' in capsys.readouterr(
-        ).out
+        results = experiment.execute(
+            plan.nodes, entry, str(tmp_path), 2, progress=progress)
+        assert 'run 7 of 7 of the series is done, about 0 min left' in (
+            capsys.readouterr().out)
+        assert len(recorded_code(tmp_path / 'fgd_seed3')) == 1
         assert set(results) == set(plan.nodes)
         assert exported == ['retinanet_teacher']
         assert results['student'] == dict(
@@ -332,6 +375,27 @@ class TestExperiment:
         assert found['optim_wrapper.optimizer.lr'] == 5e-3
         assert found['model.teachers.teacher.ckpt'] == str(
             tmp_path / 'retinanet_teacher/export/student.pth')
+
+    def test_code_of_a_run(self, monkeypatch, tmp_path):
+        """Each version that trains a run is noted, once."""
+        for version, done in (('a', False), ('a', False), ('b', False),
+                              ('c', True)):
+            monkeypatch.setattr('benchmarks.report.code_version',
+                                lambda: version)
+            record_code(tmp_path / 'run', done)
+        assert recorded_code(tmp_path / 'run') == ['a', 'b']
+
+    def test_folder_of_the_runs(self, methods, monkeypatch, tmp_path):
+        """It is keyed by the data and the code."""
+        (tmp_path / 'scenes.json').write_text('{"version": 4}')
+        monkeypatch.setattr(methods.report, 'checksum', lambda root: 'd' * 64)
+        monkeypatch.setattr(methods.report, 'code_version', lambda: 'c' * 64)
+        args = ['--method', 'fgd', '--data-root', str(tmp_path), '--fast']
+        found = methods.Comparison('fgd', methods.parse_args(args))
+        assert found.folder == 'work_dirs/bench/bench_fast/dddddddd-cccccccc'
+        assert found.out == 'benchmarks/results/fgd_fast.json'
+        args = methods.parse_args([*args, '--work-dir', 'mine'])
+        assert methods.Comparison('fgd', args).folder == 'mine'
 
     def test_order(self):
         """Each name comes after its needs; two work side by side."""
