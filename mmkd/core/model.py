@@ -20,7 +20,7 @@ from mmkd.core.layout import in_layout
 from mmkd.core.mixed import run_parts
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
-from mmkd.core.reading import read_teachers
+from mmkd.core.reading import read_taps
 from mmkd.core.speed import speed_up, student_in_channels_last
 from mmkd.core.state_keys import prefix_student, unprefix_student
 from mmkd.core.step import Step, StepPlanner, Tensors
@@ -234,8 +234,7 @@ class DistillationModel(BaseModel):
                              self.taps.counts if end_early else None)
         own = batch.get('teacher_batches') or {}
         batches = {name: own.get(name, shared) for name in step.teachers}
-        read = functools.partial(read_teachers, self.teachers, self.taps,
-                                 active)
+        read = functools.partial(read_taps, self.teachers, self.taps, active)
         # A teacher on a device of its own computes while the student does,
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)

@@ -10,7 +10,7 @@ from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 
 
-def read_teachers(teachers: Dict[str, Teacher], plan: TapPlan,
+def read_taps(teachers: Dict[str, Teacher], plan: TapPlan,
                   active: List[str], batches: Dict[str, dict],
                   elsewhere: bool) -> Dict[Tap, list]:
     """Tensors of the taps of the teachers that have a device of their own,
@@ -48,7 +48,7 @@ def teacher_tensors(model: Any, name: str, data: dict) -> Tensors:
     found: Dict[Tap, List[Tensor]] = {}
     for elsewhere in (True, False):
         found.update(
-            read_teachers(model.teachers, model.taps, [name], batches,
+            read_taps(model.teachers, model.taps, [name], batches,
                           elsewhere))
     home = next(model.student.parameters()).device
     return {
