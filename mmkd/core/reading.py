@@ -10,9 +10,8 @@ from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 
 
-def read_taps(teachers: Dict[str, Teacher], plan: TapPlan,
-                  active: List[str], batches: Dict[str, dict],
-                  elsewhere: bool) -> Dict[Tap, list]:
+def read_taps(teachers: Dict[str, Teacher], plan: TapPlan, active: List[str],
+              batches: Dict[str, dict], elsewhere: bool) -> Dict[Tap, list]:
     """Tensors of the taps of the teachers that have a device of their own,
     or of the others."""
     found: Dict[Tap, list] = {}
@@ -48,8 +47,7 @@ def teacher_tensors(model: Any, name: str, data: dict) -> Tensors:
     found: Dict[Tap, List[Tensor]] = {}
     for elsewhere in (True, False):
         found.update(
-            read_taps(model.teachers, model.taps, [name], batches,
-                          elsewhere))
+            read_taps(model.teachers, model.taps, [name], batches, elsewhere))
     home = next(model.student.parameters()).device
     return {
         role: [level.to(home) for tap in taps for level in found[tap]]

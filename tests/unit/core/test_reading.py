@@ -11,11 +11,12 @@ def test_teachers_alone():
     model = DistillationModel(
         segmentor(4),
         dict(
-            one=dict(cfg=segmentor(8), ckpt='random'),
+            one=dict(cfg=segmentor(8), ckpt='random', precision='fp32'),
             two=dict(cfg=segmentor(12), ckpt='random')),
         dict(
             a=dict(
-                type='MGD', student='backbone[-1]', teacher='one:backbone[-1]'),
+                type='MGD', student='backbone[-1]',
+                teacher='one:backbone[-1]'),
             b=dict(type='CWD', teacher='two:decode_head.conv_seg')),
         dry_run_size=(64, 64))
     data = segmentation_batch(2, size=(64, 64))
