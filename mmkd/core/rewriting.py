@@ -45,10 +45,8 @@ class Rewriter(BaseModule):
                  taps: Union[TapLike, Sequence[TapLike], None] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.taps = None if taps is None else [
-            Tap.parse(tap)
-            for tap in (taps if isinstance(taps, (list, tuple)) else [taps])
-        ]
+        given: Any = taps if isinstance(taps, (list, tuple)) else [taps]
+        self.taps = None if taps is None else [Tap.parse(x) for x in given]
 
     @abstractmethod
     def setup(self, specs: Sequence[TapSpec]) -> None:
