@@ -16,8 +16,8 @@ family = 'coco_small_'
 teacher = dict(
     config='configs/coco_small/yolox_nano_coco-small.py',
     weights='{root}/../weights/yolox_nano_mmdet.pth')
-student = dict(config='configs/coco_small/yolox_w8_coco-small.py', iters=800)
+student = dict(config='configs/coco_small/yolox_w8_coco-small.py', iters=4000)
 # As many values for the student alone as for a method; half the iterations.
 tuning_seed = 1000
-tuning_iters = 400
+tuning_iters = 2000
 student_grid = {'optim_wrapper.optimizer.lr': [2e-3, 5e-3, 1e-2]}

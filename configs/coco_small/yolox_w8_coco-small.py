@@ -1,4 +1,4 @@
-# The student: YOLOX-Nano of half the width, from scratch.
+# The student: YOLOX of an eighth of the width, from scratch; 0.6 M parameters.
 _base_ = [
     '../_base_/datasets/coco_small.py',
     '../_base_/schedules/scenes_detection.py'
@@ -12,7 +12,6 @@ model = dict(
         type='CSPDarknet',
         deepen_factor=0.33,
         widen_factor=0.125,
-        use_depthwise=True,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg),
     neck=dict(
@@ -20,7 +19,6 @@ model = dict(
         in_channels=[32, 64, 128],
         out_channels=32,
         num_csp_blocks=1,
-        use_depthwise=True,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg),
     bbox_head=dict(
@@ -28,7 +26,6 @@ model = dict(
         num_classes=5,
         in_channels=32,
         feat_channels=32,
-        use_depthwise=True,
         norm_cfg=norm_cfg,
         act_cfg=act_cfg),
     train_cfg=dict(assigner=dict(type='SimOTAAssigner', center_radius=2.5)),

@@ -205,7 +205,7 @@ def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
 
     def head(network: nn.Module, name: str) -> Any:
         if kind == 'roi_head':
-            return roi_head_of(network, name)
+            return roi_head_of(network, name, single=network is student)
         return getattr(family_of(network), kind)(network, name)
 
     own = head(student, 'the student')

@@ -62,7 +62,8 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
     def roi_head(name: Optional[str]) -> Optional[RecordedHead]:
         if name is None:
             return recorded
-        return roi_head_of(teachers[name].network, f'teacher {name!r}')
+        return roi_head_of(
+            teachers[name].network, f'teacher {name!r}', single=False)
 
     return dict(
         make_head=head, make_dense_head=dense_head, make_roi_head=roi_head)

@@ -107,7 +107,7 @@ class MMDetFamily(Family):
         kind = dense_head_kind(head)
         if kind is not None:
             traits.update(dense_head=kind.name, head_convs=len(head.cls_convs))
-        roi_head = find_roi_head(network)
+        roi_head = find_roi_head(network, single=False)
         if roi_head is not None:
             traits.update(
                 roi_classes=roi_head.num_classes,

@@ -4,9 +4,9 @@
 # training images.
 dataset_type = 'CocoDataset'
 data_root = '{{$COCO_SMALL:data/coco_small}}'
-metainfo = dict(classes=('person', 'car', 'bottle', 'chair', 'cup'))
+metainfo = dict(classes=('person', 'car', 'bottle', 'cup', 'chair'))
 scale = (416, 416)
-crop_size = (256, 256)
+crop_size = (192, 256)
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

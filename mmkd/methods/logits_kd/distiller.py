@@ -49,7 +49,8 @@ class LogitsKD(Distiller):
               (N, A * C, H, W) a level;
             - ``'roi_logits'``: of the RoI head of Faster or Mask R-CNN, of
               both networks for the boxes on which the student's trains; the
-              background is a class like the others;
+              background is a class like the others. A teacher may also be a
+              Cascade R-CNN, whose first stage is read;
             - ``'class_maps'``: of a ``CenterHead``, the heatmaps of all tasks
               as one map, or of an ``Anchor3DHead``, one map a level.
 

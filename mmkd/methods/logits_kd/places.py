@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 
 from mmkd.core.batch import StepBatch
+from mmkd.errors import ConfigError
 from mmkd.families.dense_heads import all_reduce_mean, rows
 from mmkd.methods.logits_kd.losses import cell_classes
 from mmkd.ops.masks import labelled_cells
@@ -71,10 +72,19 @@ class Rules(NamedTuple):
         Args:
             images (Tensor, optional): Image of each box, (R, ). Defaults to
                 None: the scores are maps.
+
+        Raises:
+            ConfigError: If they have another number of dimensions.
         """
         if self.cell_weights is None:
             return None
         found = self.cell_weights(batch, logits_s.detach(), logits_t)
+        if found.dim() not in (1, logits_s.dim()):
+            raise ConfigError(
+                'LogitsKD: cell_weights gives the shape '
+                f'{tuple(found.shape)} for scores {tuple(logits_s.shape)}; '
+                'give (N, ) for images, or as many dimensions as the scores '
+                'for cells')
         if found.dim() > 1:
             return found
         if images is not None:
