@@ -49,7 +49,8 @@ def scores(task: str) -> str:
         for part in (result, *(x for x in parts if 'summary' in x)):
             rows.append([
                 _label(result),
-                metric_name(part['metric']), f'{part["teacher"]:.2f}',
+                metric_name(part['metric']),
+                '-' if part['teacher'] is None else f'{part["teacher"]:.2f}',
                 _numbers(part['baseline']),
                 _numbers(part.get('equal_time')),
                 _numbers(part['distilled']),
@@ -76,7 +77,8 @@ def runs(task: str) -> str:
         ]
         rows.append([
             f'[{_label(result)}]({LINK}/{name})', ' / '.join(
-                str(iters[key]) for key in ('teacher', 'student', 'equal_time')
+                str(iters[key] or '-')
+                for key in ('teacher', 'student', 'equal_time')
                 if key in iters), '; '.join(tuned),
             data_of(result) +
             (f' `{result["data"][:8]}`' if 'data' in result else ''),
@@ -103,19 +105,21 @@ def quick_demo() -> str:
 def label_free() -> str:
     """Fine-tuning after training without labels, and from scratch."""
     rows = []
-    for part in read('label_free.json')['rows']:
-        for key, gain in part['gain'].items():
+    for path in sorted(RESULTS.glob('label_free*.json')):
+        result = read(path.name)
+        for part in result.get('rows', []):
             ways = part['scratch'], part['distilled']
-            rows.append([
+            rows += [[
+                f'[{result["epochs"]} epochs]({LINK}/{path.name})',
                 f'{part["images"]} images',
                 key.replace('/', ', '), *(_numbers(x[key]) for x in ways),
                 Gain(gain['mean'], gain['standard_error']),
                 ' / '.join(f'{sum(x["processor_minutes"]) / len(x[key]):.1f}'
                            for x in ways)
-            ])
+            ] for key, gain in part['gain'].items()]
     return table([
-        'labels', 'metric', 'from scratch', 'distilled without labels', 'gain',
-        'processor minutes'
+        'without labels', 'labels', 'metric', 'from scratch',
+        'distilled without labels', 'gain', 'processor minutes'
     ], rows)
 
 

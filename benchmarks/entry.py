@@ -21,11 +21,14 @@ class Network:
             trains as long as the student alone.
         pretrained (bool): Whether it starts from the weights that
             :class:`Pretrained` describes.
+        weights (str, optional): Trained weights of a teacher, which is then
+            neither trained nor tested. Defaults to None.
         options (dict): Further settings, as ``--cfg-options`` takes them.
     """
     config: str
     iters: Optional[int] = None
     pretrained: bool = False
+    weights: Optional[str] = None
     options: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -87,6 +90,9 @@ class Entry:
             differs.
         more_teachers (dict[str, Network]): Further teachers by their name in
             the distilled model. Each may learn from those before it.
+        first_stages (dict[str, Network]): Modules that train on the frozen
+            teacher before, by the setting of the distilled model that names
+            their checkpoint.
         pretrained (Pretrained, optional): Where pretrained weights come from.
         tuning_iters (int, optional): Iterations of the tuning runs. Defaults
             to those of the student.
@@ -119,6 +125,7 @@ class Entry:
     family: str = ''
     teacher_family: Optional[str] = None
     more_teachers: Dict[str, Network] = field(default_factory=dict)
+    first_stages: Dict[str, Network] = field(default_factory=dict)
     pretrained: Optional[Pretrained] = None
     tuning_iters: Optional[int] = None
     prepare: List[List[str]] = field(default_factory=list)
@@ -152,10 +159,11 @@ class Entry:
             if key in content:
                 (setting, values), = content[key].items()
                 content[key] = Grid(setting, tuple(values))
-        content['more_teachers'] = {
-            key: _make(Network, part, f'{name}: {key}')
-            for key, part in content.get('more_teachers', {}).items()
-        }
+        for parts in ('more_teachers', 'first_stages'):
+            content[parts] = {
+                key: _make(Network, part, f'{name}: {key}')
+                for key, part in content.get(parts, {}).items()
+            }
         if 'pretrained' in content:
             content['pretrained'] = _make(Pretrained, content['pretrained'],
                                           f'{name}: pretrained')
@@ -223,8 +231,10 @@ def require_method(name: str) -> None:
     Raises:
         ConfigError: If it has none; the message lists those that exist.
     """
-    found = names('method')
-    if name not in found:
+    from mmengine.config import Config
+    path = ENTRIES / f'{name}.py'
+    if not path.is_file() or 'method' not in Config.fromfile(path):
+        found = names('method')
         raise ConfigError(f'there is no benchmark of {name!r}; there '
                           f'is {", ".join(found)}')
 

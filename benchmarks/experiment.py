@@ -8,7 +8,7 @@ exports and tests each run when those before it are done.
 import math
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
@@ -26,6 +26,12 @@ TIME_STEP = 0.05
 @dataclass(frozen=True)
 class WeightsOf:
     """In place of a setting: the file of another run's exported weights."""
+    run: str
+
+
+@dataclass(frozen=True)
+class CheckpointOf:
+    """In place of a setting: the last checkpoint of another run."""
     run: str
 
 
@@ -49,7 +55,7 @@ class PlannedRun:
         config (str): Config file.
         iters (int): Iterations to train.
         options (dict): Settings, some of which may be a :class:`WeightsOf`,
-            :class:`ConfigOf` or :class:`ChosenBy`.
+            :class:`CheckpointOf`, :class:`ConfigOf` or :class:`ChosenBy`.
         splits (dict[str, dict]): Settings that test on a split.
         split (str, optional): The split to test on afterwards.
         fast (bool): Whether to train with ``--fast``. Defaults to False.
@@ -67,7 +73,7 @@ class PlannedRun:
         return [
             value.choice if isinstance(value, ChosenBy) else value.run
             for value in self.options.values()
-            if isinstance(value, (WeightsOf, ConfigOf, ChosenBy))
+            if isinstance(value, (WeightsOf, CheckpointOf, ConfigOf, ChosenBy))
         ]
 
 
@@ -114,7 +120,8 @@ class Experiment:
             name is that of its work folder.
         teachers (list[str]): Pretrained parts, the teacher, and further
             teachers such as an assistant.
-        teacher (str): The teacher.
+        teacher (str, optional): The teacher; None for one that comes with its
+            weights.
         alone, distilled (list[str]): The students, one a seed.
         equal_time (list[str]): The students alone that train for at least as
             long as the distilled ones; empty if the cost is not known.
@@ -133,7 +140,7 @@ class Experiment:
         self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
         family = entry.family if entry.teacher_family is None \
             else entry.teacher_family
-        self.teacher = f'{family}teacher'
+        self.teacher = None if entry.teacher.weights else f'{family}teacher'
         self.teachers: List[str] = []
         # Runs that give pretrained weights, by what they initialise.
         self._sources: Dict[str, str] = {}
@@ -141,9 +148,11 @@ class Experiment:
             self._add_pretraining()
         # Settings of a distilled model that name its teachers.
         self._frozen: Dict[str, Any] = {}
-        self._add_teacher('teacher', self.teacher, entry.teacher)
+        self._add_teacher('teacher', f'{family}teacher', entry.teacher)
         for key, part in entry.more_teachers.items():
             self._add_teacher(key, entry.family + key, part)
+        for key, part in entry.first_stages.items():
+            self._add_first_stage(key, part)
         self.alone = self._add_students('student', self._alone,
                                         entry.student_grid, seeds, {})
         self.distilled = self._add_students(
@@ -152,9 +161,9 @@ class Experiment:
         self.equal_time = [] if cost is None else self._add_equal_time(
             seeds, cost)
 
-    def length(self, part: Network) -> int:
-        """Iterations that a network trains."""
-        return self.iters or part.iters
+    def length(self, part: Network) -> Optional[int]:
+        """Iterations that a network trains; None if it comes trained."""
+        return None if part.weights else self.iters or part.iters
 
     def runs(self, work_dir: str) -> Dict[str, Run]:
         """The runs by their folders, without settings that others give."""
@@ -213,6 +222,9 @@ class Experiment:
 
     def _add_teacher(self, key: str, name: str, part: Network) -> None:
         """A teacher, and the settings that hand it to a distilled model."""
+        if part.weights:
+            self._frozen[f'model.teachers.{key}.ckpt'] = part.weights
+            return
         if _is_distillation(part.config):
             options = {
                 **of_student(part.options),
@@ -225,6 +237,16 @@ class Experiment:
         self._frozen[f'model.teachers.{key}.ckpt'] = WeightsOf(name)
         if part.options:  # no longer the network of its config
             self._frozen[f'model.teachers.{key}.cfg'] = ConfigOf(name)
+
+    def _add_first_stage(self, key: str, part: Network) -> None:
+        """A training on the frozen teacher, and the setting that names its
+        checkpoint."""
+        name = f'{self.entry.name}_{Path(part.config).stem}'
+        options = {
+            **part.options, 'model.teacher.ckpt': WeightsOf(self.teacher)
+        }
+        self.teachers.append(self._add(name, self._plan(part, 0, options)))
+        self._frozen[key] = CheckpointOf(name)
 
     def _alone(self, seed: int, options: Dict[str, Any],
                **more: Any) -> PlannedRun:
@@ -306,6 +328,7 @@ class Experiment:
         ]
 
 
+@lru_cache(None)
 def _is_distillation(config: str) -> bool:
     """Whether a config file is that of a distilled model."""
     from mmengine.config import Config
@@ -424,6 +447,8 @@ def _resolved(value: Any, results: Dict[str, Any]) -> Any:
     """A setting, where another node has to give it."""
     if isinstance(value, WeightsOf):
         return _weights(results[value.run].run)
+    if isinstance(value, CheckpointOf):
+        return results[value.run].run.checkpoint
     if isinstance(value, ConfigOf):
         return _weights(results[value.run].run).replace('.pth', '.py')
     if isinstance(value, ChosenBy):

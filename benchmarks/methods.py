@@ -69,8 +69,8 @@ def summarise(result: dict, key: str = '') -> dict:
     gap that it closes.
 
     Args:
-        result (dict): Has ``teacher`` (a number), ``baseline`` and
-            ``distilled`` (a number a seed).
+        result (dict): Has ``teacher`` (a number, or None if it was not
+            tested), ``baseline`` and ``distilled`` (a number a seed).
         key (str): Name of the metric. Defaults to ''.
 
     Returns:
@@ -79,7 +79,8 @@ def summarise(result: dict, key: str = '') -> dict:
     """
     import numpy as np
     gains = np.subtract(result['distilled'], result['baseline'])
-    gap = result['teacher'] - np.mean(result['baseline'])
+    teacher = result['teacher']
+    gap = 0 if teacher is None else teacher - np.mean(result['baseline'])
     error = gains.std(ddof=1) / len(gains)**0.5 if len(gains) > 1 else None
     return dict(
         metric=key,
@@ -99,8 +100,8 @@ def collect(experiment: Experiment, results: Dict[str, Any]) -> Dict[str, Any]:
         dict: The part of the result file that the runs decide.
     """
     entry = experiment.entry
-    teacher = entry.scaled(results[experiment.teacher].run.test(
-        entry.test_split))
+    teacher = {} if experiment.teacher is None else entry.scaled(
+        results[experiment.teacher].run.test(entry.test_split))
 
     def scores(key: str) -> Dict[str, Any]:
         found: Dict[str, Any] = {
@@ -109,7 +110,7 @@ def collect(experiment: Experiment, results: Dict[str, Any]) -> Dict[str, Any]:
                                ('equal_time', experiment.equal_time),
                                ('distilled', experiment.distilled))
         }
-        found['teacher'] = teacher[key]
+        found['teacher'] = teacher.get(key)
         return dict(
             found,
             summary=summarise(found, key),
@@ -138,6 +139,9 @@ def as_table(results: List[Dict[str, Any]]) -> str:
     """The results as text, a line a method and metric."""
     from mmkd.utils.table import format_table
 
+    def number(value: Optional[float]) -> str:
+        return '' if value is None else f'{value:.2f}'
+
     def text(summary: Dict[str, Any]) -> str:
         error = summary['standard_error']
         error = '' if error is None else f' ± {error:.2f}'
@@ -148,7 +152,8 @@ def as_table(results: List[Dict[str, Any]]) -> str:
         parts = [x for x in result.values() if isinstance(x, dict)]
         for part in (result, *(x for x in parts if 'summary' in x)):
             rows.append([
-                result['method'], part['metric'], f'{part["teacher"]:.2f}', *[
+                result['method'], part['metric'],
+                number(part['teacher']), *[
                     ' '.join(f'{x:.2f}' for x in part[key])
                     for key in ('baseline', 'equal_time', 'distilled')
                 ], f'{result["cost"]["ratio"]:.2f}',

@@ -41,15 +41,15 @@ def outcome(rows: List[Row]) -> str:
     """A sentence on the rows of a task, without its name."""
     best = best_of(rows)
     timed = [row for row in rows if row.equal_time is not None]
-    found = f'{best.label}, {best.gain} {best.metric} on {best.data}'
-    if not timed:
-        gains = [row for row in rows if row.gain.sign > 0]
-        return (f'equal time is not measured; at equal iterations '
-                f'{len(gains)} of {len(rows)} rows gain: {found}')
-    paid = [row for row in timed if row.verdict == 'pays at equal time']
-    if not paid:
-        return f'0 of {len(timed)} rows pay at equal time; the best is {found}'
-    return f'{len(paid)} of {len(timed)} rows pay at equal time: {found}'
+    if timed:
+        wins = sum(row.verdict == 'pays at equal time' for row in timed)
+        text = f'{wins} of {len(timed)} rows pay at equal time'
+    else:
+        wins = sum(row.gain.sign > 0 for row in rows)
+        text = ('equal time is not measured; '
+                f'{wins} of {len(rows)} rows gain at equal iterations')
+    return (f'{text}; the best: {best.label}, {best.gain} {best.metric} on '
+            f'{best.data}')
 
 
 def by_task(rows: List[Row]) -> Dict[str, List[Row]]:
@@ -69,17 +69,18 @@ def method_table(rows: List[Row]) -> str:
         cost = 'not measured' if row.cost is None else f'{row.cost[0]:.2f}' + (
             f' ± {error:.2f}' if error is not None else '')
         gains = ('not measured' if gain is None else f'{gain} {row.metric}'
-                 for gain in (row.equal_iters, row.equal_time))
+                 for gain in (row.equal_time, row.equal_iters))
+        scores = f'{row.alone:.1f}' + (f' / {row.teacher:.1f}'
+                                       if row.teacher else '')
         return [
-            label, row.student, row.data, f'{row.alone:.1f}' +
-            (f' / {row.teacher:.1f}' if row.teacher else ''), *gains, cost,
-            str(row.seeds), f'**{row.verdict}**'
+            label, f'**{row.verdict}**', *gains, cost, scores,
+            f'{row.student}, {row.data}',
+            str(row.seeds)
         ]
 
     return table([
-        'method', 'student', 'data', 'alone / teacher',
-        'gain, equal iterations', 'gain, equal time', 'cost of a step',
-        'seeds', 'verdict'
+        'method', 'verdict', 'gain, equal time', 'gain, equal iterations',
+        'cost of a step', 'alone / teacher', 'student, data', 'seeds'
     ], map(cells, rows))
 
 

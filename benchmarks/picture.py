@@ -32,34 +32,21 @@ def picture(rows: Dict[str, List[Row]]) -> str:
     import matplotlib
     from matplotlib.figure import Figure
     with matplotlib.rc_context(_STYLE):
-        heights = [
-            max(1.8, 0.24 * max(map(len, pair)) + 0.9)
-            for pair in _pairs(list(rows.values()))
-        ]
-        figure = Figure(figsize=(13, sum(heights) + 1.0))
-        grid = figure.add_gridspec(
-            len(heights),
-            2,
-            height_ratios=heights,
-            left=0.04,
-            right=0.78,
-            top=1 - 0.95 / figure.get_figheight(),
-            bottom=0.55 / figure.get_figheight(),
-            wspace=1.1,
-            hspace=0.5)
-        for number, (task, part) in enumerate(rows.items()):
-            _draw(
-                figure.add_subplot(grid[number // 2, number % 2]), task, part)
-        top = 1 - 0.25 / figure.get_figheight()
+        heights = [0.17 * len(part) + 0.7 for part in rows.values()]
+        figure = Figure(figsize=(8.5, sum(heights) + 0.75 * len(rows) + 0.95))
+        tall = figure.get_figheight()
+        bottom = tall - 0.65
+        for (task, part), height in zip(rows.items(), heights):
+            bottom -= height + 0.75
+            axes = figure.add_axes(
+                (0.05, (bottom + 0.4) / tall, 0.58, height / tall))
+            _draw(axes, task, part)
+        top = 1 - 0.25 / tall
         figure.text(0.01, top, _TITLE, fontsize=12, fontweight='bold')
-        figure.text(0.01, top - 0.1 / figure.get_figheight(), _NOTE, va='top')
+        figure.text(0.01, top - 0.1 / tall, _NOTE, va='top')
         out = io.StringIO()
         figure.savefig(out, format='svg', metadata=dict(Date=None))
     return out.getvalue()
-
-
-def _pairs(items: Sequence[List[Row]]) -> List[Sequence[List[Row]]]:
-    return [items[i:i + 2] for i in range(0, len(items), 2)]
 
 
 def _limits(rows: Sequence[Row]) -> Tuple[float, float]:
@@ -125,7 +112,7 @@ def _draw(axes, task: str, rows: List[Row]) -> None:
     ticks, names = [], []
     if begin > 0:
         ticks.append(begin / 2)
-        names.append('cost not\nmeasured')
+        names.append('cost not measured')
     if begin < 1:
         step = 0.1 if limits[1] < 1.35 else 0.25 if limits[1] < 1.9 else 0.5
         for number in range(1 + int((limits[1] - 1) / step + 1e-6)):

@@ -50,7 +50,7 @@ _NETWORKS = {
     'retinanet': 'RetinaNet',
     'gfl': 'GFL',
     'faster-rcnn': 'Faster R-CNN',
-    'yolox-nano': 'YOLOX-Nano',
+    'yolox': 'YOLOX',
     'pointpillars': 'PointPillars',
     'centerpoint-pillar': 'CenterPoint',
     'bev-camera': 'BEV, camera',
@@ -322,7 +322,8 @@ def label_free_rows() -> List[Row]:
             found.append(
                 Row(path.name,
                     'Without labels',
-                    f'FeatureKD, then {part["images"]} labelled images',
+                    f'{result["epochs"]} epochs unlabelled, then '
+                    f'{part["images"]} images',
                     'feature_kd',
                     _NETWORKS.get(first, first),
                     'CamVid',

@@ -1,16 +1,16 @@
 # The teacher: the PointPillars of the driving scenes, for cars, on 48 x 48
-# metres. The anchor is that of mmdet3d's recipe for KITTI.
+# metres with pillars of 0.3 m. The anchor is that of mmdet3d's recipe for
+# KITTI.
 _base_ = [
     '../_base_/models/pointpillars_w32_scenes-kitti.py',
     '../_base_/datasets/kitti_lidar.py', '../_base_/schedules/scenes_lidar.py'
 ]
+voxel_size = [0.3, 0.3, 4]
 grid_range = [0, -24, -3, 48, 24, 1]
 model = dict(
     data_preprocessor=dict(
-        voxel_layer=dict(
-            point_cloud_range=grid_range, max_voxels=(12000, 12000))),
-    voxel_encoder=dict(point_cloud_range=grid_range),
-    middle_encoder=dict(output_shape=[192, 192]),
+        voxel_layer=dict(point_cloud_range=grid_range, voxel_size=voxel_size)),
+    voxel_encoder=dict(point_cloud_range=grid_range, voxel_size=voxel_size),
     bbox_head=dict(
         num_classes=1,
         anchor_generator=dict(

@@ -60,13 +60,17 @@ class Distiller(BaseModule):
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
     #: Whether it uses the student's 3D detection head (``batch.head``) or RoIs
     #: (``batch.roi_samples``). Both networks' heads must then mean the same.
-    needs_head: ClassVar[bool] = False
-    needs_rois: ClassVar[bool] = False
+    #: An option may decide, as for the dense heads.
+    needs_head: bool = False
+    needs_rois: bool = False
     #: Names of the dense 2D heads that it serves, if it uses the heads
     #: (``batch.dense_head``). Those of both networks must then be alike.
-    dense_heads: ClassVar[Tuple[str, ...]] = ()
+    dense_heads: Tuple[str, ...] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it compares the weights of its teachers with those of a file
+    #: (``TapSpec.weights_hash``).
+    needs_weights_hash: bool = False
     #: Whether it reads ground truth; an option may decide.
     needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.

@@ -20,6 +20,7 @@ from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
 from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 from mmkd.testing.methods import examples_of
+from mmkd.testing.runs import untrained
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -284,8 +285,10 @@ def check_distillers(method: str, distillers: dict) -> None:
         model = make().model
         if model['distillers']['kd']['type'] not in types:
             continue
+        model = {**model, 'distillers': distillers}
+        untrained(model)
         try:
-            DistillationModel(**{**model, 'distillers': distillers})
+            DistillationModel(**model)
             return
         except ConfigError as error:
             errors.append(f'{name}: {error}')

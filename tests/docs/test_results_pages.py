@@ -125,7 +125,9 @@ def test_new_results_are_found(monkeypatch, tmp_path):
     assert found['another.json'].label == 'another'
     assert 'bpkd.json' not in found and 'transkd.json' in found
     page = pages.tasks() + pages.summary()
-    assert '[BPKD](methods/bpkd.md) | DeepLabV3+ | CamVid |' in page
+    assert (
+        '[BPKD](methods/bpkd.md) | **pays at equal time** | +0.50 ± 0.10 mIoU'
+        in page)
     assert '2 of 2 rows pay at equal time' in page
     assert 'BPKD (DeepLabV3+) | mIoU' in pages.TABLES['scores segmentation']()
 

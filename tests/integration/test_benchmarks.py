@@ -78,6 +78,11 @@ class TestSummary:
                 dict(teacher=teacher, baseline=[50.0], distilled=[51.0]))
             assert summary['gap_closed'] is None
 
+    def test_untested_teacher_has_no_gap(self, methods):
+        summary = methods.summarise(
+            dict(teacher=None, baseline=[30.], distilled=[31.]))
+        assert summary['gain'] == 1 and summary['gap_closed'] is None
+
     def test_is_plain_data(self, methods):
         summary = methods.summarise(
             dict(teacher=60.0, baseline=[50.0, 51.0], distilled=[52.0, 54.0]))
@@ -103,7 +108,8 @@ class TestMethods:
         from mmengine.config import Config
         entry = Entry.load(name, 'none')
         assert name == entry.method
-        teachers = (entry.teacher, *entry.more_teachers.values())
+        teachers = (entry.teacher, *entry.more_teachers.values(),
+                    *entry.first_stages.values())
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
         if entry.pretrained:
@@ -396,6 +402,50 @@ class TestExperiment:
         assert found.out == 'benchmarks/results/fgd_fast.json'
         args = methods.parse_args([*args, '--work-dir', 'mine'])
         assert methods.Comparison('fgd', args).folder == 'mine'
+
+    def test_a_series(self, methods, monkeypatch, tmp_path, capsys):
+        """Two methods of a pair, resumed; nothing is really trained."""
+        trained = []
+
+        def train(run):
+            if not run.done:
+                trained.append(run.name)
+                path = Path(run.work_dir) / 'state.json'
+                path.write_text(json.dumps(dict(done=True, seconds=6)))
+            return run
+
+        monkeypatch.setattr(Run, 'train', train)
+        monkeypatch.setattr(
+            Run, 'test', lambda run, split: {
+                'mIoU': 20. + run.options['randomness.seed'] + run.iters,
+                'mBIoU': 5.
+            })
+        monkeypatch.setattr(experiment, '_export', lambda run: None)
+        monkeypatch.setattr(methods, 'step_cost',
+                            lambda *runs: dict(ratio=1.5, error=0.1))
+        monkeypatch.setattr(Entry, 'make_data', lambda *args: None)
+        (tmp_path / 'scenes.json').write_text('{"version": 4}')
+        command = [
+            '--method', 'cwd', 'logits_kd', '--seeds', '0', '1', '--iters',
+            '10', '--data-root',
+            str(tmp_path), '--work-dir',
+            str(tmp_path / 'runs'), '--out',
+            str(tmp_path)
+        ]
+        methods.main(command)
+        assert len(trained) == len(set(trained))
+        said = capsys.readouterr().out
+        assert f'run {len(trained)} of {len(trained)} of the series' in said
+        found = json.loads((tmp_path / 'cwd.json').read_text())
+        assert found['equal_time'] == [35., 36.]
+        assert found['summary']['gain'] == 0
+        assert found['summary_at_equal_time']['gain'] == -5
+        assert found['scenes_version'] == 4 and len(found['code']) == 1
+        before = len(trained)
+        methods.main(command)
+        assert len(trained) == before
+        said = capsys.readouterr().out
+        assert f'run {before} of {before} of the series is done' in said
 
     def test_order(self):
         """Each name comes after its needs; two work side by side."""

@@ -178,7 +178,7 @@ def test_recipe_makes_a_step(path, batch, monkeypatch):
     model.parse_losses(losses)[0].backward()
     if 'teachers' in cfg.model:
         distiller, = model.distillers
-        assert losses[f'{distiller}.weight'] > 0
+        assert any(key.startswith(f'{distiller}.') for key in losses)
         model = model.student
     assert all(p.grad is not None and p.grad.isfinite().all()
                for p in model.parameters())
