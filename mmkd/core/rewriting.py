@@ -45,10 +45,8 @@ class Rewriter(BaseModule):
                  taps: Union[TapLike, Sequence[TapLike], None] = None,
                  init_cfg: Optional[dict] = None) -> None:
         super().__init__(init_cfg)
-        self.taps = None if taps is None else [
-            Tap.parse(tap)
-            for tap in (taps if isinstance(taps, (list, tuple)) else [taps])
-        ]
+        given: Any = taps if isinstance(taps, (list, tuple)) else [taps]
+        self.taps = None if taps is None else [Tap.parse(x) for x in given]
 
     @abstractmethod
     def setup(self, specs: Sequence[TapSpec]) -> None:
@@ -90,6 +88,9 @@ class RewritingModel(BaseModel):
         rewriter (dict | Rewriter): The module.
         dry_run_size (tuple[int, int]): Height and width in pixels of the
             synthetic image for the dry run. Defaults to (128, 128).
+        data_preprocessor (dict, optional): The preprocessor of a config that
+            has it outside the model, for a ``cfg`` of the teacher without
+            one. Defaults to None.
 
     Raises:
         ConfigError: If a part cannot be built, or an option of the teacher
@@ -97,13 +98,17 @@ class RewritingModel(BaseModel):
         TapError: If a tap does not fire in the dry run.
     """
 
-    def __init__(
-        self,
-        teacher: Union[dict, Teacher],
-        rewriter: Union[dict, Rewriter],
-        dry_run_size: Tuple[int, int] = (128, 128)
-    ) -> None:
+    def __init__(self,
+                 teacher: Union[dict, Teacher],
+                 rewriter: Union[dict, Rewriter],
+                 dry_run_size: Tuple[int, int] = (128, 128),
+                 data_preprocessor: Optional[dict] = None) -> None:
         _check_options(teacher)
+        if data_preprocessor and isinstance(teacher, dict):
+            cfg = teacher.get('cfg')
+            if isinstance(cfg, dict) and 'model' not in cfg:
+                cfg = {'data_preprocessor': data_preprocessor, **cfg}
+                teacher = dict(teacher, cfg=cfg)
         frozen = build_teacher('teacher', teacher)
         super().__init__(data_preprocessor=frozen.preprocessor)
         frozen.unfold()

@@ -130,8 +130,9 @@ class RoIHead(Head):
             outputs = box_head(pooled)
         finally:
             handle.remove()
-        return RoIFeatures(*(x if x is None else x.to(rois.device)
-                             for x in (read[0], *outputs)))
+        logits, boxes = outputs
+        return RoIFeatures(read[0].to(rois.device), logits.to(rois.device),
+                           None if boxes is None else boxes.to(rois.device))
 
 
 def _first(part: Any) -> Any:

@@ -205,7 +205,7 @@ class Tap:
         if isinstance(value, Tensor):
             return tensors[0]
         if isinstance(value, (list, tuple)):
-            items = list(value)
+            items: Any = list(value)
             if index:
                 items[index[0]] = self._replace_in(items[index[0]], index[1:],
                                                    tensors)

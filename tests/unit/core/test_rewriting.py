@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmkd.core import Rewriter, RewritingModel, Teacher
@@ -97,6 +98,17 @@ def test_hash_of_the_teacher(tmp_path):
     model = build()
     found = bytes(model.teacher_hash.tolist()).hex()
     assert found == weights_hash(model.teacher.network)
+
+
+def test_preprocessor_outside_the_model():
+    cfg = segmentor()['model']
+    preprocessor = cfg.pop('data_preprocessor')
+    with DefaultScope.overwrite_default_scope('mmseg'):
+        model = RewritingModel(
+            dict(cfg=cfg, ckpt='random'),
+            Scaled('backbone'), (32, 64),
+            data_preprocessor=preprocessor)
+    assert model.data_preprocessor.size == (32, 64)
 
 
 def test_mixed_precision():
