@@ -132,11 +132,6 @@ class DetectionHead(Head):
         self.point_cloud_range = [float(x) for x in point_cloud_range]
 
     @property
-    @abstractmethod
-    def num_classes(self) -> int:
-        """Number of classes, through all tasks."""
-
-    @property
     def code_weights(self) -> Optional[List[float]]:
         """Weight of each number of a box code; None if they are equal."""
         return None
@@ -228,11 +223,6 @@ class CenterHeads(DetectionHead):
             point_cloud_range=self.point_cloud_range,
             tasks=[list(names) for names in self.head.class_names],
             norm_bbox=self.head.norm_bbox)
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes, through all tasks."""
-        return sum(map(len, self.head.class_names))
 
     @property
     def code_weights(self) -> Optional[List[float]]:
@@ -348,11 +338,6 @@ class AnchorHeads(DetectionHead):
             num_classes=self.head.num_classes,
             anchor_sizes=[list(size) for size in generator.sizes],
             anchor_rotations=list(generator.rotations))
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes."""
-        return self.head.num_classes
 
     @property
     def code_weights(self) -> Optional[List[float]]:
