@@ -200,6 +200,12 @@ class SparseKD(Distiller):
         The release puts these in front. Where a head takes a limited number
         of objects, that would drop the ground truth.
         """
+        known = heads.own.num_classes
+        if len(self.label_scores) not in (1, known):
+            raise ConfigError(
+                f'SparseKD: label_score has {len(self.label_scores)} numbers, '
+                f'but the head {known} classes; give one number, or one for '
+                'each class')
         found = heads.of_teacher.predict(heads.outputs_t, metas,
                                          min(self.label_scores),
                                          self.label_nms)
