@@ -1,0 +1,7 @@
+_base_ = '_base_/pointpillars-w32_pointpillars-w8.py'
+model = dict(
+    distillers=dict(
+        logits_kd=dict(
+            type='LogitsKD',
+            place='class_maps',
+            loss_weight=dict(type='auto', ratio=1.))))
