@@ -4,4 +4,5 @@ model = dict(
         logits_kd=dict(
             type='LogitsKD',
             place='class_maps',
+            divergence='binary',
             loss_weight=dict(type='auto', ratio=1.))))
