@@ -303,6 +303,7 @@ def label_free_rows() -> List[Row]:
                 Row(path.name,
                     'Without labels',
                     f'{result["epochs"]} epochs unlabelled, then '
+                    f'{result["iters"]["distilled"]} iterations on '
                     f'{part["images"]} images',
                     'feature_kd',
                     _NETWORKS.get(first, first),
