@@ -13,6 +13,7 @@ from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
 from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
+from mmkd.core.compiling import compile_student
 from mmkd.core.distiller import Distiller
 from mmkd.core.distilling import distil
 from mmkd.core.heads import head_makers, recorded_head
@@ -63,6 +64,9 @@ class DistillationModel(BaseModel):
         channels_last (bool): Whether the student's 2D convolutions train in
             this memory format, which is faster and rounds differently.
             Defaults to False.
+        compile_backbone (bool | str): Whether to compile the student's
+            backbone with ``torch.compile``, or the backend to use. Defaults
+            to False.
         label_free (bool): Whether to train without labels: the student runs
             up to its last tap, and what no tap reads is frozen. Defaults to
             False.
@@ -84,6 +88,7 @@ class DistillationModel(BaseModel):
                  dry_run_batch: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  channels_last: bool = False,
+                 compile_backbone: Union[bool, str] = False,
                  label_free: bool = False,
                  unlabelled_norm: Optional[str] = None) -> None:
         _check_parts(teachers=teachers, distillers=distillers)
@@ -123,6 +128,9 @@ class DistillationModel(BaseModel):
             self.label_free, self.unlabelled_norm = label_free, unlabelled_norm
             if label_free or unlabelled_norm:
                 prepare_student(self, runs[''])
+            self.compiled = compile_student(
+                self.student, self.taps.student_taps(list(methods)),
+                compile_backbone)
         self.planner = StepPlanner(
             methods, {
                 teacher: [
