@@ -4,7 +4,6 @@ import logging
 from typing import Any, Callable, Iterator, List, Sequence, Tuple, Union
 
 import torch
-import torch._functorch.config
 from mmengine.logging import print_log
 from torch import Tensor, nn
 
@@ -13,13 +12,16 @@ from mmkd.core.taps.dry_run import tensors_in
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError
 from mmkd.utils.nested import clone
-from mmkd.utils.rng import preserve_rng, random_state, set_random_state
+from mmkd.utils.rng import preserve_rng
 
 #: What the libraries call the backbones of their networks.
 BACKBONES = ('backbone', 'img_backbone', 'pts_backbone')
 #: Number of input shapes whose first step is checked. Torch compiles for the
 #: first one, and then for variable sizes.
 MAX_CHECKS = 8
+#: Largest relative error of the gradients, in which the rounding errors of
+#: all layers gather; and the same in low precision.
+MAX_GRADIENT_ERROR, MAX_GRADIENT_ERROR_LOW = 1e-2, 0.5
 
 
 def compiles_by_default() -> bool:
@@ -37,9 +39,10 @@ def compile_student(student: nn.Module, taps: Sequence[Tap],
     """Compile the backbone of a student for its training steps.
 
     A hook inside a compiled graph may never run. So each compiled part is a
-    module without a tap inside, and every tap is an input or output of a
-    compiled graph, or lies between two. Evaluation and copies of the student
-    are not compiled. For the checks, see :class:`CompiledForward`.
+    module without a tap inside: every tap is an input or output of a compiled
+    graph, or lies between two, and gradients at a tap stay those of autograd.
+    Evaluation and copies of the student are not compiled. For the checks, see
+    :class:`CompiledForward`.
 
     Args:
         student (nn.Module): The student; its weights keep their names.
@@ -60,7 +63,7 @@ def compile_student(student: nn.Module, taps: Sequence[Tap],
         raise ConfigError('compile_backbone is True, False or a backend of '
                           f'torch.compile ({", ".join(known)}), not '
                           f'{backend!r}')
-    tapped = [f'{tap.module}.' for tap in taps]
+    tapped = [tap.module for tap in taps]
     parts: List[CompiledForward] = []
     for name in BACKBONES:
         backbone = getattr(student, name, None)
@@ -69,7 +72,7 @@ def compile_student(student: nn.Module, taps: Sequence[Tap],
                 if 'forward' not in vars(module):  # not the same one again
                     CompiledForward(path, module,
                                     'inductor' if backend is True else backend,
-                                    parts)
+                                    parts, path == name)
     if parts:
         print_log(
             f'torch.compile of {", ".join(part.path for part in parts)} in '
@@ -85,29 +88,37 @@ def compile_student(student: nn.Module, taps: Sequence[Tap],
 class CompiledForward:
     """Replaces the ``forward`` of a module in training.
 
-    The first step with a shape also runs the plain forward. All parts become
-    plain again, with a warning, if compiling fails, or if outputs or
-    gradients differ by more than :data:`~mmkd.core.speed.MAX_ERROR` (in low
-    precision :data:`~mmkd.core.speed.MAX_ERROR_LOW`) of their size.
+    The first steps with a shape compare it with the plain forward. All parts
+    become plain again, with a warning, if compiling fails, or if outputs or
+    gradients differ by more than :data:`~mmkd.core.speed.MAX_ERROR` or
+    :data:`MAX_GRADIENT_ERROR` of their size.
 
     Args:
         path (str): Name of the module in messages.
         module (nn.Module): The module.
         backend (str): Backend of ``torch.compile``.
         parts (list[CompiledForward]): All parts; this one is added.
+        whole (bool): Whether this is the whole backbone. If not, gradients at
+            a tap before it may be measured through it, with
+            ``retain_graph=True``. Torch allows this for graphs of one size
+            only, and if their first backward pass does so.
     """
 
     def __init__(self, path: str, module: nn.Module, backend: str,
-                 parts: List['CompiledForward']) -> None:
+                 parts: List['CompiledForward'], whole: bool) -> None:
         self.path = path
         self._module = module
         self._plain = module.forward
         self._parts = parts
+        self._whole = whole
         self._checked: List[List[torch.Size]] = []
-        # Otherwise, dropout would draw other numbers than without compiling.
-        options = {'fallback_random': True} if backend == 'inductor' else None
         self._compiled = torch.compile(
-            _own_code(self._plain, path), backend=backend, options=options)
+            _own_code(self._plain, path),
+            backend=backend,
+            dynamic=None if whole else False,
+            # Otherwise, dropout would draw other numbers.
+            options={'fallback_random': True}
+            if backend == 'inductor' else None)
         parts.append(self)
         module.forward = self  # type: ignore[assignment]
 
@@ -120,80 +131,74 @@ class CompiledForward:
                 or torch.compiler.is_compiling()):  # a whole step
             return self._plain(*args, **kwargs)
         shapes = [tensor.shape for tensor in tensors_in([args, kwargs])]
-        if shapes in self._checked or len(self._checked) == MAX_CHECKS:
-            return self._run(*args, **kwargs)
-        self._checked.append(shapes)
-        return self._run_checked(args, kwargs)
+        if shapes not in self._checked and len(self._checked) < MAX_CHECKS:
+            self._checked.append(shapes)
+            problem = self._problem(args, kwargs)
+            if problem:
+                for part in self._parts:
+                    vars(part._module).pop('forward', None)
+                print_log(
+                    'the student stays as it is, without torch.compile of '
+                    f'{self.path}: {problem}', 'current', logging.WARNING)
+                return self._plain(*args, **kwargs)
+        return self._compiled(*args, **kwargs)
 
-    def _run(self, *args: Any, **kwargs: Any) -> Any:
-        # Automatic weights measure gradients with retain_graph=True, which
-        # the memory that is saved by donated buffers does not allow.
-        with torch._functorch.config.patch(donated_buffer=False):
-            return self._compiled(*args, **kwargs)
-
-    def _run_checked(self, args: tuple, kwargs: dict) -> Any:
-        buffers = [buffer.clone() for buffer in self._module.buffers()]
-        state = random_state()
-        # A network may write into its input.
-        given = clone([args, kwargs])
-        with preserve_rng():
-            wanted = self._values(self._plain(*given[0], **given[1]), given)
-        self._restore(buffers)
+    def _problem(self, args: tuple, kwargs: dict) -> str:
+        """What is wrong with the compiled forward; empty if nothing."""
+        wanted = self._values(self._plain, args, kwargs)
         try:
-            outputs = self._run(*args, **kwargs)
-            found = self._values(outputs, [args, kwargs])
-            error = max(map(relative_error, found, wanted), default=0.)
-            if error <= self._limit(found):
-                return outputs
-            problem = f'it would change its results by {error:.1g} of their ' \
-                'size'
-        except Exception as failure:  # of a compiler
-            problem = f'{type(failure).__name__}: ' + ' '.join(
-                str(failure).split())[:200]
-        self._restore(buffers)
-        set_random_state(state)
-        for part in self._parts:
-            vars(part._module).pop('forward', None)
-        print_log(
-            f'the student stays as it is, without torch.compile of '
-            f'{self.path}: {problem}', 'current', logging.WARNING)
-        return self._plain(*args, **kwargs)
+            found = self._values(self._compiled, args, kwargs)
+        except Exception as error:  # of a compiler
+            reason = ' '.join(str(error).split())[:200]
+            return f'{type(error).__name__}: {reason}'
+        for what, new, old, limit in zip(('outputs', 'gradients'), found,
+                                         wanted, self._limits(found[0])):
+            worst = max(map(relative_error, new, old), default=0.)
+            if worst > limit:
+                return f'it would change {what} by {worst:.1g} of their size'
+        return ''
 
-    def _values(self, outputs: Any, inputs: Any) -> List[Tensor]:
-        """The outputs, and all gradients of a weighted sum in one tensor,
+    def _values(self, forward: Callable, args: tuple,
+                kwargs: dict) -> Tuple[List[Tensor], List[Tensor]]:
+        """The outputs; and all gradients of a weighted sum in one tensor,
         since single ones may be nothing but rounding errors."""
-        tensors = tensors_in(outputs)
-        ends = [tensor for tensor in tensors if tensor.requires_grad]
+        joined: List[Tensor] = []
+        buffers = [(x, x.clone()) for x in self._module.buffers()]
+        # A network may write into its input.
+        args, kwargs = clone(args), clone(kwargs)
         starts = [
-            tensor
-            for tensor in [*self._module.parameters(), *tensors_in(inputs)]
+            tensor for tensor in
+            [*self._module.parameters(), *tensors_in([args, kwargs])]
             if tensor.requires_grad
         ]
-        values = [tensor.detach().float() for tensor in tensors]
-        if ends and starts:
-            gradients = torch.autograd.grad(
-                ends,
-                starts, [noise(tensor) for tensor in ends],
-                retain_graph=True,
-                allow_unused=True)
-            values.append(
-                torch.cat([
-                    torch.zeros(start.numel(), device=start.device)
-                    if gradient is None else gradient.flatten().float()
-                    for start, gradient in zip(starts, gradients)
-                ]))
-        return values
+        try:
+            with preserve_rng():
+                tensors = tensors_in(forward(*args, **kwargs))
+                values = [tensor.detach().float() for tensor in tensors]
+                ends = [tensor for tensor in tensors if tensor.requires_grad]
+                if ends and starts:
+                    gradients = torch.autograd.grad(
+                        ends,
+                        starts, [noise(tensor) for tensor in ends],
+                        retain_graph=not self._whole,
+                        allow_unused=True)
+                    joined.append(
+                        torch.cat([
+                            gradient.flatten().float()
+                            for gradient in gradients if gradient is not None
+                        ]))
+        finally:
+            with torch.no_grad():
+                for buffer, value in buffers:
+                    buffer.copy_(value)
+        return values, joined
 
-    def _limit(self, found: List[Tensor]) -> float:
-        device = found[0].device.type if found else 'cpu'
-        low = torch.is_autocast_enabled(device) or (
-            device == 'cuda' and torch.backends.cudnn.allow_tf32)
-        return MAX_ERROR_LOW if low else MAX_ERROR
-
-    @torch.no_grad()
-    def _restore(self, values: List[Tensor]) -> None:
-        for buffer, value in zip(self._module.buffers(), values):
-            buffer.copy_(value)
+    def _limits(self, outputs: List[Tensor]) -> Tuple[float, float]:
+        device = outputs[0].device.type if outputs else 'cpu'
+        if torch.is_autocast_enabled(device) or (
+                device == 'cuda' and torch.backends.cudnn.allow_tf32):
+            return MAX_ERROR_LOW, MAX_GRADIENT_ERROR_LOW
+        return MAX_ERROR, MAX_GRADIENT_ERROR
 
 
 def _untapped(path: str, module: nn.Module,

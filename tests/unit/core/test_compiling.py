@@ -104,8 +104,8 @@ def differ(found, wanted):
 @pytest.mark.parametrize('backend', BACKENDS)
 @pytest.mark.parametrize('taps, parts', [
     (['neck', 'backbone[1]'], ['backbone']),
-    (['backbone.stages.0'],
-     ['backbone.stem', 'backbone.stages.0', 'backbone.stages.1']),
+    (['backbone.stages.0'
+      ], ['backbone.stem', 'backbone.stages.0', 'backbone.stages.1']),
 ])
 def test_steps_stay_the_same(backend, taps, parts, said):
     """Values, gradients, statistics and random numbers, at two sizes."""
@@ -113,15 +113,15 @@ def test_steps_stay_the_same(backend, taps, parts, said):
     assert compile_student(compiled, [Tap.parse(tap) for tap in taps], backend)
     assert ', '.join(parts) in said.pop()[1]
     assert list(compiled.state_dict()) == list(plain.state_dict())
-    for size in (16, 16, 24, 32):
-        found, wanted = (step(net, taps, size) for net in (compiled, plain))
-        assert differ(found, wanted) <= (0 if backend == 'eager' else 1e-5)
-        wanted = step(plain, taps, size, amp=True)
-        assert differ(step(compiled, taps, size, amp=True), wanted) <= .05
+    for size, amp in ((16, False), (24, False), (16, False), (24, True)):
+        found, wanted = (
+            step(net, taps, size, amp) for net in (compiled, plain))
+        limit = .05 if amp else 1e-5
+        assert differ(found, wanted) <= (0 if backend == 'eager' else limit)
     assert not said
-    assert isinstance(compiled.backbone.stem.forward
-                      if len(parts) > 1 else compiled.backbone.forward,
-                      compiling.CompiledForward)
+    assert isinstance(
+        compiled.backbone.stem.forward if len(parts) > 1 else
+        compiled.backbone.forward, compiling.CompiledForward)
 
 
 def test_taps_inside_leave_a_part_plain(said):
@@ -155,15 +155,15 @@ def is_wrong(forward, **_):
 def has_wrong_gradients(forward, **_):
 
     def run(*args):
-        return tuple(x * 1.01 - x.detach() * .01 for x in forward(*args))
+        return tuple(x * 1.1 - x.detach() * .1 for x in forward(*args))
 
     return run
 
 
 @pytest.mark.parametrize('compiler, reason', [
     (fails, 'RuntimeError: no compiler'),
-    (is_wrong, 'it would change its results by 0.01 of their size'),
-    (has_wrong_gradients, 'it would change its results by 0.01 of their size'),
+    (is_wrong, 'it would change outputs by 0.01 of their size'),
+    (has_wrong_gradients, 'it would change gradients by 0.1 of their size'),
 ])
 def test_what_differs_is_undone(compiler, reason, monkeypatch, said):
     monkeypatch.setattr(torch, 'compile', compiler)
@@ -171,7 +171,7 @@ def test_what_differs_is_undone(compiler, reason, monkeypatch, said):
     compile_student(network, [], True)
     said.clear()
     for _ in range(2):
-        taps = ['backbone.stages.1']
+        taps = ['backbone[1]']
         assert differ(step(network, taps), step(plain, taps)) == 0
     assert said == [(logging.WARNING,
                      'the student stays as it is, without torch.compile of '
@@ -210,8 +210,9 @@ def test_a_step_may_be_compiled_as_a_whole():
     for net in (plain, whole):
         torch.manual_seed(0)
         net(inputs).sum().backward()
-    assert all(map(torch.equal, (p.grad for p in network.parameters()),
-                   (p.grad for p in plain.parameters())))
+    assert all(
+        map(torch.equal, (p.grad for p in network.parameters()),
+            (p.grad for p in plain.parameters())))
     assert not network.backbone.forward._checked
 
 
