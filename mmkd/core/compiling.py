@@ -19,9 +19,9 @@ BACKBONES = ('backbone', 'img_backbone', 'pts_backbone')
 #: Number of input shapes whose first step is checked. Torch compiles for the
 #: first one, and then for variable sizes.
 MAX_CHECKS = 8
-#: Largest relative error of the gradients, in which the rounding errors of
-#: all layers gather; and the same in low precision.
-MAX_GRADIENT_ERROR, MAX_GRADIENT_ERROR_LOW = 1e-2, 0.5
+#: Largest relative error of the gradients; and in low precision, where the
+#: rounding of activations makes 0.14 in a ResNet-50 with bfloat16.
+MAX_GRADIENT_ERROR, MAX_GRADIENT_ERROR_LOW = 1e-3, 0.3
 
 
 def compiles_by_default() -> bool:
