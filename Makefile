@@ -73,8 +73,12 @@ all-checks: lint test ## lint and test
 lock: ## write lock.txt anew after a change of constraints.txt
 	@base=$$($(FIND_PYTHON)) || exit 1; "$$base" tools/setup/lock.py
 
+.PHONY: pages
+pages: ## write the pages that are made of the code and of the results of the benchmarks
+	@$(ENV_PYTHON) "$$python" -W ignore benchmarks/pages.py && "$$python" -W ignore tools/docs/command_page.py
+
 .PHONY: docs
-docs: ## build the documentation into site/; warnings and broken links are errors
+docs: pages ## build the documentation into site/; warnings and broken links are errors
 	@base=$$($(FIND_PYTHON)) || exit 1; sh tools/docs/build.sh "$$base"
 
 .PHONY: clean-env

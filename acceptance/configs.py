@@ -463,7 +463,7 @@ def bases(recipes: bool) -> Dict[str, Tuple[dict, Callable]]:
         return found
     # Arguments that depend on the networks keep their tiny values.
     own = ('student', 'teacher', 'point_cloud_range', 'teacher_range', 'path',
-           'head', 'place', 'preset', 'num_centres', 'num_neighbours')
+           'head', 'place', 'preset', 'num_centres', 'num_neighbours', 'masks')
     seen = set()
     for path in sorted((ROOT / 'configs').glob('*/*.py')):
         if path.parent.name == '_base_':

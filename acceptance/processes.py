@@ -446,12 +446,15 @@ def embedded(folder: str, match: str = '') -> List[dict]:
     from mmengine.config import Config
 
     from benchmarks.entry import Entry
+    from mmkd.testing.runs import untrained
     root, cases = scenes(folder), []
-    families = ('retinanet', 'gfl', 'pointpillars', 'centerpoint', 'bev')
+    families = ('retinanet', 'gfl', 'faster-rcnn', 'pointpillars',
+                'centerpoint', 'bev')
     for path in sorted((ROOT / 'configs/demo').glob('*.py')):
         if not re.search(match, path.stem):
             continue
         name = next((x for x in families if x in path.stem), 'deeplabv3plus')
+        name = name.replace('-', '_')
         if path.stem.endswith('kitti'):
             name = 'pointpillars'
         cfg = Config.fromfile(path)
@@ -467,8 +470,7 @@ def embedded(folder: str, match: str = '') -> List[dict]:
         cfg.default_hooks.pop('visualization', None)
         cfg.default_hooks.checkpoint.pop('save_best', None)
         cfg.work_dir, cfg.log_level = f'{folder}/work', 'ERROR'
-        for teacher in cfg.model.get('teachers', {}).values():
-            teacher.ckpt = 'random'
+        untrained(cfg.model)
         cases.append(run_case(f'recipe: {path.stem}', cfg.to_dict()))
     return cases
 
@@ -485,6 +487,7 @@ def _paper(rank: int, recipe: str) -> dict:
     from mmkd.testing.bev import (bev_on_a_small_region, in_sight,
                                   kitti_bev_batch)
     from mmkd.testing.lidar import lidar_batch, on_a_small_region
+    from mmkd.testing.runs import untrained
     from mmkd.utils.config import read_config
     torch.distributed.init_process_group('gloo')
     torch.manual_seed(0)
@@ -496,8 +499,8 @@ def _paper(rank: int, recipe: str) -> dict:
     model.dry_run_size = size
     bev = model.student.type == 'mmkd.BEVDetector'
     lidar = not bev and re.search('kitti|nuscenes', recipe)
+    untrained(model)
     for teacher in model.teachers.values():
-        teacher.ckpt = 'random'
         if lidar or bev:
             teacher.cfg = read_config(teacher.cfg)
     if bev:

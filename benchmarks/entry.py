@@ -19,13 +19,16 @@ class Network:
         config (str): Config file.
         iters (int, optional): Iterations; None for a distilled student, which
             trains as long as the student alone.
-        pretrained (bool): Whether a part of it starts from the weights that
+        pretrained (bool): Whether it starts from the weights that
             :class:`Pretrained` describes.
+        weights (str, optional): Trained weights of a teacher, which is then
+            neither trained nor tested. Defaults to None.
         options (dict): Further settings, as ``--cfg-options`` takes them.
     """
     config: str
     iters: Optional[int] = None
     pretrained: bool = False
+    weights: Optional[str] = None
     options: Dict[str, Any] = field(default_factory=dict)
 
 
@@ -43,16 +46,21 @@ class Grid:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """Weights that a part of a network starts from.
+    """Weights that networks start from.
 
     Attributes:
-        entry (str): The entry whose teacher has learnt them.
-        prefix (str): Prefix of their keys in that teacher.
-        module (str): The part that they initialise.
+        entry (str): The entry whose networks have learnt them.
+        module (str, optional): The part that its teacher initialises, in the
+            teacher and the student. Defaults to None: its teacher is the
+            whole teacher, and its student the whole student.
+        prefix (str): Prefix of the part's keys in that teacher.
+        root (str, optional): Folder of its data. Defaults to None: that of
+            this entry.
     """
     entry: str
-    prefix: str
-    module: str
+    module: Optional[str] = None
+    prefix: str = ''
+    root: Optional[str] = None
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,18 @@ class Entry:
         tuning_seed (int): Seed of the tuning runs; not one that is reported.
         method (str, optional): The method, for entries that have one. These
             also have ``distilled`` and ``distilled_grid``.
-        distilled (Network, optional): The student with the method.
+        distilled (Network, optional): The student with the method. Without a
+            teacher, such as with depth from a LiDAR, it is no distilled model.
         distilled_grid (Grid, optional): What is tuned for the method.
         family (str): Prefix of the runs that entries of a task share.
         teacher_family (str, optional): The same for the teacher, where it
             differs.
         more_teachers (dict[str, Network]): Further teachers by their name in
             the distilled model. Each may learn from those before it.
-        pretrained (Pretrained, optional): Where pretrained parts come from.
+        first_stages (dict[str, Network]): Modules that train on the frozen
+            teacher before, by the setting of the distilled model that names
+            their checkpoint.
+        pretrained (Pretrained, optional): Where pretrained weights come from.
         tuning_iters (int, optional): Iterations of the tuning runs. Defaults
             to those of the student.
         prepare (list[list[str]]): Commands of ``mmkd`` that the data need
@@ -92,6 +104,8 @@ class Entry:
         less_data (dict): Settings that train on a quarter of the data.
         real_data (str, optional): Subfolder of ``$MMKD_REAL_DATA`` that holds
             the data. Defaults to None: the data are the scenes.
+        label (str, optional): Name of the method in the tables of results.
+            Defaults to None: the title of the method's page.
         shared (dict): Values for the entries that derive from this one.
     """
     name: str
@@ -111,6 +125,7 @@ class Entry:
     family: str = ''
     teacher_family: Optional[str] = None
     more_teachers: Dict[str, Network] = field(default_factory=dict)
+    first_stages: Dict[str, Network] = field(default_factory=dict)
     pretrained: Optional[Pretrained] = None
     tuning_iters: Optional[int] = None
     prepare: List[List[str]] = field(default_factory=list)
@@ -119,6 +134,7 @@ class Entry:
     test_split: str = 'test'
     less_data: Dict[str, Any] = field(default_factory=dict)
     real_data: Optional[str] = None
+    label: Optional[str] = None
     shared: Dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -143,10 +159,11 @@ class Entry:
             if key in content:
                 (setting, values), = content[key].items()
                 content[key] = Grid(setting, tuple(values))
-        content['more_teachers'] = {
-            key: _make(Network, part, f'{name}: {key}')
-            for key, part in content.get('more_teachers', {}).items()
-        }
+        for parts in ('more_teachers', 'first_stages'):
+            content[parts] = {
+                key: _make(Network, part, f'{name}: {key}')
+                for key, part in content.get(parts, {}).items()
+            }
         if 'pretrained' in content:
             content['pretrained'] = _make(Pretrained, content['pretrained'],
                                           f'{name}: pretrained')
@@ -214,8 +231,10 @@ def require_method(name: str) -> None:
     Raises:
         ConfigError: If it has none; the message lists those that exist.
     """
-    found = names('method')
-    if name not in found:
+    from mmengine.config import Config
+    path = ENTRIES / f'{name}.py'
+    if not path.is_file() or 'method' not in Config.fromfile(path):
+        found = names('method')
         raise ConfigError(f'there is no benchmark of {name!r}; there '
                           f'is {", ".join(found)}')
 

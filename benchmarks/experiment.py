@@ -6,15 +6,16 @@ or a tuned learning rate. Nothing is trained for that. :func:`execute` trains,
 exports and tests each run when those before it are done.
 """
 import math
-import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
                     Tuple, Union)
 
 from benchmarks.entry import Entry, Grid, Network, of_student
+from benchmarks.progress import Progress
+from benchmarks.report import record_code
 from mmkd.utils.runs import Run
 
 #: A student alone gets the time of a distilled one, rounded up to this share
@@ -25,6 +26,12 @@ TIME_STEP = 0.05
 @dataclass(frozen=True)
 class WeightsOf:
     """In place of a setting: the file of another run's exported weights."""
+    run: str
+
+
+@dataclass(frozen=True)
+class CheckpointOf:
+    """In place of a setting: the last checkpoint of another run."""
     run: str
 
 
@@ -48,7 +55,7 @@ class PlannedRun:
         config (str): Config file.
         iters (int): Iterations to train.
         options (dict): Settings, some of which may be a :class:`WeightsOf`,
-            :class:`ConfigOf` or :class:`ChosenBy`.
+            :class:`CheckpointOf`, :class:`ConfigOf` or :class:`ChosenBy`.
         splits (dict[str, dict]): Settings that test on a split.
         split (str, optional): The split to test on afterwards.
         fast (bool): Whether to train with ``--fast``. Defaults to False.
@@ -66,7 +73,7 @@ class PlannedRun:
         return [
             value.choice if isinstance(value, ChosenBy) else value.run
             for value in self.options.values()
-            if isinstance(value, (WeightsOf, ConfigOf, ChosenBy))
+            if isinstance(value, (WeightsOf, CheckpointOf, ConfigOf, ChosenBy))
         ]
 
 
@@ -113,7 +120,8 @@ class Experiment:
             name is that of its work folder.
         teachers (list[str]): Pretrained parts, the teacher, and further
             teachers such as an assistant.
-        teacher (str): The teacher.
+        teacher (str, optional): The teacher; None for one that comes with its
+            weights.
         alone, distilled (list[str]): The students, one a seed.
         equal_time (list[str]): The students alone that train for at least as
             long as the distilled ones; empty if the cost is not known.
@@ -132,16 +140,19 @@ class Experiment:
         self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
         family = entry.family if entry.teacher_family is None \
             else entry.teacher_family
-        self.teacher = f'{family}teacher'
+        self.teacher = None if entry.teacher.weights else f'{family}teacher'
         self.teachers: List[str] = []
-        self._source: Optional[str] = None
+        # Runs that give pretrained weights, by what they initialise.
+        self._sources: Dict[str, str] = {}
         if entry.pretrained is not None:
             self._add_pretraining()
         # Settings of a distilled model that name its teachers.
         self._frozen: Dict[str, Any] = {}
-        self._add_teacher('teacher', self.teacher, entry.teacher)
+        self._add_teacher('teacher', f'{family}teacher', entry.teacher)
         for key, part in entry.more_teachers.items():
             self._add_teacher(key, entry.family + key, part)
+        for key, part in entry.first_stages.items():
+            self._add_first_stage(key, part)
         self.alone = self._add_students('student', self._alone,
                                         entry.student_grid, seeds, {})
         self.distilled = self._add_students(
@@ -150,9 +161,18 @@ class Experiment:
         self.equal_time = [] if cost is None else self._add_equal_time(
             seeds, cost)
 
-    def length(self, part: Network) -> int:
-        """Iterations that a network trains."""
-        return self.iters or part.iters
+    def length(self, part: Network) -> Optional[int]:
+        """Iterations that a network trains; None if it comes trained."""
+        return None if part.weights else self.iters or part.iters
+
+    def runs(self, work_dir: str) -> Dict[str, Run]:
+        """The runs by their folders, without settings that others give."""
+        found = [
+            _run_of(name, node, work_dir, {})
+            for name, node in self.nodes.items()
+            if isinstance(node, PlannedRun)
+        ]
+        return {run.work_dir: run for run in found}
 
     def _add(self, name: str, node: PlannedRun) -> str:
         self.nodes[name] = node
@@ -166,32 +186,46 @@ class Experiment:
             part.config, options=settings, splits=self.entry.splits, **more)
 
     def _add_pretraining(self) -> None:
-        """The teacher of another task, for the parts that start from it."""
-        source = Entry.load(self.entry.pretrained.entry, self.entry.root)
-        self._source = self._add(
-            f'{source.family}teacher',
-            PlannedRun(source.teacher.config, self.length(source.teacher), {
-                **source.data, 'randomness.seed': 0
-            }, source.splits))
-        self.teachers.append(self._source)
+        """The networks of another task, from which those of this one start.
+        """
+        pretrained = self.entry.pretrained
+        source = Entry.load(pretrained.entry, pretrained.root
+                            or self.entry.root)
+        for kind in ('teacher', 'student'):
+            if kind == 'student' and pretrained.module:
+                self._sources[kind] = self._sources['teacher']
+                continue
+            part = getattr(source, kind)
+            options = {**source.data, 'randomness.seed': 0, **part.options}
+            self._sources[kind] = self._add(
+                f'{source.family}{kind}',
+                PlannedRun(part.config, self.length(part), options,
+                           source.splits))
+            self.teachers.append(self._sources[kind])
 
-    def _start(self, part: Network, model: str) -> Dict[str, Any]:
-        """Settings that give a network its pretrained part."""
+    def _start(self,
+               part: Network,
+               model: str,
+               kind: str = 'teacher') -> Dict[str, Any]:
+        """Settings that give a network its pretrained weights."""
         if not part.pretrained:
             return {}
-        init_cfg = f'{model}.{self.entry.pretrained.module}.init_cfg'
-        return {
-            f'{init_cfg}.type': 'Pretrained',
-            f'{init_cfg}.prefix': self.entry.pretrained.prefix,
-            f'{init_cfg}.checkpoint': WeightsOf(self._source)
+        pretrained = self.entry.pretrained
+        path = f'{model}.{pretrained.module}' if pretrained.module else model
+        options = {
+            f'{path}.init_cfg.type': 'Pretrained',
+            f'{path}.init_cfg.checkpoint': WeightsOf(self._sources[kind])
         }
+        if pretrained.prefix:
+            options[f'{path}.init_cfg.prefix'] = pretrained.prefix
+        return options
 
     def _add_teacher(self, key: str, name: str, part: Network) -> None:
         """A teacher, and the settings that hand it to a distilled model."""
-        from mmengine.config import Config
-
-        from mmkd.apis import is_distillation
-        if is_distillation(Config.fromfile(part.config)):
+        if part.weights:
+            self._frozen[f'model.teachers.{key}.ckpt'] = part.weights
+            return
+        if _is_distillation(part.config):
             options = {
                 **of_student(part.options),
                 **self._start(part, 'model.student'),
@@ -204,6 +238,16 @@ class Experiment:
         if part.options:  # no longer the network of its config
             self._frozen[f'model.teachers.{key}.cfg'] = ConfigOf(name)
 
+    def _add_first_stage(self, key: str, part: Network) -> None:
+        """A training on the frozen teacher, and the setting that names its
+        checkpoint."""
+        name = f'{self.entry.name}_{Path(part.config).stem}'
+        options = {
+            **part.options, 'model.teacher.ckpt': WeightsOf(self.teacher)
+        }
+        self.teachers.append(self._add(name, self._plan(part, 0, options)))
+        self._frozen[key] = CheckpointOf(name)
+
     def _alone(self, seed: int, options: Dict[str, Any],
                **more: Any) -> PlannedRun:
         part = self.entry.student
@@ -212,23 +256,27 @@ class Experiment:
             seed, {
                 **part.options,
                 **options,
-                **self._start(part, 'model')
+                **self._start(part, 'model', 'student')
             },
             fast=self.fast,
             **more)
 
     def _distilled(self, seed: int, options: Dict[str, Any],
                    **more: Any) -> PlannedRun:
+        """The student with the method, which may do without a teacher."""
         student = self.entry.student
         part = self.entry.distilled
+        with_teacher = _is_distillation(part.config)
+        own = of_student(student.options) if with_teacher else student.options
+        model = 'model.student' if with_teacher else 'model'
         return self._plan(
             part,
             seed, {
-                **of_student(student.options),
+                **own,
                 **part.options,
                 **options,
-                **self._start(student, 'model.student'),
-                **self._frozen
+                **self._start(student, model, 'student'),
+                **(self._frozen if with_teacher else {})
             },
             fast=self.fast,
             **more)
@@ -280,11 +328,21 @@ class Experiment:
         ]
 
 
+@lru_cache(None)
+def _is_distillation(config: str) -> bool:
+    """Whether a config file is that of a distilled model."""
+    from mmengine.config import Config
+
+    from mmkd.apis import is_distillation
+    return is_distillation(Config.fromfile(config))
+
+
 def execute(nodes: Dict[str, Node],
             entry: Entry,
             work_dir: str,
             jobs: int,
-            only: Optional[Sequence[str]] = None) -> Dict[str, Any]:
+            only: Optional[Sequence[str]] = None,
+            progress: Optional[Progress] = None) -> Dict[str, Any]:
     """Execute a graph; what is done already is not repeated.
 
     Args:
@@ -294,6 +352,7 @@ def execute(nodes: Dict[str, Node],
         jobs (int): Runs that train side by side, with a thread each.
         only (Sequence[str], optional): The nodes to execute, with all that
             they need. Defaults to None: all.
+        progress (Progress, optional): Is told of each run. Defaults to None.
 
     Returns:
         dict[str, Finished | dict]: By the node's name: a run with its
@@ -312,15 +371,8 @@ def execute(nodes: Dict[str, Node],
         if isinstance(node, Choice):
             return _choose(node, [results[run].metrics for run in node.needs],
                            entry.metric)
-        run = Run(
-            name,
-            node.config,
-            f'{work_dir}/{name}',
-            node.iters,
-            resolved(node, results),
-            threads=1,
-            splits=node.splits,
-            fast=node.fast)
+        run = _run_of(name, node, work_dir, resolved(node, results))
+        record_code(run.work_dir, run.done)
         run.train()
         if name in exported:
             _export(run)
@@ -330,34 +382,24 @@ def execute(nodes: Dict[str, Node],
     if only is not None:
         nodes = {name: nodes[name] for name in only}
     needs = {name: node.needs for name, node in nodes.items()}
-    progress = _Progress(nodes)
     for name, result in _in_order(needs, work, jobs):
         results[name] = result
-        progress.update(name)
+        if progress is not None and isinstance(result, Finished):
+            progress.update(result.run)
     return results
 
 
-class _Progress:
-    """Says how many runs are done, and how long the others may take."""
-
-    def __init__(self, nodes: Dict[str, Node]) -> None:
-        self.iters = {
-            name: node.iters
-            for name, node in nodes.items() if isinstance(node, PlannedRun)
-        }
-        self.total = len(self.iters)
-        self.done = 0
-        self.began = time.monotonic()
-
-    def update(self, name: str) -> None:
-        """A node is done."""
-        if name not in self.iters:
-            return
-        self.done += self.iters.pop(name)
-        left = sum(self.iters.values()) / self.done
-        minutes = left * (time.monotonic() - self.began) / 60
-        print(f'run {self.total - len(self.iters)} of {self.total} is done, '
-              f'about {minutes:.0f} min left')
+def _run_of(name: str, node: PlannedRun, work_dir: str,
+            options: Dict[str, Any]) -> Run:
+    return Run(
+        name,
+        node.config,
+        f'{work_dir}/{name}',
+        node.iters,
+        options,
+        threads=1,
+        splits=node.splits,
+        fast=node.fast)
 
 
 def _in_order(needs: Dict[str, Sequence[str]], work: Callable[[str], Any],
@@ -405,6 +447,8 @@ def _resolved(value: Any, results: Dict[str, Any]) -> Any:
     """A setting, where another node has to give it."""
     if isinstance(value, WeightsOf):
         return _weights(results[value.run].run)
+    if isinstance(value, CheckpointOf):
+        return results[value.run].run.checkpoint
     if isinstance(value, ConfigOf):
         return _weights(results[value.run].run).replace('.pth', '.py')
     if isinstance(value, ChosenBy):

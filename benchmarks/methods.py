@@ -15,8 +15,11 @@ schedule: for as long as the method takes, whose steps are measured in turn
 with the student's own in one process. With --fast, both train in that mode.
 
 An interrupted benchmark resumes without repeating finished runs; methods of
-one pair share the runs of teacher and student. To add a method, write a file
-in benchmarks/entries. The runs are planned in benchmarks/experiment.py.
+one pair share the runs of teacher and student. The default folder of the runs
+has the checksums of the data and of the code in its name, so that no result
+mixes versions. With --work-dir, the runs there are taken as they are, and the
+result lists the versions of the code that trained them. To add a method, write
+a file in benchmarks/entries; benchmarks/experiment.py plans the runs.
 """
 import argparse
 import json
@@ -24,14 +27,15 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks import report  # noqa: E402
 from benchmarks.entry import Entry, require_method, root_of  # noqa: E402
 from benchmarks.experiment import Experiment, execute, resolved  # noqa: E402
-from benchmarks.report import checksum, versions, write_result  # noqa: E402
+from benchmarks.progress import Progress  # noqa: E402
 from benchmarks.step_cost import step_cost  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 from mmkd.utils.runs import Run  # noqa: E402
@@ -45,7 +49,8 @@ def parse_args(argv=None) -> argparse.Namespace:
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--preset', help='scenes; default: the entry\'s')
     parser.add_argument('--data-root', help='data that exist already')
-    parser.add_argument('--work-dir', help='default: work_dirs/bench/DATA')
+    parser.add_argument(
+        '--work-dir', help='default: work_dirs/bench/DATA, by data and code')
     parser.add_argument(
         '--fast', action='store_true', help='train students with --fast')
     parser.add_argument('--out', default='benchmarks/results')
@@ -64,8 +69,8 @@ def summarise(result: dict, key: str = '') -> dict:
     gap that it closes.
 
     Args:
-        result (dict): Has ``teacher`` (a number), ``baseline`` and
-            ``distilled`` (a number a seed).
+        result (dict): Has ``teacher`` (a number, or None if it was not
+            tested), ``baseline`` and ``distilled`` (a number a seed).
         key (str): Name of the metric. Defaults to ''.
 
     Returns:
@@ -74,7 +79,8 @@ def summarise(result: dict, key: str = '') -> dict:
     """
     import numpy as np
     gains = np.subtract(result['distilled'], result['baseline'])
-    gap = result['teacher'] - np.mean(result['baseline'])
+    teacher = result['teacher']
+    gap = 0 if teacher is None else teacher - np.mean(result['baseline'])
     error = gains.std(ddof=1) / len(gains)**0.5 if len(gains) > 1 else None
     return dict(
         metric=key,
@@ -94,8 +100,8 @@ def collect(experiment: Experiment, results: Dict[str, Any]) -> Dict[str, Any]:
         dict: The part of the result file that the runs decide.
     """
     entry = experiment.entry
-    teacher = entry.scaled(results[experiment.teacher].run.test(
-        entry.test_split))
+    teacher = {} if experiment.teacher is None else entry.scaled(
+        results[experiment.teacher].run.test(entry.test_split))
 
     def scores(key: str) -> Dict[str, Any]:
         found: Dict[str, Any] = {
@@ -104,7 +110,7 @@ def collect(experiment: Experiment, results: Dict[str, Any]) -> Dict[str, Any]:
                                ('equal_time', experiment.equal_time),
                                ('distilled', experiment.distilled))
         }
-        found['teacher'] = teacher[key]
+        found['teacher'] = teacher.get(key)
         return dict(
             found,
             summary=summarise(found, key),
@@ -133,6 +139,9 @@ def as_table(results: List[Dict[str, Any]]) -> str:
     """The results as text, a line a method and metric."""
     from mmkd.utils.table import format_table
 
+    def number(value: Optional[float]) -> str:
+        return '' if value is None else f'{value:.2f}'
+
     def text(summary: Dict[str, Any]) -> str:
         error = summary['standard_error']
         error = '' if error is None else f' ± {error:.2f}'
@@ -143,7 +152,8 @@ def as_table(results: List[Dict[str, Any]]) -> str:
         parts = [x for x in result.values() if isinstance(x, dict)]
         for part in (result, *(x for x in parts if 'summary' in x)):
             rows.append([
-                result['method'], part['metric'], f'{part["teacher"]:.2f}', *[
+                result['method'], part['metric'],
+                number(part['teacher']), *[
                     ' '.join(f'{x:.2f}' for x in part[key])
                     for key in ('baseline', 'equal_time', 'distilled')
                 ], f'{result["cost"]["ratio"]:.2f}',
@@ -156,18 +166,27 @@ def as_table(results: List[Dict[str, Any]]) -> str:
     ], rows)
 
 
-def measure_cost(experiment: Experiment, folder: str) -> Dict[str, Any]:
+def known_cost(name: str, folder: str) -> Optional[Dict[str, Any]]:
+    """The price of a step, if it was measured before."""
+    path = Path(folder) / f'{name}_cost.json'
+    return json.loads(path.read_text()) if path.is_file() else None
+
+
+def measure_cost(experiment: Experiment, folder: str,
+                 progress: Progress) -> Dict[str, Any]:
     """The price of a step; measured once.
 
     Args:
-        experiment (Experiment): A plan whose teachers are trained.
+        experiment (Experiment): A plan; its teachers are trained first.
         folder (str): Folder of the runs.
+        progress (Progress): Is told of each run.
     """
-    path = Path(folder) / f'{experiment.entry.name}_cost.json'
-    if path.is_file():
-        return json.loads(path.read_text())
+    name = experiment.entry.name
+    found = known_cost(name, folder)
+    if found is not None:
+        return found
     results = execute(experiment.nodes, experiment.entry, folder, 1,
-                      experiment.teachers)
+                      experiment.teachers, progress)
     runs = []
     for kind, name in (('student', experiment.alone[0]),
                        ('distilled', experiment.distilled[0])):
@@ -185,42 +204,76 @@ def measure_cost(experiment: Experiment, folder: str) -> Dict[str, Any]:
     found = step_cost(*runs)
     print(f'a step costs {found["ratio"]:.2f} ± {found["error"]:.2f} of the '
           "student's own")
-    path.write_text(json.dumps(found))
+    (Path(folder) / f'{name}_cost.json').write_text(json.dumps(found))
     return found
 
 
-def compare(name: str, args: argparse.Namespace) -> Dict[str, Any]:
-    """Run the benchmark of one method, and write its result."""
-    preset = args.preset or 'bench'
-    root = args.data_root or root_of(name, preset)
-    entry = Entry.load(name, root)
-    entry.make_data(None if args.data_root else preset)
-    data = entry.real_data or preset
-    folder = args.work_dir or \
-        f'work_dirs/bench/{data}{"_fast" if args.fast else ""}'
-    plan = Experiment(entry, args.seeds, args.iters, args.fast)
-    cost = measure_cost(plan, folder)
-    plan = Experiment(entry, args.seeds, args.iters, args.fast, cost['ratio'])
-    results = execute(plan.nodes, entry, folder, args.jobs)
-    command = ['benchmarks/methods.py', '--method', name, '--seeds']
-    command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
-    result = dict(
-        method=name,
-        task=entry.task,
-        metric=entry.metric,
-        split=entry.test_split,
-        seeds=list(args.seeds),
-        preset=data,
-        fast=args.fast,
-        cost=cost,
-        **collect(plan, results),
-        command=' '.join(command),
-        data=checksum(root),
-        versions=versions(),
-        date=time.strftime('%Y-%m-%d'))
-    ending = '_fast' if args.fast else ''
-    write_result(f'{args.out}/{name}{ending}.json', result)
-    return result
+class Comparison:
+    """The benchmark of one method.
+
+    Args:
+        name (str): Name of the method's entry.
+        args (argparse.Namespace): The arguments of the command line.
+    """
+
+    def __init__(self, name: str, args: argparse.Namespace) -> None:
+        self.args = args
+        preset = args.preset or 'bench'
+        self.root = args.data_root or root_of(name, preset)
+        self.entry = Entry.load(name, self.root)
+        self.entry.make_data(None if args.data_root else preset)
+        self.data = self.entry.real_data or preset
+        self.checksum = report.checksum(self.root)
+        ending = '_fast' if args.fast else ''
+        self.folder = args.work_dir or (
+            f'work_dirs/bench/{self.data}{ending}/'
+            f'{self.checksum[:8]}-{report.code_version()[:8]}')
+        self.out = f'{args.out}/{name}{ending}.json'
+
+    def plan(self, cost: Optional[float]) -> Experiment:
+        """The runs, with a cost that is known or guessed."""
+        return Experiment(self.entry, self.args.seeds, self.args.iters,
+                          self.args.fast, cost)
+
+    def expect(self, progress: Progress) -> None:
+        """Tell how many runs are to come."""
+        cost = known_cost(self.entry.name, self.folder) or dict(ratio=1.5)
+        progress.expect(self.entry.name,
+                        self.plan(cost['ratio']).runs(self.folder))
+
+    def run(self, progress: Progress) -> Dict[str, Any]:
+        """Train and test what is left, and write the result."""
+        entry, args = self.entry, self.args
+        cost = measure_cost(self.plan(None), self.folder, progress)
+        self.expect(progress)
+        plan = self.plan(cost['ratio'])
+        results = execute(
+            plan.nodes, entry, self.folder, args.jobs, progress=progress)
+        code = {
+            version
+            for folder in plan.runs(self.folder)
+            for version in report.recorded_code(folder)
+        }
+        command = ['benchmarks/methods.py', '--method', entry.name, '--seeds']
+        command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
+        result = dict(
+            method=entry.name,
+            task=entry.task,
+            metric=entry.metric,
+            split=entry.test_split,
+            seeds=list(args.seeds),
+            preset=self.data,
+            fast=args.fast,
+            cost=cost,
+            **collect(plan, results),
+            command=' '.join(command),
+            data=self.checksum,
+            scenes_version=report.scenes_version(self.root),
+            code=sorted(code),
+            versions=report.versions(),
+            date=time.strftime('%Y-%m-%d'))
+        report.write_result(self.out, result)
+        return result
 
 
 def main(argv=None) -> None:
@@ -229,11 +282,17 @@ def main(argv=None) -> None:
     os.chdir(ROOT)
     for name in args.method:
         require_method(name)
+    series = [Comparison(name, args) for name in args.method]
+    progress = Progress(args.jobs)
+    for comparison in series:
+        comparison.expect(progress)
+    print(progress)
     results = []
-    for number, name in enumerate(args.method, 1):
-        print(f'== {name}, {number} of {len(args.method)}')
-        results.append(compare(name, args))
+    for number, comparison in enumerate(series, 1):
+        print(f'== {comparison.entry.name}, {number} of {len(series)}')
+        results.append(comparison.run(progress))
     print(as_table(results))
+    print('`make pages` renews docs/results.md')
 
 
 if __name__ == '__main__':

@@ -185,7 +185,7 @@ def export_student(cfg: ConfigLike,
     Raises:
         CheckpointError: If the checkpoint does not hold this student.
         ConfigError: If it would write over what it reads, or over the config
-            or a checkpoint of a run.
+            or a checkpoint of a run; or if the config trains no student.
     """
     from mmkd.core.network import build_network
     from mmkd.families import family_of
@@ -193,6 +193,10 @@ def export_student(cfg: ConfigLike,
                                        read_checkpoint, read_file,
                                        write_weights)
     plain = student_only(cfg)
+    if 'rewriter' in plain.model:
+        raise ConfigError('this config trains modules inside a frozen '
+                          'teacher, so there is no student to export; the '
+                          'next stage reads the checkpoint as it is')
     kind = 'safetensors' if safetensors else 'pth'
     weights = osp.join(out_dir, f'{name}.{kind}')
     config = osp.join(out_dir, f'{name}.py')

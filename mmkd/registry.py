@@ -15,6 +15,7 @@ from mmengine.registry import MODELS as MMENGINE_MODELS
 from mmengine.registry import \
     OPTIM_WRAPPER_CONSTRUCTORS as MMENGINE_OPTIM_WRAPPER_CONSTRUCTORS
 from mmengine.registry import OPTIM_WRAPPERS as MMENGINE_OPTIM_WRAPPERS
+from mmengine.registry import TASK_UTILS as MMENGINE_TASK_UTILS
 from mmengine.registry import TRANSFORMS as MMENGINE_TRANSFORMS
 from mmengine.registry import Registry
 
@@ -141,3 +142,10 @@ OPTIM_WRAPPER_CONSTRUCTORS = Registry(
 
 # One class per distillation method.
 DISTILLERS = Registry('distiller', scope='mmkd', locations=['mmkd.methods'])
+
+# Helpers of methods that a config chooses.
+TASK_UTILS = Registry(
+    'task util',
+    parent=MMENGINE_TASK_UTILS,
+    scope='mmkd',
+    locations=['mmkd.methods'])

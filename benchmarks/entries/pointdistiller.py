@@ -1,5 +1,6 @@
 _base_ = 'pointpillars_scenes.py'
 method = 'pointdistiller'
+label = 'PointDistiller, as released'
 distilled = dict(config='configs/demo/pointdistiller'
                  '_pointpillars-w32_pointpillars-w8_scenes-kitti.py')
 # With the learning rate that was best for the student alone.

@@ -1,5 +1,6 @@
 _base_ = 'centerpoint_scenes.py'
 method = 'pointdistiller_centerpoint'
+label = 'PointDistiller, as released'
 distilled = dict(
     config='configs/demo/pointdistiller'
     '_centerpoint-pillar-w32_centerpoint-pillar-w8_scenes-nuscenes.py')

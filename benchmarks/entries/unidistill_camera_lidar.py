@@ -3,6 +3,7 @@ family = 'bev-lidar_'
 # The camera detector that is the student of the other two paths.
 teacher_family = 'bev-camera_'
 method = 'unidistill_camera_lidar'
+label = 'UniDistill, camera to LiDAR'
 formats = ['nuscenes', 'cityscapes', 'coco']
 teacher = dict(
     config='configs/demo/bev-camera_scenes-nuscenes.py',

@@ -1,6 +1,7 @@
 _base_ = 'bev_camera_scenes.py'
 teacher_family = 'bev-fusion_'
 method = 'unidistill_fusion_camera'
+label = 'UniDistill, fusion to camera'
 teacher = dict(config='configs/demo/bev-fusion_scenes-nuscenes.py', iters=1000)
 distilled = dict(config='configs/demo/unidistill'
                  '_bev-fusion_bev-camera_scenes-nuscenes.py')

@@ -2,6 +2,7 @@ _base_ = 'bev_scenes.py'
 family = 'bev-lidar_'
 teacher_family = 'bev-fusion_'
 method = 'unidistill_fusion_lidar'
+label = 'UniDistill, fusion to LiDAR'
 teacher = dict(config='configs/demo/bev-fusion_scenes-nuscenes.py', iters=1000)
 student = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=500)
 student_grid = {'optim_wrapper.optimizer.lr': [3e-3]}

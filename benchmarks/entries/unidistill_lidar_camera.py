@@ -1,6 +1,7 @@
 _base_ = 'bev_camera_scenes.py'
 teacher_family = 'bev-lidar_'
 method = 'unidistill_lidar_camera'
+label = 'UniDistill, LiDAR to camera'
 teacher = dict(config='configs/demo/bev-lidar_scenes-nuscenes.py', iters=1000)
 distilled = dict(config='configs/demo/unidistill'
                  '_bev-lidar_bev-camera_scenes-nuscenes.py')

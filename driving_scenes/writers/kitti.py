@@ -234,9 +234,9 @@ class KittiWriter:
             self._write_lines(
                 osp.join(self.root, 'ImageSets', f'{split}.txt'),
                 [x['kept']['frame'] for x in found])
-            write_bytes(
+            write_infos(
                 osp.join(self.root, f'kitti_infos_{split}.pkl'),
-                pickle.dumps(_info_file([x['info'] for x in found]), 4))
+                [x['info'] for x in found])
             if split in FOLDERS:
                 write_json(
                     osp.join(self.root, 'sequences', f'{split}.json'),
@@ -253,14 +253,20 @@ def _sequences(folder: str, records: List[Dict[str, Any]]) -> List[dict]:
     ]
 
 
-def _info_file(infos: List[dict]) -> Dict[str, Any]:
-    """An info file of mmdet3d, version 1.1."""
+def write_infos(path: str, infos: List[dict]) -> None:
+    """Write an info file of mmdet3d, version 1.1.
+
+    Args:
+        path (str): The file.
+        infos (list[dict]): Of :func:`frame_info`.
+    """
     categories = {name: i for i, name in enumerate(INFO_CLASSES)}
     categories['DontCare'] = -1
-    return dict(
+    content = dict(
         metainfo=dict(
             categories=categories, dataset='kitti', info_version='1.1'),
         data_list=infos)
+    write_bytes(path, pickle.dumps(content, 4))
 
 
 def frame_info(frame: KittiFrame) -> Dict[str, Any]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError, MismatchError
+from mmkd.families.objects_3d import true_objects
 
 
 class Instances(NamedTuple):
@@ -53,9 +54,10 @@ class StepBatch:
             weight at this iteration; others need not be computed.
         teacher_inputs (dict[str, Tensor | dict]): Prepared inputs of the
             teachers that ran, by name; see :meth:`inputs_of`.
-        make_head (Callable, optional): Returns the value of :attr:`head`.
-        make_dense_head (Callable, optional): Maps the name of a teacher, or
-            None for the student, to the value of :meth:`dense_head`.
+        make_head (Callable, optional): Maps the name of a teacher, or None
+            for the student, to the value of :meth:`head_of`.
+        make_dense_head (Callable, optional): The same for
+            :meth:`dense_head`.
         make_roi_head (Callable, optional): The same for :attr:`roi_samples`
             and :meth:`roi_features`.
         task_losses (dict[str, Tensor]): The student's own losses by name.
@@ -67,7 +69,7 @@ class StepBatch:
     progress: Progress = field(default_factory=Progress)
     active_terms: FrozenSet[str] = frozenset()
     teacher_inputs: Dict[str, Any] = field(default_factory=dict)
-    make_head: Optional[Callable[[], Any]] = None
+    make_head: Optional[Callable[[Optional[str]], Any]] = None
     make_dense_head: Optional[Callable[[Optional[str]], Any]] = None
     make_roi_head: Optional[Callable[[Optional[str]], Any]] = None
     task_losses: Dict[str, Any] = field(default_factory=dict)
@@ -99,15 +101,23 @@ class StepBatch:
 
     @property
     def head(self) -> Any:
-        """The student's 3D detection head, a
+        """The student's 3D detection head; see :meth:`head_of`."""
+        return self.head_of(None)
+
+    def head_of(self, teacher: Optional[str]) -> Any:
+        """A 3D detection head, a
         :class:`~mmkd.families.detection_heads.DetectionHead`.
 
+        Args:
+            teacher (str, optional): Name of a teacher; None for the student.
+
         Raises:
-            ConfigError: If the student has no head of a known kind.
+            ConfigError: If the network has no head of a known kind.
         """
         if self.make_head is None:
             raise ConfigError('this method needs a 3D detection head')
-        return self.shared('head', self.make_head)
+        make = partial(self.make_head, teacher)
+        return self.shared(f'head {teacher}', make)
 
     def dense_head(self, teacher: Optional[str] = None) -> Any:
         """A dense 2D detection head, a
@@ -225,6 +235,21 @@ class StepBatch:
         return self.shared(
             'host_samples',
             lambda: [sample.to('cpu') for sample in self.data_samples or []])
+
+    @property
+    def host_objects(self) -> list:
+        """``bboxes_3d`` and ``labels_3d`` of the objects in each frame, an
+        ``InstanceData`` on the host; see :attr:`host_samples`.
+
+        Raises:
+            ConfigError: If the batch has no 3D boxes.
+        """
+        samples = self.host_samples
+        if not all('gt_instances_3d' in sample for sample in samples):
+            raise MismatchError(
+                'this method needs 3D boxes (`gt_instances_3d`), but the '
+                'batch has none; it serves 3D detection only')
+        return [true_objects(sample) for sample in samples]
 
     @property
     def instances(self) -> List[Instances]:

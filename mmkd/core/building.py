@@ -1,16 +1,18 @@
 """Building and connecting the parts of a distillation model."""
 import copy
-from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Union
+from dataclasses import replace
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmkd.core.balance import GradientBalance
+from mmkd.core.cache.keys import weights_hash
 from mmkd.core.distiller import Distiller
 from mmkd.core.gradient_share import GradientShare
 from mmkd.core.step import TapPlan, resolve_taps
 from mmkd.core.taps.dry_run import DryRun, dry_run
-from mmkd.core.taps.tap import Tap
+from mmkd.core.taps.tap import Tap, TapSpec
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.families import family_of
@@ -167,11 +169,27 @@ def set_up_distillers(distillers: Mapping[str, Distiller], plan: TapPlan,
                         f'has a {type(own.head).__name__}')
             if distiller.needs_rois:
                 _check_heads('roi_head', plan, name, student, teachers)
-            distiller.setup(*plan.specs_of(name))
+            specs_s, specs_t = plan.specs_of(name)
+            if distiller.needs_weights_hash:
+                specs_t = _with_hashes(specs_t, teachers)
+            distiller.setup(specs_s, specs_t)
             _settle(distiller.balance, student, plan.student_taps([name]),
                     label_free)
         except ConfigError as error:
             raise MismatchError(f'distiller {name!r}: {error}') from None
+
+
+def _with_hashes(specs: Dict[str, List[TapSpec]],
+                 teachers: Mapping[str, Teacher]) -> Dict[str, List[TapSpec]]:
+    """Specs of teachers' taps with the hash of the network's weights."""
+    hashes: Dict[Optional[str], str] = {}
+    for name in {x.network for levels in specs.values() for x in levels}:
+        with teachers[name or ''].as_loaded() as network:
+            hashes[name] = weights_hash(network)
+    return {
+        role: [replace(x, weights_hash=hashes[x.network]) for x in levels]
+        for role, levels in specs.items()
+    }
 
 
 def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
@@ -187,7 +205,7 @@ def _check_heads(kind: str, plan: TapPlan, distiller: str, student: nn.Module,
 
     def head(network: nn.Module, name: str) -> Any:
         if kind == 'roi_head':
-            return roi_head_of(network, name)
+            return roi_head_of(network, name, single=network is student)
         return getattr(family_of(network), kind)(network, name)
 
     own = head(student, 'the student')

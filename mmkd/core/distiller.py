@@ -1,7 +1,7 @@
 """The interface of a distillation method."""
 from abc import abstractmethod
-from typing import (Any, Callable, ClassVar, Dict, Iterable, List, Mapping,
-                    Optional, Sequence, Tuple, Union)
+from typing import (Any, Callable, ClassVar, Dict, Iterable, Iterator, List,
+                    Mapping, Optional, Sequence, Tuple, Union)
 
 import torch
 from mmengine.model import BaseModule
@@ -60,13 +60,17 @@ class Distiller(BaseModule):
     teacher_roles: ClassVar[Optional[Tuple[str, ...]]] = None
     #: Whether it uses the student's 3D detection head (``batch.head``) or RoIs
     #: (``batch.roi_samples``). Both networks' heads must then mean the same.
-    needs_head: ClassVar[bool] = False
-    needs_rois: ClassVar[bool] = False
+    #: An option may decide, as for the dense heads.
+    needs_head: bool = False
+    needs_rois: bool = False
     #: Names of the dense 2D heads that it serves, if it uses the heads
     #: (``batch.dense_head``). Those of both networks must then be alike.
-    dense_heads: ClassVar[Tuple[str, ...]] = ()
+    dense_heads: Tuple[str, ...] = ()
     #: Whether it reads a teacher's inputs (``batch.inputs_of``).
     needs_inputs: ClassVar[bool] = False
+    #: Whether it compares the weights of its teachers with those of a file
+    #: (``TapSpec.weights_hash``).
+    needs_weights_hash: bool = False
     #: Whether it reads ground truth; an option may decide.
     needs_labels: bool = False
     #: All terms that :meth:`losses` may return, with their default weights.
@@ -95,9 +99,10 @@ class Distiller(BaseModule):
         self.loss_weight, self.balance = _read_weight(self, 'loss_weight',
                                                       loss_weight,
                                                       read_loss_weight)
-        self.student_taps = self._taps_by_role(student, self.roles, 'student')
-        self.teacher_taps = self._taps_by_role(
-            teacher, self.teacher_roles or self.roles, 'teacher')
+        name = type(self).__name__
+        self.student_taps = _taps_by_role(name, student, self.roles, 'student')
+        self.teacher_taps = _taps_by_role(name, teacher, self.teacher_roles
+                                          or self.roles, 'teacher')
 
     @classmethod
     def settled_options(
@@ -138,38 +143,17 @@ class Distiller(BaseModule):
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
 
-    def _taps_by_role(self, taps: TapsLike, roles: Tuple[str, ...],
-                      side: str) -> Dict[str, Optional[List[Tap]]]:
-        """Parse the taps of a config; None stands for the standard place."""
-        given: Mapping[str, Any]
-        if taps is None:
-            given = {}
-        elif isinstance(taps, Mapping) and 'module' not in taps:
-            given = taps
-        else:
-            if len(roles) != 1:
-                raise ConfigError(
-                    f'{type(self).__name__} reads several places; give '
-                    f'`{side}` as a dict with the keys {", ".join(roles)}')
-            given = {roles[0]: taps}
-        unknown = [role for role in given if role not in roles]
-        if unknown:
-            raise ConfigError(
-                f'{type(self).__name__} has no role {unknown[0]!r}; `{side}` '
-                f'takes the keys {", ".join(roles)}')
-        by_role: Dict[str, Optional[List[Tap]]] = {}
-        for role in roles:
-            value: Any = given.get(role)
-            if value is None:
-                by_role[role] = None
-            elif isinstance(value, (list, tuple)):
-                if not value:
-                    raise ConfigError(f'{type(self).__name__}: `{side}` '
-                                      f'lists no tap for {role!r}')
-                by_role[role] = [Tap.parse(tap) for tap in value]
-            else:
-                by_role[role] = [Tap.parse(value)]
-        return by_role
+    def before_training(self, batches: Iterator[Dict[str,
+                                                     List[Tensor]]]) -> None:
+        """Gather statistics of the teachers; by default, there are none.
+
+        :class:`~mmkd.engine.hooks.StatisticsHook` calls it at the start of a
+        run, in all processes.
+
+        Args:
+            batches (Iterator): The teachers' tensors by role, as in
+                :meth:`losses`, for batches of training images without end.
+        """
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
@@ -318,6 +302,39 @@ class Distiller(BaseModule):
         if own:
             zero = _AttachedZero.apply(zero, *own)
         return {term: zero for term in self.weights}
+
+
+def _taps_by_role(name: str, taps: TapsLike, roles: Tuple[str, ...],
+                  side: str) -> Dict[str, Optional[List[Tap]]]:
+    """Parse the taps of a config; None stands for the standard place."""
+    given: Mapping[str, Any]
+    if taps is None:
+        given = {}
+    elif isinstance(taps, Mapping) and 'module' not in taps:
+        given = taps
+    else:
+        if len(roles) != 1:
+            raise ConfigError(
+                f'{name} reads several places; give '
+                f'`{side}` as a dict with the keys {", ".join(roles)}')
+        given = {roles[0]: taps}
+    unknown = [role for role in given if role not in roles]
+    if unknown:
+        raise ConfigError(f'{name} has no role {unknown[0]!r}; `{side}` '
+                          f'takes the keys {", ".join(roles)}')
+    by_role: Dict[str, Optional[List[Tap]]] = {}
+    for role in roles:
+        value: Any = given.get(role)
+        if value is None:
+            by_role[role] = None
+        elif isinstance(value, (list, tuple)):
+            if not value:
+                raise ConfigError(f'{name}: `{side}` '
+                                  f'lists no tap for {role!r}')
+            by_role[role] = [Tap.parse(tap) for tap in value]
+        else:
+            by_role[role] = [Tap.parse(value)]
+    return by_role
 
 
 def flat_levels(tensors: Mapping[str, List[Tensor]]) -> List[Tensor]:

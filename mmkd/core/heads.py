@@ -1,5 +1,4 @@
 """The detection heads of a step, and comparing the outputs of two."""
-from functools import partial
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from torch import nn
@@ -10,7 +9,7 @@ from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.dense_heads import DenseHead
-from mmkd.families.detection_heads import HeadBranch
+from mmkd.families.detection_heads import DetectionHead, HeadBranch
 from mmkd.families.roi_heads import RoIHead, roi_head_of
 
 #: A head whose assignment a step records.
@@ -48,6 +47,12 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
         dict[str, Any]: Arguments of the batch.
     """
 
+    def head(name: Optional[str]) -> DetectionHead:
+        if name is None:
+            return family_of(student).detection_head(student, 'the student')
+        network = teachers[name].network
+        return family_of(network).detection_head(network, f'teacher {name!r}')
+
     def dense_head(name: Optional[str]) -> Optional[RecordedHead]:
         if name is None:
             return recorded
@@ -57,18 +62,17 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
     def roi_head(name: Optional[str]) -> Optional[RecordedHead]:
         if name is None:
             return recorded
-        return roi_head_of(teachers[name].network, f'teacher {name!r}')
+        return roi_head_of(
+            teachers[name].network, f'teacher {name!r}', single=False)
 
     return dict(
-        make_head=partial(
-            family_of(student).detection_head, student, 'the student'),
-        make_dense_head=dense_head,
-        make_roi_head=roi_head)
+        make_head=head, make_dense_head=dense_head, make_roi_head=roi_head)
 
 
-def match_heads(
-        method: str, student: Sequence[TapSpec],
-        teacher: Sequence[TapSpec]) -> Tuple[List[HeadBranch], List[int]]:
+def match_heads(method: str,
+                student: Sequence[TapSpec],
+                teacher: Sequence[TapSpec],
+                same_size: bool = True) -> Tuple[List[HeadBranch], List[int]]:
     """Match each output of the student's head to one of the teacher's.
 
     Args:
@@ -76,6 +80,8 @@ def match_heads(
         student (Sequence[TapSpec]): Specs of the tapped outputs of the
             student's head.
         teacher (Sequence[TapSpec]): The same for the teacher.
+        same_size (bool): Whether maps must have the same height and width.
+            Defaults to True.
 
     Returns:
         tuple[list[HeadBranch], list[int]]: The branch of each tensor of the
@@ -94,12 +100,14 @@ def match_heads(
                               f'of the {side} gives {branch}')
     places = [theirs.index(branch) for branch in own]
     for branch, spec, place in zip(own, student, places):
-        shapes = spec.shape[1:], teacher[place].shape[1:]
+        end = None if same_size else 2
+        shapes = spec.shape[1:end], teacher[place].shape[1:end]
         if shapes[0] != shapes[1]:
             raise ConfigError(
                 f'{method}: the heads do not correspond: {branch} has the '
                 f'shape {shapes[0]} in the student and {shapes[1]} in the '
-                'teacher; tasks, classes, box code and cells must be the same')
+                'teacher; tasks, classes, box code'
+                f'{" and cells" if same_size else ""} must be the same')
     return own, places
 
 

@@ -1,7 +1,7 @@
 """The model that a runner trains: student, teachers and distillers."""
 import functools
 from contextlib import nullcontext
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Optional, Sequence, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from mmkd.core.batch import RawBatch, StepBatch
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
-from mmkd.core.cache.frames import Frames
 from mmkd.core.cache.opening import open_caches
 from mmkd.core.compiling import compile_student
 from mmkd.core.distiller import Distiller
@@ -22,12 +21,12 @@ from mmkd.core.layout import in_layout
 from mmkd.core.mixed import run_parts
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.preprocessing import DistillationDataPreprocessor
+from mmkd.core.reading import read_taps
 from mmkd.core.speed import speed_up, student_in_channels_last
 from mmkd.core.state_keys import prefix_student, unprefix_student
-from mmkd.core.step import Step, StepPlanner, TapPlan, Tensors
+from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
-from mmkd.core.taps.tap import Tap
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.registry import MODELS
@@ -243,7 +242,7 @@ class DistillationModel(BaseModel):
                              self.taps.counts if end_early else None)
         own = batch.get('teacher_batches') or {}
         batches = {name: own.get(name, shared) for name in step.teachers}
-        read = functools.partial(_read, self.teachers, self.taps, active)
+        read = functools.partial(read_taps, self.teachers, self.taps, active)
         # A teacher on a device of its own computes while the student does,
         # if it is started before, and its results are copied afterwards.
         theirs = read(batches, elsewhere=True)
@@ -341,23 +340,6 @@ class DistillationModel(BaseModel):
     def summary(self) -> str:
         """Table of taps, shapes, connectors and weights."""
         return summary_table(self.distillers, self.taps)
-
-
-def _read(teachers: Dict[str, Teacher], plan: TapPlan, active: List[str],
-          batches: Dict[str, dict], elsewhere: bool) -> Dict[Tap, list]:
-    """Tensors of the taps of the teachers that have a device of their own,
-    or of the others."""
-    found: Dict[Tap, list] = {}
-    for name, batch in batches.items():
-        teacher, inputs = teachers[name], batch['inputs']
-        taps = plan.teacher_taps(name, active)
-        if (teacher.device is not None) != elsewhere:
-            continue
-        found.update(
-            teacher.cache.extract(inputs, taps) if isinstance(inputs, Frames
-                                                              ) else teacher.
-            extract(inputs, batch['data_samples'], taps, plan.counts))
-    return found
 
 
 def _check_parts(**parts: Any) -> None:

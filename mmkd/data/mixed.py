@@ -91,6 +91,37 @@ class MixedBatchSampler:
             ]
 
 
+@DATA_SAMPLERS.register_module()
+class LastPhaseBatchSampler(BatchSampler):
+    """Batches of one part of a :class:`MixedDataset`; in the last epochs, of
+    the other one, which are smaller.
+
+    Args:
+        sampler (Sampler): Of the first part; both have as many samples.
+        batch_size (int): Samples of a batch.
+        begin (int): Number of the first epoch, from 0, of the last phase.
+        count (int): Samples of its batches, at most ``batch_size``.
+        drop_last (bool): Whether to leave out a smaller last batch. Defaults
+            to True.
+    """
+
+    def __init__(self,
+                 sampler: Any,
+                 batch_size: int,
+                 begin: int,
+                 count: int,
+                 drop_last: bool = True) -> None:
+        super().__init__(sampler, batch_size, drop_last)
+        self.begin, self.count = begin, count
+
+    def __iter__(self) -> Iterator[List[int]]:
+        sampler: Any = self.sampler
+        late = sampler.epoch >= self.begin
+        for batch in super().__iter__():
+            yield [len(sampler.dataset) + i
+                   for i in batch[:self.count]] if late else batch
+
+
 def check_ratio(ratio: Any) -> None:
     """Check the number of unlabelled images for each labelled one.
 

@@ -30,11 +30,11 @@ def is_distillation(cfg: Config) -> bool:
 def prepare_training(cfg: Config) -> Config:
     """Complete the config of a distillation run.
 
-    Adds the self-check, the hook that stops at non-finite losses, and that of
-    cached teachers; averages only the student instead of the whole model;
-    passes only the student to its own optimiser constructor; keeps at least
-    two checkpoints, so that one is complete if the run is killed while it
-    replaces the other.
+    Adds the statistics of teachers, the self-check, the hook that stops at
+    non-finite losses, and that of cached teachers; averages only the student
+    instead of the whole model; passes only the student to its own optimiser
+    constructor; keeps at least two checkpoints, so that one is complete if
+    the run is killed while it replaces the other.
 
     Args:
         cfg (Config): Config of a run; a plain one only gets the safe runner.
@@ -68,7 +68,9 @@ def prepare_training(cfg: Config) -> Config:
     for hook in hooks:
         if str(hook.get('type')).split('.')[-1] == 'EMAHook':
             hook['type'] = f'{_OWN}StudentEMAHook'
-    wanted = ['SelfCheckHook', 'FiniteLossHook', 'SharesHook']
+    wanted = [
+        'StatisticsHook', 'SelfCheckHook', 'FiniteLossHook', 'SharesHook'
+    ]
     teachers = cfg.model.get('teachers')
     if isinstance(teachers, dict) and any(
             isinstance(teacher, dict) and teacher.get('cache')

@@ -22,6 +22,9 @@ class LabelFree:
         data (str | list[str]): Folders, images, videos, or lists of them; see
             :class:`~mmkd.data.image_folder.ImageFolder`.
         size (int): Height and width in pixels of the crops. Defaults to 224.
+        last_size (int, optional): The same in the last tenth of the epochs.
+            A batch then has fewer images, so that a step costs as much.
+            Defaults to None: twice ``size``.
         epochs (int): Number of passes over the images. Defaults to 100.
         batch_size (int): Images of a step and process. Defaults to 128.
         num_workers (int): Processes that load images. Defaults to 2.
@@ -44,6 +47,7 @@ class LabelFree:
     """
     data: Union[str, List[str]]
     size: int = 224
+    last_size: Optional[int] = None
     epochs: int = 100
     batch_size: int = 128
     num_workers: int = 2
@@ -58,6 +62,10 @@ class LabelFree:
         if min(self.size, self.epochs, self.batch_size, self.every) < 1:
             raise ConfigError(
                 'size, epochs, batch_size and every are at least 1')
+        if self.last_size is None:
+            self.last_size = 2 * self.size
+        if self.last_size < self.size:
+            raise ConfigError('last_size is at least size')
 
 
 def expand_label_free(cfg: Config) -> Config:
@@ -95,6 +103,7 @@ def expand_label_free(cfg: Config) -> Config:
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
         dataset=dict(dataset, pipeline=augmentation(size, pack)))
+    _last_phase(cfg.train_dataloader, options, pack)
     if _mixes(options, cfg):
         cfg.train_dataloader.collate_fn = dict(type='mmkd.mixup_collate')
     cfg.train_cfg = ConfigDict(
@@ -131,6 +140,25 @@ def expand_label_free(cfg: Config) -> Config:
             by_epoch=True, interval=cfg.train_cfg.val_interval, save_best=None)
     cfg.pop('auto_scale_lr', None)
     return cfg
+
+
+def _last_phase(loader: ConfigDict, options: LabelFree, pack: dict) -> None:
+    """Let a data loader end with larger crops, as DINOv3's training does."""
+    epochs, size = options.epochs // 10, options.last_size or options.size
+    if not epochs or size == options.size:
+        return
+    loader.dataset = ConfigDict(
+        type='mmkd.MixedDataset',
+        dataset=loader.dataset,
+        unlabelled=dict(
+            loader.dataset, pipeline=augmentation((size, size), pack)))
+    # Normalisation over a batch needs two images.
+    count = max(2, round(options.batch_size * (options.size / size)**2))
+    loader.batch_sampler = ConfigDict(
+        type='mmkd.LastPhaseBatchSampler',
+        begin=options.epochs - epochs,
+        count=count,
+        drop_last=loader.pop('drop_last'))
 
 
 def _mixes(options: LabelFree, cfg: Config) -> bool:

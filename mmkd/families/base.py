@@ -42,7 +42,7 @@ class Family:
         visualizer (str): The library's visualizer.
         packing (str): The library's transform that packs an image.
         auto_ratio (float): The ratio of gradients that
-            ``loss_weight='auto'`` aims at (docs/results.md).
+            ``loss_weight='auto'`` aims at (docs/results/weights.md).
     """
     name = ''
     visualizer = ''

@@ -49,6 +49,11 @@ class DenseTargets(NamedTuple):
         """Whether each row has an object, (N * M, ) for each level."""
         return [(x >= 0) & (x < self.num_classes) for x in self.labels]
 
+    def mean_positives(self) -> Tensor:
+        """``num_positives``, averaged over the processes; a scalar."""
+        total = self.label_weights[0].new_zeros(())
+        return all_reduce_mean(total + self.num_positives)
+
 
 class DenseOutputs(NamedTuple):
     """Outputs of a dense head, one map for each level.
@@ -233,10 +238,8 @@ class DenseHead(Head):
         return self._read(*self._assigned)
 
     def avg_factor(self, targets: DenseTargets) -> Tensor:
-        """What the head divides its class loss by, a scalar: the mean of
-        ``num_positives`` over the processes."""
-        total = targets.label_weights[0].new_zeros(())
-        return all_reduce_mean(total + targets.num_positives)
+        """What the head divides its class loss by, a scalar."""
+        return targets.mean_positives()
 
     def quality(self, targets: DenseTargets,
                 boxes: Sequence[Tensor]) -> List[Tensor]:

@@ -164,9 +164,32 @@ class DetectionHead(Head):
             list[TaskTargets]: On the device of the outputs.
         """
 
+    @property
     @abstractmethod
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def num_classes(self) -> int:
+        """Number of classes K of :meth:`class_labels`."""
+
+    @abstractmethod
+    def class_labels(self, objects: List[InstanceData],
+                     maps: Sequence[Tensor]) -> List[Tensor]:
+        """Class of each cell or anchor.
+
+        Args:
+            objects (list[InstanceData]): See :meth:`targets`.
+            maps (Sequence[Tensor]): Class scores, (B, A * K, H, W) of each
+                level, or the heatmaps of all tasks as one map (B, K, H, W).
+
+        Returns:
+            list[Tensor]: (B * H * W * A, ), integer, of each map, on its
+            device; K stands for no object.
+        """
+
+    @abstractmethod
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame, as in evaluation.
 
         Boxes with lower scores are removed before NMS, which does not affect
@@ -176,6 +199,8 @@ class DetectionHead(Head):
             outputs (HeadMaps): Outputs of the head.
             metas (list[dict]): Meta information of each frame.
             min_score (float): Minimum score.
+            nms (bool): Whether to suppress overlapping boxes; heads of
+                anchors always do. Defaults to True.
         """
 
     @abstractmethod
@@ -238,6 +263,21 @@ class CenterHeads(DetectionHead):
                          reg.permute(0, 2, 3, 1).flatten(0, 2)))
         return found
 
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of all tasks."""
+        return sum(map(len, self.head.class_names))
+
+    def class_labels(self, objects: List[InstanceData],
+                     maps: Sequence[Tensor]) -> List[Tensor]:
+        """Classes at the centres of the objects, task by task; of several in
+        a cell, one of them."""
+        heatmaps = self.head.get_targets(objects)[0]
+        peaks = send(torch.cat(heatmaps, 1), maps[0].device) == 1
+        found = peaks.byte().argmax(1).masked_fill(~peaks.any(1),
+                                                   self.num_classes)
+        return [found.flatten()]
+
     def targets(self, objects: List[InstanceData],
                 outputs: HeadMaps) -> List[TaskTargets]:
         """Peaks around the objects, and the cells of their centres."""
@@ -255,13 +295,19 @@ class CenterHeads(DetectionHead):
         return found
 
     @full_precision
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         head = copy(self.head)
         head.bbox_coder = copy(head.bbox_coder)
         head.bbox_coder.score_threshold = max(
             head.bbox_coder.score_threshold or 0, min_score)
+        if not nms:
+            head.test_cfg = dict(head.test_cfg, nms_type='rotate')
+            head.get_task_detections = _every_detection
         return head.predict_by_feat([[x] for x in self._by_task(outputs)],
                                     metas)
 
@@ -327,33 +373,45 @@ class AnchorHeads(DetectionHead):
             for score, code in zip(cls, reg)
         ]
 
-    def targets(self, objects: List[InstanceData],
-                outputs: HeadMaps) -> List[TaskTargets]:
-        """Cells with a positive anchor, and these anchors."""
-        head = self.head
-        cls = self._by_kind(outputs)[0]
-        sizes = [tuple(x.shape[-2:]) for x in cls]
+    @property
+    def num_classes(self) -> int:
+        """Number of classes of each anchor."""
+        return self.head.num_classes
+
+    def class_labels(self, objects: List[InstanceData],
+                     maps: Sequence[Tensor]) -> List[Tensor]:
+        """Classes of the anchors that are assigned to objects."""
+        head, device = self.head, maps[0].device
         metas: List[dict] = [{}] * len(objects)
+        sizes = [tuple(x.shape[-2:]) for x in maps]
         found = head.anchor_target_3d(
-            head.get_anchors(sizes, metas, device=cls[0].device),
+            head.get_anchors(sizes, metas, device=device),
             # It converts their boxes to tensors in place.
-            [_on(x, cls[0].device) for x in objects],
+            [_on(x, device) for x in objects],
             metas,
             num_classes=head.num_classes,
             label_channels=head.cls_out_channels
             if head.use_sigmoid_cls else 1,
             sampling=head.sampling)
+        return [labels.flatten() for labels in found[0]]
+
+    def targets(self, objects: List[InstanceData],
+                outputs: HeadMaps) -> List[TaskTargets]:
+        """Cells with a positive anchor, and these anchors."""
+        cls = self._by_kind(outputs)[0]
         targets = []
-        for labels, (height, width) in zip(found[0], sizes):
-            positive = (labels >= 0) & (labels < head.num_classes)
-            by_cell = positive.view(len(objects), height, width, -1)
-            targets.append(
-                TaskTargets(by_cell.any(-1).float(), positive.flatten()))
+        for labels, maps in zip(self.class_labels(objects, cls), cls):
+            positive = (labels >= 0) & (labels < self.num_classes)
+            by_cell = positive.view(len(objects), *maps.shape[2:], -1)
+            targets.append(TaskTargets(by_cell.any(-1).float(), positive))
         return targets
 
     @full_precision
-    def predict(self, outputs: HeadMaps, metas: List[dict],
-                min_score: float) -> List[InstanceData]:
+    def predict(self,
+                outputs: HeadMaps,
+                metas: List[dict],
+                min_score: float,
+                nms: bool = True) -> List[InstanceData]:
         """Boxes, scores and labels of each frame."""
         cfg = copy(self.head.test_cfg)
         cfg.score_thr = max(cfg.get('score_thr', 0), min_score)
@@ -378,6 +436,15 @@ def _on(objects: InstanceData, device: torch.device) -> InstanceData:
     return InstanceData(
         bboxes_3d=boxes.new_box(send(boxes.tensor, device)),
         labels_3d=send(objects.labels_3d, device))
+
+
+def _every_detection(_: int, scores: List[Tensor], boxes: List[Tensor],
+                     labels: List[Tensor], __: List[dict]) -> List[dict]:
+    """In place of a ``CenterHead``'s rotated NMS."""
+    return [
+        dict(bboxes=box, scores=score, labels=label)
+        for box, score, label in zip(boxes, scores, labels)
+    ]
 
 
 def _total(losses: Iterable[Any]) -> Any:

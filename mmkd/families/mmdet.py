@@ -33,6 +33,10 @@ class MMDetFamily(Family):
             Place(
                 'class scores of a dense head of sigmoids, before the '
                 'sigmoid, level by level', _dense_logits),
+            'dense_classifier_input':
+            Place(
+                'input of the classifier of a dense head of sigmoids, level '
+                'by level', _dense_classifier_input),
             'dense_boxes':
             Place(
                 'box codes of a RetinaHead, ATSSHead, GFLHead or FCOSHead, '
@@ -43,6 +47,11 @@ class MMDetFamily(Family):
             'roi_logits':
             Place('class scores of a RoI head',
                   partial(_roi_classifier, suffix='')),
+            'roi_boxes':
+            Place(
+                'box codes of a RoI head',
+                lambda x: ['roi_head.bbox_head.fc_reg']
+                if find_roi_head(x) else []),
             **{
                 f'dense_features_{count}':
                 Place(
@@ -98,7 +107,7 @@ class MMDetFamily(Family):
         kind = dense_head_kind(head)
         if kind is not None:
             traits.update(dense_head=kind.name, head_convs=len(head.cls_convs))
-        roi_head = find_roi_head(network)
+        roi_head = find_roi_head(network, single=False)
         if roi_head is not None:
             traits.update(
                 roi_classes=roi_head.num_classes,
@@ -148,7 +157,7 @@ class MMDetFamily(Family):
         return found
 
 
-def _dense_logits(network: nn.Module) -> List[Union[str, dict]]:
+def _dense_logits(network: nn.Module) -> List[dict]:
     head: Any = getattr(network, 'bbox_head', None)
     if not getattr(head, 'use_sigmoid_cls', False):
         return []
@@ -156,6 +165,10 @@ def _dense_logits(network: nn.Module) -> List[Union[str, dict]]:
         dict(module=f'bbox_head.{name}', calls='all')
         for name in _CLASS_CONVOLUTIONS if hasattr(head, name)
     ]
+
+
+def _dense_classifier_input(network: nn.Module) -> List[dict]:
+    return [dict(tap, where='input') for tap in _dense_logits(network)]
 
 
 def _dense_boxes(network: nn.Module) -> List[KnownTap]:

@@ -32,6 +32,10 @@ class MMDet3DFamily(Family):
             Place(
                 'outputs of the last convolutions of a CenterHead or an '
                 'Anchor3DHead', _head_maps, False),
+            'class_maps':
+            Place(
+                'class scores of a CenterHead or an Anchor3DHead, before the '
+                'sigmoid', _class_maps, False),
             'bev_low':
             Place("the map that the encoder of a bird's-eye view begins with",
                   _bev_low, False),
@@ -135,6 +139,14 @@ def _head_maps(network: nn.Module) -> List[KnownTap]:
     name, head = _head(network)
     kind = head_kind(head)
     return [] if head is None or kind is None else kind.taps(head, name)
+
+
+def _class_maps(network: nn.Module) -> List[KnownTap]:
+    return [
+        tap._replace(kind='head_maps') for tap in _head_maps(network)
+        if tap.branch in ('heatmap', 'cls_score')
+        and getattr(_head(network)[1], 'use_sigmoid_cls', True)
+    ]
 
 
 def _nodes(network: nn.Module) -> List[str]:

@@ -29,14 +29,17 @@ class RoIFeatures(NamedTuple):
     Attributes:
         embeddings (Tensor): Input of the classifier, (R, E).
         logits (Tensor): Class logits (R, K + 1), the background last.
+        boxes (Tensor, optional): Box codes (R, 4 * K), or (R, 4) for all
+            classes; None of a head that regresses none.
     """
     embeddings: Tensor
     logits: Tensor
+    boxes: Optional[Tensor] = None
 
 
 class RoIHead(Head):
     """A wrapper of mmdet's ``StandardRoIHead`` with a box head of fully
-    connected layers.
+    connected layers, or of the first stage of a ``CascadeRoIHead``.
 
     Args:
         head (nn.Module): The RoI head.
@@ -45,6 +48,13 @@ class RoIHead(Head):
     def __init__(self, head: Any) -> None:
         super().__init__(head)
         self._sampled: Optional[list] = None
+        self.box_head, self.extractor = (
+            _first(part) for part in (head.bbox_head, head.bbox_roi_extractor))
+
+    @property
+    def single(self) -> bool:
+        """Whether it has one stage, so that it can be a student's."""
+        return self.box_head is self.head.bbox_head
 
     @property
     def code(self) -> Dict[str, Any]:
@@ -54,12 +64,12 @@ class RoIHead(Head):
     @property
     def num_classes(self) -> int:
         """Number of classes K, without the background."""
-        return self.head.bbox_head.num_classes
+        return self.box_head.num_classes
 
     @property
     def channels(self) -> int:
         """Channels E of the embeddings."""
-        return self.head.bbox_head.fc_cls.in_features
+        return self.box_head.fc_cls.in_features
 
     @contextmanager
     def recording(self) -> Iterator[None]:
@@ -106,9 +116,8 @@ class RoIHead(Head):
         Returns:
             RoIFeatures: On the device of the boxes.
         """
-        head, box_head = self.head, self.head.bbox_head
+        head, box_head, extractor = self.head, self.box_head, self.extractor
         device = next(box_head.parameters()).device
-        extractor = head.bbox_roi_extractor
         pooled = extractor(
             tuple(upcast(x).to(device) for x in maps[:extractor.num_inputs]),
             rois.to(device))
@@ -118,35 +127,52 @@ class RoIHead(Head):
         handle = box_head.fc_cls.register_forward_pre_hook(
             lambda module, args: read.append(args[0]))
         try:
-            logits = box_head(pooled)[0]
+            outputs = box_head(pooled)
         finally:
             handle.remove()
-        return RoIFeatures(read[0].to(rois.device), logits.to(rois.device))
+        logits, boxes = outputs
+        return RoIFeatures(read[0].to(rois.device), logits.to(rois.device),
+                           None if boxes is None else boxes.to(rois.device))
 
 
-def find_roi_head(network: Optional[nn.Module]) -> Optional[RoIHead]:
-    """The RoI head of a network, None if it has none of this kind."""
+def _first(part: Any) -> Any:
+    """The first stage of a part, if it has several."""
+    return part[0] if isinstance(part, nn.ModuleList) and len(part) else part
+
+
+def find_roi_head(network: Optional[nn.Module],
+                  single: bool = True) -> Optional[RoIHead]:
+    """The RoI head of a network, None if it has none of this kind.
+
+    Args:
+        network (nn.Module, optional): The network.
+        single (bool): Whether it must have one stage. Defaults to True.
+    """
     head: Any = getattr(network, 'roi_head', None)
+    box_head: Any = _first(getattr(head, 'bbox_head', None))
     if hasattr(head, 'bbox_roi_extractor') and isinstance(
-            getattr(getattr(head, 'bbox_head', None), 'fc_cls', None),
-            nn.Linear):
-        return RoIHead(head)
+            getattr(box_head, 'fc_cls', None), nn.Linear):
+        found = RoIHead(head)
+        return found if found.single or not single else None
     return None
 
 
-def roi_head_of(network: nn.Module, name: str) -> RoIHead:
+def roi_head_of(network: nn.Module, name: str, single: bool = True) -> RoIHead:
     """The RoI head of a network.
 
     Args:
         network (nn.Module): The network.
         name (str): What to call it in messages.
+        single (bool): Whether it must have one stage, as that of a student.
+            Defaults to True.
 
     Raises:
         ConfigError: If it has none of this kind.
     """
-    found = find_roi_head(network)
+    found = find_roi_head(network, single)
     if found is None:
         raise ConfigError(
             f'{name} ({type(network).__name__}) has no known RoI head; '
-            'this method serves Faster and Mask R-CNN of mmdet')
+            'this method serves Faster and Mask R-CNN of mmdet, and as '
+            'teachers also Cascade R-CNN')
     return found

@@ -283,13 +283,16 @@ def lidar_batch(num_scans: int = 2,
     return dict(inputs=dict(points=points), data_samples=samples)
 
 
-def on_a_small_region(model: ConfigDict) -> ConfigDict:
+def on_a_small_region(model: ConfigDict,
+                      cells: Optional[int] = None) -> ConfigDict:
     """Shrink the config of a voxel detector for CPUs: a region of 128 x 128
     pillars or 256 x 256 voxels, and sparse convolutions in plain torch.
 
     Args:
         model (ConfigDict): A ``VoxelNet``, ``CenterPoint`` or
             ``MVXFasterRCNN``; changed in place.
+        cells (int, optional): Pillars or voxels along each side. Defaults to
+            None: as above.
 
     Returns:
         ConfigDict: The same.
@@ -298,7 +301,7 @@ def on_a_small_region(model: ConfigDict) -> ConfigDict:
     middle = model[f'{prefix}middle_encoder']
     layer = model.data_preprocessor.voxel_layer
     sparse = middle.type == 'SparseEncoder'
-    cells = 256 if sparse else 128
+    cells = cells or (256 if sparse else 128)
     if sparse:
         middle.type = 'mmkd.SparseEncoder'
         middle.sparse_shape = [middle.sparse_shape[0], cells, cells]

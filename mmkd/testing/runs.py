@@ -130,3 +130,19 @@ def distillation_config(cfg: Config,
             **model
         })
     return cfg
+
+
+def untrained(model: dict) -> None:
+    """Make the model of a recipe need no files: random teachers and tokens.
+
+    Args:
+        model (dict): Changed in place.
+    """
+    teachers = [*model.get('teachers', {}).values()]
+    if 'rewriter' in model:
+        teachers.append(model['teacher'])
+    for teacher in teachers:
+        teacher['ckpt'] = 'random'
+    for distiller in model.get('distillers', {}).values():
+        if 'masks' in distiller:
+            distiller['masks'] = 'random'

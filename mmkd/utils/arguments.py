@@ -242,7 +242,7 @@ def with_reason(part: str, error: Exception) -> str:
     """Message with the name of a part and the first line of an error."""
     lines = [line.strip() for line in str(error).splitlines()]
     reason = next(filter(None, lines), '')
-    unknown = re.match(r"['\"]?(\S+) is not in the (\S+?)(::\S+)? registry",
+    unknown = re.match(r"['\"]?(\S+) is not in the (\S+?)(::[\w ]+)? registry",
                        reason)
     if unknown:
         return (f'{part}: there is no {unknown[1]!r} in {unknown[2]}; check '

@@ -107,6 +107,12 @@ class Run:
         state = _read_json(osp.join(self.work_dir, 'state.json')) or {}
         return state.get('seconds', 0.0) / 60
 
+    @property
+    def done(self) -> bool:
+        """Whether the training is finished."""
+        state = _read_json(osp.join(self.work_dir, 'state.json')) or {}
+        return state.get('done', False)
+
     def settings(self) -> Dict[str, Any]:
         """All settings of the training, as ``--cfg-options`` takes them."""
         return {

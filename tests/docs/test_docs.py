@@ -20,6 +20,7 @@ from mmkd.families import FAMILIES
 from mmkd.methods import METHODS
 from mmkd.testing import segmentation_config, segmentor, transformer_segmentor
 from mmkd.testing.methods import examples_of
+from mmkd.testing.runs import untrained
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / 'README.md'
@@ -27,9 +28,10 @@ DOCS = ROOT / 'docs'
 PAGES = [README, *sorted(DOCS.glob('*.md'))]
 METHOD_PAGES = sorted((DOCS / 'methods').glob('*.md'))
 TEXTS = [
-    *PAGES, *METHOD_PAGES, *sorted(ROOT.glob('C*.md')),
-    ROOT / 'data/README.md', *sorted((ROOT / 'configs').rglob('*.md')),
-    *sorted((ROOT / 'driving_scenes').glob('*.md'))
+    *PAGES, *METHOD_PAGES, *sorted((DOCS / 'results').glob('*.md')),
+    *sorted(ROOT.glob('C*.md')), ROOT / 'data/README.md', *sorted(
+        (ROOT / 'configs').rglob('*.md')), *sorted(
+            (ROOT / 'driving_scenes').glob('*.md'))
 ]
 BLOCK = re.compile(
     r'(?:^<!-- (?P<note>[^>]*) -->\n)?'
@@ -283,8 +285,10 @@ def check_distillers(method: str, distillers: dict) -> None:
         model = make().model
         if model['distillers']['kd']['type'] not in types:
             continue
+        model = {**model, 'distillers': distillers}
+        untrained(model)
         try:
-            DistillationModel(**{**model, 'distillers': distillers})
+            DistillationModel(**model)
             return
         except ConfigError as error:
             errors.append(f'{name}: {error}')

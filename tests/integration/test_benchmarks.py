@@ -10,7 +10,8 @@ import pytest
 from benchmarks import experiment
 from benchmarks.entry import Entry, Grid, names, of_student, root_of
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
-from benchmarks.report import checksum
+from benchmarks.progress import Progress
+from benchmarks.report import checksum, record_code, recorded_code
 from mmkd.utils.runs import Run
 
 pytestmark = pytest.mark.usefixtures('thaws')
@@ -77,6 +78,11 @@ class TestSummary:
                 dict(teacher=teacher, baseline=[50.0], distilled=[51.0]))
             assert summary['gap_closed'] is None
 
+    def test_untested_teacher_has_no_gap(self, methods):
+        summary = methods.summarise(
+            dict(teacher=None, baseline=[30.], distilled=[31.]))
+        assert summary['gain'] == 1 and summary['gap_closed'] is None
+
     def test_is_plain_data(self, methods):
         summary = methods.summarise(
             dict(teacher=60.0, baseline=[50.0, 51.0], distilled=[52.0, 54.0]))
@@ -102,17 +108,23 @@ class TestMethods:
         from mmengine.config import Config
         entry = Entry.load(name, 'none')
         assert name == entry.method
-        teachers = (entry.teacher, *entry.more_teachers.values())
+        teachers = (entry.teacher, *entry.more_teachers.values(),
+                    *entry.first_stages.values())
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
         if entry.pretrained:
             source = Entry.load(entry.pretrained.entry, 'none')
-            assert set(source.formats) <= set(entry.formats)
+            if entry.pretrained.root is None:
+                assert set(source.formats) <= set(entry.formats)
             begin = [x for x in (*teachers, entry.student) if x.pretrained]
             assert begin
-            for part in begin:
+            module = entry.pretrained.module
+            for part in begin if module else ():
                 model = Config.fromfile(ROOT / part.config).model
-                assert entry.pretrained.module in model.get('student', model)
+                assert module in model.get('student', model)
+            if module is None:
+                assert source.teacher.config == entry.teacher.config
+                assert source.student.config == entry.student.config
         # Files of the validation scenes lie where the config has them.
         config = Config.fromfile(ROOT / entry.student.config)
         config.merge_from_dict(entry.splits['val'])
@@ -151,6 +163,43 @@ class TestMethods:
             'model.student.neck.width': 8,
             'train_dataloader.batch_size': 2
         }
+
+
+class TestProgress:
+
+    @staticmethod
+    def run(folder, config='a.py', iters=100, seconds=None):
+        if seconds is not None:
+            folder.mkdir()
+            (folder / 'state.json').write_text(
+                json.dumps(dict(done=True, seconds=seconds)))
+        return Run(folder.name, config, str(folder), iters)
+
+    def expect(self, progress, plan, *runs):
+        progress.expect(plan, {run.work_dir: run for run in runs})
+
+    def test_of_a_series(self, tmp_path, capsys):
+        progress = Progress(2)
+        shared = self.run(tmp_path / 'teacher', seconds=60)
+        first, longer = (self.run(tmp_path / name, 'b.py', iters)
+                         for name, iters in (('first', 100), ('longer', 200)))
+        self.expect(progress, 'x', shared, first)
+        self.expect(progress, 'y', shared, longer)
+        # No pace of b.py is known: that of a.py, 300 iterations, two jobs.
+        assert str(progress) == (
+            'run 1 of 3 of the series is done, about 2 min left')
+        self.run(tmp_path / 'first', 'b.py', seconds=300)
+        progress.update(first)
+        assert 'run 2 of 3 of the series is done, about 5 min left' in (
+            capsys.readouterr().out)
+        # The cost is known now, and other runs are needed.
+        self.expect(progress, 'y', shared)
+        assert 'run 2 of 2 ' in str(progress)
+
+    def test_before_the_first_run(self, tmp_path):
+        progress = Progress(1)
+        self.expect(progress, 'x', self.run(tmp_path / 'run'))
+        assert str(progress) == 'run 0 of 1 of the series is done'
 
 
 class TestExperiment:
@@ -205,6 +254,39 @@ class TestExperiment:
             node.iters
             for node in plan.nodes.values() if hasattr(node, 'iters')
         } == {7}
+
+    def test_plan_with_pretrained_networks(self):
+        plan = Experiment(Entry.load('kitti_pretrained_xray', '/d'), [0])
+        sources = ['kitti_pretraining_teacher', 'kitti_pretraining_student']
+        assert plan.teachers == [*sources, 'pointpillars_pretrained_teacher']
+        for name in sources:
+            options = plan.nodes[name].options
+            assert options['train_dataloader.dataset.data_root'] == \
+                'data/scenes/bench/kitti'
+            assert not plan.nodes[name].needs
+        for name, model, source in (('pointpillars_pretrained_teacher',
+                                     'model', sources[0]),
+                                    ('pointpillars_pretrained_student_seed0',
+                                     'model', sources[1]),
+                                    ('kitti_pretrained_xray_seed0',
+                                     'model.student', sources[1])):
+            options = plan.nodes[name].options
+            assert options['train_dataloader.dataset.data_root'] == '/d'
+            assert options[f'{model}.init_cfg.checkpoint'] == WeightsOf(source)
+            assert f'{model}.init_cfg.prefix' not in options
+
+    def test_plan_of_a_method_without_teacher(self):
+        plan = Experiment(Entry.load('depth_kitti', '/d'), [0])
+        alone, other = (
+            plan.nodes[f'{name}_seed0']
+            for name in ('bev-lidar_bev-residual_kitti_student',
+                         'depth_kitti'))
+        assert other.options == {
+            **alone.options, 'model.depth_loss_weight': ChosenBy('distilled')
+        }
+        assert not any(
+            name.endswith('_teacher') and 'bev' in name
+            for name in other.needs)
 
     def test_equal_time(self):
         """The student alone trains for at least as long."""
@@ -274,13 +356,18 @@ class TestExperiment:
                             lambda run: exported.append(run.name))
         entry = Entry.load('fgd', '/d')
         plan = Experiment(entry, [3])
+        progress = Progress(2)
+        progress.expect('fgd', plan.runs(str(tmp_path)))
         results = experiment.execute(plan.nodes, entry, str(tmp_path), 1,
-                                     plan.teachers)
+                                     plan.teachers, progress)
+        assert 'run 1 of 7 of the series' in capsys.readouterr().out
         assert list(made) == list(results) == ['retinanet_teacher']
         assert exported.pop() == 'retinanet_teacher'
-        results = experiment.execute(plan.nodes, entry, str(tmp_path), 2)
-        assert 'run 7 of 7 is done, about 0 min left' in capsys.readouterr(
-        ).out
+        results = experiment.execute(
+            plan.nodes, entry, str(tmp_path), 2, progress=progress)
+        assert 'run 7 of 7 of the series is done, about 0 min left' in (
+            capsys.readouterr().out)
+        assert len(recorded_code(tmp_path / 'fgd_seed3')) == 1
         assert set(results) == set(plan.nodes)
         assert exported == ['retinanet_teacher']
         assert results['student'] == dict(
@@ -294,6 +381,71 @@ class TestExperiment:
         assert found['optim_wrapper.optimizer.lr'] == 5e-3
         assert found['model.teachers.teacher.ckpt'] == str(
             tmp_path / 'retinanet_teacher/export/student.pth')
+
+    def test_code_of_a_run(self, monkeypatch, tmp_path):
+        """Each version that trains a run is noted, once."""
+        for version, done in (('a', False), ('a', False), ('b', False),
+                              ('c', True)):
+            monkeypatch.setattr('benchmarks.report.code_version',
+                                lambda: version)
+            record_code(tmp_path / 'run', done)
+        assert recorded_code(tmp_path / 'run') == ['a', 'b']
+
+    def test_folder_of_the_runs(self, methods, monkeypatch, tmp_path):
+        """It is keyed by the data and the code."""
+        (tmp_path / 'scenes.json').write_text('{"version": 4}')
+        monkeypatch.setattr(methods.report, 'checksum', lambda root: 'd' * 64)
+        monkeypatch.setattr(methods.report, 'code_version', lambda: 'c' * 64)
+        args = ['--method', 'fgd', '--data-root', str(tmp_path), '--fast']
+        found = methods.Comparison('fgd', methods.parse_args(args))
+        assert found.folder == 'work_dirs/bench/bench_fast/dddddddd-cccccccc'
+        assert found.out == 'benchmarks/results/fgd_fast.json'
+        args = methods.parse_args([*args, '--work-dir', 'mine'])
+        assert methods.Comparison('fgd', args).folder == 'mine'
+
+    def test_a_series(self, methods, monkeypatch, tmp_path, capsys):
+        """Two methods of a pair, resumed; nothing is really trained."""
+        trained = []
+
+        def train(run):
+            if not run.done:
+                trained.append(run.name)
+                path = Path(run.work_dir) / 'state.json'
+                path.write_text(json.dumps(dict(done=True, seconds=6)))
+            return run
+
+        monkeypatch.setattr(Run, 'train', train)
+        monkeypatch.setattr(
+            Run, 'test', lambda run, split: {
+                'mIoU': 20. + run.options['randomness.seed'] + run.iters,
+                'mBIoU': 5.
+            })
+        monkeypatch.setattr(experiment, '_export', lambda run: None)
+        monkeypatch.setattr(methods, 'step_cost',
+                            lambda *runs: dict(ratio=1.5, error=0.1))
+        monkeypatch.setattr(Entry, 'make_data', lambda *args: None)
+        (tmp_path / 'scenes.json').write_text('{"version": 4}')
+        command = [
+            '--method', 'cwd', 'logits_kd', '--seeds', '0', '1', '--iters',
+            '10', '--data-root',
+            str(tmp_path), '--work-dir',
+            str(tmp_path / 'runs'), '--out',
+            str(tmp_path)
+        ]
+        methods.main(command)
+        assert len(trained) == len(set(trained))
+        said = capsys.readouterr().out
+        assert f'run {len(trained)} of {len(trained)} of the series' in said
+        found = json.loads((tmp_path / 'cwd.json').read_text())
+        assert found['equal_time'] == [35., 36.]
+        assert found['summary']['gain'] == 0
+        assert found['summary_at_equal_time']['gain'] == -5
+        assert found['scenes_version'] == 4 and len(found['code']) == 1
+        before = len(trained)
+        methods.main(command)
+        assert len(trained) == before
+        said = capsys.readouterr().out
+        assert f'run {before} of {before} of the series is done' in said
 
     def test_order(self):
         """Each name comes after its needs; two work side by side."""

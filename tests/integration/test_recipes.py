@@ -12,24 +12,28 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 
 from mmkd.core.model import DistillationModel
+from mmkd.core.rewriting import RewritingModel
 from mmkd.core.schedule import Progress
 from mmkd.core.terms import term_name
 from mmkd.registry import DISTILLERS
 from mmkd.testing import detection_batch
 from mmkd.testing.examples import PLAIN
+from mmkd.testing.runs import untrained
 from mmkd.utils.config import official_weights, read_config
 
 CONFIGS = Path(__file__).parents[2] / 'configs'
-# Those in 3D and of CamVid have tests of their own: test_lidar_recipes.py,
-# test_camvid.py.
+# Those in 3D and on small sets of images have tests of their own:
+# test_lidar_recipes.py, test_bccd.py, test_camvid.py, test_coco_small.py.
 RECIPES = sorted(
     path for path in CONFIGS.rglob('*.py')
-    if not {'_base_', 'camvid', 'demo'} & set(path.relative_to(CONFIGS).parts)
-    and not path.stem.endswith(('_kitti', '_nuscenes')))
+    if not {'_base_', 'bccd', 'camvid', 'coco_small', 'demo'}
+    & set(path.relative_to(CONFIGS).parts) and not path.stem.endswith(
+        ('_kitti', '_nuscenes')))
 DETECTION = [path for path in RECIPES if path.stem.endswith('_coco')]
 SEGMENTATION = [path for path in RECIPES if path not in DETECTION]
 BPKD = [path for path in RECIPES if path.parent.name == 'bpkd']
 ACAM = [path for path in RECIPES if path.parent.name == 'acam']
+TOKENS = sorted(CONFIGS.glob('maskd/_base_/maskd-tokens_*.py'))
 BASELINES = [path for path in RECIPES if path.parent.name in ('fgd', 'mgd')]
 
 # Learning rate, weight decay, crop, classes and images per GPU of the BPKD
@@ -81,8 +85,8 @@ def tiny(path, crop=64):
         if distiller.type == 'CIRKD':
             # A hundred million random numbers take a second.
             distiller.update(pixel_queue=100, region_queue=100)
+    untrained(model)
     for teacher in model.teachers.values():
-        teacher.ckpt = 'random'
         if path != first_with(str(teacher.cfg)):
             teacher.update(PLAIN)  # each teacher is sped up once
         if 'cascade' in path.stem:
@@ -189,6 +193,32 @@ def test_one_step(path):
         assert all(p.grad is None for p in teacher.network.parameters())
         after = teacher.network.state_dict().values()
         assert all(torch.equal(a, b) for a, b in zip(before[name], after))
+
+
+@pytest.mark.parametrize('path', TOKENS, ids=name_of)
+def test_first_stage_of_maskd(path):
+    config, crop = read(path), 64
+    model = deepcopy(config.model)
+    model.pop('type')
+    untrained(model)
+    model.teacher.cfg = read_config(model.teacher.cfg)
+    scope, network = config.default_scope, model.teacher.cfg.model
+    if scope == 'mmseg':
+        network.pretrained = None
+        network.data_preprocessor.size = (crop, crop)
+        data = raw_batch(network.decode_head.num_classes)
+    else:
+        data = detection_batch(size=(crop, 96), num_classes=80)
+    with DefaultScope.overwrite_default_scope(scope):
+        model = RewritingModel(**model, dry_run_size=(crop, crop)).train()
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    assert 0 < losses['rewriter.loss_dice'] <= len(model.rewriter.levels)
+    model.parse_losses(losses)[0].backward()
+    for key, parameter in model.named_parameters():
+        assert parameter.grad.isfinite().all(), key
+        assert parameter.grad.any(), key
+    tokens = model.rewriter.levels[0].tokens
+    assert tokens.shape == ((8, 19) if scope == 'mmseg' else (6, 256))
 
 
 @pytest.mark.parametrize('path', BPKD, ids=name_of)

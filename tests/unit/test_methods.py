@@ -62,9 +62,9 @@ def test_no_example_hides_another():
 
 
 def test_the_readme_lists_every_method():
-    rows = re.findall(r'^\| \[[^]]+\]\(docs/methods/(\w+)\.md\)',
-                      (ROOT / 'README.md').read_text(), re.M)
-    assert sorted(rows) == list(METHODS)
+    links = re.findall(r'\]\(docs/methods/(\w+)\.md\)',
+                       (ROOT / 'README.md').read_text())
+    assert sorted(links) == list(METHODS)
 
 
 def test_a_folder_registers_its_method():

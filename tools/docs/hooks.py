@@ -73,6 +73,10 @@ def on_config(config):
             f'methods/{p.name}'
             for p in sorted((ROOT / 'docs/methods').glob('*.md'))
         ],
+        'results/': [
+            f'results/{p.name}'
+            for p in sorted((ROOT / 'docs/results').glob('*.md'))
+        ],
         'recipes/': [p for p in OUTSIDE.values() if p.startswith('recipes/')],
         'api/':
         list(api_pages()),

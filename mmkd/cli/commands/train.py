@@ -83,7 +83,8 @@ def report(runner: 'Runner', quiet: bool = False) -> None:
         print(f'best checkpoint: {path}')
     if last:
         print(f'last checkpoint: {last}')
-    if (best or last) and not quiet:
+    # The next stage reads a checkpoint without a student as it is.
+    if (best or last) and not quiet and 'rewriter' not in runner.cfg.model:
         print('export it with: ' + shlex.join(
             ['mmkd', 'export',
              _config_of(runner), (best or [last])[0]]))

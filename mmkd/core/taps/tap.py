@@ -1,7 +1,8 @@
 """Taps: their syntax, and the tensors that they select."""
+import copy
 import re
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +182,42 @@ class Tap:
                 f"as '{self.module}[0]'")
         return list(levels)
 
+    def replace_in(self, value: Any, tensors: Sequence[Tensor]) -> Any:
+        """A copy of a module's input or output with other tensors in the
+        place of those of the tap.
+
+        Args:
+            value (Any): Output or first input of the module; not changed.
+            tensors (Sequence[Tensor]): One per level, as from :meth:`select`.
+
+        Raises:
+            TapError: If the index does not lead to tensors, or leads into
+                one.
+        """
+        self.select(value)
+        return self._replace_in(value, self.index, tensors)
+
+    def _replace_in(self, value: Any, index: Tuple[Index, ...],
+                    tensors: Sequence[Tensor]) -> Any:
+        if isinstance(value, Tensor) and index:
+            raise TapError(f'the tap {self.path!r} leads into a tensor; a '
+                           'tap that writes replaces whole tensors')
+        if isinstance(value, Tensor):
+            return tensors[0]
+        if isinstance(value, (list, tuple)):
+            items: Any = list(value)
+            if index:
+                items[index[0]] = self._replace_in(items[index[0]], index[1:],
+                                                   tensors)
+            else:
+                items = list(tensors)
+            named = hasattr(value, '_fields')
+            return type(value)(*items) if named else type(value)(items)
+        changed = copy.copy(value)
+        changed[index[0]] = self._replace_in(value[index[0]], index[1:],
+                                             tensors)
+        return changed
+
 
 TapLike = Union[str, dict, Tap]
 
@@ -222,6 +259,8 @@ class TapSpec:
         attributes (dict[str, Any]): The tapped module's plain attributes,
             such as the ``kernel_size`` of a convolution: numbers, text, and
             sequences of them.
+        weights_hash (str, optional): SHA-256 of the teacher's weights, for a
+            distiller with ``needs_weights_hash``. Defaults to None.
     """
     path: str
     shape: Tuple[int, ...]
@@ -234,6 +273,8 @@ class TapSpec:
     level: Optional[int] = None
     attributes: Dict[str, Any] = field(
         default_factory=dict, compare=False, repr=False)
+    weights_hash: Optional[str] = field(
+        default=None, compare=False, repr=False)
 
     @property
     def channels(self) -> int:

@@ -7,6 +7,7 @@ from mmkd.engine.hooks.gradient_share_hook import GradientShareHook
 from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
 from mmkd.engine.hooks.self_check_hook import SelfCheckHook
 from mmkd.engine.hooks.shares_hook import SharesHook
+from mmkd.engine.hooks.statistics_hook import StatisticsHook
 from mmkd.engine.hooks.student_ema_hook import StudentEMAHook
 from mmkd.engine.hooks.visualization_hook import DistillationVisualizationHook
 from mmkd.engine.resume.hook import ResumeHook
@@ -14,5 +15,6 @@ from mmkd.engine.resume.hook import ResumeHook
 __all__ = [
     'CacheHook', 'ConsoleHook', 'DistillationVisualizationHook',
     'FiniteLossHook', 'GradientShareHook', 'InheritTeacherHook', 'ResumeHook',
-    'SafeCheckpointHook', 'SelfCheckHook', 'SharesHook', 'StudentEMAHook'
+    'SafeCheckpointHook', 'SelfCheckHook', 'SharesHook', 'StatisticsHook',
+    'StudentEMAHook'
 ]

@@ -9,6 +9,7 @@ from mmengine.model import is_model_wrapper
 from torch import nn
 
 from mmkd.core.model import DistillationModel
+from mmkd.core.rewriting import RewritingModel
 from mmkd.core.teacher import Teacher
 from mmkd.engine.cache.views import ViewDataset
 from mmkd.engine.console import open_console
@@ -73,21 +74,29 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
     model = runner.model.module if is_model_wrapper(
         runner.model) else runner.model
     distils = isinstance(model, DistillationModel)
-    student = model.student if distils else model
+    rewrites = isinstance(model, RewritingModel)
+    student = model.student if distils else (
+        model.rewriter if rewrites else model)
     start = 'initial weights of its config'
     if runner.iter:
         start = f'resumed at iteration {runner.iter}'
     elif runner._load_from:
         start = f'weights of {runner._load_from}'
-    rows = [('student', f'{_network(student)}, {start}')]
-    teachers: Mapping[str, Teacher] = model.teachers if distils else {}
+    rows = [('module' if rewrites else 'student',
+             f'{_network(student)}, {start}')]
+    teachers: Mapping[str, Teacher] = {}
+    given = runner.cfg.model.get('teachers') or {}
+    if rewrites:
+        teachers = dict(teacher=model.teacher)
+        given = dict(teacher=runner.cfg.model.get('teacher'))
+    elif distils:
+        teachers = model.teachers
+    for name, teacher in teachers.items():
+        ckpt = (given.get(name) or {}).get('ckpt')
+        rows.append(('teacher' if name == 'teacher' else f'teacher {name}',
+                     f'{_network(teacher.network)}, '
+                     f'weights: {ckpt}'))
     if distils:
-        given = runner.cfg.model.get('teachers') or {}
-        for name, teacher in teachers.items():
-            ckpt = (given.get(name) or {}).get('ckpt')
-            rows.append(('teacher' if name == 'teacher' else f'teacher {name}',
-                         f'{_network(teacher.network)}, '
-                         f'weights: {ckpt}'))
         for name, distiller in model.distillers.items():
             whole = distiller.loss_weight.value
             terms = ', '.join(f'{term} x {weight.value * whole:g}' +

@@ -15,11 +15,12 @@ from mmkd.core.mixed import pick_images
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import total_loss
 from mmkd.engine.gradients import MethodGradient, measure_gradients
+from mmkd.engine.sampling import batch_size, training_batches
+from mmkd.engine.shuffled import shuffled_losses
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.families.foundation import FoundationNetwork
 from mmkd.registry import HOOKS
 from mmkd.utils.arguments import error_context, with_reason
-from mmkd.utils.data import own_pipeline
 from mmkd.utils.rng import preserve_rng
 from mmkd.utils.table import format_table
 
@@ -37,6 +38,9 @@ class SelfCheckHook(Hook):
       apart? The means of its maps must differ between up to eight images.
       They hardly do with random weights, or where the images are divided by
       255 twice. A wrong mean or std of the normalisation cannot be found out.
+    - Does the student learn what such a teacher says of an image? After 200
+      iterations, the loss must be lower than against what it says of other
+      images of the batch.
     - How large are each distillation loss and its gradient at the student's
       taps, compared with the task loss?
 
@@ -97,22 +101,40 @@ class SelfCheckHook(Hook):
             self.check_teachers(model, batches)
             self._check_losses(model, batches)
 
+    def after_train_iter(self, runner, batch_idx: int, data_batch: Any, *args:
+                         Any, **kwargs: Any) -> None:
+        """After 200 iterations, compare losses with those against shuffled
+        images."""
+        if runner.iter + 1 != _LEARNT:
+            return
+        model = getattr(runner.model, 'module', runner.model)
+        if not isinstance(model, DistillationModel):
+            return
+        with preserve_rng():
+            losses = shuffled_losses(copy.deepcopy(model), data_batch)
+        for name, (loss, wrong) in losses.items():
+            self.report[f'{name} shuffled'] = dict(loss=loss, shuffled=wrong)
+            text = (f'loss {loss:.4g} after {_LEARNT} iterations; {wrong:.4g} '
+                    'against the features of other images')
+            if loss < wrong:
+                print_log(f'self-check: {name}: {text}', 'current')
+            else:
+                self._warn(f'{name} does not learn to tell images apart: '
+                           f"{text}. Check the teacher's mean and std, the "
+                           'taps, and the learning rate')
+
     def _batches(self, runner, model: DistillationModel) -> List[dict]:
         """A few training batches, without changing the order of the loader."""
         loader = runner.train_dataloader
-        dataset = own_pipeline(loader.dataset)
-        size = getattr(loader.batch_sampler, 'batch_size', None) or 1
+        size, total = batch_size(loader), len(loader.dataset)
         count = self.num_batches * size
         if any(
                 isinstance(teacher.network, FoundationNetwork)
                 for teacher in model.teachers.values()):
             count = max(count, _IMAGES)
-        count = min(count, len(dataset))
-        indices = [i * len(dataset) // count for i in range(count)]
-        return [
-            loader.collate_fn([dataset[i] for i in indices[at:at + size]])
-            for at in range(0, count, size)
-        ]
+        count = min(count, total)
+        indices = [i * total // count for i in range(count)]
+        return list(training_batches(loader, indices, size))
 
     def check_teachers(self, model: DistillationModel,
                        batches: List[dict]) -> None:
@@ -268,6 +290,9 @@ def _advice(method: MethodGradient, low: float, high: float) -> str:
             f'{method.gradient:.3g} times that of the task loss, outside of '
             f'{low:g} to {high:g}{weight}')
 
+
+#: Iterations after which a student knows something of its teacher.
+_LEARNT = 200
 
 #: Number of images whose features are compared.
 _IMAGES = 8

@@ -3,6 +3,7 @@ from typing import Any, Dict, Iterator, List, Literal, Optional, Tuple
 
 import torch
 import torch.nn.functional as F
+from mmengine.dist import get_world_size
 from torch import Tensor, nn
 
 from mmkd.core.batch import StepBatch
@@ -80,9 +81,10 @@ class FeatureKD(Distiller):
             that gives all channels the same variance) by the statistics of
             the teacher; ``'layer'``, over the channels of a cell; or
             ``'none'``. Defaults to None: that of the preset.
-        calibration (int): Iterations whose batches make up the statistics,
-            which are then held; ``'phi'`` rotates from then on. Our choice.
-            Defaults to 200.
+        calibration (int): Without
+            :class:`~mmkd.engine.hooks.StatisticsHook`, which gathers the
+            statistics before the training, iterations whose batches make them
+            up; ``'phi'`` rotates from then on. Our choice. Defaults to 200.
         projector (str, optional): ``'linear'``, a 1x1 convolution, or
             ``'mlp'``, two with a layer normalisation and a GELU between.
             Defaults to None: that of the preset.
@@ -192,6 +194,7 @@ class FeatureKD(Distiller):
             _projector(self.projector, spec.channels, channels[i %
                                                                len(channels)])
             for i, spec in enumerate(specs_s))
+        self.channels = channels
         self.statistics = None
         if self.standardise == 'phi':
             self.statistics = nn.ModuleList(map(PhiStatistics, channels))
@@ -202,6 +205,35 @@ class FeatureKD(Distiller):
         if self.summary:
             self.summary_head = nn.Linear(specs_s[-1].channels,
                                           teacher['summary'][-1].shape[1])
+
+    def before_training(self, batches: Iterator[Dict[str,
+                                                     List[Tensor]]]) -> None:
+        """Gather statistics of at least 64 images, and of ten cells for each
+        channel."""
+        if self.statistics is None or self._steps:
+            return
+        images = 0
+        while images < 64 or any(
+                x.cells < 10 * channels
+                for x, channels in zip(self.statistics, self.channels)):
+            maps = self._joined(next(batches)['features'])
+            images += len(maps[0]) * get_world_size()
+            for statistics, feat in zip(self.statistics, maps):
+                statistics.add(feat)
+        if self.standardise == 'phi':
+            for statistics in self.statistics:
+                statistics.settle()
+        self._steps = self.calibration + 1
+        self.steps.fill_(self._steps)
+
+    def _joined(self, teacher: List[Tensor]) -> List[Tensor]:
+        """The teacher's maps, or one of all their channels."""
+        if not self.join_levels:
+            return teacher
+        return [
+            torch.cat([match_size(feat, teacher[-1]) for feat in teacher],
+                      dim=1)
+        ]
 
     def _standardised(self, teacher: List[Tensor]) -> List[Tensor]:
         """The teacher's maps; the statistics see those of this batch."""
@@ -229,12 +261,7 @@ class FeatureKD(Distiller):
     def _levels(self, student: List[Tensor],
                 teacher: List[Tensor]) -> Iterator[Tuple[Tensor, Tensor]]:
         """Maps of both sides at equal size, level by level."""
-        if self.join_levels:
-            teacher = [
-                torch.cat([match_size(feat, teacher[-1]) for feat in teacher],
-                          dim=1)
-            ]
-        targets = self._standardised(teacher)
+        targets = self._standardised(self._joined(teacher))
         for i, (projector, feat) in enumerate(zip(self.projectors, student)):
             feat_s, feat_t = projector(feat), targets[i % len(targets)]
             if not self.to_student:

@@ -99,6 +99,11 @@ class PhiStatistics(nn.Module):
         all_reduce(sums)
         self.sums += sums
 
+    @property
+    def cells(self) -> int:
+        """Number of cells that were seen; the host waits for it."""
+        return int(self.sums[-1, -1])
+
     @torch.no_grad()
     def settle(self) -> None:
         """Compute the rotation; the host waits for it."""

@@ -36,6 +36,11 @@ class ChannelStatistics(nn.Module):
         all_reduce(sums)
         self.sums += sums
 
+    @property
+    def cells(self) -> int:
+        """Number of cells that were seen; the host waits for it."""
+        return int(self.sums[0, 0])
+
     def standardise(self, feat: Tensor) -> Tensor:
         """A map (N, C, H, W) with mean 0 and, on average, standard deviation
         1."""

@@ -1,17 +1,20 @@
 """LD: distributions of box edges, where they tell something."""
-from typing import Dict, Iterator, List, Literal, NamedTuple
+from itertools import zip_longest
+from typing import Dict, Iterator, List, Literal, NamedTuple, Optional
 
 import torch
 from torch import Tensor
 
 from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller
+from mmkd.core.features import check_features
 from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
 from mmkd.families.dense_heads import DenseTargets, all_reduce_mean, rows
-from mmkd.methods.ld.losses import mean_divergence, valuable_region
+from mmkd.methods.ld.losses import (imitated_cells, imitation_loss,
+                                    mean_divergence, valuable_region)
 from mmkd.ops.masks import masked_rows
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
@@ -54,7 +57,9 @@ class LD(Distiller):
       weights of :func:`valuable_region`, divided by 16;
     - ``classes``: class logits at the positives, by a softmax over the
       classes although they are sigmoids, divided by the positives of the
-      level.
+      level;
+    - ``imitation``, if there is a region for it: :func:`imitation_loss` of
+      the neck, for levels with positives.
 
     ``main`` and ``region`` are sums over the batch: they grow with the number
     of images per GPU, which the authors keep at 2 or 3; see ``normalise``.
@@ -75,6 +80,10 @@ class LD(Distiller):
         normalise (bool): Whether to divide ``main`` and ``region`` by the
             sum of the scores at the positives, averaged over the processes.
             The published weights do not fit this. Defaults to False.
+        imitation (str, optional): Where features of the neck are imitated,
+            ``'finegrained'`` or ``'fitnet'``; see :func:`imitated_cells`. The
+            necks need equal channels. The weight is 2. Defaults to None:
+            nowhere.
         kwargs: Arguments of :class:`Distiller`, such as ``weights``. mmdet's
             ``LDHead`` has the main term alone: ``weights=dict(region=0,
             classes=0)``.
@@ -96,10 +105,14 @@ class LD(Distiller):
                  topk: int = 9,
                  diou: Literal['paper', 'released'] = 'paper',
                  normalise: bool = False,
+                 imitation: Optional[Literal['finegrained', 'fitnet']] = None,
                  **kwargs) -> None:
+        check_choices('LD', LD, diou=diou, imitation=imitation)
+        if imitation:
+            self.roles = (*LD.roles, 'neck')
+            self.default_weights = dict(LD.default_weights, imitation=2.0)
         super().__init__(student=student, teacher=teacher, **kwargs)
         check_tau('LD', tau=tau, class_tau=class_tau)
-        check_choices('LD', LD, diou=diou)
         if not isinstance(lower, (int, float)) or not 0 <= lower <= 1:
             raise ConfigError(f'LD: lower is 0 to 1, but got {lower!r}')
         if not isinstance(topk, int) or topk < 1:
@@ -111,13 +124,25 @@ class LD(Distiller):
         self.topk = topk
         self.diou = diou
         self.normalise = normalise
+        self.imitation = imitation
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check that both heads give the same classes and bins."""
         super().setup(student, teacher)
-        for role in self.roles:
+        for role in LD.roles:
             check_logits('LD', student[role], teacher[role])
+        if not self.imitation:
+            return
+        check_features('LD', student['neck'], teacher['neck'], resize=False)
+        for own, theirs, scores in zip_longest(student['neck'],
+                                               teacher['neck'],
+                                               student['dense_logits']):
+            if not scores or not own or own.channels != theirs.channels:
+                raise ConfigError(
+                    'LD: imitation compares the levels of both necks that the '
+                    'heads read, with as many channels; leave the taps out, '
+                    'and take a neck like that of the teacher')
 
     def _regions(self, targets: DenseTargets,
                  batch: StepBatch) -> List[Tensor]:
@@ -144,8 +169,8 @@ class LD(Distiller):
         for i, region in enumerate(regions):
             (cls_s, cls_t), (box_s, box_t) = ([
                 rows(side[role][i], size) for side in (student, teacher)
-            ] for role, size in zip(self.roles, (head.num_classes,
-                                                 head.box_size)))
+            ] for role, size in zip(LD.roles, (head.num_classes,
+                                               head.box_size)))
             positives = targets.positives[i]
             score = cls_s.detach().float().sigmoid().amax(1)
             yield Level(cls_s, cls_t, box_s, box_t, score * positives,
@@ -185,7 +210,7 @@ class LD(Distiller):
         """Compute the terms, each summed over the levels."""
         terms: Dict[str, List[Tensor]] = {
             term: []
-            for term in self.weights if term in batch.active_terms
+            for term in LD.default_weights if term in batch.active_terms
         }
         scores: List[Tensor] = []
         for level in self._levels(student, teacher, batch):
@@ -194,11 +219,27 @@ class LD(Distiller):
                 if term in terms:
                     terms[term].append(value)
         found = {term: sum(values) for term, values in terms.items()}
+        if 'imitation' in batch.active_terms:
+            found['imitation'] = self._imitation(student, teacher, batch)
         if self.normalise:
             total = all_reduce_mean(torch.stack(scores).sum()).clamp(min=1e-6)
             for term in {'main', 'region'} & set(found):
                 found[term] = found[term] / total
         return found
+
+    def _imitation(self, student: Dict[str, List[Tensor]],
+                   teacher: Dict[str,
+                                 List[Tensor]], batch: StepBatch) -> Tensor:
+        """The distance of the necks in the cells to imitate."""
+        targets = batch.dense_targets(student['dense_logits'])
+        cells = torch.stack([
+            imitated_cells(targets.priors, image.boxes, self.imitation)
+            for image in batch.instances
+        ]).split([len(x) for x in targets.priors], dim=1)
+        return sum(
+            imitation_loss(feat_s, feat_t, own & positives.any())
+            for feat_s, feat_t, own, positives in zip(
+                student['neck'], teacher['neck'], cells, targets.positives))
 
     def level_losses(self, level: Level) -> Dict[str, Tensor]:
         """The terms of a level, without their weights."""

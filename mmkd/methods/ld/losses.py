@@ -96,3 +96,46 @@ def valuable_region(anchors: Sequence[Tensor],
     threshold = (mean + variance.sqrt()).nan_to_num(torch.inf)
     region = (diou >= lower * threshold) & (diou < threshold)
     return (iou * (region & inside[:, None])).amax(1)
+
+
+@torch.no_grad()
+def imitated_cells(anchors: Sequence[Tensor], boxes: Tensor,
+                   region: str) -> Tensor:
+    """The cells of an image whose features are imitated.
+
+    Args:
+        anchors (Sequence[Tensor]): Anchors (n, 4) of each level, one a cell.
+        boxes (Tensor): Objects (G, 4).
+        region (str): ``'finegrained'``, anchors whose IoU with an object is
+            above half of the best one of the object; or ``'fitnet'``, those
+            with their centre in an object.
+
+    Returns:
+        Tensor: (M, ), bool.
+    """
+    every = torch.cat(list(anchors))
+    boxes = boxes.to(every)
+    if not len(boxes):
+        return every.new_zeros(len(every), dtype=torch.bool)
+    if region == 'fitnet':
+        centres = (every[:, None, :2] + every[:, None, 2:]) / 2
+        inside = (centres > boxes[:, :2]) & (centres < boxes[:, 2:])
+        return inside.all(-1).any(1)
+    iou = box_iou(every, boxes)
+    return (iou > iou.amax(0) / 2).any(1)
+
+
+@full_precision
+def imitation_loss(feat_s: Tensor, feat_t: Tensor, cells: Tensor) -> Tensor:
+    """Squared difference of features, averaged over cells and channels.
+
+    Args:
+        feat_s (Tensor): Student's map (N, C, H, W).
+        feat_t (Tensor): Teacher's, of the same shape; no gradient.
+        cells (Tensor): Cells to include, (N, H * W), bool.
+
+    Returns:
+        Tensor: Scalar; 0 without cells.
+    """
+    distance = (feat_s - feat_t.detach()).square().mean(1).flatten(1)
+    return (distance * cells).sum() / cells.sum().clamp(min=1)

@@ -28,15 +28,29 @@ class Scores(NamedTuple):
             means all.
         classes (Tensor, optional): Class of each cell, (N, 1, H, W), int64;
             any class in excluded cells.
+        weights (Tensor, optional): Weight of each cell, broadcastable to
+            (N, 1, H, W). None means 1.
+        divisor (Tensor, optional): Scalar by which to divide the sum over the
+            cells. None means their mean in each image, then the mean over the
+            images.
     """
     student: Tensor
     teacher: Tensor
     valid: Optional[Tensor] = None
     classes: Optional[Tensor] = None
+    weights: Optional[Tensor] = None
+    divisor: Optional[Tensor] = None
 
     def mean(self, values: Tensor) -> Tensor:
-        """Sum over classes, mean over the valid cells, then images."""
-        return mean_over_valid(values.sum(dim=1, keepdim=True), self.valid)
+        """Sum over classes, weighted mean over the valid cells."""
+        values = values.sum(dim=1, keepdim=True)
+        if self.weights is not None:
+            values = values * self.weights
+        if self.divisor is None:
+            return mean_over_valid(values, self.valid)
+        if self.valid is not None:
+            values = values.masked_fill(~self.valid, 0)
+        return values.sum() / self.divisor
 
 
 @torch.no_grad()
@@ -316,8 +330,11 @@ class Divergence(NamedTuple):
         min_classes (int): Fewest classes for which it says anything.
         options (Mapping[str, float]): Further arguments of ``terms``,
             positive numbers.
-        for_sigmoids (bool): Whether it suits the scores of a dense detection
-            head, which are sigmoids without a label for each place.
+        for_sigmoids (bool): Whether it suits all scores of a head of
+            sigmoids, which has no background class. The others suit those of
+            objects only.
+        couples_cells (bool): Whether it compares cells with each other, so
+            that they have no weights and no other mean.
     """
     terms: Callable[..., Dict[str, Tensor]]
     weights: Dict[str, float] = dict(loss=1.0)
@@ -326,6 +343,7 @@ class Divergence(NamedTuple):
     min_classes: int = 2
     options: Mapping[str, float] = {}
     for_sigmoids: bool = False
+    couples_cells: bool = False
 
 
 DIVERGENCES = dict(
@@ -334,14 +352,19 @@ DIVERGENCES = dict(
         dist,
         dict(inter=1.0, intra=1.0),
         options=dict(anchors=1),
-        for_sigmoids=True),
+        for_sigmoids=True,
+        couples_cells=True),
     dkd=Divergence(dkd, dict(target=1.0, non_target=1.0), needs_labels=True),
     nkd=Divergence(nkd, dict(target=1.0, non_target=1.5), needs_labels=True),
     binary=Divergence(binary, tau=2.0, min_classes=1, for_sigmoids=True),
     binary_norm=Divergence(
         binary_norm, tau=2.0, min_classes=1, for_sigmoids=True),
     pld=Divergence(pld, needs_labels=True),
-    sinkhorn=Divergence(sinkhorn, tau=2.0, options=dict(eps=0.1, rounds=20)),
+    sinkhorn=Divergence(
+        sinkhorn,
+        tau=2.0,
+        options=dict(eps=0.1, rounds=20),
+        couples_cells=True),
     balanced=Divergence(balanced, options=dict(nu=2.0)))
 
 
@@ -353,6 +376,9 @@ def class_score_losses(divergence: str,
                        valid: Optional[Tensor] = None,
                        classes: Optional[Tensor] = None,
                        standardised: bool = False,
+                       weights: Optional[Tensor] = None,
+                       divisor: Optional[Tensor] = None,
+                       teacher_share: float = 1.0,
                        **options: float) -> Dict[str, Tensor]:
     """Terms of a divergence of class scores.
 
@@ -367,6 +393,10 @@ def class_score_losses(divergence: str,
             for divergences with labels. Defaults to None.
         standardised (bool): Whether to standardise the logits first.
             Defaults to False.
+        weights (Tensor, optional): See :class:`Scores`. Defaults to None.
+        divisor (Tensor, optional): See :class:`Scores`. Defaults to None.
+        teacher_share (float): Share of the teacher's logits in the target;
+            the rest is the student's, without gradient. Defaults to 1.0.
         options (float): Options of the divergence, for others than its
             defaults.
 
@@ -376,11 +406,13 @@ def class_score_losses(divergence: str,
     """
     logits_s, logits_t, valid = comparable_logits(logits_s, logits_t, tau,
                                                   valid)
+    if teacher_share < 1:
+        logits_t = logits_s.detach().lerp(logits_t, teacher_share)
     if standardised:
         logits_s, logits_t = standardise(logits_s), standardise(logits_t)
     chosen = DIVERGENCES[divergence]
     return chosen.terms(
-        Scores(logits_s, logits_t, valid, classes), tau, **{
+        Scores(logits_s, logits_t, valid, classes, weights, divisor), tau, **{
             **chosen.options,
             **options
         })

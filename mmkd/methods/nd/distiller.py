@@ -1,4 +1,5 @@
 """Norm and direction of the embeddings of boxes (ND)."""
+import re
 from typing import Any, Dict, List, Literal, Mapping, Optional
 
 import torch
@@ -16,6 +17,7 @@ from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import zero_like_graph
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
+from mmkd.utils.checkpoint import read_file
 
 #: Default weights by variant, those of R101 to R50.
 WEIGHTS = dict(
@@ -42,7 +44,8 @@ class ND(Distiller):
 
     The class means are those of the teacher's embeddings of the boxes of the
     first ``mean_iters`` iterations, over all processes; they stay as they are
-    afterwards. The authors gather them in a run of their own.
+    afterwards. The authors gather them in a run of their own, which ``means``
+    does.
 
     Args:
         variant (str): What ``nd`` is added to: ``'kd'``, ``'review'`` or
@@ -57,6 +60,9 @@ class ND(Distiller):
             Defaults to None.
         mean_iters (int): Iterations in which means are gathered. Defaults to
             2000.
+        means (str, optional): Checkpoint of an earlier run with ND and this
+            teacher, whose means are taken in place of gathering any. Defaults
+            to None.
         use_background (bool): Whether ``nd`` includes boxes of the
             background, as published. Defaults to True.
         tau (float): Temperature of ``kd``. Defaults to 1.
@@ -76,6 +82,7 @@ class ND(Distiller):
                  teacher_channels: Optional[int] = None,
                  connector: Optional[Literal['linear']] = None,
                  mean_iters: int = 2000,
+                 means: Optional[str] = None,
                  use_background: bool = True,
                  tau: float = 1.,
                  **kwargs) -> None:
@@ -93,11 +100,13 @@ class ND(Distiller):
         super().__init__(**kwargs)
         self.variant, self.tau = variant, tau
         self.connector_cfg = connector
-        self.mean_iters = mean_iters
+        self.mean_iters = 0 if means else mean_iters
         self.num_classes, self.use_background = roi_classes, use_background
         self.register_buffer('sums',
                              torch.zeros(roi_classes + 1, teacher_channels))
         self.register_buffer('counts', torch.zeros(roi_classes + 1))
+        if means:
+            self._load_means(means)
 
     @classmethod
     def settled_options(
@@ -126,6 +135,25 @@ class ND(Distiller):
             self.review = ReviewFusion(
                 *([spec.channels for spec in side['neck']]
                   for side in (student, teacher)))
+
+    def _load_means(self, path: str) -> None:
+        """Read the class means of an earlier run."""
+        content = read_file(path)
+        weights = content.get('state_dict', {}) if isinstance(content,
+                                                              dict) else {}
+        found = [x for x in weights if re.fullmatch(r'distill\.\w+\.sums', x)]
+        if len(found) != 1:
+            raise ConfigError(
+                f'ND: {path} has the class means of {len(found)} distillers; '
+                'give the checkpoint of a run with one ND (not an export)')
+        for name, own in (('sums', self.sums), ('counts', self.counts)):
+            theirs = weights[found[0][:-len('sums')] + name]
+            if theirs.shape != own.shape:
+                raise ConfigError(
+                    f'ND: the class means of {path} have the shape '
+                    f'{tuple(theirs.shape)}, but these networks need '
+                    f'{tuple(own.shape)}; were they of this teacher?')
+            own.copy_(theirs)
 
     @torch.no_grad()
     def _gather(self, embeddings: Tensor, labels: Tensor) -> None:

@@ -13,10 +13,11 @@ from mmkd.core.heads import match_heads
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
 from mmkd.families.detection_heads import DetectionHead, HeadMaps
-from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
-                                      masked_feature_loss, masked_score_loss,
+from mmkd.families.objects_3d import join_objects, kept_objects, true_objects
+from mmkd.methods.xray.losses import (active_feature_loss, masked_feature_loss,
                                       roi_loss, soft_focal_loss)
 from mmkd.ops.constants import constant
+from mmkd.ops.detection_heads import code_loss, masked_score_loss, pivotal_mask
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
 from mmkd.utils.devices import send
@@ -156,8 +157,8 @@ class XRay(Distiller):
             for branch, i in zip(self._branches, self._order_t)
         }
         objects = [
-            visible_objects(true_objects(sample), points, self.min_points)
-            for sample, points in zip(batch.host_samples, batch.host_points)
+            visible_objects(found, points, self.min_points)
+            for found, points in zip(batch.host_objects, batch.host_points)
         ]
         targets = head.targets(objects, outputs_s)
         tasks = list(zip(head.maps(outputs_s), head.maps(outputs_t), targets))
@@ -200,7 +201,7 @@ class XRay(Distiller):
             return soft_focal_loss(map_s.cls, map_t.cls, target.peaks)
         mask = target.mask
         if head.soft_mask:
-            mask = mask * map_t.cls.float().sigmoid().amax(1)
+            mask = pivotal_mask(map_t.cls, mask)
         return masked_score_loss(map_s.cls, map_t.cls, mask)
 
     def _embedding_loss(self, feats_s, feats_t, objects, targets,
@@ -245,10 +246,8 @@ class XRay(Distiller):
             batch (StepBatch): The batch.
 
         Returns:
-            list[InstanceData]: On the device of the batch. Unless that is
-            the CPU, other detections are there without a size, which makes
-            heads skip them: the host would have to wait for the number of
-            those that remain.
+            list[InstanceData]: On the device of the batch; see
+            :func:`~mmkd.families.objects_3d.kept_objects`.
         """
         from mmcv.ops import box_iou_rotated
         found = head.predict(outputs_t,
@@ -271,22 +270,10 @@ class XRay(Distiller):
                 kept = ((overlap.amax(1) >= self.response_iou)
                         & (cells[:, None] != taken).all(1)
                         & (count_points(points, boxes.bboxes_3d) > 0))
-                if kept.device.type == 'cpu':
-                    boxes = boxes[kept]
-                else:
-                    boxes.bboxes_3d.tensor[:, 3:6] *= kept[:, None]
+                boxes = kept_objects(boxes, kept)
             else:
                 boxes = boxes[:0]
-            tensor = torch.cat([
-                boxes.bboxes_3d.tensor[:, :truth.bboxes_3d.box_dim].to(
-                    truth.bboxes_3d.tensor), truth.bboxes_3d.tensor
-            ])
-            labelled.append(
-                InstanceData(
-                    bboxes_3d=truth.bboxes_3d.new_box(tensor),
-                    labels_3d=torch.cat(
-                        [boxes.labels_3d.to(truth.labels_3d),
-                         truth.labels_3d])))
+            labelled.append(join_objects([boxes, truth], truth))
         return labelled
 
 
@@ -352,19 +339,6 @@ def _count_on_host(points: Tensor, boxes) -> Tensor:
     inside = _inside(points[order[place], :3] - centres[box], half[box],
                      yaw[box])
     return torch.zeros_like(near).index_add_(0, box, inside.long())
-
-
-def true_objects(sample) -> InstanceData:
-    """Boxes and labels of a data sample, with boxes as objects.
-
-    An ``Anchor3DHead`` with one assigner replaces them with their tensor
-    during assignment.
-    """
-    objects = sample.gt_instances_3d
-    boxes = objects.bboxes_3d
-    if isinstance(boxes, Tensor):
-        boxes = sample.metainfo['box_type_3d'](boxes, box_dim=boxes.size(1))
-    return InstanceData(bboxes_3d=boxes, labels_3d=objects.labels_3d)
 
 
 def visible_objects(objects: InstanceData, points: Tensor,

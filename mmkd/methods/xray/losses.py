@@ -4,49 +4,17 @@ Gambashidze et al., Weak-to-Strong 3D Object Detection with X-Ray
 Distillation, CVPR 2024, which names heads, embeddings and detections; masks
 and weights as in Yang et al., SparseKD, NeurIPS 2022.
 """
-from typing import List, Optional, Sequence
+from typing import List, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.constants import constant
-from mmkd.ops.masks import masked_rows, zero_like_graph
+from mmkd.ops.detection_heads import EPS, masked_cells
+from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
 from mmkd.utils.devices import send
-
-_EPS = 1e-6
-
-
-@full_precision
-def masked_score_loss(logits_s: Tensor, logits_t: Tensor,
-                      mask: Tensor) -> Tensor:
-    """Squared distance of class scores in the cells of objects.
-
-    The distance is summed over classes and averaged over cells by the mask:
-    ``sum_p M_p sum_c (sigmoid(s_pc) - sigmoid(t_pc))^2 / sum_p M_p``.
-
-    Args:
-        logits_s (Tensor): Student's logits (B, C, H, W).
-        logits_t (Tensor): Teacher's logits (B, C, H, W).
-        mask (Tensor): (B, H, W), 0 to 1.
-
-    Returns:
-        Tensor: Scalar; 0 if the mask is empty.
-    """
-    # Masked first, so that other cells do not even reach the sum.
-    weight = _of_cells(mask[:, None], mask).squeeze(1)
-    scores_s, scores_t = (
-        _of_cells(x, mask).sigmoid() for x in (logits_s, logits_t.detach()))
-    distance = (scores_s - scores_t).square().sum(1)
-    return (weight * distance).sum() / (weight.sum() + _EPS)
-
-
-def _of_cells(maps: Tensor, mask: Tensor) -> Tensor:
-    """Values (n, C) of maps (B, C, H, W) where the mask (B, H, W) is above
-    0; see :func:`masked_rows`."""
-    return masked_rows(
-        maps.permute(0, 2, 3, 1).flatten(0, 2), (mask > 0).flatten())
 
 
 @full_precision
@@ -78,37 +46,6 @@ def soft_focal_loss(logits_s: Tensor,
     count = peaks.sum()
     total = -(found + rest).sum() / count.clamp(min=1)
     return total.where(count > 0, 0.)
-
-
-@full_precision
-def code_loss(codes_s: Tensor,
-              codes_t: Tensor,
-              weights: Optional[Sequence[float]] = None,
-              smooth: bool = False,
-              squared: bool = False,
-              count: Optional[Tensor] = None) -> Tensor:
-    """Difference of box codes, absolute or squared, summed over the code.
-
-    Args:
-        codes_s (Tensor): Student's codes of n objects (n, R).
-        codes_t (Tensor): Teacher's (n, R).
-        weights (Sequence[float], optional): (R, ). Defaults to None: 1.
-        smooth (bool): Smooth L1 instead of L1. Defaults to False.
-        squared (bool): The square instead of both. Defaults to False.
-        count (Tensor, optional): Number of objects, if the codes of both are
-            padded with equal rows. Defaults to None: n.
-
-    Returns:
-        Tensor: Scalar, the mean over objects; 0 without objects.
-    """
-    measure = F.mse_loss if squared else (
-        F.smooth_l1_loss if smooth else F.l1_loss)
-    distance = measure(codes_s, codes_t.detach(), reduction='none')
-    if weights is not None:
-        distance = distance * constant(weights, distance)
-    if count is None:
-        return distance.sum() / max(len(codes_s), 1)
-    return distance.sum() / count.clamp(min=1)
 
 
 def roi_grid(boxes: Tensor, point_cloud_range: Sequence[float],
@@ -188,9 +125,9 @@ def masked_feature_loss(feat_s: Tensor, feat_t: Tensor,
     """
     if mask.shape[-2:] != feat_s.shape[-2:]:
         mask = F.adaptive_max_pool2d(mask, feat_s.shape[-2:])
-    distance = _of_cells(feat_s - feat_t.detach(), mask).square()
-    weight = _of_cells(mask[:, None], mask).squeeze(1)
-    return (weight * distance.mean(1)).sum() / (weight.sum() + _EPS)
+    distance = masked_cells(feat_s - feat_t.detach(), mask).square()
+    weight = masked_cells(mask[:, None], mask).squeeze(1)
+    return (weight * distance.mean(1)).sum() / (weight.sum() + EPS)
 
 
 @full_precision

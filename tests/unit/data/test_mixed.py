@@ -2,8 +2,10 @@ from itertools import islice
 
 import pytest
 from mmengine.dataset import BaseDataset, DefaultSampler, InfiniteSampler
+from torch.utils.data import BatchSampler
 
-from mmkd.data.mixed import MixedBatchSampler, MixedDataset
+from mmkd.data.mixed import (LastPhaseBatchSampler, MixedBatchSampler,
+                             MixedDataset)
 from mmkd.errors import ConfigError
 from mmkd.registry import DATA_SAMPLERS
 from mmkd.utils.data import own_pipeline
@@ -28,6 +30,20 @@ def batches(dataset, epoch=0, ratio=1.5, **options):
     sampler = DefaultSampler(dataset, seed=3)
     sampler.set_epoch(epoch)
     return list(MixedBatchSampler(sampler, 2, ratio, **options))
+
+
+def test_last_phase():
+    dataset = MixedDataset(Numbers(7), Numbers(7, 100))
+    sampler = DefaultSampler(dataset, seed=3)
+    batches = LastPhaseBatchSampler(sampler, 3, begin=2, count=2)
+    whole = {}
+    for epoch in range(3):
+        sampler.set_epoch(epoch)
+        whole[epoch] = list(batches), list(BatchSampler(sampler, 3, True))
+    assert whole[1][0] == whole[1][1] and len(batches) == 2
+    late, plain = whole[2]
+    assert late == [[7 + i for i in batch[:2]] for batch in plain]
+    assert all(dataset[i]['number'] >= 100 for batch in late for i in batch)
 
 
 def test_dataset(dataset):

@@ -21,7 +21,8 @@ def test_preparing():
                 checkpoint=dict(type='CheckpointHook', max_keep_ckpts=1))))
     first = prepare_training(cfg)
     assert [hook.type for hook in first.custom_hooks] == [
-        'mmkd.SelfCheckHook', 'mmkd.FiniteLossHook', 'mmkd.SharesHook'
+        'mmkd.SelfCheckHook', 'mmkd.StatisticsHook', 'mmkd.FiniteLossHook',
+        'mmkd.SharesHook'
     ]
     assert first.optim_wrapper.student_constructor == 'LayerDecay'
     assert first.default_hooks.checkpoint.max_keep_ckpts == 2

@@ -43,7 +43,14 @@ def test_expansion():
     warm_up, cosine = cfg.param_scheduler
     assert warm_up.end == cosine.begin == 4 and cosine.end == 40
     assert cfg.test_evaluator is None and cfg.val_evaluator
-    pipeline = [x.type for x in cfg.train_dataloader.dataset.pipeline]
+    first, last = (
+        cfg.train_dataloader.dataset[key].pipeline
+        for key in ('dataset', 'unlabelled'))
+    assert first[1]['size'] == [224, 224] and last[1]['size'] == [448, 448]
+    sampler = cfg.train_dataloader.batch_sampler
+    assert (sampler.begin, sampler.count) == (36, 24) and sampler.drop_last
+    assert 'drop_last' not in cfg.train_dataloader
+    pipeline = [x.type for x in first]
     assert pipeline[0] == 'mmkd.LoadImage'
     assert pipeline[-1] == 'mmdet.PackDetInputs'
     assert cfg.train_dataloader.collate_fn.type == 'mmkd.mixup_collate'
@@ -51,6 +58,9 @@ def test_expansion():
     again = copy.deepcopy(cfg)
     assert expand_label_free(again).to_dict() == cfg.to_dict()
     assert expand_label_free(distillation(held_out=0.)).val_evaluator is None
+    for options in (dict(epochs=9), dict(last_size=224)):
+        loader = expand_label_free(distillation(**options)).train_dataloader
+        assert loader.dataset.type == 'mmkd.ImageFolder' and loader.drop_last
 
 
 def test_rate_follows_the_batch_of_all_processes(monkeypatch):
@@ -92,6 +102,8 @@ def test_errors():
         expand_label_free(distillation(epoch=3))
     with pytest.raises(ConfigError, match='at least 1'):
         expand_label_free(distillation(size=0))
+    with pytest.raises(ConfigError, match='last_size is at least size'):
+        expand_label_free(distillation(last_size=100))
     cfg = distillation()
     cfg.default_scope = 'mmdet3d'
     with pytest.raises(ConfigError, match='those of mmdet and mmseg can'):

@@ -6,7 +6,7 @@ from mmengine.structures import InstanceData
 from mmkd.core.network import build_network
 from mmkd.families import family_of
 from mmkd.families.detection_heads import HeadBranch, _total
-from mmkd.methods.xray.losses import code_loss
+from mmkd.ops.detection_heads import code_loss
 from mmkd.testing.lidar import RANGE, centerpoint, lidar_batch
 from tests.fixtures.scans import KINDS, data_of
 

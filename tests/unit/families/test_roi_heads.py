@@ -2,10 +2,11 @@
 import pytest
 import torch
 
+from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
-from mmkd.families.roi_heads import roi_head_of
+from mmkd.families.roi_heads import find_roi_head, roi_head_of
 from mmkd.testing import detection_batch, detector
 from mmkd.testing.networks import two_stage_detector
 
@@ -53,3 +54,46 @@ def test_places_and_traits():
     with pytest.raises(
             ConfigError, match='x .RetinaNet. has no known RoI head'):
         roi_head_of(other, 'x')
+
+
+def cascade():
+    """The small Faster R-CNN with two stages of the RoI head."""
+    found = two_stage_detector(8)
+    model = found['model']
+    head = model['roi_head']
+    head.update(
+        type='CascadeRoIHead',
+        num_stages=2,
+        stage_loss_weights=[1, 1],
+        bbox_head=[head['bbox_head']] * 2)
+    model['type'] = 'CascadeRCNN'
+    model['train_cfg']['rcnn'] = [model['train_cfg']['rcnn']] * 2
+    return found
+
+
+def test_first_stage_of_a_cascade():
+    torch.manual_seed(0)
+    network = build_network(cascade(), 'x').eval()
+    head = roi_head_of(network, 'x', single=False)
+    assert (head.num_classes, head.channels) == (3, 16)
+    rois = torch.tensor([[0., 4, 4, 30, 40], [1, 8, 0, 60, 60]])
+    maps = network.extract_feat(torch.randn(2, 3, 64, 64))
+    found = head.features(maps, rois)
+    results = network.roi_head._bbox_forward(0, maps, rois)
+    torch.testing.assert_close(found.logits, results['cls_score'])
+    # Its own losses train all stages, so that it is no student here.
+    assert find_roi_head(network) is None
+    assert family_of(network).taps(network, 'roi_logits') == []
+    with pytest.raises(ConfigError, match='as teachers also Cascade R-CNN'):
+        roi_head_of(network, 'x')
+
+
+def test_a_cascade_teaches():
+    model = DistillationModel(
+        two_stage_detector(4),
+        dict(teacher=dict(cfg=cascade(), ckpt='random')),
+        dict(kd=dict(type='LogitsKD', divergence='dist')),
+        dry_run_size=(64, 64)).train()
+    losses = model(
+        **model.data_preprocessor(detection_batch(), True), mode='loss')
+    assert 0 < losses['kd.loss_inter'] < 2 and 0 < losses['kd.loss_intra'] < 2

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from mmkd import apis
+from mmkd.engine.hooks.console_hook import describe_run
+from mmkd.errors import ConfigError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 
 
@@ -52,6 +54,27 @@ def test_the_account_comes_first(said):
     # Before it, warnings at most; after it, the iterations with their ETA.
     assert console[:start].count('INFO') == 1
     assert 'eta: ' in console[start:]
+
+
+def test_a_module_inside_a_teacher(cityscapes, tmp_path):
+    cfg = segmentation_config(
+        cityscapes,
+        str(tmp_path),
+        max_iters=1,
+        model=dict(
+            type='mmkd.RewritingModel',
+            teacher=dict(cfg=segmentor(4), ckpt='random'),
+            rewriter=dict(type='mmkd.ReceptiveTokens'),
+            dry_run_size=(32, 64)))
+    runner = apis.train(cfg)
+    rows = dict(describe_run(runner))
+    assert rows['module'].startswith('ReceptiveTokens, 0.000152 M param')
+    assert rows['teacher'].endswith('weights: random')
+    checkpoint = str(tmp_path / 'iter_1.pth')
+    with pytest.raises(ConfigError, match='there is no student to export'):
+        apis.export_student(cfg, checkpoint, str(tmp_path / 'export'))
+    state = torch.load(checkpoint, weights_only=False)['state_dict']
+    assert set(state) == {'rewriter.levels.0.tokens', 'teacher_hash'}
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='mmengine logs it')

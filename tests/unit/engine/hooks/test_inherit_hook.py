@@ -35,10 +35,10 @@ def test_neck_and_head():
     report = run(model)
     teacher = model.teachers['teacher'].network.state_dict()
     assert set(report) == {'neck', 'bbox_head'}
-    assert report['bbox_head'] == (8, 8)
+    assert report['bbox_head'] == (8, 0, 0)
     # The convolutions on the backbone's outputs have other widths.
-    copied, total = report['neck']
-    assert 0 < copied < total
+    whole, narrowed, left = report['neck']
+    assert whole > 0 == narrowed < left
     for key, value in model.student.state_dict().items():
         inherited = key.startswith(
             ('neck', 'bbox_head')) and teacher[key].shape == value.shape
@@ -90,6 +90,21 @@ def test_what_cannot_be_inherited():
     with pytest.raises(ConfigError, match='shares no tensor'):
         run(build(detector(4, channels=4, num_classes=2)),
             modules=['bbox_head.cls_convs.0'])
+
+
+def test_all_of_a_narrower_student():
+    model = build()
+    report = run(model, modules='all', narrow=True)
+    assert set(report) == {'backbone', 'neck', 'bbox_head'}
+    assert sum(x.narrowed for x in report.values()) > 0
+    assert all(x.left == 0 for x in report.values())
+    teacher = model.teachers['teacher'].network.state_dict()
+    for key, value in model.student.state_dict().items():
+        assert value.equal(teacher[key][tuple(map(slice, value.shape))]), key
+    with pytest.raises(ConfigError, match='select is one of first, l1'):
+        run(model, select='bn')
+    with pytest.raises(ConfigError, match='shares no tensor with teacher'):
+        run(build(segmentor(4), detector(8)), modules='all')
 
 
 def test_in_a_run(cityscapes, tmp_path):

@@ -1,6 +1,7 @@
 import logging
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -307,6 +308,23 @@ def test_failing_module():
         with pytest.raises(AttributeError) as caught:
             model(torch.ones(1))
         assert failing_module(broken, caught.value) == place
+
+
+@pytest.mark.parametrize('wrong, level', [(2., logging.INFO),
+                                          (1., logging.WARNING)])
+def test_shuffled_images_after_200_iterations(messages, monkeypatch, wrong,
+                                              level):
+    monkeypatch.setattr('mmkd.engine.hooks.self_check_hook.shuffled_losses',
+                        lambda *_: dict(kd=(1., wrong)))
+    model = DistillationModel(
+        segmentor(4), {}, {}, dry_run_size=(64, 64)).train()
+    hook = SelfCheckHook()
+    hook.after_train_iter(SimpleNamespace(iter=198, model=model), 0, {})
+    assert not hook.report
+    hook.after_train_iter(SimpleNamespace(iter=199, model=model), 0, {})
+    assert hook.report['kd shuffled'] == dict(loss=1., shuffled=wrong)
+    text, = messages[level]
+    assert 'against the features of other images' in text
 
 
 class Brightness(FoundationNetwork):

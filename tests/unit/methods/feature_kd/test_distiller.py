@@ -142,6 +142,31 @@ def test_phi_rotates_after_the_calibration_and_resumes(harness):
             for i in (2, 3)] == found[2:]
 
 
+@pytest.mark.parametrize('size, batches', [(8, 8), (1, 40)])
+def test_statistics_before_training(harness, size, batches):
+    """Of 64 images, and of ten cells for each channel."""
+    feat_s, feat_t = torch.randn(8, 3, size,
+                                 size), torch.randn(8, 32, size, size)
+    distiller = made(harness, [feat_s], [feat_t], False)
+    drawn = []
+
+    def endless():
+        while True:
+            drawn.append(1)
+            yield dict(features=[torch.randn_like(feat_t)])
+
+    distiller.before_training(endless())
+    assert len(drawn) == batches
+    before = distiller.statistics[0].sums.clone()
+    run(distiller, [feat_s], [feat_t])
+    distiller.before_training(endless())
+    assert len(drawn) == batches
+    assert before.equal(distiller.statistics[0].sums)
+    made(
+        harness, [feat_s], [feat_t], False,
+        standardise='none').before_training(iter(()))
+
+
 @pytest.mark.parametrize('projector', ['linear', 'mlp'])
 def test_gradients(harness, tensors, projector):
     student, teacher = tensors(2, 4, 8, 6)

@@ -22,3 +22,17 @@ def test_batches_add_up_to_one():
     # One factor for all keeps the ratios of the channels.
     ratio = whole.std((0, 2, 3)) / feats.std((0, 2, 3))
     assert torch.allclose(ratio, ratio[:1].expand(3), rtol=1e-4)
+
+
+def test_processes_add_up(monkeypatch):
+    """Two of them give what one gives for all images."""
+    torch.manual_seed(0)
+    feats = (torch.randn(6, 3, 4, 5) + 100).split(3)
+    whole, own, other = (ChannelStatistics(3) for _ in range(3))
+    whole.add(torch.cat(feats))
+    other.add(feats[1])
+    monkeypatch.setattr('mmkd.methods.feature_kd.statistics.all_reduce',
+                        lambda sums: sums.add_(other.sums))
+    own.add(feats[0])
+    assert torch.allclose(own.sums, whole.sums, rtol=1e-6)
+    assert own.cells == whole.cells == 120

@@ -7,6 +7,7 @@ from mmkd.core.batch import StepBatch
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
 from mmkd.methods.ld.distiller import LD, Level
+from mmkd.methods.ld.losses import imitated_cells
 from mmkd.testing import detection_batch, detector
 
 
@@ -181,3 +182,36 @@ def test_without_boxes(model):
             model, tensors,
             StepBatch(
                 batch.inputs, None, make_dense_head=batch.make_dense_head))
+
+
+def test_imitation():
+    model = build(
+        teacher=detector(8, channels=8, kind='gfl'), imitation='finegrained')
+    tensors, batch = run(model)
+    found = terms_of(model, tensors, batch)
+    student, teacher = (x['neck'] for x in tensors)
+    targets = batch.dense_targets(tensors[0]['dense_logits'])
+    cells = [
+        imitated_cells(targets.priors, x.boxes, 'finegrained')
+        for x in batch.instances
+    ]
+    wanted, begin = 0., 0
+    for feat_s, feat_t, priors, positives in zip(student, teacher,
+                                                 targets.priors,
+                                                 targets.positives):
+        own = torch.stack([x[begin:begin + len(priors)]
+                           for x in cells]).flatten()
+        begin += len(priors)
+        if positives.any() and own.any():
+            gap = (feat_s - feat_t).movedim(1, -1).flatten(0, 2)[own]
+            wanted += gap.square().mean().item()
+    assert wanted > 0
+    assert found['imitation'].item() == pytest.approx(wanted, rel=1e-5)
+    assert model.distillers['kd'].peak_weights()['imitation'] == 2
+
+
+def test_imitation_needs_equal_necks():
+    with pytest.raises(ConfigError, match='imitation compares the levels'):
+        build(imitation='fitnet')
+    with pytest.raises(ConfigError, match='imitation is one of finegrained'):
+        LD(imitation='gibox')

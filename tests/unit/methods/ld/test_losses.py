@@ -2,7 +2,8 @@ import pytest
 import torch
 from mmdet.models.losses.kd_loss import knowledge_distillation_kl_div_loss
 
-from mmkd.methods.ld.losses import mean_divergence, valuable_region
+from mmkd.methods.ld.losses import (imitated_cells, imitation_loss,
+                                    mean_divergence, valuable_region)
 
 
 def double(*values):
@@ -85,3 +86,23 @@ def test_the_largest_of_several_objects():
     both = valuable_region(ANCHORS, INSIDE, torch.cat([BOX, other]))
     alone = [valuable_region(ANCHORS, INSIDE, x) for x in (BOX, other)]
     assert both.equal(torch.maximum(*alone))
+
+
+def test_imitated_cells():
+    """The best IoU is 0.390625; two centres are inside of the box."""
+    for region, wanted in (('finegrained', [0, 2, 4, 5, 6]), ('fitnet', [0,
+                                                                         4])):
+        found = imitated_cells(ANCHORS, BOX, region)
+        assert found.nonzero().flatten().tolist() == wanted
+        assert not imitated_cells(ANCHORS, BOX[:0], region).any()
+
+
+def test_imitation_loss():
+    feat_s = torch.arange(8.).view(1, 2, 2, 2).requires_grad_()
+    cells = torch.tensor([[True, False, False, True]])
+    found = imitation_loss(feat_s, torch.ones(1, 2, 2, 2), cells)
+    # (-1, 3) and (2, 6)
+    assert found.item() == (1 + 9 + 4 + 36) / 4
+    empty = imitation_loss(feat_s, torch.ones(1, 2, 2, 2), ~cells & cells)
+    empty.backward()
+    assert empty == 0 and not feat_s.grad.any()

@@ -1,11 +1,14 @@
 import pytest
 import torch
 
+from mmkd.core.batch import StepBatch
+from mmkd.core.schedule import Progress
+from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
 from mmkd.methods.logits_kd.distiller import LogitsKD
 from mmkd.methods.logits_kd.losses import (DIVERGENCES, cell_classes,
                                            class_score_losses)
-from mmkd.ops.divergences import kl_divergence
+from mmkd.ops.divergences import class_divergence, kl_divergence
 from mmkd.ops.masks import labelled_cells
 
 
@@ -112,8 +115,6 @@ def test_dense_logits(harness, tensors):
         dict(dense_logits=[student] * 2), dict(dense_logits=[teacher] * 2),
         harness.batch_of([]))
     assert visual.values.shape == (2, 4, 5)
-    with pytest.raises(ConfigError, match="'kl' does not suit the sigmoids"):
-        LogitsKD(place='dense_logits')
 
 
 def test_standardised_logits(harness, tensors):
@@ -151,3 +152,63 @@ def test_divergences_of_few_classes(harness, tensors):
         LogitsKD(divergence='dist', weights=dict(inter=0.)), [student],
         [teacher])
     assert losses['intra'] > 0 and losses['inter'] == 0
+
+
+def test_target_between_both_networks(harness, tensors):
+    """The student's own logits are part of it, without gradient."""
+    student, teacher = tensors(2, 6, 4, 5)
+    losses = harness.run(LogitsKD(teacher_share=0.25), [student], [teacher])
+    target = 0.75 * student.detach() + 0.25 * teacher
+    wanted = kl_divergence(student, target)
+    assert losses['loss'].item() == pytest.approx(wanted.item(), rel=1e-5)
+    torch.testing.assert_close(*(torch.autograd.grad(x, student)[0]
+                                 for x in (losses['loss'], wanted)))
+    # It begins with the student, whose distance from itself is 0.
+    schedule = dict(value=0., final=1., decay='linear', end=10)
+    distiller = LogitsKD(teacher_share=schedule)
+    harness.set_up(distiller, [student], [teacher])
+    values = [
+        distiller.losses(
+            dict(logits=[student]), dict(logits=[teacher]),
+            StepBatch(progress=Progress(i, 10)))['loss'] for i in (0, 5, 10)
+    ]
+    assert values[0] < 1e-6 < values[1] < values[2]
+    assert values[2].item() == pytest.approx(
+        kl_divergence(student, teacher).item())
+
+
+def test_aux_head(harness, tensors):
+    """A classifier of the student's features gets the loss."""
+    student, teacher = tensors(2, 3, 4, 5, teacher_shape=(2, 6, 4, 5))
+    distiller = LogitsKD(aux_head=True, divergence='binary_norm')
+    distiller.setup(
+        dict(classifier_input=[TapSpec('x', (2, 3, 4, 5))]),
+        dict(logits=[TapSpec('y', (2, 6, 4, 5))]))
+    losses = distiller(
+        dict(classifier_input=[student]), dict(logits=[teacher]), StepBatch())
+    scores = distiller.aux_head(student)
+    assert losses == class_score_losses('binary_norm', scores, teacher, 2.)
+    losses['loss'].backward()
+    assert student.grad.any()
+    assert all(p.grad.any() for p in distiller.parameters())
+
+
+def test_reductions_and_weights(harness, tensors, labels):
+    student, teacher = tensors(2, 6, 4, 5)
+    by_row = harness.run(
+        LogitsKD(reduction='row', valid_only=True), [student], [teacher],
+        labels)['loss']
+    valid = labelled_cells(labels, (4, 5))
+    cells = class_divergence(student, teacher, 1.)
+    assert by_row.item() == pytest.approx(cells[valid].mean().item())
+    weighted = harness.run(
+        LogitsKD(cell_weights=lambda *_: torch.tensor([1., 3.])), [student],
+        [teacher])['loss']
+    first, second = (
+        kl_divergence(student[i:i + 1], teacher[i:i + 1]) for i in range(2))
+    assert weighted.item() == pytest.approx(
+        ((first + 3 * second) / 2).item(), rel=1e-6)
+    with pytest.raises(ConfigError, match=r'the shape \(2, 4, 5\) for scores'):
+        harness.run(
+            LogitsKD(cell_weights=lambda *_: torch.ones(2, 4, 5)), [student],
+            [teacher])

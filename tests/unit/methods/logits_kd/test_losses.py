@@ -83,6 +83,31 @@ def test_golden_values_of_pld(rows, tau, expected):
     assert terms('pld', rows, tau) == pytest.approx([expected], abs=1e-8)
 
 
+def test_golden_values_of_reductions():
+    logits_s = torch.tensor([[[0, 3], [1, 0], [2, 1]], [[0, 0], [0, 0],
+                                                        [1, 1]]]).double()
+    logits_t = torch.tensor([[[2, 1], [1, 3], [0, 0]], [[1, 0], [1, 3],
+                                                        [0, 0]]]).double()
+    valid = torch.tensor([[1, 0], [1, 1]]).bool()
+    weights = torch.tensor([[1, 1], [2, .5]]).double()
+    three, five = torch.tensor(3.), torch.tensor(5.)
+    for expected, kept, factors, divisor in ((1.232425465, None, None, None),
+                                             (0.889572707, valid, None, three),
+                                             (0.954784721, valid, None, None),
+                                             (0.825885699, valid, weights,
+                                              three), (0.495531419, valid,
+                                                       weights, five)):
+        found = class_score_losses(
+            'kl',
+            logits_s[..., None],
+            logits_t[..., None],
+            1.,
+            None if kept is None else kept[:, None, :, None],
+            weights=None if factors is None else factors[:, None, :, None],
+            divisor=divisor)
+        assert found['loss'].item() == pytest.approx(expected, abs=1e-8)
+
+
 def test_pld_ranks_equal_logits_by_class():
     (logits_s, logits_t), classes = maps([[0, 1, 2]], [[1, 1, 1]], [1])
     loss = class_score_losses('pld', logits_s, logits_t, 1., classes=classes)

@@ -154,3 +154,23 @@ def test_networks_that_do_not_fit():
 def test_wrong_arguments(options, match):
     with pytest.raises(ConfigError, match=match):
         make(**options)
+
+
+def test_means_of_an_earlier_run(tmp_path):
+    labels = torch.tensor([0, 2, 2, 1, 2])
+    first = make()
+    run(first, labels, seed=1)
+    path = str(tmp_path / 'run.pth')
+    state = {f'distill.nd.{k}': v for k, v in first.state_dict().items()}
+    torch.save(dict(state_dict=state), path)
+    second = make(means=path)
+    terms, (emb_s, emb_t, *_) = run(second, labels)
+    assert second.sums.equal(first.sums)  # nothing is gathered
+    assert second.counts.equal(first.counts)
+    assert terms['nd'].item() == pytest.approx(
+        norm_direction_distance(emb_s, emb_t, first.sums, labels).item())
+    with pytest.raises(ConfigError, match=r'shape \(3, 4\).*need \(3, 5\)'):
+        ND(roi_classes=2, teacher_channels=5, means=path)
+    torch.save(dict(state_dict={}), path)
+    with pytest.raises(ConfigError, match='means of 0 distillers'):
+        make(means=path)

@@ -9,9 +9,9 @@ from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.detection_heads import HeadBranch
+from mmkd.families.objects_3d import true_objects
 from mmkd.methods.xray.distiller import (XRay, _cells, _count_on_host,
-                                         count_points, true_objects,
-                                         visible_objects)
+                                         count_points, visible_objects)
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.lidar import RANGE, centerpoint, pointpillars

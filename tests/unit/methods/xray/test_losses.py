@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from mmkd.methods.xray.losses import (active_feature_loss, code_loss,
-                                      masked_feature_loss, masked_score_loss,
+from mmkd.methods.xray.losses import (active_feature_loss, masked_feature_loss,
                                       roi_grid, roi_loss, soft_focal_loss)
+from mmkd.ops.detection_heads import code_loss, masked_score_loss
 
 RANGE = (-8., -4., -3., 8., 4., 1.)
 

@@ -1,0 +1,4 @@
+_base_ = 'gfl_bccd.py'
+method = 'bccd_ld'
+distilled = dict(config='configs/bccd/ld_gfl-mobilenet-v2_gfl-r18w8_bccd.py')
+distilled_grid = {'model.distillers.ld.loss_weight.ratio': [0.3, 1.0, 3.0]}

@@ -1,0 +1,13 @@
+_base_ = 'deeplabv3plus_scenes.py'
+method = 'maskd_segmentation'
+# Tokens of the teacher come first.
+first_stages = {
+    'model.distillers.maskd.masks':
+    dict(
+        config='configs/demo/maskd-tokens_deeplabv3plus-r18w32_scenes.py',
+        iters=200)
+}
+distilled = dict(config='configs/demo/'
+                 'maskd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes.py')
+# With the learning rate that was best for the student alone.
+distilled_grid = {'model.distillers.maskd.loss_weight': [0.3, 1.0]}

@@ -1,0 +1,8 @@
+# The loss between responses alone.
+_base_ = 'unidistill_lidar_camera.py'
+method = 'unidistill_response'
+label = 'UniDistill, response'
+distilled = dict(
+    options={
+        'model.distillers.unidistill.weights': dict(feature=0., relation=0.)
+    })

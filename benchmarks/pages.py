@@ -1,0 +1,161 @@
+#!/usr/bin/env python
+"""Write the pages of results out of the files in benchmarks/results.
+
+    benchmarks/pages.py
+
+That is the tables between `<!-- table: NAME -->` and `<!-- end of table -->`
+in docs/results.md, docs/results and the README, and the picture.
+"""
+import re
+import sys
+from pathlib import Path
+from typing import Dict, List
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import published  # noqa: E402
+from benchmarks.detail_tables import TABLES, table  # noqa: E402
+from benchmarks.published import TASKS, VERDICTS, Row  # noqa: E402
+
+PAGE = ROOT / 'docs/results.md'
+PICTURE = ROOT / 'docs/images/results.svg'
+README = ROOT / 'README.md'
+DETAILS = ROOT / 'docs/results'
+
+TABLE = re.compile(
+    r'(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end of table -->)', re.S)
+
+
+def best_of(rows: List[Row]) -> Row:
+    """The row that speaks for a task: measured at equal time, on real data
+    and recently, where there is such a row; then the largest gain."""
+    return max(
+        rows,
+        key=lambda row:
+        (row.equal_time is not None, row.verdict == 'pays at equal time', row.
+         gain.sign, row.real, not row.older, row.gain.mean))
+
+
+def outcome(rows: List[Row]) -> str:
+    """A sentence on the rows of a task, without its name."""
+    best = best_of(rows)
+    timed = [row for row in rows if row.equal_time is not None]
+    if timed:
+        wins = sum(row.verdict == 'pays at equal time' for row in timed)
+        text = f'{wins} of {len(timed)} rows pay at equal time'
+    else:
+        wins = sum(row.gain.sign > 0 for row in rows)
+        text = ('equal time is not measured; '
+                f'{wins} of {len(rows)} rows gain at equal iterations')
+    return (f'{text}; the best: {best.label}, {best.gain} {best.metric} on '
+            f'{best.data}')
+
+
+def by_task(rows: List[Row]) -> Dict[str, List[Row]]:
+    """The rows of the tasks that have any."""
+    found = {task: [row for row in rows if row.task == task] for task in TASKS}
+    return {task: part for task, part in found.items() if part}
+
+
+def method_table(rows: List[Row]) -> str:
+    """The table of a task."""
+
+    def cells(row: Row) -> List[str]:
+        label = row.label
+        if row.page:
+            label = f'[{label}](methods/{row.page}.md)'
+        error = row.cost and row.cost[1]
+        cost = 'not measured' if row.cost is None else f'{row.cost[0]:.2f}' + (
+            f' ± {error:.2f}' if error is not None else '')
+        gains = ('not measured' if gain is None else f'{gain} {row.metric}'
+                 for gain in (row.equal_time, row.equal_iters))
+        scores = f'{row.alone:.1f}' + (f' / {row.teacher:.1f}'
+                                       if row.teacher else '')
+        return [
+            label, f'**{row.verdict}**', *gains, cost, scores,
+            f'{row.student}, {row.data}',
+            str(row.seeds)
+        ]
+
+    return table([
+        'method', 'verdict', 'gain, equal time', 'gain, equal iterations',
+        'cost of a step', 'alone / teacher', 'student, data', 'seeds'
+    ], map(cells, rows))
+
+
+def shown() -> Dict[str, List[Row]]:
+    """The rows of the page, by task."""
+    return by_task(published.current(published.rows()))
+
+
+def summary() -> str:
+    """A line a task."""
+    return ''.join(f'- **{task}**: {outcome(rows)}.\n'
+                   for task, rows in shown().items())
+
+
+def verdicts() -> str:
+    """What the verdicts mean."""
+    return table(['verdict', 'what it means'],
+                 [[f'**{name}**', text] for name, text in VERDICTS.items()])
+
+
+def tasks() -> str:
+    """A section a task."""
+    missing = published.unmeasured(published.rows())
+    parts = []
+    for task, rows in shown().items():
+        text = f'## {task}\n\n{method_table(rows)}\n'
+        if task in missing:
+            links = ', '.join(f'[{published.pages()[x]}](methods/{x}.md)'
+                              for x in missing[task])
+            text += f'**Not measured yet**: {links}.\n\n'
+        text += f'[All scores, and what they mean](results/{TASKS[task]}.md)\n'
+        parts.append(text)
+    return '\n'.join(parts)
+
+
+def readme_table() -> str:
+    """The table of the README, a line a task."""
+    return table(['task', 'does it pay?'],
+                 [[f'[{task}](docs/results.md#{anchor(task)})',
+                   outcome(rows)] for task, rows in shown().items()])
+
+
+def anchor(heading: str) -> str:
+    """The anchor that Markdown makes of a heading."""
+    return re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+
+
+def filled(text: str) -> str:
+    """A page with its tables renewed."""
+    tables = dict(
+        TABLES,
+        readme=readme_table,
+        summary=summary,
+        verdicts=verdicts,
+        tasks=tasks)
+
+    def renew(match: 're.Match') -> str:
+        return f'{match[1]}\n{tables[match["name"]]()}\n{match[3]}'
+
+    return TABLE.sub(renew, text)
+
+
+def texts() -> Dict[Path, str]:
+    """All pages, and what they should hold."""
+    pages = [README, PAGE, *sorted(DETAILS.glob('*.md'))]
+    return {path: filled(path.read_text(encoding='utf-8')) for path in pages}
+
+
+def main() -> None:
+    """Write the pages and the picture."""
+    from benchmarks.picture import picture
+    for path, text in texts().items():
+        path.write_text(text, encoding='utf-8')
+    PICTURE.write_text(picture(shown()), encoding='utf-8')
+
+
+if __name__ == '__main__':
+    main()

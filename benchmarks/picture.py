@@ -1,0 +1,157 @@
+"""The picture of the results: gain against cost, a panel a task."""
+import io
+from typing import Dict, List, Sequence, Tuple
+
+from benchmarks.published import Row
+
+# Colours that colour-blind readers tell apart.
+_COLOURS = {1: '#0072B2', 0: '#7F7F7F', -1: '#D55E00'}
+_STYLE = {
+    'svg.hashsalt': 'mmkd',
+    'svg.fonttype': 'none',
+    'font.family': 'sans-serif',
+    'font.size': 9,
+    'axes.spines.top': False,
+    'axes.spines.right': False
+}
+_TITLE = 'Blue: distillation is better. Orange: the student alone is better.'
+_NOTE = ('Gain in points of 100. Filled: at equal time. Hollow: at equal '
+         'iterations only, equal time is not measured.\nBars: two standard '
+         'errors; grey: zero is within. Circles: real data. Squares: scenes.')
+
+
+def picture(rows: Dict[str, List[Row]]) -> str:
+    """Draw the rows of the tasks.
+
+    Args:
+        rows (dict[str, list[Row]]): The rows of each task.
+
+    Returns:
+        str: An SVG; the same rows give the same text.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    with matplotlib.rc_context(_STYLE):
+        heights = [0.17 * len(part) + 0.7 for part in rows.values()]
+        figure = Figure(figsize=(8.5, sum(heights) + 0.75 * len(rows) + 0.95))
+        tall = figure.get_figheight()
+        bottom = tall - 0.65
+        for (task, part), height in zip(rows.items(), heights):
+            bottom -= height + 0.75
+            axes = figure.add_axes(
+                (0.05, (bottom + 0.4) / tall, 0.58, height / tall))
+            _draw(axes, task, part)
+        top = 1 - 0.25 / tall
+        figure.text(0.01, top, _TITLE, fontsize=12, fontweight='bold')
+        figure.text(0.01, top - 0.1 / tall, _NOTE, va='top')
+        out = io.StringIO()
+        figure.savefig(out, format='svg', metadata=dict(Date=None))
+    return out.getvalue()
+
+
+def _limits(rows: Sequence[Row]) -> Tuple[float, float]:
+    """Of the gains; one far above all others does not flatten them."""
+    ends = sorted(
+        abs(row.gain.mean) + 2 * (row.gain.error or 0) for row in rows)
+    top = ends[-1]
+    if len(ends) > 1 and top > 5 * ends[-2]:
+        top = ends[-2]
+    low = min(0, *(row.gain.mean - 2 * (row.gain.error or 0) for row in rows))
+    high = max(0, *(row.gain.mean + 2 * (row.gain.error or 0) for row in rows))
+    return max(low, -top) - 0.1 * top, min(high, top) + 0.1 * top
+
+
+def _places(rows: Sequence[Row]) -> Tuple[List[float], float, List[float]]:
+    """Where rows stand from 0 to 1: those without a cost to the left.
+
+    Returns:
+        tuple: The places, where the known costs begin, and the limits of
+        these.
+    """
+    costs = [row.cost[0] for row in rows if row.cost is not None]
+    unknown = len(rows) - len(costs)
+    begin = 0.8 * unknown / len(rows) if costs else 1.
+    limits = [min(1., *costs, 1.), max(1.2, *costs, 1.2)] if costs else [1, 2]
+    places, number = [], 0
+    for row in rows:
+        if row.cost is None:
+            number += 1
+            places.append(begin * (number - 0.5) / unknown)
+        else:
+            share = (row.cost[0] - limits[0]) / (limits[1] - limits[0])
+            places.append(begin + (1 - begin) * (0.06 + 0.88 * share))
+    return places, begin, limits
+
+
+def _spread(wanted: Sequence[float], gap: float, low: float,
+            high: float) -> List[float]:
+    """Descending places at least a gap apart, near those wanted."""
+    places = list(wanted)
+    limit = high
+    for i, place in enumerate(places):
+        places[i] = min(place, limit)
+        limit = places[i] - gap
+    limit = low
+    for i in reversed(range(len(places))):
+        places[i] = max(places[i], limit)
+        limit = places[i] + gap
+    return places
+
+
+def _draw(axes, task: str, rows: List[Row]) -> None:
+    rows = sorted(rows, key=lambda row: -row.gain.mean)
+    low, high = _limits(rows)
+    places, begin, limits = _places(rows)
+    axes.set(xlim=(0, 1), ylim=(low, high))
+    axes.set_title(task, loc='left', fontweight='bold')
+    axes.axhline(0, color='black', linewidth=0.8)
+    axes.axhspan(0, high, color=_COLOURS[1], alpha=0.05, linewidth=0)
+    axes.axhspan(low, 0, color=_COLOURS[-1], alpha=0.05, linewidth=0)
+    if 0 < begin < 1:
+        axes.axvline(begin, color='0.8', linewidth=0.8)
+    ticks, names = [], []
+    if begin > 0:
+        ticks.append(begin / 2)
+        names.append('cost not measured')
+    if begin < 1:
+        step = 0.1 if limits[1] < 1.35 else 0.25 if limits[1] < 1.9 else 0.5
+        for number in range(1 + int((limits[1] - 1) / step + 1e-6)):
+            value = 1 + number * step
+            share = (value - limits[0]) / (limits[1] - limits[0])
+            ticks.append(begin + (1 - begin) * (0.06 + 0.88 * share))
+            names.append(f'{value:g}x')
+        axes.set_xlabel("cost of a step beside the student's own")
+    axes.set_xticks(ticks, names)
+    height = axes.get_position().height * axes.figure.get_figheight()
+    gap = (high - low) * 0.165 / height
+    texts = _spread([min(max(row.gain.mean, low), high) for row in rows], gap,
+                    low + gap / 2, high - gap / 2)
+    labels = [row.label.replace('`', '') for row in rows]
+    for row, label, x, text in zip(rows, labels, places, texts):
+        if labels.count(label) > 1:
+            label += f', {row.student}'
+        colour = _COLOURS[row.gain.sign]
+        inset = 0.04 * (high - low)
+        y = min(max(row.gain.mean, low + inset), high - inset)
+        beyond = y != row.gain.mean
+        axes.plot([x, 1.02, 1.05], [y, text, text],
+                  color='0.75',
+                  linewidth=0.6,
+                  clip_on=False,
+                  zorder=1)
+        axes.errorbar(
+            x,
+            y,
+            None if beyond else 2 * (row.gain.error or 0),
+            fmt='v^'[y > 0] if beyond else 'o' if row.real else 's',
+            color=colour,
+            markerfacecolor='white' if row.equal_time is None else colour,
+            markersize=6,
+            elinewidth=1.4,
+            zorder=3)
+        axes.text(
+            1.06,
+            text,
+            f'{label} {row.gain.mean:+.1f}',
+            color=colour,
+            va='center')

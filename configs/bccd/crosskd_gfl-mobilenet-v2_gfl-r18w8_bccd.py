@@ -1,0 +1,7 @@
+_base_ = '_base_/gfl-mobilenet-v2_gfl-r18w8.py'
+model = dict(
+    distillers=dict(
+        crosskd=dict(
+            type='CrossKD',
+            connector='auto',
+            loss_weight=dict(type='auto', ratio=1.))))

@@ -1,0 +1,4 @@
+_base_ = '_base_/gfl-mobilenet-v2_gfl-r18w8.py'
+model = dict(
+    distillers=dict(
+        ld=dict(type='LD', loss_weight=dict(type='auto', ratio=1.))))

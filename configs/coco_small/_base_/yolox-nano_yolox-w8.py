@@ -1,0 +1,12 @@
+# Teacher and student; the recipes add the method, with a weight that is
+# calibrated by gradients.
+_base_ = '../yolox_w8_coco-small.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='configs/coco_small/yolox_nano_coco-small.py',
+            ckpt='{{$YOLOX_NANO:yolox_nano.pth}}')),
+    distillers=dict())

@@ -1,0 +1,12 @@
+# DKD of the anchors that the student's head assigns to objects.
+_base_ = 'retinanet_r18w8_fpn_scenes.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/retinanet_r18w32_fpn_scenes.py',
+            ckpt='work_dirs/retinanet_r18w32_fpn_scenes/export/student.pth')),
+    distillers=dict(
+        dkd=dict(type='LogitsKD', place='dense_logits', divergence='dkd')))

@@ -1,0 +1,14 @@
+# LAD: DeepLabV3+ on MobileNetV2 on Pascal Context 59, from its copy that sees noisy labels.
+_base_ = '_base_/deeplabv3plus_mobilenet-v2-d8_4xb4-80k_pascal-context-59-480x480.py'
+model = dict(
+    _delete_=True,
+    type='mmkd.DistillationModel',
+    student={{_base_.model}},
+    teachers=dict(
+        teacher=dict(
+            cfg='{{fileDirname}}/_base_/'
+            'deeplabv3plus_mobilenet-v2-d8-label_4xb4-80k_pascal-context-59-480x480.py',
+            ckpt='checkpoints/'
+            'deeplabv3plus_mobilenet-v2-d8-label_4xb4-80k_pascal-context-59-480x480.pth'
+        )),
+    distillers=dict(cwd=dict(type='CWD')))

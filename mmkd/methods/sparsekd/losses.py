@@ -1,0 +1,51 @@
+"""The distance of the codes of anchors in SparseKD.
+
+What it shares with X-Ray is in :mod:`mmkd.ops.detection_heads`.
+"""
+from typing import Optional, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mmkd.ops.constants import constant
+from mmkd.ops.masks import masked_rows
+from mmkd.ops.precision import full_precision
+
+#: Place of the yaw in the code of an anchor.
+YAW = 6
+
+
+@full_precision
+def anchor_code_loss(codes_s: Tensor,
+                     codes_t: Tensor,
+                     positives: Tensor,
+                     weights: Optional[Sequence[float]] = None,
+                     beta: float = 1 / 9) -> Tensor:
+    """Smooth L1 distance of the codes of positive anchors.
+
+    It is summed over a code, of whose yaw the sine of the difference counts,
+    and averaged over the positive anchors of a frame, then over frames.
+
+    Args:
+        codes_s (Tensor): Student's codes (B * N, R) of N anchors a frame,
+            the yaw at index 6.
+        codes_t (Tensor): Teacher's (B * N, R).
+        positives (Tensor): (B, N), bool.
+        weights (Sequence[float], optional): (R, ). Defaults to None: 1.
+        beta (float): Distance below which it is quadratic. Defaults to 1/9.
+
+    Returns:
+        Tensor: Scalar; a frame without a positive anchor counts as 0.
+    """
+    counts = positives.sum(1, keepdim=True).clamp(min=1)
+    shares = (positives / (counts * len(positives))).to(codes_s)
+    rows = positives.flatten()
+    gap = masked_rows(codes_s, rows) - masked_rows(codes_t.detach(), rows)
+    gap = torch.cat(
+        [gap[:, :YAW], gap[:, YAW:YAW + 1].sin(), gap[:, YAW + 1:]], 1)
+    distance = F.smooth_l1_loss(
+        gap, torch.zeros_like(gap), reduction='none', beta=beta)
+    if weights is not None:
+        distance = distance * constant(weights, distance)
+    return (distance * masked_rows(shares.view(-1, 1), rows)).sum()
