@@ -8,6 +8,7 @@ from torch import nn
 from mmkd.core.narrowing import Narrowing, inherit, read_flow
 from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
+from mmkd.families import base, family_of
 from mmkd.testing import detector
 from mmkd.testing.lidar import centerpoint, pointpillars, second
 
@@ -65,7 +66,6 @@ class _Volume(nn.Module):
 @pytest.fixture(autouse=True)
 def example(monkeypatch):
     """An input for the network above."""
-    from mmkd.families import base
     plain = base.Family.example_batch
 
     def example_batch(self, network, size):
@@ -115,11 +115,9 @@ def test_the_features_are_those_of_the_teacher():
                 rest = torch.ones(width, dtype=torch.bool)
                 rest[index] = False
                 state[name][rest] = 0
-    batch = None
+    batch = family_of(student).example_batch(student, (64, 64))
     outputs = []
     for network in (student.eval(), teacher.eval()):
-        from mmkd.families import family_of
-        batch = batch or family_of(network).example_batch(network, (64, 64))
         with torch.no_grad():
             maps = network.extract_feat(
                 copy.deepcopy(batch['inputs']),
