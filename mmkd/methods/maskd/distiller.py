@@ -137,7 +137,7 @@ class MasKD(Distiller):
         """See the base class; the student settles the preset."""
         if 'two_stage' not in student:
             return dict(preset='segmentation')
-        # Other RoI heads, such as those of a cascade, cannot be compared.
+        # Heads of other kinds cannot be compared.
         known = 'roi_channels' in student and all(
             'roi_channels' in teacher for teacher in teachers.values())
         if student['two_stage']:
