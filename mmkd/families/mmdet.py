@@ -111,7 +111,9 @@ class MMDetFamily(Family):
         if roi_head is not None:
             traits.update(
                 roi_classes=roi_head.num_classes,
-                roi_channels=roi_head.channels)
+                roi_channels=roi_head.channels,
+                roi_codes=roi_head.num_codes,
+                roi_single=roi_head.single)
         return traits
 
     def dense_head(self,
