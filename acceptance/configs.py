@@ -277,7 +277,7 @@ def in_names(base: str, model: dict) -> Iterator[Mistake]:
     config = copy.deepcopy(model)
     config['distillers'] = dict(my_loss=config['distillers']['kd'])
     yield Mistake(base, 'name', 'a distiller called my_loss', ('my_loss', ),
-                  True, config)
+                  False, config)
     # References among the networks.
     config = copy.deepcopy(model)
     config['teachers']['teacher']['cfg'] = config['student']

@@ -40,9 +40,9 @@ class GradientBalance(nn.Module):
     host never waits for the device.
 
     With ``mode='track'``, measurements go on every 50 iterations, and the
-    weight stays within a tenth and ten times the calibrated one: as the loss
-    of a method converges, its gradient shrinks, and the weight would grow
-    without end.
+    weight stays within a tenth and ten times the calibrated one (the first
+    valid one, if the calibration had none): as the loss of a method
+    converges, its gradient shrinks, and the weight would grow without end.
 
     Args:
         ratio (float, optional): Norm of the method's gradient after
@@ -91,7 +91,8 @@ class GradientBalance(nn.Module):
         self.register_buffer('log_ratio', torch.zeros(()))
         self.register_buffer('weight', torch.ones(()))
         if self.tracks:
-            self.register_buffer('calibrated', torch.ones(()))
+            # 0: not yet.
+            self.register_buffer('calibrated', torch.zeros(()))
         # The value of `steps`, which the host knows without waiting.
         self._steps = 0
 
@@ -138,9 +139,9 @@ class GradientBalance(nn.Module):
         self.log_ratio += torch.where(valid, change, torch.zeros_like(change))
         factor = 1. if self.ratio is None else self.ratio
         weight = (factor * self.log_ratio.exp()).clamp(1e-6, 1e6)
-        if self.tracks and self._calibrates:
-            self.calibrated.copy_(torch.where(valid, weight, self.calibrated))
-        elif self.tracks:
+        if self.tracks:
+            sets = valid & (self._calibrates | (self.calibrated == 0))
+            self.calibrated.copy_(torch.where(sets, weight, self.calibrated))
             weight = weight.clamp(self.calibrated / 10, self.calibrated * 10)
         self.weight.copy_(torch.where(valid, weight, self.weight))
 

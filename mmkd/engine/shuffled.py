@@ -18,8 +18,7 @@ def shuffled_losses(model: DistillationModel,
     """Losses of methods with a foundation teacher, for some images.
 
     Args:
-        model (DistillationModel): The model. It may update its state, so
-            pass a copy.
+        model (DistillationModel): The model. Its state stays.
         data (dict): A batch of the data loader.
 
     Returns:
@@ -42,6 +41,8 @@ def shuffled_losses(model: DistillationModel,
     data = split_unlabelled(data)[0]
     if not names or len(data['inputs']) < 2:
         return {}
+    # The student may update its state; the teachers are shared.
+    model = copy.deepcopy(model)
     # Preprocessors change data samples.
     data = copy.deepcopy(
         pick_images(data, range(min(_IMAGES, len(data['inputs'])))))

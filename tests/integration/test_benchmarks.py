@@ -232,6 +232,23 @@ class TestExperiment:
         assert tuned.options['randomness.seed'] == 1000 and tuned.iters == 500
         assert set(tuned.needs) == {'student', 'retinanet_teacher'}
 
+    def test_plan_with_a_first_stage(self):
+        plan = Experiment(Entry.load('maskd', '/d'), [0])
+        name = 'maskd_maskd-tokens_retinanet-r18w32_scenes'
+        assert plan.teachers == ['retinanet_teacher', name]
+        assert plan.nodes[name].needs == ['retinanet_teacher']
+        distilled = plan.nodes['maskd_seed0']
+        assert name in distilled.needs
+        run = Run(name, plan.nodes[name].config, '/w', 200)
+        settings = experiment.resolved(
+            distilled, {
+                name: SimpleNamespace(run=run),
+                'retinanet_teacher': SimpleNamespace(run=run),
+                'student': dict(chosen=1),
+                'distilled': dict(chosen=1)
+            })
+        assert settings['model.distillers.maskd.masks'] == '/w/iter_200.pth'
+
     def test_plan_with_pretrained_parts_and_an_assistant(self):
         plan = Experiment(Entry.load('monotakd', '/d'), [0], iters=7)
         family = 'bev-lidar_bev-residual_kitti_'

@@ -101,17 +101,27 @@ class SelfCheckHook(Hook):
             self.check_teachers(model, batches)
             self._check_losses(model, batches)
 
-    def after_train_iter(self, runner, batch_idx: int, data_batch: Any, *args:
-                         Any, **kwargs: Any) -> None:
+    def before_train_iter(self,
+                          runner,
+                          batch_idx: int,
+                          data_batch: Any = None) -> None:
         """After 200 iterations, compare losses with those against shuffled
-        images."""
-        if runner.iter + 1 != _LEARNT:
+        images.
+
+        An iteration changes data samples of its batch, so this takes the next
+        one.
+        """
+        if runner.iter != _LEARNT:
             return
         model = getattr(runner.model, 'module', runner.model)
         if not isinstance(model, DistillationModel):
             return
-        with preserve_rng():
-            losses = shuffled_losses(copy.deepcopy(model), data_batch)
+        try:
+            with preserve_rng():
+                losses = shuffled_losses(model, data_batch)
+        except Exception as error:  # no reason to end the training
+            _say_why('losses against shuffled images', error)
+            return
         for name, (loss, wrong) in losses.items():
             self.report[f'{name} shuffled'] = dict(loss=loss, shuffled=wrong)
             text = (f'loss {loss:.4g} after {_LEARNT} iterations; {wrong:.4g} '

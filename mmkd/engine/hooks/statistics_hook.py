@@ -48,6 +48,8 @@ def _tensors(model: DistillationModel, name: str,
     """What a distiller reads in its teachers, for random training batches."""
     model = copy.deepcopy(model)  # for the state of preprocessors
     size = min(_SAMPLES, batch_size(loader))
-    with error_context('the training data cannot be loaded'):
-        for data in endless_batches(loader, size):
-            yield teacher_tensors(model, name, data)
+    batches = endless_batches(loader, size)
+    while True:
+        with error_context('the training data cannot be loaded'):
+            data = next(batches)
+        yield teacher_tensors(model, name, data)

@@ -224,30 +224,35 @@ class SparseKD(Distiller):
     def visuals(self, student: Dict[str, List[Tensor]],
                 teacher: Dict[str,
                               List[Tensor]], batch: StepBatch) -> List[Visual]:
-        """By task or level: the pivotal positions, the teacher's and the
-        student's largest scores, and their distance."""
+        """By task or level: the pivotal positions if there is ground truth,
+        the teacher's and the student's largest scores, and their distance."""
         heads = self._heads(student, teacher, batch)
         low_x, low_y, _, high_x, high_y, _ = heads.own.point_cloud_range
+        tasks = zip(
+            heads.own.maps(heads.outputs_s),
+            heads.of_teacher.maps(heads.outputs_t))
+        # Data for evaluation have none.
+        labelled = all('bboxes_3d' in sample.gt_instances_3d
+                       for sample in batch.host_samples)
+        targets = self._targets(heads, batch) if labelled else []
         found: List[Visual] = []
-        for number, (map_s, map_t, target) in enumerate(
-                zip(
-                    heads.own.maps(heads.outputs_s),
-                    heads.of_teacher.maps(heads.outputs_t),
-                    self._targets(heads, batch))):
+        for number, (map_s, map_t) in enumerate(tasks):
             scores_t = map_t.cls.float().sigmoid()
             scores_s = resized_scores(map_s.cls, scores_t)
             maps = {
-                'pivotal positions': self._mask(map_t, target),
                 'score, teacher': scores_t.amax(1),
                 'score, student': scores_s.amax(1),
                 'distance': (scores_s - scores_t).square().sum(1),
             }
+            if labelled:
+                mask = self._mask(map_t, targets[number])
+                maps = {'pivotal positions': mask, **maps}
             found += [
                 Heatmap(
                     name,
                     values,
                     f'{"level" if heads.own.smooth else "task"} {number}',
-                    limits=None if name == 'distance' else (0., 1.),
+                    scale='score' if name.startswith('score') else '',
                     extent=(low_x, low_y, high_x, high_y),
                     changes=name == 'distance')
                 for name, values in maps.items()

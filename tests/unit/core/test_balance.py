@@ -73,6 +73,10 @@ def test_tracking_goes_on_within_bounds():
     iterate(first, *pairs[:101])
     second.load_state_dict(copy.deepcopy(first.state_dict()))
     assert iterate(second, *pairs[101:]) == found[101:]
+    # Bounds lie around the first valid measurement, if it comes late.
+    late = iterate(track(), *[(1., 0.)] * 50, *[(1., 1e-3)] * 50, (1., 1e-9))
+    assert late[49] == 1. and late[50] == pytest.approx(1e3)
+    assert late[100] == pytest.approx(1e4)
 
 
 @pytest.mark.parametrize('pair', [(1., 0.), (0., 1.), (float('inf'), 1.),

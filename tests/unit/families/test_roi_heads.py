@@ -68,6 +68,7 @@ def test_first_stage_of_a_cascade():
     found = head.features(maps, rois)
     results = network.roi_head._bbox_forward(0, maps, rois)
     torch.testing.assert_close(found.logits, results['cls_score'])
+    torch.testing.assert_close(found.boxes, results['bbox_pred'])
     # Its own losses train all stages, so that it is no student here.
     assert find_roi_head(network) is None
     assert family_of(network).taps(network, 'roi_logits') == []
@@ -79,8 +80,11 @@ def test_a_cascade_teaches():
     model = DistillationModel(
         two_stage_detector(4),
         dict(teacher=dict(cfg=cascade_detector(8), ckpt='random')),
-        dict(kd=dict(type='LogitsKD', divergence='dist')),
+        dict(
+            kd=dict(type='LogitsKD', divergence='dist'),
+            boxes=dict(type='MasKD', masks='random')),
         dry_run_size=(64, 64)).train()
     losses = model(
         **model.data_preprocessor(detection_batch(), True), mode='loss')
     assert 0 < losses['kd.loss_inter'] < 2 and 0 < losses['kd.loss_intra'] < 2
+    assert losses['boxes.loss_boxes'] > 0

@@ -319,12 +319,20 @@ def test_shuffled_images_after_200_iterations(messages, monkeypatch, wrong,
     model = DistillationModel(
         segmentor(4), {}, {}, dry_run_size=(64, 64)).train()
     hook = SelfCheckHook()
-    hook.after_train_iter(SimpleNamespace(iter=198, model=model), 0, {})
+    hook.before_train_iter(SimpleNamespace(iter=199, model=model), 0, {})
     assert not hook.report
-    hook.after_train_iter(SimpleNamespace(iter=199, model=model), 0, {})
+    hook.before_train_iter(SimpleNamespace(iter=200, model=model), 0, {})
     assert hook.report['kd shuffled'] == dict(loss=1., shuffled=wrong)
     text, = messages[level]
     assert 'against the features of other images' in text
+
+    def fail(*_):
+        raise RuntimeError('out of memory')
+
+    monkeypatch.setattr('mmkd.engine.hooks.self_check_hook.shuffled_losses',
+                        fail)
+    hook.before_train_iter(SimpleNamespace(iter=200, model=model), 0, {})
+    assert 'RuntimeError: out of memory' in messages[logging.INFO][-1]
 
 
 class Brightness(FoundationNetwork):

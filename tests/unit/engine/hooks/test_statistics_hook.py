@@ -3,6 +3,7 @@ import torch
 
 from mmkd import apis
 from mmkd.engine.hooks import StatisticsHook
+from mmkd.errors import ConfigError
 from mmkd.testing import distillation_config, segmentation_config, segmentor
 
 METHODS = dict(
@@ -56,3 +57,18 @@ def test_a_resumed_run_keeps_its_own(runner):
     runner.train_loop._iter = 1
     StatisticsHook().before_train(runner)
     assert not runner.model.distillers['rotated'].statistics[0].cells
+
+
+def test_only_errors_of_the_data_are_said_to_be_of_the_data(
+        runner, monkeypatch):
+
+    def fail(*_):
+        raise RuntimeError('a teacher fails')
+
+    target = 'mmkd.engine.hooks.statistics_hook.'
+    monkeypatch.setattr(target + 'teacher_tensors', fail)
+    with pytest.raises(RuntimeError, match='^a teacher fails'):
+        StatisticsHook().before_train(runner)
+    monkeypatch.setattr(target + 'endless_batches', lambda *_: map(fail, [0]))
+    with pytest.raises(ConfigError, match='the training data cannot be'):
+        StatisticsHook().before_train(runner)

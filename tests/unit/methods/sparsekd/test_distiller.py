@@ -3,6 +3,7 @@ from copy import deepcopy
 
 import pytest
 import torch
+from mmengine.structures import InstanceData
 
 from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
@@ -77,6 +78,11 @@ def test_a_finer_teacher_looks_at_its_own_cells(kind):
         assert visual.values.shape[-2:] == size
     mask = next(x.values for x in visuals if x.name == 'pivotal positions')
     assert 0 < mask.max() <= 1 and (mask == 0).any()
+    # Without ground truth, as in evaluation.
+    for sample in batch.host_samples:
+        sample.gt_instances_3d = InstanceData()
+    visuals = model.distillers['kd'].visuals(*tensors['kd'], batch)
+    assert 'pivotal positions' not in {x.name for x in visuals} > {'distance'}
 
 
 @pytest.mark.parametrize('kind', KINDS)
