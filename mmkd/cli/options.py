@@ -189,7 +189,8 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--fast',
         action='store_true',
-        help='--amp, and the student in channels_last where that is safe')
+        help='--amp, the student in channels_last and, on a GPU, its backbone '
+        'compiled, each where that is safe')
     parser.add_argument(
         '--pictures',
         nargs='?',

@@ -12,6 +12,7 @@ from mmkd.core.batch import RawBatch, StepBatch
 from mmkd.core.building import (build_distiller, build_teacher, plan_taps,
                                 set_up_distillers)
 from mmkd.core.cache.opening import open_caches
+from mmkd.core.compiling import compile_student
 from mmkd.core.distiller import Distiller
 from mmkd.core.distilling import distil
 from mmkd.core.heads import head_makers, recorded_head
@@ -26,6 +27,7 @@ from mmkd.core.state_keys import prefix_student, unprefix_student
 from mmkd.core.step import Step, StepPlanner, Tensors
 from mmkd.core.summary import summary_table
 from mmkd.core.taps.catcher import TapCatcher
+from mmkd.core.taps.dry_run import DryRun
 from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError
 from mmkd.registry import MODELS
@@ -62,6 +64,9 @@ class DistillationModel(BaseModel):
         channels_last (bool): Whether the student's 2D convolutions train in
             this memory format, which is faster and rounds differently.
             Defaults to False.
+        compile_backbone (bool | str): Whether to compile the student's
+            backbone with ``torch.compile``, or the backend to use. Defaults
+            to False.
         label_free (bool): Whether to train without labels: the student runs
             up to its last tap, and what no tap reads is frozen. Defaults to
             False.
@@ -83,6 +88,7 @@ class DistillationModel(BaseModel):
                  dry_run_batch: Optional[dict] = None,
                  data_preprocessor: Optional[dict] = None,
                  channels_last: bool = False,
+                 compile_backbone: Union[bool, str] = False,
                  label_free: bool = False,
                  unlabelled_norm: Optional[str] = None) -> None:
         _check_parts(teachers=teachers, distillers=distillers)
@@ -110,15 +116,8 @@ class DistillationModel(BaseModel):
                                         dry_run_batch)
             set_up_distillers(methods, self.taps, self.student, self.teachers,
                               label_free)
-            for name, teacher in self.teachers.items():
-                taps = self.taps.teacher_taps(name, list(methods))
-                speed_up(teacher, {tap: self.taps.specs[tap]
-                                   for tap in taps}, self.taps.counts,
-                         runs[name].batch)
+            _speed_up(self, runs, channels_last, compile_backbone)
             open_caches(methods, self.student, self.teachers, self.taps, runs)
-            self.channels_last = channels_last and student_in_channels_last(
-                self.student, self.taps.student_taps(list(methods)),
-                self.taps.counts, runs[''].batch)
             self.label_free, self.unlabelled_norm = label_free, unlabelled_norm
             if label_free or unlabelled_norm:
                 prepare_student(self, runs[''])
@@ -332,6 +331,20 @@ class DistillationModel(BaseModel):
     def summary(self) -> str:
         """Table of taps, shapes, connectors and weights."""
         return summary_table(self.distillers, self.taps)
+
+
+def _speed_up(model: DistillationModel, runs: Dict[str, DryRun],
+              channels_last: bool, compile_backbone: Union[bool, str]) -> None:
+    """Apply the options that make teachers and student faster."""
+    plan, names = model.taps, list(model.distillers)
+    for name, teacher in model.teachers.items():
+        taps = plan.teacher_taps(name, names)
+        speed_up(teacher, {tap: plan.specs[tap]
+                           for tap in taps}, plan.counts, runs[name].batch)
+    taps = plan.student_taps(names)
+    model.channels_last = channels_last and student_in_channels_last(
+        model.student, taps, plan.counts, runs[''].batch)
+    model.compiled = compile_student(model.student, taps, compile_backbone)
 
 
 def _check_parts(**parts: Any) -> None:

@@ -65,7 +65,7 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
         else None
     if not specs or not (own or dtype):
         return
-    batch = dict(batch, inputs=_noise(batch['inputs']))
+    batch = dict(batch, inputs=noise(batch['inputs']))
     names = [spec.path for levels in specs.values() for spec in levels]
 
     def run() -> List[Tensor]:
@@ -85,7 +85,7 @@ def speed_up(teacher: Teacher, specs: Dict[Tap, List[TapSpec]],
             dtype if _features_of_images(specs, batch) else None):
         apply()
         try:
-            worst, name = max(zip(map(_error, run(), before), names))
+            worst, name = max(zip(map(relative_error, run(), before), names))
         except RuntimeError as error:  # an operator without bfloat16
             worst, name = math.inf, str(error)
         if worst <= limit:
@@ -119,7 +119,7 @@ def student_in_channels_last(student: nn.Module, taps: List[Tap],
         bool: Whether they are stored so.
     """
     probe = copy.deepcopy(student)  # a network may keep counters
-    inputs = _noise(batch['inputs'])
+    inputs = noise(batch['inputs'])
 
     def run(layout: torch.memory_format) -> List[Tensor]:
         set_layout(probe, layout)
@@ -136,7 +136,8 @@ def student_in_channels_last(student: nn.Module, taps: List[Tap],
 
     try:
         before = run(torch.contiguous_format)
-        worst = max(map(_error, run(torch.channels_last), before), default=0.)
+        worst = max(
+            map(relative_error, run(torch.channels_last), before), default=0.)
         problem = f'it would change its taps by {worst:.1g} of their size'
     except Exception as error:  # of the libraries' code, on random pixels
         worst = math.inf
@@ -191,7 +192,7 @@ def _is_conv_net(network: nn.Module) -> bool:
                                      for p in network.parameters()) / 2
 
 
-def _noise(inputs: Any) -> Any:
+def noise(inputs: Any) -> Any:
     """Images of fixed random pixels, since a constant image hides errors;
     other inputs as they are."""
     if not isinstance(inputs, Tensor):
@@ -200,7 +201,7 @@ def _noise(inputs: Any) -> Any:
     return torch.randn(inputs.shape, generator=generator).to(inputs)
 
 
-def _error(after: Tensor, before: Tensor) -> float:
+def relative_error(after: Tensor, before: Tensor) -> float:
     """Relative error of a tensor; infinite if a value is not finite."""
     error = (after - before).norm() / before.norm().clamp(min=1e-12)
     return float(error.nan_to_num(nan=torch.inf))

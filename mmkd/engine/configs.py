@@ -115,14 +115,19 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_fast_student(cfg: Config) -> None:
-    """Enable mixed precision, and channels_last for a distilled student.
+    """Enable mixed precision, and for a distilled student channels_last and,
+    on a GPU, ``torch.compile``.
 
     Raises:
         ConfigError: If the config's optimiser wrapper does not allow it.
     """
+    from mmkd.core.compiling import compiles_by_default
     use_amp(cfg)
     if is_distillation(cfg):
         cfg.model.channels_last = True
+        # `compile` of a runner compiles the whole step.
+        cfg.model.setdefault('compile_backbone', not cfg.get('compile')
+                             and compiles_by_default())
 
 
 def prepare_devices(cfg: Config) -> None:

@@ -186,8 +186,10 @@ def test_resume_is_as_if_never_stopped(plain, kind):
     schedule = dict(value=5., warmup=4)
     if kind == 'all':  # interrupted inside of the calibration
         masks['loss_weight'] = dict(type='auto', iters=3, interval=1)
-    cfg = distilled(plain,
-                    dict(cwd=dict(FEATURES, loss_weight=schedule), mgd=masks))
+    cfg = distilled(
+        plain,
+        dict(cwd=dict(FEATURES, loss_weight=schedule), mgd=masks),
+        compile_backbone='eager' if kind == 'all' else False)
     whole = train(cfg)
     state = read_file(f'{cfg.work_dir}/iter_4.pth')
     # Runs of the same second would share their record of scalars.
@@ -204,6 +206,8 @@ def test_resume_is_as_if_never_stopped(plain, kind):
         if k.get('mode') == 'loss' else None, build(*a, **k))[1]
     runner.train()
     assert seen == [2, 3]
+    assert runner.model.compiled == (kind == 'all') == ('forward' in vars(
+        runner.model.student.backbone))
     again = read_file(f'{cfg.work_dir}/iter_4.pth')
     assert again['meta']['iter'] == state['meta']['iter'] == 4
     assert list(differences(state, again)) == []

@@ -165,6 +165,8 @@ def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
     parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
     if getattr(model, 'channels_last', False):
         parts.append('student in channels_last')
+    if getattr(model, 'compiled', False):
+        parts.append('backbone compiled in the first step')
     if torch.backends.cudnn.benchmark:
         parts.append('cudnn benchmark')
     if torch.are_deterministic_algorithms_enabled():

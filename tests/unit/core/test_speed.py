@@ -139,7 +139,7 @@ def test_every_place_of_real_networks(cfg, said):
         names += [f'bbox_head.rtm_cls.{i}' for i in range(3)]
     taps = list(dict.fromkeys(Tap.parse(name) for name in names))
     run = dry_run(teacher.network, taps, 'x', teacher.trial_modes, (64, 64))
-    batch = dict(run.batch, inputs=speed._noise(run.batch['inputs']))
+    batch = dict(run.batch, inputs=speed.noise(run.batch['inputs']))
 
     def extracted():
         found = teacher.extract(

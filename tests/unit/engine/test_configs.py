@@ -1,5 +1,6 @@
 """Configs, completed for training and reduced to the student."""
 import pytest
+import torch
 from mmengine.config import Config
 
 from mmkd.engine.configs import (prepare_training, student_only, use_amp,
@@ -37,11 +38,25 @@ def test_amp_needs_a_usual_wrapper(wrapper):
         use_amp(Config(dict(optim_wrapper=wrapper)))
 
 
-def test_fast_training():
+def test_fast_training(monkeypatch):
     model = dict(type='mmkd.DistillationModel')
     cfg = Config(dict(model=model, optim_wrapper=dict(type='OptimWrapper')))
     use_fast_student(cfg)
     assert 'Amp' in cfg.optim_wrapper.type and cfg.model.channels_last
+    assert not cfg.model.compile_backbone or torch.cuda.is_available()
+    monkeypatch.setattr('mmkd.core.compiling.compiles_by_default',
+                        lambda: True)
+    for given, expected in ((dict(), True), (dict(compile=True), False)):
+        cfg = Config(
+            dict(given, model=model, optim_wrapper=dict(type='OptimWrapper')))
+        use_fast_student(cfg)
+        assert cfg.model.compile_backbone is expected
+    cfg = Config(
+        dict(
+            model=dict(model, compile_backbone=False),
+            optim_wrapper=dict(type='OptimWrapper')))
+    use_fast_student(cfg)
+    assert cfg.model.compile_backbone is False
     plain = Config(
         dict(model=dict(type='A'), optim_wrapper=dict(type='OptimWrapper')))
     use_fast_student(plain)
