@@ -174,8 +174,9 @@ class Family:
             and ``num_classes`` of a segmentor; ``two_stage`` of a detector
             in images, and ``dense_head`` (its name) and ``head_convs`` (those
             of a branch) of a dense one; ``roi_*`` of a known RoI head, named
-            as in ``RoIHead``; ``point_cloud_range``, ``voxel_size``, ``sensors`` and ``head`` (``'anchor'`` or
-            ``'center'``) of a 3D detector.
+            as in ``RoIHead``; ``point_cloud_range``, ``voxel_size``,
+            ``sensors`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
+            detector.
         """
         return {}
 
