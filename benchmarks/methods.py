@@ -53,7 +53,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--work-dir', help='default: work_dirs/bench/DATA, by data and code')
     parser.add_argument(
         '--fast', action='store_true', help='train students with --fast')
-    parser.add_argument('--out', default='benchmarks/results')
+    parser.add_argument(
+        '--out', help='default: benchmarks/results; of a trial, its work-dir')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training, for a trial')
     parser.add_argument(
@@ -227,8 +228,12 @@ class Comparison:
         ending = '_fast' if args.fast else ''
         self.folder = args.work_dir or (
             f'work_dirs/bench/{self.data}{ending}/'
-            f'{self.checksum[:8]}-{report.code_version()[:8]}')
-        self.out = f'{args.out}/{name}{ending}.json'
+            f'{self.checksum[:8]}-{report.code_version()[:8]}'
+            f'{f"-{args.iters}" if args.iters else ""}')
+        # A trial replaces no published result.
+        trial = args.iters or args.preset
+        out = args.out or (self.folder if trial else 'benchmarks/results')
+        self.out = f'{out}/{name}{ending}.json'
 
     def plan(self, cost: Optional[float]) -> Experiment:
         """The runs, with a cost that is known or guessed."""
@@ -256,6 +261,9 @@ class Comparison:
         }
         command = ['benchmarks/methods.py', '--method', entry.name, '--seeds']
         command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
+        for flag in ('preset', 'iters'):
+            if getattr(args, flag):
+                command += [f'--{flag}', str(getattr(args, flag))]
         result = dict(
             method=entry.name,
             task=entry.task,

@@ -48,7 +48,8 @@ def outcome(rows: List[Row]) -> str:
         wins = sum(row.gain.sign > 0 for row in rows)
         text = ('equal time is not measured; '
                 f'{wins} of {len(rows)} rows gain at equal iterations')
-    return (f'{text}; the best: {best.label}, {best.gain} {best.metric} on '
+    rank = 'the best' if best.gain.mean > 0 else 'the smallest loss'
+    return (f'{text}; {rank}: {best.label}, {best.gain} {best.metric} on '
             f'{best.data}')
 
 

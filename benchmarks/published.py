@@ -291,26 +291,6 @@ def row_of(source: str) -> Row:
         teacher=result['teacher'])
 
 
-def demo_row() -> Row:
-    """The row of the quick demo."""
-    result = read('quick_demo.json')
-    found = result['metrics']['mIoU']
-    gain = found['gain']
-    return Row(
-        'quick_demo.json',
-        'Segmentation',
-        'MGD and LogitsKD',
-        'mgd',
-        'DeepLabV3+',
-        'scenes v4',
-        real=False,
-        older=False,
-        metric='mIoU',
-        seeds=len(result['seeds']),
-        equal_iters=Gain(gain['mean'], gain['standard_error']),
-        alone=fmean(found['alone']))
-
-
 def label_free_rows() -> List[Row]:
     """The rows of benchmarks/label_free.py, a row a share of the labels."""
     found = []
@@ -323,6 +303,7 @@ def label_free_rows() -> List[Row]:
                 Row(path.name,
                     'Without labels',
                     f'{result["epochs"]} epochs unlabelled, then '
+                    f'{result["iters"]["distilled"]} iterations on '
                     f'{part["images"]} images',
                     'feature_kd',
                     _NETWORKS.get(first, first),
@@ -339,7 +320,7 @@ def label_free_rows() -> List[Row]:
 
 def rows() -> List[Row]:
     """All rows, in the order of the page: the real and the new first."""
-    found = [*map(row_of, files()), demo_row(), *label_free_rows()]
+    found = [*map(row_of, files()), *label_free_rows()]
     order = list(TASKS)
     return sorted(
         found,

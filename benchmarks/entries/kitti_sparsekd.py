@@ -1,5 +1,6 @@
 _base_ = 'pointpillars_kitti.py'
 method = 'kitti_sparsekd'
+label = "SparseKD, from the teacher's weights"
 distilled = dict(config='configs/kitti_lidar/sparsekd'
                  '_pointpillars-w32_pointpillars-w8_kitti.py')
 # At a weight of 1, the teacher's boxes count as labels.

@@ -3,4 +3,7 @@ _base_ = 'monotakd.py'
 method = 'monotakd_head'
 label = 'MonoTAKD, head'
 distilled = dict(
-    options={'model.distillers.monotakd.weights': dict(intra=0., residual=0.)})
+    options={
+        'model.distillers.monotakd.weights.intra': 0.,
+        'model.distillers.monotakd.weights.residual': 0.
+    })

@@ -2,7 +2,10 @@
 _base_ = 'monotakd.py'
 method = 'monotakd_residual'
 label = 'MonoTAKD, residual'
-distilled = dict(options={
-    'model.distillers.monotakd.weights':
-    dict(intra=0., cls=0., box=0., dir=0.)
-})
+distilled = dict(
+    options={
+        'model.distillers.monotakd.weights.intra': 0.,
+        'model.distillers.monotakd.weights.cls': 0.,
+        'model.distillers.monotakd.weights.box': 0.,
+        'model.distillers.monotakd.weights.dir': 0.
+    })

@@ -4,6 +4,7 @@ method = 'unidistill_feature'
 label = 'UniDistill, feature'
 distilled = dict(
     options={
-        'model.distillers.unidistill.weights':
-        dict(relation=0., response_cls=0., response_reg=0.)
+        'model.distillers.unidistill.weights.relation': 0.,
+        'model.distillers.unidistill.weights.response_cls': 0.,
+        'model.distillers.unidistill.weights.response_reg': 0.
     })

@@ -4,6 +4,7 @@ method = 'unidistill_relation'
 label = 'UniDistill, relation'
 distilled = dict(
     options={
-        'model.distillers.unidistill.weights':
-        dict(feature=0., response_cls=0., response_reg=0.)
+        'model.distillers.unidistill.weights.feature': 0.,
+        'model.distillers.unidistill.weights.response_cls': 0.,
+        'model.distillers.unidistill.weights.response_reg': 0.
     })

@@ -4,5 +4,6 @@ method = 'unidistill_response'
 label = 'UniDistill, response'
 distilled = dict(
     options={
-        'model.distillers.unidistill.weights': dict(feature=0., relation=0.)
+        'model.distillers.unidistill.weights.feature': 0.,
+        'model.distillers.unidistill.weights.relation': 0.
     })

@@ -24,7 +24,8 @@ class LabelFree:
         size (int): Height and width in pixels of the crops. Defaults to 224.
         last_size (int, optional): The same in the last tenth of the epochs.
             A batch then has fewer images, so that a step costs as much.
-            Defaults to None: twice ``size``.
+            Defaults to None: twice ``size``, or ``size`` if a teacher has a
+            cache, whose inputs have to recur.
         epochs (int): Number of passes over the images. Defaults to 100.
         batch_size (int): Images of a step and process. Defaults to 128.
         num_workers (int): Processes that load images. Defaults to 2.
@@ -62,9 +63,7 @@ class LabelFree:
         if min(self.size, self.epochs, self.batch_size, self.every) < 1:
             raise ConfigError(
                 'size, epochs, batch_size and every are at least 1')
-        if self.last_size is None:
-            self.last_size = 2 * self.size
-        if self.last_size < self.size:
+        if self.last_size is not None and self.last_size < self.size:
             raise ConfigError('last_size is at least size')
 
 
@@ -103,8 +102,11 @@ def expand_label_free(cfg: Config) -> Config:
         drop_last=True,
         sampler=dict(type='DefaultSampler', shuffle=True),
         dataset=dict(dataset, pipeline=augmentation(size, pack)))
-    _last_phase(cfg.train_dataloader, options, pack)
-    if _mixes(options, cfg):
+    cached = any(
+        isinstance(teacher, dict) and teacher.get('cache')
+        for teacher in cfg.model.get('teachers', {}).values())
+    _last_phase(cfg.train_dataloader, options, pack, cached)
+    if _mixes(options, cached):
         cfg.train_dataloader.collate_fn = dict(type='mmkd.mixup_collate')
     cfg.train_cfg = ConfigDict(
         type='EpochBasedTrainLoop',
@@ -142,9 +144,14 @@ def expand_label_free(cfg: Config) -> Config:
     return cfg
 
 
-def _last_phase(loader: ConfigDict, options: LabelFree, pack: dict) -> None:
+def _last_phase(loader: ConfigDict, options: LabelFree, pack: dict,
+                cached: bool) -> None:
     """Let a data loader end with larger crops, as DINOv3's training does."""
-    epochs, size = options.epochs // 10, options.last_size or options.size
+    epochs = options.epochs // 10
+    size = options.last_size or options.size * (1 if cached else 2)
+    if cached and size > options.size:
+        raise ConfigError('the crops of last_size do not recur, so that a '
+                          'cache never serves; leave out one of them')
     if not epochs or size == options.size:
         return
     loader.dataset = ConfigDict(
@@ -161,11 +168,8 @@ def _last_phase(loader: ConfigDict, options: LabelFree, pack: dict) -> None:
         drop_last=loader.pop('drop_last'))
 
 
-def _mixes(options: LabelFree, cfg: Config) -> bool:
+def _mixes(options: LabelFree, cached: bool) -> bool:
     """Whether the images of a batch are mixed."""
-    cached = any(
-        isinstance(teacher, dict) and teacher.get('cache')
-        for teacher in cfg.model.get('teachers', {}).values())
     if options.mixup and cached:
         raise ConfigError('mixup gives no image twice, so that a cache never '
                           'serves; leave out one of them')

@@ -1,4 +1,5 @@
 """The benchmarks: their arithmetic, their errors, and a tiny step time."""
+import argparse
 import importlib.util
 import json
 import threading
@@ -12,7 +13,7 @@ from benchmarks.entry import Entry, Grid, names, of_student, root_of
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
 from benchmarks.progress import Progress
 from benchmarks.report import checksum, record_code, recorded_code
-from mmkd.utils.runs import Run
+from mmkd.utils.runs import Run, _as_options
 
 pytestmark = pytest.mark.usefixtures('thaws')
 ROOT = Path(__file__).parents[2]
@@ -25,6 +26,15 @@ def script(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def as_parsed(options):
+    """What a run receives of options over its command line."""
+    from mmengine.config import DictAction
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--options', nargs='+', action=DictAction, default={})
+    given = ['--options', *_as_options(options)] if options else []
+    return parser.parse_args(given).options
 
 
 @pytest.fixture(scope='module')
@@ -112,6 +122,7 @@ class TestMethods:
                     *entry.first_stages.values())
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
+            assert as_parsed(part.options) == part.options
         if entry.pretrained:
             source = Entry.load(entry.pretrained.entry, 'none')
             if entry.pretrained.root is None:
@@ -446,17 +457,17 @@ class TestExperiment:
             '--method', 'cwd', 'logits_kd', '--seeds', '0', '1', '--iters',
             '10', '--data-root',
             str(tmp_path), '--work-dir',
-            str(tmp_path / 'runs'), '--out',
-            str(tmp_path)
+            str(tmp_path / 'runs')
         ]
         methods.main(command)
         assert len(trained) == len(set(trained))
         said = capsys.readouterr().out
         assert f'run {len(trained)} of {len(trained)} of the series' in said
-        found = json.loads((tmp_path / 'cwd.json').read_text())
+        found = json.loads((tmp_path / 'runs/cwd.json').read_text())
         assert found['equal_time'] == [35., 36.]
         assert found['summary']['gain'] == 0
         assert found['summary_at_equal_time']['gain'] == -5
+        assert found['command'].endswith('--iters 10')
         assert found['scenes_version'] == 4 and len(found['code']) == 1
         before = len(trained)
         methods.main(command)

@@ -87,14 +87,21 @@ def test_weight_decay_follows_the_architecture(student, given, expected):
     assert wrapper.paramwise_cfg.norm_decay_mult == 0
 
 
-def test_mixup_and_a_cache():
+def test_what_a_cache_leaves_out():
     cfg = distillation()
     cfg.model.teachers = dict(teacher=dict(cache=dict(dir='cache')))
     plain = expand_label_free(copy.deepcopy(cfg))
     assert 'collate_fn' not in plain.train_dataloader
-    cfg.label_free.mixup = True
-    with pytest.raises(ConfigError, match='leave out one of them'):
-        expand_label_free(cfg)
+    # Nor are there larger crops, which do not recur.
+    assert plain.train_dataloader.dataset.type == 'mmkd.ImageFolder'
+    assert 'batch_sampler' not in plain.train_dataloader
+    for option in (dict(mixup=True), dict(last_size=448)):
+        wrong = copy.deepcopy(cfg)
+        wrong.label_free.update(option)
+        with pytest.raises(ConfigError, match='leave out one of them'):
+            expand_label_free(wrong)
+    cfg.label_free.last_size = 224
+    assert expand_label_free(cfg).to_dict() == plain.to_dict()
 
 
 def test_errors():
