@@ -173,10 +173,9 @@ class Family:
             dict: Here, empty. In the libraries' families: ``ignore_index``
             and ``num_classes`` of a segmentor; ``two_stage`` of a detector
             in images, and ``dense_head`` (its name) and ``head_convs`` (those
-            of a branch) of a dense one; ``roi_*`` of a known RoI head, named
-            as in ``RoIHead``; ``point_cloud_range``, ``voxel_size``,
-            ``sensors`` and ``head`` (``'anchor'`` or ``'center'``) of a 3D
-            detector.
+            of a branch) of a dense one; ``point_cloud_range``,
+            ``voxel_size``, ``sensors`` and ``head`` (``'anchor'`` or
+            ``'center'``) of a 3D detector.
         """
         return {}
 

@@ -100,7 +100,8 @@ class MMDetFamily(Family):
         return batch
 
     def traits(self, network: nn.Module) -> Dict[str, Any]:
-        """See the base class."""
+        """See the base class; ``roi_*`` are properties of a known RoI head
+        (:class:`~mmkd.families.roi_heads.RoIHead`)."""
         traits: Dict[str, Any] = dict(
             two_stage=getattr(network, 'roi_head', None) is not None)
         head: Any = getattr(network, 'bbox_head', None)
