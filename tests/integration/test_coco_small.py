@@ -140,6 +140,10 @@ class TestScript:
         coco_small.NUMBERS.write_text('{"train": [6]}')
         with pytest.raises(DataError, match='train2017.json has no image 6'):
             coco_small.convert(coco, target)
+        path = coco / 'annotations/instances_train2017.json'
+        path.write_text(path.read_text()[:-9])
+        with pytest.raises(DataError, match='train2017.json is not JSON'):
+            coco_small.convert(coco, target)
 
 
 def test_halves_are_tested(data):

@@ -55,7 +55,8 @@ def layout(root):
         writer.write(frame(number, split))
         records[split].append(writer.record(frame(number, split)))
     writer.finish(records)
-    (root / 'ImageSets/test.txt').unlink()
+    # Another frame than that of the same number in training.
+    (root / 'ImageSets/test.txt').write_text('000001\n000007\n')
     (root / 'frames.tsv').write_text('frame\tdrive\tsource\n' +
                                      ''.join(f'{i:06d}\tdrive_{min(i, 2)}\tx\n'
                                              for i in range(5)))
@@ -106,11 +107,39 @@ class TestConverter:
         for name in ('image_2', 'velodyne'):
             for path in (root / 'training' / name).iterdir():
                 path.unlink()
-        kitti.main([str(root), str(root), '--image-size', '96', '312'])
+        arguments = [str(root), str(root), '--image-size', '96', '312']
+        with pytest.raises(
+                ConfigError, match='_infos_test.pkl already.*--overw'):
+            kitti.main(arguments)
+        scan = root / 'training/velodyne_reduced/000000.bin'
+        # A point behind the camera, which the script would take out.
+        content = scan.read_bytes() + np.array([-9, 0, 0, 0], 'f4').tobytes()
+        scan.write_bytes(content)
+        kitti.main([*arguments, '--overwrite'])
+        assert scan.read_bytes() == content
         assert read(root / 'kitti_infos_val.pkl') == before
         printed = capsys.readouterr().out
         assert ('val: 2 scans; Car 2 (2 moderate), Van 2 (0 moderate)'
                 in printed)
+
+    def test_test_frames_are_left_out(self, converted):
+        assert not (converted / 'kitti_infos_test.pkl').exists()
+
+    def test_faults_of_drives(self, kitti, tmp_path):
+        table = tmp_path / 'frames.tsv'
+        (tmp_path / 'ImageSets').mkdir()
+        train = tmp_path / 'ImageSets/train.txt'
+        train.write_text('000000\n000001\n')
+        for text, message in (('frame\tdrive\n000000\ta\n',
+                               'no drive of frame 000001'),
+                              ('frame,drive\n000000,a\n',
+                               "no column 'drive'")):
+            table.write_text(text)
+            with pytest.raises(DataError, match=message):
+                kitti.read_lists(tmp_path, ['a'])
+        train.write_text('000000\nfirst\n')
+        with pytest.raises(DataError, match="train.txt: 'first' is not"):
+            kitti.read_lists(tmp_path, [])
 
     def test_faults(self, kitti, tmp_path):
         root = layout(tmp_path / 'source')
@@ -128,6 +157,9 @@ class TestConverter:
         spoil('label_2/000001.txt', label.replace('Van', 'Bus'))
         with pytest.raises(DataError, match="line 2: .*no class 'Bus'"):
             convert()
+        spoil('label_2/000001.txt', label + '\n')
+        with pytest.raises(DataError, match='line 4: a label has 15 columns'):
+            convert()
         spoil('label_2/000001.txt', 'Car 0 0 0\n')
         with pytest.raises(DataError, match='line 1: a label has 15 columns'):
             convert()
@@ -144,6 +176,7 @@ class TestConverter:
             path.unlink()
         with pytest.raises(ConfigError, match='no lists'):
             convert()
+        assert not (tmp_path / 'target').exists()
 
 
 @pytest.fixture(scope='module')

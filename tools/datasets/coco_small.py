@@ -39,7 +39,7 @@ def convert(source: Path, target: Path) -> Dict[str, Dict[str, Any]]:
 
     Raises:
         ConfigError: If a file of annotations is missing.
-        DataError: If an image is missing.
+        DataError: If an image is missing, or a file of annotations damaged.
     """
     for folder in ('images', 'annotations'):
         (target / folder).mkdir(parents=True, exist_ok=True)
@@ -48,7 +48,10 @@ def convert(source: Path, target: Path) -> Dict[str, Dict[str, Any]]:
         path = source / f'annotations/instances_{split}2017.json'
         if not path.is_file():
             raise ConfigError(f'there is no file {path}')
-        content = json.loads(path.read_text())
+        try:
+            content = json.loads(path.read_text(encoding='utf-8'))
+        except ValueError as error:
+            raise DataError(f'{path} is not JSON: {error}') from None
         images = {x['id']: x for x in content['images']}
         missing = [x for x in numbers if x not in images]
         if missing:
