@@ -120,7 +120,7 @@ class CompiledForward:
             options={'fallback_random': True}
             if backend == 'inductor' else None)
         parts.append(self)
-        module.forward = self  # type: ignore[assignment]
+        module.forward = self
 
     def __reduce__(self) -> Tuple[Callable, tuple]:
         """A copy of the module, pickled or deep, is not compiled."""

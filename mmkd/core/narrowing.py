@@ -1,6 +1,6 @@
 """Initialising a narrow network from the weights of a wider one."""
 import copy
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 import torch
 from mmengine.logging import print_log
@@ -9,7 +9,7 @@ from torch.nn.modules.conv import _ConvTransposeNd
 
 from mmkd.core.taps.dry_run import untouched
 from mmkd.errors import ConfigError
-from mmkd.families import family_of
+from mmkd.families import family_of, is_attention
 from mmkd.utils.rng import preserve_rng
 
 
@@ -37,9 +37,11 @@ class Flow(NamedTuple):
             the modules whose outputs a module reads, in the order in which
             they are concatenated.
         sums (list[tuple[str, str]]): Modules whose outputs are added.
+        splits (set[str]): Modules of whose outputs others read parts.
     """
     sources: Dict[str, List[str]]
     sums: List[Tuple[str, str]]
+    splits: Set[str]
 
 
 def read_flow(network: nn.Module, name: str) -> Flow:
@@ -61,7 +63,7 @@ def read_flow(network: nn.Module, name: str) -> Flow:
     }
     # The nodes of the graph are kept, since only living ones compare equal.
     givers: Dict[Any, str] = {}
-    flow = Flow({}, [])
+    flow = Flow({}, [], set())
 
     def sources(node: Any) -> List[str]:
         if node in givers:
@@ -71,6 +73,8 @@ def read_flow(network: nn.Module, name: str) -> Flow:
                                 for child, _ in node.next_functions
                                 if child is not None) if parts
         ]
+        if _splits(node):
+            flow.splits.update(sum(found, []))
         if 'Cat' in node.name():
             return sum(found, [])
         flow.sums.extend((found[0][0], other[0]) for other in found[1:]
@@ -109,6 +113,15 @@ def read_flow(network: nn.Module, name: str) -> Flow:
     return flow
 
 
+def _splits(node: Any) -> bool:
+    """Whether a node of the graph gives a part of the channels, or may."""
+    name = node.name()
+    if name.startswith('Slice'):  # a crop has all channels
+        dims = len(node._saved_self_sym_sizes)
+        return node._saved_dim == (2 if dims == 3 else 1)  # tokens, maps
+    return name.startswith(('Split', 'Unbind', 'Select', 'Glu'))
+
+
 def _node(value: Any) -> Any:
     """The node of the graph that gave the first tensor of nested values."""
     if isinstance(value, Tensor):
@@ -129,6 +142,11 @@ class Narrowing:
     important ones, and the inputs that belong to the outputs kept by the
     modules that it reads. So of a concatenation it takes a part of each
     part. Depths must agree.
+
+    Where leading channels mean something else, a module keeps its
+    initialisation, and the log names it: attention with one weight for
+    queries, keys and values, outputs that are split, convolutions of groups
+    that are not depthwise, and class scores of another number of classes.
 
     Args:
         student (nn.Module): The student.
@@ -160,15 +178,29 @@ class Narrowing:
         #: Kept indices of each dimension of a tensor, by key; the leading
         #: ones of others.
         self.kept: Dict[str, List[Tensor]] = {}
+        #: Modules that are not narrowed.
+        self.left: List[str] = []
+        #: Modules whose leading outputs are not like the student's.
+        self.unlike = self.flow.splits | _scores(student, teacher, self.flow)
+        self.attention = tuple(f'{path}.' for path, module in self.own.items()
+                               if is_attention(module))
         for path in self.flow.sources:
             self._plan(path)
         self._check_sums()
+        if self.left:
+            print_log(
+                'attention, split or grouped outputs, and scores of other '
+                f'classes are not narrowed: {", ".join(self.left[:20])}' +
+                (', ...' if len(self.left) > 20 else ''), 'current')
 
     def _plan(self, path: str) -> None:
         """Choose the outputs of a module."""
         own, given = self.own[path], self.given.get(path)
         weight, wide = own.weight, getattr(given, 'weight', None)
-        if wide is None or wide.dim() != weight.dim():
+        left = self._is_left(path)
+        if left:
+            self.left.append(path)
+        if left or wide is None or wide.dim() != weight.dim():
             width = weight.size(_dims(own)[0])  # the student's own weights
             self.outputs[path] = torch.arange(width), width
             return
@@ -180,13 +212,32 @@ class Narrowing:
                     self.kept[f'{path}.{key}'] = [inputs]
             return
         to, from_ = _dims(own)
-        inputs = self._inputs(path, weight.size(from_), wide.size(from_))
-        outputs = self._outputs(wide, inputs, weight.size(to), to, from_)
+        if _is_depthwise(own):  # outputs belong to inputs
+            inputs = torch.arange(1)
+            outputs = self._inputs(path, len(weight), len(wide))
+        else:
+            inputs = self._inputs(path, weight.size(from_), wide.size(from_))
+            outputs = self._outputs(wide, inputs, weight.size(to), to, from_)
         self.outputs[path] = outputs, wide.size(to)
         kept = [torch.arange(size) for size in weight.shape]
         kept[to], kept[from_] = outputs, inputs
         self.kept[f'{path}.weight'] = kept
         self.kept[f'{path}.bias'] = [outputs]
+
+    def _is_left(self, path: str) -> bool:
+        """Whether a module with a wider one in the teacher is not narrowed.
+        """
+        own: Any = self.own[path]
+        given: Any = self.given.get(path)
+        wide = getattr(given, 'weight', None)
+        if wide is None or wide.shape == own.weight.shape or wide.dim() == 1:
+            return False
+        to = _dims(own)[0]
+        grouped = getattr(
+            own, 'groups',
+            1) > 1 and not (_is_depthwise(own) and _is_depthwise(given))
+        return (grouped or path.startswith(self.attention)
+                or path in self.unlike and wide.size(to) > own.weight.size(to))
 
     def _inputs(self, path: str, count: int, wide: int) -> Tensor:
         """Indices of the kept inputs of a module, ``count`` of ``wide``."""
@@ -228,15 +279,37 @@ class Narrowing:
                         f'outputs of {first!r} and {second!r}, of which '
                         "different channels are kept; take select='first'")
 
-    def part(self, key: str, given: Tensor, shape: Sequence[int]) -> Tensor:
-        """The part of a teacher's tensor that a student's starts with."""
+    def part(self, key: str, given: Tensor,
+             shape: Sequence[int]) -> Optional[Tensor]:
+        """The part of a teacher's tensor that a student's starts with; None
+        if it starts as initialised."""
         kept = self.kept.get(key)
         if kept is None or [len(x) for x in kept] != list(shape):
+            if key.startswith(
+                (*self.attention, *(f'{path}.' for path in self.left))):
+                return None
             kept = [torch.arange(size) for size in shape]
         for dim, index in enumerate(kept):
             if len(index) < given.size(dim):
                 given = given.index_select(dim, index.to(given.device))
         return given
+
+
+def _scores(student: nn.Module, teacher: nn.Module, flow: Flow) -> Set[str]:
+    """Last modules of the heads whose numbers of classes differ."""
+    theirs = family_of(teacher).head_classes(teacher)
+    heads = tuple(
+        f'{path}.'
+        for path, count in family_of(student).head_classes(student).items()
+        if theirs.get(path) != count)
+    read = set(sum(flow.sources.values(), []))
+    return {x for x in flow.sources if x.startswith(heads) and x not in read}
+
+
+def _is_depthwise(module: Any) -> bool:
+    """Whether each output of a convolution reads the input of its index."""
+    return not isinstance(module, _ConvTransposeNd) and (1 < getattr(
+        module, 'groups', 1) == len(module.weight) == module.in_channels)
 
 
 def _dims(module: nn.Module) -> Tuple[int, int]:
@@ -268,17 +341,18 @@ def inherit(student: nn.Module, teacher: nn.Module, path: str,
     given = teacher.get_submodule(path).state_dict()
     copies, counts = {}, [0, 0, 0]
     for key, value in target.state_dict().items():
-        wide = given.get(key)
+        wide, part = given.get(key), None
         if wide is not None and wide.shape == value.shape:
             copies[key] = wide
             # Counters of batches, which all networks have, do not count.
             counts[0] += bool(value.dim())
-        elif narrowing is not None and wide is not None and (
+            continue
+        if narrowing is not None and wide is not None and (
                 wide.dim() == value.dim()
                 and all(x >= y for x, y in zip(wide.shape, value.shape))):
-            copies[key] = narrowing.part(f'{path}.{key}', wide, value.shape)
-            counts[1] += 1
-        else:
-            counts[2] += bool(value.dim())
+            part = narrowing.part(f'{path}.{key}', wide, value.shape)
+        if part is not None:
+            copies[key] = part
+        counts[2 if part is None else 1] += bool(value.dim())
     target.load_state_dict(copies, strict=False)
     return Inherited(*counts)

@@ -1,7 +1,7 @@
 """Conventions of the libraries' networks; see docs/add_a_family.md."""
 from torch import nn
 
-from mmkd.families.base import (FAMILIES, Family, is_transformer,
+from mmkd.families.base import (FAMILIES, Family, is_attention, is_transformer,
                                 register_family)
 from mmkd.families.foundation import FoundationFamily
 from mmkd.families.mmdet import MMDetFamily
@@ -11,8 +11,8 @@ from mmkd.families.taps import KnownTap, Place
 
 __all__ = [
     'FAMILIES', 'Family', 'FoundationFamily', 'KnownTap', 'MMDet3DFamily',
-    'MMDetFamily', 'MMSegFamily', 'Place', 'family_of', 'is_transformer',
-    'register_family'
+    'MMDetFamily', 'MMSegFamily', 'Place', 'family_of', 'is_attention',
+    'is_transformer', 'register_family'
 ]
 
 # The last one takes precedence: mmdet3d's detectors derive from mmdet's.

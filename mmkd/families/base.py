@@ -335,9 +335,14 @@ class Family:
 def is_transformer(network: nn.Module) -> bool:
     """Whether the backbone of a network, or all of it, has self-attention."""
     return any(
-        isinstance(module, nn.MultiheadAttention)
-        or isinstance(getattr(module, 'qkv', None), nn.Linear)
-        for module in getattr(network, 'backbone', network).modules())
+        map(is_attention,
+            getattr(network, 'backbone', network).modules()))
+
+
+def is_attention(module: nn.Module) -> bool:
+    """Whether a module computes queries, keys and values by one weight."""
+    return (isinstance(module, nn.MultiheadAttention)
+            or isinstance(getattr(module, 'qkv', None), nn.Linear))
 
 
 def _patch_embeds(network: nn.Module, backbones: List[str]) -> List[str]:

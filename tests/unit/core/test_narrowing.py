@@ -52,6 +52,7 @@ def test_heights_of_a_volume(order, inputs):
 
 class _Volume(nn.Module):
     """(C, D) = (width, 2) flattened to the channels of a map."""
+    shape = 1, 1, 2, 3, 3
 
     def __init__(self, width):
         super().__init__()
@@ -65,12 +66,13 @@ class _Volume(nn.Module):
 
 @pytest.fixture(autouse=True)
 def example(monkeypatch):
-    """An input for the network above."""
+    """An input for plain networks."""
     plain = base.Family.example_batch
 
     def example_batch(self, network, size):
-        if isinstance(network, _Volume):
-            return dict(inputs=torch.zeros(1, 1, 2, 3, 3), data_samples=None)
+        shape = getattr(network, 'shape', None)
+        if shape:
+            return dict(inputs=torch.zeros(shape), data_samples=None)
         return plain(self, network, size)
 
     monkeypatch.setattr(base.Family, 'example_batch', example_batch)
@@ -164,3 +166,45 @@ def test_sums_and_the_largest_filters():
     Narrowing(student, teacher)
     with pytest.raises(ConfigError, match="take select='first'"):
         Narrowing(student, teacher, 'l1')
+
+
+class _Parts(nn.Module):
+    """Layers whose leading channels mean something else."""
+    shape = 1, 3, 4, 4
+
+    def __init__(self, width, classes):
+        super().__init__()
+        self.stem = nn.Conv2d(3, width, 1)
+        self.depthwise = nn.Conv2d(width, width, 1, groups=width)
+        self.grouped = nn.Conv2d(width, width, 1, groups=2)
+        self.gate = nn.Conv2d(width, 2 * width, 1)
+        self.attention = nn.MultiheadAttention(width, 1, batch_first=True)
+        self.bbox_head = nn.Module()
+        self.bbox_head.num_classes = classes
+        self.bbox_head.conv_cls = nn.Conv2d(width, 2 * classes, 1)
+        self.bbox_head.conv_reg = nn.Conv2d(width, 4, 1)
+
+    def forward(self, inputs, data_samples=None, mode='tensor'):
+        maps = self.grouped(self.depthwise(self.stem(inputs)))
+        maps = nn.functional.glu(self.gate(maps), 1)
+        tokens = maps.flatten(2).transpose(1, 2)
+        tokens = self.attention(tokens, tokens, tokens)[0]
+        maps = tokens.transpose(1, 2).reshape(maps.shape)
+        return self.bbox_head.conv_cls(maps), self.bbox_head.conv_reg(maps)
+
+
+def test_what_is_not_narrowed():
+    student, teacher = _Parts(4, 2), _Parts(8, 3)
+    with torch.no_grad():
+        teacher.stem.weight.fill_(.1)[[1, 2, 5, 7]] = 1
+    before = copy.deepcopy(student.state_dict())
+    narrowing = Narrowing(student, teacher, 'l1')
+    assert narrowing.left == ['grouped', 'gate', 'bbox_head.conv_cls']
+    # Outputs of a depthwise convolution belong to its inputs.
+    assert kept(narrowing, 'depthwise', 0) == [1, 2, 5, 7]
+    assert kept(narrowing, 'bbox_head.conv_reg', 0) == [0, 1, 2, 3]
+    for path, _ in student.named_children():
+        inherit(student, teacher, path, narrowing)
+    for key, value in student.state_dict().items():
+        same = key.startswith((*narrowing.left, 'attention'))
+        assert value.equal(before[key]) == same or 'conv_reg.bias' in key, key
