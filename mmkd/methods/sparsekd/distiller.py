@@ -136,6 +136,11 @@ class SparseKD(Distiller):
     @staticmethod
     def _targets(heads: _Heads, batch: StepBatch) -> List[TaskTargets]:
         """Cells of the ground truth on the teacher's grid."""
+        if heads.of_teacher.head.train_cfg is None:
+            raise ConfigError(
+                "SparseKD assigns objects on the teacher's grid, which is not "
+                "the student's; give the teacher's config the train_cfg of "
+                'its head')
         objects = batch.host_objects
         return heads.of_teacher.targets([x[x.labels_3d >= 0] for x in objects],
                                         heads.outputs_t)

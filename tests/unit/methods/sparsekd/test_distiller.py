@@ -63,6 +63,15 @@ def test_a_finer_teacher(kind):
 
 
 @pytest.mark.parametrize('kind', KINDS)
+def test_a_finer_teacher_without_train_cfg(kind):
+    teacher = finer(kind)
+    teacher['model']['train_cfg'] = None
+    model = model_of(kind, teacher)
+    with pytest.raises(ConfigError, match="give the teacher's config the tr"):
+        losses_of(model, data_of(kind))
+
+
+@pytest.mark.parametrize('kind', KINDS)
 def test_a_finer_teacher_looks_at_its_own_cells(kind):
     model = model_of(kind, finer(kind))
     data = model.data_preprocessor(data_of(kind), True)
