@@ -100,7 +100,8 @@ class MMDetFamily(Family):
         return batch
 
     def traits(self, network: nn.Module) -> Dict[str, Any]:
-        """See the base class."""
+        """See the base class; ``roi_*`` are properties of a known RoI head
+        (:class:`~mmkd.families.roi_heads.RoIHead`)."""
         traits: Dict[str, Any] = dict(
             two_stage=getattr(network, 'roi_head', None) is not None)
         head: Any = getattr(network, 'bbox_head', None)
@@ -111,7 +112,9 @@ class MMDetFamily(Family):
         if roi_head is not None:
             traits.update(
                 roi_classes=roi_head.num_classes,
-                roi_channels=roi_head.channels)
+                roi_channels=roi_head.channels,
+                roi_codes=roi_head.num_codes,
+                roi_single=roi_head.single)
         return traits
 
     def dense_head(self,

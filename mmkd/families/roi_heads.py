@@ -71,6 +71,13 @@ class RoIHead(Head):
         """Channels E of the embeddings."""
         return self.box_head.fc_cls.in_features
 
+    @property
+    def num_codes(self) -> int:
+        """Length of the box codes of a box: 4 * K, 4 for all classes, or 0 of
+        a head that regresses none."""
+        layer = getattr(self.box_head, 'fc_reg', None)
+        return layer.out_features if isinstance(layer, nn.Linear) else 0
+
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Context that keeps the boxes that the head's own loss samples, for

@@ -319,6 +319,28 @@ def two_stage_detector(width: int = 4,
     return found
 
 
+def cascade_detector(width: int = 4) -> dict:
+    """The small Faster R-CNN with two stages of the RoI head.
+
+    Args:
+        width (int): As in :func:`detector`. Defaults to 4.
+
+    Returns:
+        dict: A whole config, with ``default_scope`` and ``model``.
+    """
+    found = two_stage_detector(width)
+    model = found['model']
+    head = model['roi_head']
+    head.update(
+        type='CascadeRoIHead',
+        num_stages=2,
+        stage_loss_weights=[1, 1],
+        bbox_head=[head['bbox_head']] * 2)
+    model['type'] = 'CascadeRCNN'
+    model['train_cfg']['rcnn'] = [model['train_cfg']['rcnn']] * 2
+    return found
+
+
 def _max_iou(positive: float, negative: float) -> dict:
     return dict(
         type='MaxIoUAssigner',

@@ -64,8 +64,8 @@ class MasKD(Distiller):
             ones, for tests. Required.
         preset (str, optional): Selects the published defaults:
             ``'retinanet'``, ``'two_stage'``, ``'one_stage'`` (FCOS) or
-            ``'segmentation'``. Defaults to ``'retinanet'``; in a config, to
-            that of the student.
+            ``'segmentation'``. In a config, defaults to that of the student;
+            required for others, such as 3D detectors.
         warmup (int | float, optional): Iterations until masks are products,
             or a fraction of the run as a float; 1.0 means never. Defaults to
             None: of the preset.
@@ -79,7 +79,8 @@ class MasKD(Distiller):
         kwargs: Arguments of :class:`Distiller`, such as ``weights``.
 
     Raises:
-        ConfigError: If an option is invalid, or ``masks`` is missing.
+        ConfigError: If an option is invalid, or ``masks`` or ``preset`` is
+            missing.
     """
     roles = ('maps', )
     needs_weights_hash = True
@@ -88,12 +89,20 @@ class MasKD(Distiller):
                  student=None,
                  teacher=None,
                  masks: Optional[str] = None,
-                 preset: str = 'retinanet',
+                 preset: Optional[str] = None,
                  warmup: Union[int, float, None] = None,
                  boxes: Optional[Literal['dense', 'rois', 'none']] = None,
                  box_loss: Optional[Literal['l1', 'smooth_l1']] = None,
                  connector: Union[str, dict, None] = 'auto',
                  **kwargs) -> None:
+        if masks is None:
+            raise ConfigError(
+                'MasKD needs `masks`, the checkpoint of the tokens that were '
+                'learned on the teacher before (docs/methods/maskd.md)')
+        if preset is None:
+            raise ConfigError(
+                'MasKD has no published settings for this student; give '
+                f'`preset`, one of {", ".join(PRESETS)}')
         options = fill_from_preset(
             'MasKD',
             PRESETS,
@@ -106,10 +115,6 @@ class MasKD(Distiller):
             MasKD,
             boxes=options['boxes'],
             box_loss=options['box_loss'])
-        if masks is None:
-            raise ConfigError(
-                'MasKD needs `masks`, the checkpoint of the tokens that were '
-                'learned on the teacher before (docs/methods/maskd.md)')
         self.boxes = options['boxes']
         self.default_weights = dict(PRESETS[preset]['weights'])
         if self.boxes == 'none':
@@ -135,14 +140,20 @@ class MasKD(Distiller):
             cls, student: Mapping[str, Any],
             teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
         """See the base class; the student settles the preset."""
-        if 'two_stage' not in student:
+        if 'num_classes' in student:
             return dict(preset='segmentation')
-        # Heads of other kinds cannot be compared.
-        known = 'roi_channels' in student and all(
-            'roi_channels' in teacher for teacher in teachers.values())
+        if 'two_stage' not in student:
+            return {}
         if student['two_stage']:
-            return dict(
-                preset='two_stage', **({} if known else dict(boxes='none')))
+            # A student with a cascade trains each stage on other boxes. A
+            # teacher's first stage serves, but many cascades have one code
+            # for all classes.
+            codes = student.get('roi_single') and student['roi_codes']
+            if codes and all(
+                    teacher.get('roi_codes') == codes
+                    for teacher in teachers.values()):
+                return dict(preset='two_stage')
+            return dict(preset='two_stage', boxes='none')
         retina = student.get('dense_head') == 'retinanet'
         return dict(preset='retinanet' if retina else 'one_stage')
 

@@ -8,7 +8,7 @@ from mmkd.errors import ConfigError
 from mmkd.families import family_of
 from mmkd.families.roi_heads import find_roi_head, roi_head_of
 from mmkd.testing import detection_batch, detector
-from mmkd.testing.networks import two_stage_detector
+from mmkd.testing.networks import cascade_detector, two_stage_detector
 
 
 def test_recorded_boxes():
@@ -48,6 +48,7 @@ def test_places_and_traits():
         assert [known.tap for known in family.taps(network, place)] == [path]
     traits = family.traits(network)
     assert traits['roi_classes'] == 3 and traits['roi_channels'] == 16
+    assert traits['roi_codes'] == 12 and traits['roi_single']
     other = build_network(detector(), 'x')
     assert family.taps(other, 'roi_logits') == []
     assert 'roi_channels' not in family.traits(other)
@@ -56,26 +57,12 @@ def test_places_and_traits():
         roi_head_of(other, 'x')
 
 
-def cascade():
-    """The small Faster R-CNN with two stages of the RoI head."""
-    found = two_stage_detector(8)
-    model = found['model']
-    head = model['roi_head']
-    head.update(
-        type='CascadeRoIHead',
-        num_stages=2,
-        stage_loss_weights=[1, 1],
-        bbox_head=[head['bbox_head']] * 2)
-    model['type'] = 'CascadeRCNN'
-    model['train_cfg']['rcnn'] = [model['train_cfg']['rcnn']] * 2
-    return found
-
-
 def test_first_stage_of_a_cascade():
     torch.manual_seed(0)
-    network = build_network(cascade(), 'x').eval()
+    network = build_network(cascade_detector(8), 'x').eval()
     head = roi_head_of(network, 'x', single=False)
     assert (head.num_classes, head.channels) == (3, 16)
+    assert not family_of(network).traits(network)['roi_single']
     rois = torch.tensor([[0., 4, 4, 30, 40], [1, 8, 0, 60, 60]])
     maps = network.extract_feat(torch.randn(2, 3, 64, 64))
     found = head.features(maps, rois)
@@ -92,7 +79,7 @@ def test_first_stage_of_a_cascade():
 def test_a_cascade_teaches():
     model = DistillationModel(
         two_stage_detector(4),
-        dict(teacher=dict(cfg=cascade(), ckpt='random')),
+        dict(teacher=dict(cfg=cascade_detector(8), ckpt='random')),
         dict(
             kd=dict(type='LogitsKD', divergence='dist'),
             boxes=dict(type='MasKD', masks='random')),

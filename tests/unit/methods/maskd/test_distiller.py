@@ -10,7 +10,9 @@ from mmkd.errors import CheckpointError, ConfigError, MismatchError
 from mmkd.families.roi_heads import RoIFeatures
 from mmkd.methods.maskd.distiller import MasKD
 from mmkd.methods.maskd.losses import masked_distance, token_masks
-from mmkd.testing import detector, segmentation_batch, segmentor
+from mmkd.testing import (detection_batch, detector, segmentation_batch,
+                          segmentor)
+from mmkd.testing.networks import cascade_detector, two_stage_detector
 
 
 def maps(seed, channels=3):
@@ -25,9 +27,9 @@ def specs(*places):
     }
 
 
-def built(kind='neck', **options):
+def built(kind='neck', preset='retinanet', **options):
     torch.manual_seed(0)
-    options = dict(masks='random', boxes='none', weights={}, **options)
+    options.update(masks='random', boxes='none', weights={}, preset=preset)
     distiller = MasKD(**options)
     place = specs(('maps', (1, 3, 4, 5), kind))
     distiller.setup(place, place)
@@ -88,7 +90,11 @@ def test_segmentation():
 @pytest.mark.parametrize('kind, distance', [('l1', F.l1_loss),
                                             ('smooth_l1', F.smooth_l1_loss)])
 def test_boxes_of_dense_heads(kind, distance):
-    distiller = MasKD(masks='random', box_loss=kind, weights=dict(feat=0.))
+    distiller = MasKD(
+        masks='random',
+        preset='retinanet',
+        box_loss=kind,
+        weights=dict(feat=0.))
     own, theirs = [maps(i, 8) for i in (0, 1)], [maps(i, 8) for i in (2, 3)]
     found = distiller(
         dict(maps=[], dense_boxes=own), dict(maps=[], dense_boxes=theirs),
@@ -173,20 +179,51 @@ def test_the_student_settles_the_preset():
                                   dense_head='fcos'), 'one_stage'),
                             (dict(two_stage=False), 'one_stage')):
         assert MasKD.settled_options(student, {}) == dict(preset=wanted)
-    rois = dict(two_stage=True, roi_channels=8)
-    assert MasKD.settled_options(rois,
-                                 dict(t=rois)) == dict(preset='two_stage')
-    cascade = dict(two_stage=True)
-    assert MasKD.settled_options(rois, dict(t=cascade)) == dict(
-        preset='two_stage', boxes='none')
+    # Of a 3D detector, nothing: MasKD asks for the preset.
+    assert MasKD.settled_options(dict(sensors='lidar'), {}) == {}
+
+
+@pytest.mark.parametrize('student, teacher, boxes', [
+    ('', '', 'rois'),
+    ('cascade', 'cascade', 'none'),
+    ('cascade', '', 'none'),
+    ('', 'cascade', 'rois'),
+    ('', 'agnostic cascade', 'none'),
+    ('agnostic', 'agnostic cascade', 'rois'),
+])
+def test_boxes_of_cascades(student, teacher, boxes):
+    size = (64, 64)
+    model = DistillationModel(
+        two_stage(student, 4),
+        dict(teacher=dict(cfg=two_stage(teacher, 8), ckpt='random')),
+        dict(kd=dict(type='MasKD', masks='random')), size).train()
+    assert model.distillers['kd'].boxes == boxes
+    losses = model(
+        **model.data_preprocessor(detection_batch(size=size), True),
+        mode='loss')
+    found = {key for key in losses if key.startswith('kd.loss')}
+    assert found == {'kd.loss_feat'
+                     } | ({'kd.loss_boxes'} if boxes == 'rois' else set())
+
+
+def two_stage(kind, width):
+    cfg = cascade_detector(width) if 'cascade' in kind else two_stage_detector(
+        width)
+    heads = cfg['model']['roi_head']['bbox_head']
+    for head in heads if isinstance(heads, list) else [heads]:
+        head['reg_class_agnostic'] = 'agnostic' in kind
+    return cfg
 
 
 @pytest.mark.parametrize('options, message', [
     (dict(), 'MasKD needs `masks`, the checkpoint of the tokens'),
     (dict(masks='x', preset='fcos'), 'preset is one of retinanet, two_stage'),
-    (dict(masks='x', boxes='all'), "boxes is one of dense, rois, none"),
-    (dict(masks='x', box_loss='l2'), 'box_loss'),
-    (dict(masks='x', warmup=1.5), 'MasKD, warmup: begin=1.5'),
+    (dict(masks='x'), 'no published settings for this student; give `preset`'),
+    (dict(masks='x', preset='one_stage',
+          boxes='all'), "boxes is one of dense, rois, none"),
+    (dict(masks='x', preset='one_stage', box_loss='l2'), 'box_loss'),
+    (dict(masks='x', preset='one_stage',
+          warmup=1.5), 'MasKD, warmup: begin=1.5'),
 ])
 def test_options(options, message):
     with pytest.raises(ConfigError, match=message):
