@@ -156,6 +156,10 @@ class LogitsKD(Distiller):
         assigned = where.sigmoids and (valid_only or foreground_only
                                        or reduction == 'avg_factor'
                                        or not chosen.for_sigmoids)
+        if assigned and 'anchors' in self.options:
+            raise ConfigError(
+                'LogitsKD: foreground_only and valid_only take each anchor '
+                f"as a cell; leave out anchors of {divergence!r}")
         self.role = where.features if aux_head else place
         self.teacher_role = where.teacher or place
         self.roles, self.teacher_roles = (self.role, ), (self.teacher_role, )

@@ -66,25 +66,28 @@ class Rules(NamedTuple):
                 batch: StepBatch,
                 logits_s: Tensor,
                 logits_t: Tensor,
-                images: Optional[Tensor] = None) -> Optional[Tensor]:
+                images: Optional[Tensor] = None,
+                num_images: Optional[int] = None) -> Optional[Tensor]:
         """Weights of the cells, with as many dimensions as the scores.
 
         Args:
             images (Tensor, optional): Image of each box, (R, ). Defaults to
                 None: the scores are maps.
+            num_images (int, optional): Number of images of the boxes.
 
         Raises:
-            ConfigError: If they have another number of dimensions.
+            ConfigError: If they are not those of images or cells.
         """
         if self.cell_weights is None:
             return None
         found = self.cell_weights(batch, logits_s.detach(), logits_t)
-        if found.dim() not in (1, logits_s.dim()):
+        count = len(logits_s) if num_images is None else num_images
+        cells = (len(logits_s), 1, *logits_s.shape[2:])
+        if found.shape not in ((count, ), cells):
             raise ConfigError(
                 'LogitsKD: cell_weights gives the shape '
                 f'{tuple(found.shape)} for scores {tuple(logits_s.shape)}; '
-                'give (N, ) for images, or as many dimensions as the scores '
-                'for cells')
+                f'give {(count, )} for images or {cells} for cells')
         if found.dim() > 1:
             return found
         if images is not None:
@@ -115,7 +118,10 @@ def dense_levels(rules: Rules, pairs: Pairs,
     if not rules.assigned:
         return _whole_maps(rules, pairs, batch)
     targets = batch.dense_targets([logits_s for logits_s, _ in pairs])
-    counted = [x > 0 for x in targets.label_weights]
+    counted = [
+        x > 0 if rules.valid_only else torch.ones_like(x, dtype=torch.bool)
+        for x in targets.label_weights
+    ]
     return _anchors(rules, pairs, batch, targets.num_classes, targets.labels,
                     counted, targets.mean_positives())
 
@@ -143,7 +149,8 @@ def box_levels(rules: Rules, pairs: Pairs,
         # The background comes last.
         end = logits_s.size(1) - rules.foreground_only
         valid = (labels >= 0) & (labels < end)
-        weights = rules.weights(batch, logits_s, logits_t, rois[:, 0].long())
+        weights = rules.weights(batch, logits_s, logits_t, rois[:, 0].long(),
+                                len(batch.data_samples or ()))
         logits_s, logits_t, valid, classes = (
             _as_map(x[None])
             for x in (logits_s, logits_t, valid, labels * valid))

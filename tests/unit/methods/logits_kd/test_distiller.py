@@ -208,7 +208,8 @@ def test_reductions_and_weights(harness, tensors, labels):
         kl_divergence(student[i:i + 1], teacher[i:i + 1]) for i in range(2))
     assert weighted.item() == pytest.approx(
         ((first + 3 * second) / 2).item(), rel=1e-6)
-    with pytest.raises(ConfigError, match=r'the shape \(2, 4, 5\) for scores'):
-        harness.run(
-            LogitsKD(cell_weights=lambda *_: torch.ones(2, 4, 5)), [student],
-            [teacher])
+    for shape in ((2, 4, 5), (2, 6, 4, 5)):
+        with pytest.raises(ConfigError, match='for images or .* for cells'):
+            harness.run(
+                LogitsKD(cell_weights=lambda *_, x=shape: torch.ones(x)),
+                [student], [teacher])

@@ -16,6 +16,10 @@ from mmkd.methods.logits_kd.options import build_aux_head, read_share, share_at
     (dict(place='roi_logits', aux_head=True), 'aux_head is not for'),
     (dict(divergence='dist', reduction='row'), 'reduction is not for .dist.'),
     (dict(divergence='sinkhorn', cell_weights=len), 'cell_weights is not'),
+    (dict(
+        place='dense_logits',
+        divergence=dict(type='dist', anchors=9),
+        valid_only=True), "leave out anchors of 'dist'"),
     (dict(teacher_share=1.5), 'teacher_share is 0 to 1.*1.5'),
     (dict(teacher_share=-1), 'teacher_share: .*at least 0'),
     (dict(place='neck'), 'place is one of logits, dense_logits, roi_logits'),

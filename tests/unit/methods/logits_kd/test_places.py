@@ -99,15 +99,15 @@ def test_anchors_of_the_class_loss(dense):
     options = dict(place='dense_logits', divergence='binary')
     counted = terms_with(
         model, tensors, step, valid_only=True, **options)['loss']
-    assert counted == terms_with(
+    every = terms_with(
         model, tensors, step, reduction='avg_factor', **options)['loss']
     positives = terms_with(
         model, tensors, step, foreground_only=True, **options)['loss']
-    wanted = torch.zeros(2, dtype=torch.float64)
+    wanted = torch.zeros(3, dtype=torch.float64)
     for map_s, map_t, own, weight in zip(maps_s, maps_t, targets.labels,
                                          targets.label_weights):
         s, t = (as_rows(x, 3)[:, :, None, None] for x in (map_s, map_t))
-        for i, kept in enumerate((weight > 0, own < 3)):
+        for i, kept in enumerate((weight > 0, own < 3, own >= 0)):
             wanted[i] += class_score_losses(
                 'binary',
                 s,
@@ -116,7 +116,7 @@ def test_anchors_of_the_class_loss(dense):
                 kept.view(-1, 1, 1),
                 divisor=torch.tensor(count))['loss'].item()
     torch.testing.assert_close(
-        torch.stack([counted, positives]).double(),
+        torch.stack([counted, positives, every]).double(),
         wanted,
         rtol=1e-4,
         atol=1e-6)
@@ -160,6 +160,16 @@ def test_weights_of_images_and_cells(dense):
     assert found['loss'].item() == pytest.approx(
         (first + 3 * second).item(), rel=1e-5)
     assert len(seen) == len(tensors[0]['dense_logits'])
+
+
+def test_aux_head_with_other_classes():
+    with pytest.raises(MismatchError, match='number of classes .* is 3.*is 4'):
+        model_of(
+            detector(),
+            detector(8, num_classes=4),
+            place='dense_logits',
+            divergence='dkd',
+            aux_head=True)
 
 
 def test_heads_without_a_known_assignment():
@@ -248,6 +258,11 @@ def test_weights_of_boxes(tensors):
     assert of_boxes.item() == pytest.approx(
         (rows * weights).mean().item(), rel=1e-5)
     assert of_images == of_boxes
+    # One number a box is not one an image.
+    with pytest.raises(ConfigError, match=r'give \(2,\) for images or \(3, 1'):
+        boxes_of(
+            LogitsKD(place='roi_logits', cell_weights=lambda *_: weights),
+            logits_s, logits_t, labels, [0, 1, 1])
 
 
 def test_two_stages_have_their_place():
