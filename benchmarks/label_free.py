@@ -452,6 +452,16 @@ def _sequence_metric() -> type:
     return SequenceIoU
 
 
+def _command(args: argparse.Namespace) -> str:
+    """The command of a series, without its folders."""
+    words = ['benchmarks/label_free.py']
+    for name in ('shares', 'seeds', 'rates', 'epochs', 'iters'):
+        value = getattr(args, name)
+        values = value if isinstance(value, list) else [value]
+        words += [f'--{name}', *(f'{x:g}' for x in values)]
+    return ' '.join(words)
+
+
 def as_markdown(result: Dict[str, Any]) -> str:
     """The table of the docs."""
     lines = [
@@ -495,6 +505,7 @@ def main(argv=None) -> None:
     for share in args.shares:
         rows.append(series.row(share))
         result = dict(
+            command=_command(args),
             student=STUDENT,
             label_free=LABEL_FREE,
             seeds=args.seeds,

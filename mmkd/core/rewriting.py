@@ -1,6 +1,7 @@
 """Training modules that replace tensors inside a frozen network."""
 from abc import abstractmethod
-from typing import Any, ClassVar, Dict, List, Optional, Sequence, Tuple, Union
+from typing import (Any, ClassVar, Dict, List, Mapping, Optional, Sequence,
+                    Tuple, Union)
 
 import torch
 from mmengine.logging import print_log
@@ -12,12 +13,13 @@ from mmkd.core.building import build_teacher
 from mmkd.core.cache.keys import weights_hash
 from mmkd.core.taps.dry_run import dry_run
 from mmkd.core.taps.tap import Tap, TapLike, TapSpec
-from mmkd.core.taps.writer import TapWriter
+from mmkd.core.taps.writer import TapWriter, check_writable
 from mmkd.core.teacher import Teacher
 from mmkd.core.terms import term_name
-from mmkd.errors import ConfigError
+from mmkd.errors import CheckpointError, ConfigError
 from mmkd.families.places import standard_taps
 from mmkd.registry import MODELS
+from mmkd.utils.arguments import error_context
 from mmkd.utils.rng import preserve_rng
 
 #: Options of a teacher whose effect a tap that writes would spoil.
@@ -78,8 +80,8 @@ class RewritingModel(BaseModel):
     Only the module trains: by the network's own loss, whose gradient passes
     through the frozen weights, and by the module's terms, summed over the
     levels. Validation and testing run the network with the replaced tensors.
-    A checkpoint holds the module under ``rewriter.`` and the SHA-256 of the
-    network's weights, ``teacher_hash``.
+    A checkpoint holds the module under ``rewriter.``, the SHA-256 of the
+    network's weights, ``teacher_hash``, and what was replaced, ``places``.
 
     Args:
         teacher (dict | Teacher): The network: ``cfg``, ``ckpt``,
@@ -115,7 +117,8 @@ class RewritingModel(BaseModel):
         frozen.set_layout(torch.contiguous_format)
         self.teacher = frozen
         if not isinstance(rewriter, Rewriter):
-            with DefaultScope.overwrite_default_scope('mmkd'):
+            with DefaultScope.overwrite_default_scope('mmkd'), error_context(
+                    '`rewriter`'):
                 rewriter = MODELS.build(rewriter)
         if not isinstance(rewriter, Rewriter):
             raise ConfigError('`rewriter` is the config of a Rewriter, not of '
@@ -125,6 +128,7 @@ class RewritingModel(BaseModel):
             Tap.parse(tap)
             for tap in standard_taps(network, rewriter.role, 'the teacher')
         ]
+        check_writable(self.taps, 'the teacher')
         with preserve_rng():
             specs = dry_run(network, self.taps, 'the teacher',
                             frozen.trial_modes, dry_run_size).specs
@@ -136,10 +140,11 @@ class RewritingModel(BaseModel):
         }
         rewriter.setup(levels)
         self.rewriter: Any = rewriter
+        self.register_buffer('teacher_hash',
+                             _bytes(bytes.fromhex(weights_hash(network))))
         self.register_buffer(
-            'teacher_hash',
-            torch.tensor(
-                list(bytes.fromhex(weights_hash(network))), dtype=torch.uint8))
+            'places',
+            _bytes('\n'.join(spec.place for spec in levels).encode()))
         print_log(
             'replaced in the teacher, which runs without folded weights and '
             'channels_last: ' + ', '.join(f'{spec.path} {spec.shape}'
@@ -182,10 +187,40 @@ class RewritingModel(BaseModel):
                       for name, values in terms.items())
         return losses
 
+    def check_resumable(self, state_dict: Mapping[str, Tensor]) -> None:
+        """Check that weights were trained in this teacher, at these places.
+
+        Args:
+            state_dict (Mapping[str, Tensor]): Of the run to resume.
+
+        Raises:
+            CheckpointError: If not.
+        """
+        for name, what in (('teacher_hash', 'teacher'), ('places', 'taps')):
+            given = state_dict.get(name)
+            if given is not None and not given.equal(
+                    getattr(self, name).cpu()):
+                raise CheckpointError(
+                    f'`rewriter` was trained with other {what}; resume with '
+                    f'the {what} of that run, or start a new one from its '
+                    'weights by `load_from` without `resume`')
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
+        """Load the module, but not what its new weights belong to."""
+        for name in ('teacher_hash', 'places'):
+            if prefix + name in state_dict:
+                state_dict[prefix + name] = getattr(self, name)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _apply(self, fn: Any, recurse: bool = True) -> 'RewritingModel':
         super()._apply(fn, recurse)
         self.teacher.network._apply(fn, recurse)
         return self
+
+
+def _bytes(content: bytes) -> Tensor:
+    return torch.tensor(list(content), dtype=torch.uint8)
 
 
 def _check_options(teacher: Union[dict, Teacher]) -> None:

@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import (_load_checkpoint,
                                         _load_checkpoint_to_model)
 from torch import nn
 
+from mmkd.core.rewriting import RewritingModel
 from mmkd.engine.building import NamingRunner
 from mmkd.engine.cache.views import views_of
 from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
@@ -226,6 +227,8 @@ class DistillationRunner(NamingRunner):
         model = self.model.module if is_model_wrapper(
             self.model) else self.model
         try:
+            if self._resume and isinstance(model, RewritingModel):
+                model.check_resumable(checkpoint['state_dict'])
             checkpoint = _load_checkpoint_to_model(
                 model, checkpoint, strict, revise_keys=revise_keys)
         except CheckpointError as error:

@@ -277,6 +277,15 @@ class TapSpec:
         default=None, compare=False, repr=False)
 
     @property
+    def place(self) -> str:
+        """What the tensor is, as text: the same for all taps that give it if
+        the family knows it, otherwise the tap without its network."""
+        if self.kind is None:
+            return self.path.removeprefix(f'{self.network}:')
+        known = (self.kind, self.task, self.branch, self.level)
+        return ' '.join(str(x) for x in known if x is not None)
+
+    @property
     def channels(self) -> int:
         """Size of dimension 1."""
         return self.shape[1]

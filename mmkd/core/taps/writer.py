@@ -6,8 +6,33 @@ from torch import Tensor, nn
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError, TapError
 
+#: Why a module that runs several times cannot be tapped, and the way out.
+ONLY_ONCE = (
+    'a module that runs several times in a forward pass cannot be replaced, '
+    'but what goes into it can, such as the output of the neck')
+
 #: Given a tap and its tensors, one per level: those that take their place.
 Write = Callable[[Tap, List[Tensor]], Sequence[Tensor]]
+
+
+def check_writable(taps: Sequence[Tap], name: str) -> None:
+    """Check that the options of taps let them replace tensors.
+
+    Args:
+        taps (Sequence[Tap]): The taps.
+        name (str): Name of the network in messages.
+
+    Raises:
+        ConfigError: If one has ``calls='all'`` or ``part``.
+    """
+    for tap in taps:
+        if tap.calls != 'one':
+            raise ConfigError(
+                f'the tap {tap.path!r} of {name} cannot write with '
+                f'`calls={tap.calls!r}`: {ONLY_ONCE}')
+        if tap.part:
+            raise ConfigError(f'the tap {tap.path!r} of {name} cannot write '
+                              'with `part`; leave it out')
 
 
 class TapWriter:
@@ -39,11 +64,7 @@ class TapWriter:
         self.name = name
         self.write = write
         self._fired = dict.fromkeys(taps, 0)
-        for tap in taps:
-            if tap.calls != 'one' or tap.part:
-                raise ConfigError(
-                    f'the tap {tap.path!r} of {name} cannot write with '
-                    f'`calls={tap.calls!r}` or `part`; leave them out')
+        check_writable(taps, name)
         self._modules: Dict[Tap, nn.Module] = {
             tap: tap.resolve(network, name)
             for tap in self._fired

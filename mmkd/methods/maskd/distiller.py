@@ -180,6 +180,15 @@ class MasKD(Distiller):
         ] if self.masks == 'random' else read_tokens(self.masks, levels_t))
         self.tokens.requires_grad_(False)
 
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
+        """Keep the tokens of `masks`: those of an older run may belong to
+        another teacher."""
+        if self.masks != 'random':
+            state_dict.update(
+                self.tokens.state_dict(prefix=f'{prefix}tokens.'))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _is_joint(self, progress: Progress) -> bool:
         """Whether masks are products now."""
         if self._joint.needs_length() and not progress.max_iters:

@@ -151,6 +151,13 @@ def read_tokens(path: str, specs: Sequence[TapSpec]) -> List[TokenMasks]:
         raise CheckpointError(
             f'MasKD: the tokens of {path} were learned on other weights than '
             'those of this teacher; learn them again on this one')
+    stored = checkpoint.state_dict.get('places')
+    places = [spec.place for spec in specs]
+    if stored is not None and bytes(
+            stored.tolist()).decode().split('\n') != places:
+        raise CheckpointError(
+            f'MasKD: the tokens of {path} were learned on other levels than '
+            f'{", ".join(places)}; tap the same levels in both stages')
     levels = nn.ModuleList(
         TokenMasks(shape[1], shape[0], f'{i}.conv.weight' in state)
         for i, shape in enumerate(shapes))

@@ -8,7 +8,7 @@ from torch import nn
 
 from mmkd.core import Rewriter, RewritingModel, Teacher
 from mmkd.core.cache.keys import weights_hash
-from mmkd.errors import ConfigError
+from mmkd.errors import CheckpointError, ConfigError
 from mmkd.registry import MODELS
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
@@ -41,7 +41,8 @@ def losses_of(model, batch):
 def test_only_the_rewriter_trains():
     model = build()
     assert [name for name, _ in model.named_parameters()] == ['rewriter.scale']
-    assert set(model.state_dict()) == {'rewriter.scale', 'teacher_hash'}
+    assert set(
+        model.state_dict()) == {'rewriter.scale', 'teacher_hash', 'places'}
     network = model.teacher.network
     before = copy.deepcopy(network.state_dict())
     log = model.train_step(
@@ -98,6 +99,31 @@ def test_hash_of_the_teacher(tmp_path):
     model = build()
     found = bytes(model.teacher_hash.tolist()).hex()
     assert found == weights_hash(model.teacher.network)
+
+
+def test_weights_of_another_teacher():
+    """They are a start, and no run to resume."""
+    model = build()
+    own = model.teacher_hash.clone()
+    state = {**model.state_dict(), 'rewriter.scale': torch.full((5, ), 2.)}
+    model.check_resumable(state)
+    for key, what in (('teacher_hash', 'teacher'), ('places', 'taps')):
+        other = {**state, key: torch.zeros_like(state[key])}
+        with pytest.raises(CheckpointError, match=f'with other {what}; res'):
+            model.check_resumable(other)
+        model.load_state_dict(other)
+        assert model.teacher_hash.equal(own)
+        assert model.rewriter.scale.eq(2).all()
+
+
+@pytest.mark.parametrize('rewriter, message', [
+    (dict(type='Nothing'), "`rewriter`: there is no 'Nothing'"),
+    (Scaled(dict(module='neck', calls='all')), 'what goes into it can'),
+    (Scaled(dict(module='neck', part=(0, 2))), 'with `part`; leave it out'),
+])
+def test_rewriters_that_do_not_serve(rewriter, message):
+    with pytest.raises(ConfigError, match=message):
+        build(rewriter=rewriter)
 
 
 def test_preprocessor_outside_the_model():

@@ -28,8 +28,11 @@ def save(model, path):
 
 def specs_of(*channels, weights_hash=None):
     return [
-        TapSpec(f'neck[{i}]', (1, c, 4, 4), weights_hash=weights_hash)
-        for i, c in enumerate(channels)
+        TapSpec(
+            f'neck[{i}]', (1, c, 4, 4),
+            kind='neck',
+            level=i,
+            weights_hash=weights_hash) for i, c in enumerate(channels)
     ]
 
 
@@ -122,6 +125,23 @@ def test_files_that_cannot_be_used(tmp_path):
     for name, channels, message in cases:
         with pytest.raises(CheckpointError, match=message):
             read_tokens(name, specs_of(*channels, weights_hash='ab' * 32))
+
+
+def test_tokens_of_other_levels(tmp_path):
+    model = build(detector(), taps=['neck[0:3]'])
+    path = save(model, tmp_path / 'tokens.pth')
+    given = bytes(model.teacher_hash.tolist()).hex()
+
+    def read(first):
+        return read_tokens(path, [
+            TapSpec(
+                'x', (1, 8, 4, 4), kind='neck', level=i, weights_hash=given)
+            for i in range(first, first + 3)
+        ])
+
+    assert len(read(0)) == 3
+    with pytest.raises(CheckpointError, match='other levels than neck 2'):
+        read(2)
 
 
 def test_options():
