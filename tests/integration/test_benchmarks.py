@@ -845,3 +845,29 @@ class TestDefaultOptions:
         assert found['loss_difference'] == 0
         table = default_options.as_table(dict(x=found))
         assert '+0.667 +- 0.333' in table and 'task loss' in table
+
+
+def test_cost_of_every_method(monkeypatch, tmp_path):
+    """A part a pair, without the methods that do not serve it; the networks
+    exist."""
+    import mmkd.cli
+    module = script('method_cost')
+    calls = []
+
+    def advise(args):
+        calls.append(args)
+        methods = [
+            dict(method='CWD', reason='', time=1.5, memory=2.),
+            dict(method='ND', reason='no RoI head', time=None, memory=None)
+        ]
+        Path(args[args.index('--json') + 1]).write_text(
+            json.dumps(dict(methods=methods)))
+
+    monkeypatch.setattr(mmkd.cli, 'call', advise)
+    module.main(['--out', str(tmp_path)])
+    found = json.loads((tmp_path / 'method_cost.json').read_text())['pairs']
+    assert [x['method'] for x in found['GFL']] == ['CWD']
+    assert list(found) == list(module.PAIRS)
+    for name, student, _, teacher, *_ in calls:
+        assert name == 'advise'
+        assert (ROOT / student).is_file() and (ROOT / teacher).is_file()

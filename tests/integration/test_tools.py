@@ -107,7 +107,12 @@ def test_library_runs_the_export(files, trained, tmp_path):
         str(out)
     ])
     text = (out / 'student.py').read_text()
-    assert 'mmkd' not in text and 'teacher' not in text
+    assert 'mmkd' not in text
+    exported = Config.fromfile(str(out / 'student.py'))
+    # Of the teacher, only where it came from.
+    origin = exported.pop('teachers')['teacher']
+    assert origin['weights'] == 'teacher.pth'
+    assert 'teacher' not in exported.pretty_text
     code = '''
 import sys, torch
 from mmengine.config import Config

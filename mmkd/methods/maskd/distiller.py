@@ -100,7 +100,7 @@ class MasKD(Distiller):
                 'MasKD needs `masks`, the checkpoint of the tokens that were '
                 'learned on the teacher before (docs/methods/maskd.md)')
         if preset is None:
-            raise ConfigError(
+            raise MismatchError(
                 'MasKD has no published settings for this student; give '
                 f'`preset`, one of {", ".join(PRESETS)}')
         options = fill_from_preset(

@@ -35,10 +35,11 @@ def test_validation_draws_for_itself():
 
 def test_states_go_into_the_checkpoint():
     hook, checkpoint = ResumeHook(), {}
-    hook.before_save_checkpoint(None, checkpoint)
+    runner = SimpleNamespace(model=torch.nn.Identity())
+    hook.before_save_checkpoint(runner, checkpoint)
     assert checkpoint == {}
     hook.states = dict(validated=True)
-    hook.before_save_checkpoint(None, checkpoint)
+    hook.before_save_checkpoint(runner, checkpoint)
     assert checkpoint == {STATE_KEY: dict(validated=True)}
 
 
