@@ -94,7 +94,8 @@ def short(path, root, work_dir):
     untrained(model)
     if 'rewriter' in model:
         model.teacher.cfg = Config.fromfile(model.teacher.cfg).model
-    network = model.get('student') or model.get('teacher', {}).get('cfg', model)
+    network = model.get('student') or model.get('teacher', {}).get(
+        'cfg', model)
     if 'score_thr' in network.test_cfg:
         # Else an untrained detector finds nothing, which gives no metric.
         network.test_cfg.score_thr = 0.

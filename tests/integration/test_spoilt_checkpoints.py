@@ -34,9 +34,9 @@ SPOILT = dict(
 #: or has its meaning in the run that reads it.
 FREE = ('decoupled_weight_decay', 'meta.dataset_meta.',
         'message_hub.runtime_info.dataset_meta.',
-        'message_hub.runtime_info.eta',
-        'message_hub.runtime_info.mmkd_shares', 'meta.cfg', 'meta.time',
-        'meta.experiment_name', 'meta.mmengine_version', 'meta.teachers')
+        'message_hub.runtime_info.eta', 'message_hub.runtime_info.mmkd_shares',
+        'meta.cfg', 'meta.time', 'meta.experiment_name',
+        'meta.mmengine_version', 'meta.teachers')
 
 #: What may be absent: the run goes on without it, or makes it anew.
 OPTIONAL = ('message_hub.runtime_info.', 'message_hub.log_scalars.',
