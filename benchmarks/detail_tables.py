@@ -248,8 +248,24 @@ def loss_time() -> str:
     ], rows)
 
 
+def method_cost() -> str:
+    """Time and memory of every method, a column a pair."""
+    pairs = read('method_cost.json')['pairs']
+    costs = {
+        pair: {
+            x['method']: f'{x["time"]:.1f} / {x["memory"]:.1f}'
+            for x in found
+        }
+        for pair, found in pairs.items()
+    }
+    methods = sorted({name for found in costs.values() for name in found})
+    return table(['method', *costs],
+                 [[name, *(found.get(name, '') for found in costs.values())]
+                  for name in methods])
+
+
 _PLAIN = (quick_demo, label_free, networks, auto_ratio, auto_weight, overhead,
-          step_time, loss_time)
+          step_time, method_cost, loss_time)
 TABLES: Dict[str, Callable[[], str]] = {
     **{
         function.__name__: function

@@ -9,6 +9,7 @@ options, random weights, no training. The result has a part a pair.
 import argparse
 import json
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -71,7 +72,8 @@ def main(argv=None) -> None:
     write_result(
         str(out / 'method_cost.json'),
         dict(
-            command='benchmarks/method_cost.py',
+            command=shlex.join(
+                ['benchmarks/method_cost.py', '--pair', *args.pair]),
             batches=args.batches,
             pairs=pairs,
             versions=versions(),
