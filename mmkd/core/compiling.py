@@ -204,8 +204,7 @@ class CompiledForward:
 def _untapped(path: str, module: nn.Module,
               tapped: List[str]) -> Iterator[Tuple[str, nn.Module]]:
     """The largest modules with children, but without a tap inside."""
-    inside = any(
-        tap.startswith(f'{path}.') and tap != f'{path}.' for tap in tapped)
+    inside = any(tap.startswith(f'{path}.') for tap in tapped)
     children = list(module.named_children())
     # Lists of modules are not called.
     if children and not inside and type(module).forward is not \

@@ -196,14 +196,15 @@ class RewritingModel(BaseModel):
         Raises:
             CheckpointError: If not.
         """
-        for name, what in (('teacher_hash', 'teacher'), ('places', 'taps')):
+        for name, what in (('teacher_hash', 'another teacher'),
+                           ('places', 'other taps')):
             given = state_dict.get(name)
             if given is not None and not given.equal(
                     getattr(self, name).cpu()):
                 raise CheckpointError(
-                    f'`rewriter` was trained with other {what}; resume with '
-                    f'the {what} of that run, or start a new one from its '
-                    'weights by `load_from` without `resume`')
+                    f'`rewriter` was trained with {what}; resume with the '
+                    'teacher and taps of that run, or start a new one from '
+                    'its weights by `load_from` without `resume`')
 
     def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
                               Any) -> None:

@@ -107,9 +107,10 @@ def test_weights_of_another_teacher():
     own = model.teacher_hash.clone()
     state = {**model.state_dict(), 'rewriter.scale': torch.full((5, ), 2.)}
     model.check_resumable(state)
-    for key, what in (('teacher_hash', 'teacher'), ('places', 'taps')):
+    for key, what in (('teacher_hash', 'another teacher'), ('places',
+                                                            'other taps')):
         other = {**state, key: torch.zeros_like(state[key])}
-        with pytest.raises(CheckpointError, match=f'with other {what}; res'):
+        with pytest.raises(CheckpointError, match=f'with {what}; resume'):
             model.check_resumable(other)
         model.load_state_dict(other)
         assert model.teacher_hash.equal(own)
