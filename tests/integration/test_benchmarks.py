@@ -312,9 +312,10 @@ class TestExperiment:
         assert other.options == {
             **alone.options, 'model.depth_loss_weight': ChosenBy('distilled')
         }
-        assert not any(
-            name.endswith('_teacher') and 'bev' in name
-            for name in other.needs)
+        # The camera's backbone is pretrained; no other network is trained.
+        assert plan.teacher is None
+        assert plan.teachers == ['retinanet_teacher']
+        assert plan.length(plan.entry.teacher) is None
 
     def test_equal_time(self):
         """The student alone trains for at least as long."""
