@@ -118,8 +118,10 @@ class TestMethods:
         from mmengine.config import Config
         entry = Entry.load(name, 'none')
         assert name == entry.method
-        teachers = (entry.teacher, *entry.more_teachers.values(),
-                    *entry.first_stages.values())
+        teachers = [
+            *([entry.teacher] if entry.teacher else []),
+            *entry.more_teachers.values(), *entry.first_stages.values()
+        ]
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
             assert as_parsed(part.options) == part.options
