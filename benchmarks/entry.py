@@ -76,10 +76,11 @@ class Entry:
         data (dict): Settings that make a config use these scenes.
         splits (dict[str, dict]): Settings that test on ``'val'``, ``'test'``
             or a test set of the entry's own.
-        teacher (Network): The teacher.
         student (Network): The student, trained alone.
         student_grid (Grid): What is tuned for the student alone.
         tuning_seed (int): Seed of the tuning runs; not one that is reported.
+        teacher (Network, optional): The teacher; None for a method without
+            one.
         method (str, optional): The method, for entries that have one. These
             also have ``distilled`` and ``distilled_grid``.
         distilled (Network, optional): The student with the method. Without a
@@ -115,10 +116,10 @@ class Entry:
     formats: List[str]
     data: Dict[str, Any]
     splits: Dict[str, Dict[str, Any]]
-    teacher: Network
     student: Network
     student_grid: Grid
     tuning_seed: int
+    teacher: Optional[Network] = None
     method: Optional[str] = None
     distilled: Optional[Network] = None
     distilled_grid: Optional[Grid] = None
@@ -153,7 +154,7 @@ class Entry:
         content = _fill(
             Config.fromfile(ENTRIES / f'{name}.py').to_dict(), root)
         for key in ('teacher', 'student', 'distilled'):
-            if key in content:
+            if content.get(key):
                 content[key] = _make(Network, content[key], f'{name}: {key}')
         for key in ('student_grid', 'distilled_grid'):
             if key in content:

@@ -121,7 +121,7 @@ class Experiment:
         teachers (list[str]): Pretrained parts, the teacher, and further
             teachers such as an assistant.
         teacher (str, optional): The teacher; None for one that comes with its
-            weights.
+            weights, or none at all.
         alone, distilled (list[str]): The students, one a seed.
         equal_time (list[str]): The students alone that train for at least as
             long as the distilled ones; empty if the cost is not known.
@@ -140,7 +140,8 @@ class Experiment:
         self.tuning_iters = iters or entry.tuning_iters or entry.student.iters
         family = entry.family if entry.teacher_family is None \
             else entry.teacher_family
-        self.teacher = None if entry.teacher.weights else f'{family}teacher'
+        trains = entry.teacher is not None and not entry.teacher.weights
+        self.teacher = f'{family}teacher' if trains else None
         self.teachers: List[str] = []
         # Runs that give pretrained weights, by what they initialise.
         self._sources: Dict[str, str] = {}
@@ -148,7 +149,8 @@ class Experiment:
             self._add_pretraining()
         # Settings of a distilled model that name its teachers.
         self._frozen: Dict[str, Any] = {}
-        self._add_teacher('teacher', f'{family}teacher', entry.teacher)
+        if entry.teacher is not None:
+            self._add_teacher('teacher', f'{family}teacher', entry.teacher)
         for key, part in entry.more_teachers.items():
             self._add_teacher(key, entry.family + key, part)
         for key, part in entry.first_stages.items():
@@ -161,9 +163,11 @@ class Experiment:
         self.equal_time = [] if cost is None else self._add_equal_time(
             seeds, cost)
 
-    def length(self, part: Network) -> Optional[int]:
+    def length(self, part: Optional[Network]) -> Optional[int]:
         """Iterations that a network trains; None if it comes trained."""
-        return None if part.weights else self.iters or part.iters
+        if part is None or part.weights:
+            return None
+        return self.iters or part.iters
 
     def runs(self, work_dir: str) -> Dict[str, Run]:
         """The runs by their folders, without settings that others give."""

@@ -3,5 +3,7 @@
 _base_ = 'monotakd.py'
 method = 'depth_kitti'
 label = 'depth of the LiDAR, no teacher'
+teacher = None
+more_teachers = dict(_delete_=True)
 distilled = dict(config='configs/demo/bev-residual-depth_scenes-kitti.py')
 distilled_grid = {'_delete_': True, 'model.depth_loss_weight': [3.0]}

@@ -3,5 +3,6 @@
 _base_ = 'unidistill_lidar_camera.py'
 method = 'depth_nuscenes'
 label = 'depth of the LiDAR, no teacher'
+teacher = None
 distilled = dict(config='configs/demo/bev-camera-depth_scenes-nuscenes.py')
 distilled_grid = {'_delete_': True, 'model.depth_loss_weight': [3.0]}

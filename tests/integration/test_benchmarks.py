@@ -118,8 +118,10 @@ class TestMethods:
         from mmengine.config import Config
         entry = Entry.load(name, 'none')
         assert name == entry.method
-        teachers = (entry.teacher, *entry.more_teachers.values(),
-                    *entry.first_stages.values())
+        teachers = [
+            *([entry.teacher] if entry.teacher else []),
+            *entry.more_teachers.values(), *entry.first_stages.values()
+        ]
         for part in (*teachers, entry.student, entry.distilled):
             assert 'model' in Config.fromfile(ROOT / part.config)
             assert as_parsed(part.options) == part.options
@@ -312,9 +314,10 @@ class TestExperiment:
         assert other.options == {
             **alone.options, 'model.depth_loss_weight': ChosenBy('distilled')
         }
-        assert not any(
-            name.endswith('_teacher') and 'bev' in name
-            for name in other.needs)
+        # The camera's backbone is pretrained; no other network is trained.
+        assert plan.teacher is None
+        assert plan.teachers == ['retinanet_teacher']
+        assert plan.length(plan.entry.teacher) is None
 
     def test_equal_time(self):
         """The student alone trains for at least as long."""

@@ -14,7 +14,10 @@ from mmkd.core.network import build_network
 from mmkd.engine.configs import student_only
 from mmkd.engine.label_free import expand_label_free
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.testing import detector, segmentor, transformer_segmentor
+from mmkd.testing import (detector, differences, distillation_config,
+                          segmentation_config, segmentor,
+                          transformer_segmentor)
+from mmkd.utils.checkpoint import read_file
 
 MAKE = dict(detector=detector, segmentor=segmentor)
 
@@ -234,3 +237,51 @@ def test_check_reads_the_images(files):
             data='images', num_workers=0, size=64, batch_size=4, held_out=.2))
     report = apis.check(cfg, samples=4)
     assert not report.problems
+
+
+def test_resume_is_as_if_never_stopped(cityscapes, tmp_path):
+    """With a queue, statistics of two teachers and balanced weights; from the
+    middle of an epoch of larger crops."""
+    auto = dict(type='auto', interval=1, mode='track')
+    cfg = distillation_config(
+        segmentation_config(cityscapes, str(tmp_path / 'whole')),
+        dict(
+            queue=dict(
+                type='SimilarityKD',
+                teacher=dict(
+                    stages='one:backbone[3]', summary='one:backbone[3]'),
+                queue_size=5,
+                loss_weight=auto),
+            **{
+                name:
+                dict(
+                    type='FeatureKD',
+                    teacher=f'{name}:backbone[3]',
+                    standardise=standardise,
+                    loss_weight=auto)
+                for name, standardise in (('one', 'phi'), ('two', 'channel'))
+            }), {
+                name: dict(cfg=segmentor(width), ckpt='random')
+                for name, width in (('one', 8), ('two', 12))
+            })
+    cfg.label_free = dict(
+        data=f'{cityscapes}/leftImg8bit',
+        size=32,
+        epochs=10,
+        batch_size=4,
+        num_workers=0,
+        held_out=0.)
+    cfg = expand_label_free(cfg)
+    cfg.train_cfg.max_epochs, cfg.train_dataloader.batch_sampler.begin = 2, 1
+    cfg.default_hooks.checkpoint.update(by_epoch=False, interval=1)
+    apis.train(Config(cfg.to_dict()))
+    whole = read_file(f'{tmp_path}/whole/iter_4.pth')
+    for key in ('queue.queue', 'one.statistics.0.rotation',
+                'two.statistics.0.sums', 'one.balance.weight'):
+        assert whole['state_dict'][f'distill.{key}'].any()
+    cfg.merge_from_dict(
+        dict(work_dir=str(tmp_path / 'again'), experiment_name='resumed'))
+    cfg.load_from, cfg.resume = f'{tmp_path}/whole/iter_3.pth', True
+    apis.train(cfg)
+    again = read_file(f'{tmp_path}/again/iter_4.pth')
+    assert list(differences(whole, again)) == []
