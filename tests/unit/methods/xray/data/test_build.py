@@ -1,4 +1,6 @@
 """Files of completed objects."""
+import multiprocessing
+
 import numpy as np
 import pytest
 
@@ -8,11 +10,12 @@ from mmkd.methods.xray.data.completion import (CompleteObjects,
                                                CompletionOptions, input_hash)
 from mmkd.testing.sequences import make_sequence, write_sequences
 from tests.fixtures.completed import frames_of
-from tests.fixtures.processes import SERVER
 
 
 def test_bytes_are_equal_for_a_seed(tmp_path, monkeypatch):
-    monkeypatch.setattr(build, 'get_context', lambda kind: SERVER)
+    # A new process would import for seconds.
+    fork = multiprocessing.get_context('fork')
+    monkeypatch.setattr(build, 'get_context', lambda kind: fork)
     found = []
     for run in range(2):
         root = tmp_path / str(run)
