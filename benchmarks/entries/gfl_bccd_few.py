@@ -7,7 +7,4 @@ data = {'train_dataloader.dataset.indices': list(range(0, 205, 10))}
 teacher = dict(iters=800)
 student = dict(iters=2000)
 tuning_iters = 1000
-student_grid = {
-    '_delete_': True,
-    'optim_wrapper.optimizer.lr': [5e-3, 1e-2]
-}
+student_grid = {'_delete_': True, 'optim_wrapper.optimizer.lr': [5e-3, 1e-2]}
