@@ -9,8 +9,8 @@ MobileNetV2 (ImageNet) on images without labels. Both see the same labels: a
 tenth, a quarter, or all of the training images. The time of the label-free
 phase is given to the student from scratch: its cost is measured beside that
 of a supervised step, in turn, and becomes more iterations of the same
-schedule. The learning rate of each is the best on the validation images, of
-as many candidates, with the first seed and the smallest share; the run that
+schedule. For each share, the learning rate of each is the best on the
+validation images, of as many candidates, with the first seed; the run that
 won is that seed's result. The label-free phase itself is not tuned. The
 scores are those of the test images; one of their sequences, Seq05VD, has no
 image among the training ones.
@@ -32,12 +32,17 @@ import time
 from dataclasses import asdict, dataclass
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import checksum, versions, write_result  # noqa: E402
+from benchmarks.report import (
+    checksum,
+    record_code,  # noqa: E402
+    recorded_code,
+    versions,
+    write_result)
 from mmkd.errors import ConfigError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
@@ -125,28 +130,28 @@ class Plan:
         """A training with labels."""
         return Training(arm, seed, self.length(arm), share, rate)
 
-    def tuning(self, arm: str) -> List[Training]:
+    def tuning(self, arm: str, share: float) -> List[Training]:
         """The candidates for the rate of an arm."""
         return [
-            self.supervised(arm, min(self.shares), self.seeds[0], rate)
+            self.supervised(arm, share, self.seeds[0], rate)
             for rate in self.rates
         ]
 
-    def trainings(self, rates: Dict[str, float]) -> List[Training]:
+    def trainings(self, rates: Dict[Tuple[str, float],
+                                    float]) -> List[Training]:
         """All trainings; those that serve twice are named once.
 
         Args:
-            rates (dict[str, float]): Rate of each arm, where it is known.
+            rates (dict): Rate of each arm and share, where it is known.
         """
-        found = [self.phase(self.seeds[0])]
-        found += [x for arm in ARMS for x in self.tuning(arm)]
+        found = [self.phase(seed) for seed in self.seeds]
         for share in self.shares:
-            for seed in self.seeds:
-                found.append(self.phase(seed))
+            for arm in ARMS:
+                rate = rates.get((arm, share), self.rates[0])
+                found += self.tuning(arm, share)
                 found += [
-                    self.supervised(arm, share, seed,
-                                    rates.get(arm, self.rates[0]))
-                    for arm in ARMS
+                    self.supervised(arm, share, seed, rate)
+                    for seed in self.seeds
                 ]
         return list(dict.fromkeys(found))
 
@@ -175,7 +180,7 @@ class Series:
         self.plan = Plan(args.shares, args.seeds, args.rates, args.iters,
                          args.epochs * costs['steps_of_an_epoch'],
                          costs['ratio'])
-        self.rates: Dict[str, float] = {}
+        self.rates: Dict[Tuple[str, float], float] = {}
         self.began, self.worked = time.time(), 0.
 
     def _unlabelled(self) -> str:
@@ -301,6 +306,7 @@ class Series:
                                   'settings; choose another --work-dir')
             return folder
         cfg = self._config(training)
+        record_code(str(folder), False)
         began, began_cpu = time.time(), time.process_time()
         apis.train(cfg)
         gc.collect()
@@ -361,26 +367,30 @@ class Series:
         print(f'  {training.name}, {split}: mIoU {found["mIoU"]:.2f}')
         return found
 
-    def tune(self, arm: str) -> Dict[str, Any]:
+    def tune(self, arm: str, share: float) -> Dict[str, Any]:
         """Choose the rate of an arm on the validation images."""
-        scores = [self.score(x, 'val')['mIoU'] for x in self.plan.tuning(arm)]
-        self.rates[arm] = self.plan.rates[scores.index(max(scores))]
+        scores = [
+            self.score(x, 'val')['mIoU'] for x in self.plan.tuning(arm, share)
+        ]
+        chosen = self.plan.rates[scores.index(max(scores))]
+        self.rates[arm, share] = chosen
         return dict(
-            rates=list(self.plan.rates),
-            validation=scores,
-            chosen=self.rates[arm])
+            rates=list(self.plan.rates), validation=scores, chosen=chosen)
 
     def row(self, share: float) -> Dict[str, Any]:
         """Scores and costs of a share of the labels, by seed."""
         found: Dict[str, Any] = dict(
-            share=share, images=len(labelled_part(self.names, share, 0)))
+            share=share,
+            images=len(labelled_part(self.names, share, 0)),
+            tuned={arm: self.tune(arm, share)
+                   for arm in reversed(ARMS)})
         for arm in ARMS:
             found[arm] = {name: [] for name in METRICS}
             found[arm]['processor_minutes'] = []
         for seed in self.plan.seeds:
             for arm in ARMS:
                 training = self.plan.supervised(arm, share, seed,
-                                                self.rates[arm])
+                                                self.rates[arm, share])
                 scores = self.score(training, 'test')
                 for name in METRICS:
                     found[arm][name].append(scores[name])
@@ -390,6 +400,15 @@ class Series:
             for name in METRICS
         }
         return found
+
+    def code(self) -> List[str]:
+        """The versions of the code that trained."""
+        trainings = self.plan.trainings(self.rates)
+        return sorted({
+            version
+            for training in trainings
+            for version in recorded_code(str(self.folder / training.name))
+        })
 
     def _minutes(self, training: Training) -> float:
         """Processor time, the label-free phase included."""
@@ -500,7 +519,6 @@ def main(argv=None) -> None:
     found = versions()  # of the code that trains
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
-    tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
     rows: List[Dict[str, Any]] = []
     for share in args.shares:
         rows.append(series.row(share))
@@ -517,8 +535,8 @@ def main(argv=None) -> None:
                 **{arm: series.plan.length(arm)
                    for arm in ARMS}),
             costs=series.costs,
-            tuned=tuned,
             rows=rows,
+            code=series.code(),
             data=dict(camvid=checksum(series.data / 'camvid')),
             versions=found,
             date=time.strftime('%Y-%m-%d'))

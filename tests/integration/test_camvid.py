@@ -140,14 +140,17 @@ class TestPlan:
 
     def test_same_tries(self, plan):
         for arm in ('scratch', 'distilled'):
-            tries = plan.tuning(arm)
+            tries = plan.tuning(arm, 1.)
             assert [x.rate for x in tries] == [1e-3, 1e-2]
-            assert {(x.share, x.seed) for x in tries} == {(.1, 0)}
+            assert {(x.share, x.seed) for x in tries} == {(1., 0)}
 
     def test_tuned_run_is_not_repeated(self, plan):
-        trainings = plan.trainings(dict(scratch=1e-2, distilled=1e-3))
-        names = [x.name for x in trainings]
-        assert len(set(names)) == len(names) == 2 + 2 * 2 + 2 * 4 - 2
+        rates = {('scratch', .1): 1e-2, ('distilled', 1.): 1e-2}
+        names = [x.name for x in plan.trainings(rates)]
+        # Of each arm and share two tries, one of them with the seed 0.
+        assert len(set(names)) == len(names) == 2 + 2 * 2 * (2 + 2 - 1)
+        assert 'scratch_0.1_lr0.01_seed1' in names
+        assert 'scratch_1_lr0.001_seed1' in names
         assert names[0] == 'label-free_seed0'
 
     def test_labels(self, label_free):
