@@ -129,7 +129,8 @@ class TestPlan:
 
     @pytest.fixture
     def plan(self, label_free):
-        return label_free.Plan([.1, 1.], [0, 1], [1e-3, 1e-2], 300, 100, 1.5)
+        return label_free.Plan([.1, 1.], [0, 1], [1e-3, 1e-2], 300, 100, 80,
+                               1.5)
 
     def test_equal_time(self, plan):
         assert plan.length('distilled') == 300
@@ -140,18 +141,25 @@ class TestPlan:
 
     def test_same_tries(self, plan):
         for arm in ('scratch', 'distilled'):
-            tries = plan.tuning(arm, 1.)
+            tries = plan.tuning(arm)
             assert [x.rate for x in tries] == [1e-3, 1e-2]
-            assert {(x.share, x.seed) for x in tries} == {(1., 0)}
+            assert {(x.share, x.seed, x.tuning)
+                    for x in tries} == {(.1, 0, True)}
 
-    def test_tuned_run_is_not_repeated(self, plan):
-        rates = {('scratch', .1): 1e-2, ('distilled', 1.): 1e-2}
-        names = [x.name for x in plan.trainings(rates)]
-        # Of each arm and share two tries, one of them with the seed 0.
-        assert len(set(names)) == len(names) == 2 + 2 * 2 * (2 + 2 - 1)
-        assert 'scratch_0.1_lr0.01_seed1' in names
-        assert 'scratch_1_lr0.001_seed1' in names
-        assert names[0] == 'label-free_seed0'
+    def test_trainings(self, plan):
+        names = [x.name for x in plan.trainings(dict(scratch=1e-2))]
+        # A phase and two tries of each arm; of each seed a phase and two
+        # arms with two shares.
+        assert len(set(names)) == len(names) == 1 + 2 * 2 + 2 * (1 + 2 * 2)
+        assert names[:2] == [
+            'tune_label-free_seed0', 'tune_scratch_0.1_lr0.001_seed0'
+        ]
+        assert {'scratch_1_lr0.01_seed1',
+                'distilled_1_lr0.001_seed1'} < {*names}
+
+    def test_a_single_rate_is_not_tuned(self, plan):
+        plan.rates = [1e-2]
+        assert not any(x.tuning for x in plan.trainings({}))
 
     def test_labels(self, label_free):
         names = [f'{i:03}' for i in range(40)]
@@ -209,7 +217,7 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('MMKD_REAL_DATA', str(data))
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work/costs.json').write_text(
-        json.dumps(dict(seconds={}, ratio=1., steps_of_an_epoch=1)))
+        json.dumps(dict(seconds={}, ratio=1., batch_size=16)))
     command = [
         '--shares', '1', '--seeds', '0', '--rates', '1e-3', '--epochs', '1',
         '--iters', '2', '--work-dir',
