@@ -209,8 +209,9 @@ class Series:
             x['file_name'] for x in json.loads(listing.read_text())['images']
         ]
         paths = [
-            *(self.data / f'camvid/img_dir/train/{name}.jpg'
-              for name in self._names(tuning)),
+            *(path for path in sorted((self.data /
+                                       'camvid/img_dir/train').iterdir())
+              if path.stem in self._names(tuning)),
             *(coco / 'images' / name for name in sorted(names))
         ]
         file = self.folder / f'{"tune_" if tuning else ""}unlabelled.txt'

@@ -225,12 +225,32 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
         str(tmp_path)
     ]
     label_free.main(command)
-    assert '[3/3] scratch_1_lr0.001_seed0: 3 iterations' in \
+    assert '[3/3] distilled_1_lr0.001_seed0: 2 iterations' in \
         capsys.readouterr().out
     result = json.loads((tmp_path / 'label_free.json').read_text())
     assert result['iters'] == dict(label_free=1, scratch=3, distilled=2)
+    assert len(result['code']) == 1
     row, = result['rows']
     assert row['gain']['mIoU']['standard_error'] is None
     assert len(row['distilled']['Seq05VD/mIoU']) == 1
     label_free.main(command)
     assert 'iterations' not in capsys.readouterr().out
+    tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch)
+
+
+def tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch):
+    """It goes without the held-out images, and the better rate wins."""
+    monkeypatch.setattr(label_free, 'HELD_OUT', 'Seq05VD')
+    series = label_free.Series(
+        label_free.parse_args([*command, '--rates', '1e-3', '1e-2']), data)
+    phase = series._config(series.plan.phase(0, tuning=True))
+    training = series.plan.tuning('distilled')[1]
+    labels = series._config(training).train_dataloader.dataset.ann_file
+    for path in (labels, phase.label_free.data):
+        listed = Path(path).read_text()
+        assert '0001TP' in listed and 'Seq05VD' not in listed
+    scores = {1e-3: 1., 1e-2: 2.}
+    monkeypatch.setattr(series, 'score',
+                        lambda training: dict(mIoU=scores[training.rate]))
+    assert series.tune('scratch') == dict(
+        rates=[1e-3, 1e-2], held_out=[1., 2.], chosen=1e-2)
