@@ -79,7 +79,7 @@ class Teacher:
             ``'tensor'``, or to ``'predict'`` for networks without this mode
             (such as mmdet3d's ``CenterPoint``).
         trusted (bool): Whether the file ``ckpt``, or that of
-            ``'export::FILE'``, may contain more than weights and plain data,
+            ``'export::FILE'`` or ``'torchscript::FILE'``, may contain more than weights and plain data,
             which can run code. Defaults to False.
         strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
             True.
