@@ -4,7 +4,6 @@ import re
 from typing import Any, Dict, NamedTuple, Optional
 
 from mmkd.errors import ConfigError
-from mmkd.utils.imports import optional_package
 
 
 class Scheme(NamedTuple):
@@ -115,6 +114,8 @@ def timm_weights(cfg: Any) -> Optional[str]:
     """
     if _scheme_of(cfg) is not SCHEMES['timm']:
         return None
+    # Here, since it imports mmengine, which `mmkd --help` does without.
+    from mmkd.utils.imports import optional_package
     name = (foundation_config(cfg) or cfg)['name']
     timm = optional_package('timm', f'the teacher timm::{name}')
     try:
