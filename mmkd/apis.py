@@ -25,6 +25,7 @@ from mmkd.utils.config_file import write_config
 
 if TYPE_CHECKING:
     from mmkd.engine.checks.report import Report
+    from mmkd.utils.checkpoint import Checkpoint
 
 __all__ = [
     'browse_distillation', 'build_runner', 'build_tester', 'check',
@@ -161,7 +162,8 @@ def export_student(cfg: ConfigLike,
                    out_dir: str,
                    raw: bool = False,
                    safetensors: bool = False,
-                   name: str = 'student') -> Tuple[str, str]:
+                   name: Optional[str] = None,
+                   part: Optional[str] = None) -> Tuple[str, Optional[str]]:
     """Write the student as a plain checkpoint and config of its library.
 
     Both record the teachers of the run: network, SHA-256 of the weights, and
@@ -176,58 +178,48 @@ def export_student(cfg: ConfigLike,
             False.
         safetensors (bool): Whether to write a safetensors file instead of a
             ``.pth``. Defaults to False.
-        name (str): Name of both files, without suffix. Defaults to
-            ``'student'``.
+        name (str, optional): Name of both files, without suffix. Defaults to
+            None: ``part``, or ``'student'``.
+        part (str, optional): The module whose weights to write, such as
+            ``'backbone'``, instead of all and the config. Their keys stay, so
+            the prefix in ``init_cfg`` is ``'backbone.'``. Defaults to None.
 
     Returns:
-        tuple[str, str]: Paths of the weights and of the config.
+        tuple[str, str | None]: Paths of the weights and of the config.
 
     Raises:
         CheckpointError: If the checkpoint does not hold this student.
         ConfigError: If it would write over what it reads, or over the config
-            or a checkpoint of a run; or if the config trains no student.
+            or a checkpoint of a run; if the config trains no student, or if
+            the student has no such part.
     """
     from mmkd.core.network import build_network
     from mmkd.families import family_of
-    from mmkd.utils.checkpoint import (Checkpoint, load_weights,
-                                       read_checkpoint, read_file,
-                                       write_weights)
+    from mmkd.utils.checkpoint import load_weights, write_weights
     plain = student_only(cfg)
     if 'rewriter' in plain.model:
         raise ConfigError('this config trains modules inside a frozen '
                           'teacher, so there is no student to export; the '
                           'next stage reads the checkpoint as it is')
     kind = 'safetensors' if safetensors else 'pth'
-    weights = osp.join(out_dir, f'{name}.{kind}')
-    config = osp.join(out_dir, f'{name}.py')
-    for path in (weights, config):
+    weights, config = (
+        osp.join(out_dir, f'{name or part or "student"}.{suffix}')
+        for suffix in (kind, 'py'))
+    for path in (weights, config)[:1 if part else 2]:
         check_output(path, ckpt, cfg if isinstance(cfg, str) else '')
-    checkpoint = read_checkpoint(ckpt)
-    if raw:
-        # mmengine stores the average under the key of plain weights, and
-        # the trained weights in its place.
-        content = read_file(ckpt)
-        ema = content.get('ema_state_dict')
-        if ema is None:
-            raise CheckpointError(f'{ckpt} holds one set of weights, not '
-                                  'two; leave --raw out')
-        trained = {
-            key[len('module.'):]: value
-            for key, value in ema.items() if key.startswith('module.')
-        }
-        checkpoint = Checkpoint({
-            **checkpoint.state_dict,
-            **trained
-        }, checkpoint.meta, ckpt)
     network = build_network(plain, 'the student')
+    checkpoint = _student_weights(ckpt, raw)
     load_weights(network, checkpoint, 'the student')
-    os.makedirs(out_dir, exist_ok=True)
     meta = {
         key: value
         for key, value in checkpoint.meta.items()
         if key in ('dataset_meta', 'epoch', 'iter', 'teachers')
     }
-    write_weights(weights, network.state_dict(), meta)
+    state_dict = _part_of(network, part) if part else network.state_dict()
+    os.makedirs(out_dir, exist_ok=True)
+    write_weights(weights, state_dict, meta)
+    if part:
+        return weights, None
     for key in ('load_from', 'resume', 'work_dir', 'launcher'):
         plain.pop(key, None)
     plain['load_from'], plain['resume'] = None, False
@@ -236,6 +228,42 @@ def export_student(cfg: ConfigLike,
     complete_for_inference(plain, family_of(network))
     write_config(config, plain)
     return weights, config
+
+
+def _student_weights(ckpt: str, raw: bool) -> 'Checkpoint':
+    """The weights of a checkpoint; see :func:`export_student`."""
+    from mmkd.utils.checkpoint import Checkpoint, read_checkpoint, read_file
+    checkpoint = read_checkpoint(ckpt)
+    if not raw:
+        return checkpoint
+    # mmengine stores the average under the key of plain weights, and the
+    # trained weights in its place.
+    ema = read_file(ckpt).get('ema_state_dict')
+    if ema is None:
+        raise CheckpointError(f'{ckpt} holds one set of weights, not two; '
+                              'leave --raw out')
+    trained = {
+        key[len('module.'):]: value
+        for key, value in ema.items() if key.startswith('module.')
+    }
+    return Checkpoint({
+        **checkpoint.state_dict,
+        **trained
+    }, checkpoint.meta, ckpt)
+
+
+def _part_of(network: torch.nn.Module, part: str) -> Dict[str, torch.Tensor]:
+    """The weights of a module, by their keys in the network."""
+    state_dict = network.state_dict()
+    found = {
+        key: value
+        for key, value in state_dict.items() if key.startswith(f'{part}.')
+    }
+    if not found:
+        parts = dict.fromkeys(key.split('.')[0] for key in state_dict)
+        raise ConfigError(f'the student has no part {part!r} with weights; '
+                          f'it has {", ".join(parts)}')
+    return found
 
 
 def list_taps(cfg: ConfigLike,

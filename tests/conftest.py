@@ -90,13 +90,15 @@ def thaws():
 @pytest.fixture(scope='session', autouse=True)
 def fast_runners():
     """Leave out what costs a runner seconds and changes nothing: laying out
-    the text of the config, which it does five times, and asking compilers
-    for their versions."""
+    the text of the config, which it does five times, asking compilers for
+    their versions, and five seconds for each worker of a data loader that is
+    found as garbage: its queue is closed before it is told to stop."""
     from mmengine.config import config
     from mmengine.runner import runner
     patch = pytest.MonkeyPatch()
     patch.setattr(config, 'FormatCode', lambda text, **_: (text, False))
     patch.setattr(runner, 'collect_env', dict)
+    patch.setattr(torch.utils.data._utils, 'MP_STATUS_CHECK_INTERVAL', .2)
     yield
     patch.undo()
 

@@ -143,16 +143,17 @@ class Distiller(BaseModule):
                           '`weights` takes the keys '
                           f'{", ".join(self.default_weights)}')
 
-    def before_training(self, batches: Iterator[Dict[str,
-                                                     List[Tensor]]]) -> None:
-        """Gather statistics of the teachers; by default, there are none.
+    def before_training(self, batches: Iterator[Dict[str, List[Tensor]]],
+                        images: int) -> None:
+        """Learn of the training data; by default, there is nothing to learn.
 
         :class:`~mmkd.engine.hooks.StatisticsHook` calls it at the start of a
-        run, in all processes.
+        run, in all processes; of a resumed run, after its state is loaded.
 
         Args:
             batches (Iterator): The teachers' tensors by role, as in
                 :meth:`losses`, for batches of training images without end.
+            images (int): Number of training images.
         """
 
     def setup(self, student: Dict[str, List[TapSpec]],

@@ -1,5 +1,6 @@
 """Which methods can serve a student and its teachers."""
 import logging
+import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
@@ -11,8 +12,10 @@ from mmkd.core.building import build_teacher
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.taps.dry_run import untouched
+from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.families import FoundationFamily, family_of
+from mmkd.families.places import standard_taps
 from mmkd.registry import DISTILLERS
 from mmkd.utils.rng import preserve_rng
 
@@ -132,6 +135,33 @@ class Pair:
             return DistillationModel(self.student, self.teachers,
                                      {method.lower(): distiller},
                                      self.dry_run_size)
+
+    def label_free_taps(self) -> Optional[List[str]]:
+        """Taps of the student for FeatureKD without labels.
+
+        They are the last stage of its backbone, on which all of its weights
+        depend, and the one whose stride is nearest to the teacher's.
+
+        Returns:
+            list[str] | None: One or two; None if the teacher has a head, or if
+            the strides are not known.
+        """
+        if self.task != 'teacher of features':
+            return None
+        try:
+            stages = standard_taps(self.student, 'stages', 'the student')
+            plan = self.build('FeatureKD', dict(student=stages)).taps
+        except MMKDError:
+            return None
+        own, theirs = (x['features'] for x in plan.specs_of('featurekd'))
+
+        def difference(stage: TapSpec) -> float:
+            return abs(math.log((stage.stride or 1) / theirs[-1].stride))
+
+        if not all(spec.stride for spec in (*own, *theirs)):
+            return None
+        nearest = min(reversed(own), key=difference)
+        return list(dict.fromkeys([nearest.path, own[-1].path]))
 
     def fit(self, method: str) -> Fit:
         """Try a method with its :attr:`~mmkd.core.Distiller.trials`."""

@@ -54,7 +54,7 @@ WRITTEN = dict(
     ],
     foundation=[
         'work_dirs/labels/iter_4.pth',
-        'work_dirs/no_labels/export/student.pth',
+        'work_dirs/no_labels/export/backbone.pth',
         'work_dirs/tuned/iter_4.pth',
         'work_dirs/mixed/iter_4.pth',
     ],

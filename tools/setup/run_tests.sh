@@ -1,16 +1,16 @@
 #!/bin/sh
-# All tests, in two processes that take about as long: those that train whole
-# runs and the 2D recipes in one, the rest in the other. Usage:
+# All tests, in two processes that take about as long: the pages, those that
+# train whole runs and the 2D recipes in one, the rest in the other. Usage:
 # run_tests.sh PYTHON
 python=$1
 log=$(mktemp)
-"$python" -m pytest --durations=10 tests/unit tests/docs \
+"$python" -m pytest --durations=10 tests/unit \
     tests/integration/test_*_recipes.py >"$log" 2>&1 &
 other=$!
 trap 'kill $other 2>/dev/null; rm -f "$log"; exit 130' INT TERM
-echo 'units, pages and recipes run beside; their report comes last'
+echo 'units and recipes run beside; their report comes last'
 "$python" -m pytest --durations=10 --ignore-glob='*/test_*_recipes.py' \
-    tests/integration
+    tests/integration tests/docs
 first=$?
 wait $other
 second=$?

@@ -122,15 +122,21 @@ def run(args: argparse.Namespace) -> None:
     options = dict(args.method_options)
     if args.path:
         options['path'] = args.path
+    pair = None
     if args.method is None:
         with quietly(args), paused_collector():
-            fit, why = _pair(args).choose(not any(data.values()))
+            pair = _pair(args)
+            fit, why = pair.choose(not any(data.values()))
         args.method = fit.method
         options = {**fit.options, **options}
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
+    method = re.sub('[^a-z0-9]', '', args.method.lower())
+    if args.images and method == 'featurekd' and 'student' not in options:
+        with quietly(args), paused_collector():
+            taps = (pair or _pair(args)).label_free_taps()
+        options.update({'student': taps} if taps else {})
     first = next(iter(teachers.values()))[0]
-    name = (f'{re.sub("[^a-z0-9]", "", args.method.lower())}_'
-            f'{name_of(first)}_{name_of(args.student)}')
+    name = f'{method}_{name_of(first)}_{name_of(args.student)}'
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
         cfg = _write_config(args, name, teachers, options, data)

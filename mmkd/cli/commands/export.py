@@ -1,8 +1,9 @@
 """Write the student as files of its library, or as ONNX.
 
-The files are a checkpoint and a config. With --onnx, there is also a graph
-from normalised images to what the heads compute before any post-processing;
-docs/deployment.md describes its outputs.
+The files are a checkpoint and a config. With --part backbone, the checkpoint
+holds the backbone alone, from which other models can start. With --onnx,
+there is also a graph from normalised images to what the heads compute before
+any post-processing; docs/deployment.md describes its outputs.
 """
 import argparse
 import os.path as osp
@@ -29,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--out',
         help='file for the weights, .pth or .safetensors; the config is '
         'written next to it')
+    parser.add_argument(
+        '--part',
+        metavar='MODULE',
+        help='write the weights of this module of the student alone, such as '
+        'backbone, and print the `init_cfg` that loads them')
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         '--ema',
@@ -57,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
     """Export."""
     from mmkd import apis
     from mmkd.engine.onnx import OPSET, check_packages
-    name, safetensors = 'student', args.safetensors
+    name, safetensors = args.part or 'student', args.safetensors
     out_dir = args.out_dir or osp.join(
         osp.dirname(args.checkpoint) or '.', 'export')
     if args.out:
@@ -69,6 +75,9 @@ def run(args: argparse.Namespace) -> None:
                               '.safetensors')
         safetensors = kind == '.safetensors'
     if args.onnx:
+        if args.part:
+            raise ConfigError('--onnx writes the whole student; leave --part '
+                              'out')
         check_packages()
     elif args.size or args.opset:
         raise ConfigError('--size and --opset need --onnx')
@@ -76,14 +85,20 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f'{args.checkpoint} holds no averaged weights; '
                           'leave --ema out')
     with quietly(args):
-        paths = apis.export_student(args.config, args.checkpoint, out_dir,
-                                    args.raw, safetensors, name)
+        weights, config = apis.export_student(args.config, args.checkpoint,
+                                              out_dir, args.raw, safetensors,
+                                              name, args.part)
         if args.onnx:
-            export = apis.export_onnx(paths[1], paths[0],
+            export = apis.export_onnx(config, weights,
                                       osp.join(out_dir, f'{name}.onnx'),
                                       args.size and tuple(args.size),
                                       args.opset or OPSET)
-    print('\n'.join(paths))
+    print(weights)
+    if args.part:
+        print(f"init_cfg=dict(type='Pretrained', checkpoint={weights!r}, "
+              f"prefix={args.part + '.'!r})")
+    else:
+        print(config)
     if args.onnx:
         print(export.path)
         if not args.quiet:

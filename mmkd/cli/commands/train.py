@@ -85,14 +85,10 @@ def report(runner: 'Runner', quiet: bool = False) -> None:
         print(f'last checkpoint: {last}')
     # The next stage reads a checkpoint without a student as it is.
     if (best or last) and not quiet and 'rewriter' not in runner.cfg.model:
-        print('export it with: ' + shlex.join(
-            ['mmkd', 'export',
-             _config_of(runner), (best or [last])[0]]))
+        command = ['mmkd', 'export', _config_of(runner), (best or [last])[0]]
         if runner.cfg.model.get('label_free'):
-            print('then fine-tune it with this in the backbone of a config: '
-                  "init_cfg=dict(type='Pretrained', "
-                  f"checkpoint='{runner.work_dir}/export/student.pth', "
-                  "prefix='backbone.')")
+            command += ['--part', 'backbone']
+        print('export it with: ' + shlex.join(command))
 
 
 def _config_of(runner: 'Runner') -> str:

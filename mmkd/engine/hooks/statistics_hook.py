@@ -21,9 +21,10 @@ _SAMPLES = 16
 class StatisticsHook(Hook):
     """Let methods gather statistics of their teachers before training.
 
-    They see augmented training images (:meth:`mmkd.core.Distiller
-    .before_training`). The RNG state and the order of the data stay the same.
-    A resumed run goes on with the statistics in its checkpoint.
+    They see augmented training images, and how many there are
+    (:meth:`mmkd.core.Distiller.before_training`). The RNG state and the order
+    of the data stay the same. A resumed run goes on with the statistics in its
+    checkpoint.
     """
 
     def before_train(self, runner) -> None:
@@ -35,12 +36,13 @@ class StatisticsHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        if not isinstance(model, DistillationModel) or runner.iter > 0:
+        if not isinstance(model, DistillationModel):
             return
+        loader = runner.train_dataloader
         with preserve_rng():
             for name, distiller in model.distillers.items():
                 distiller.before_training(
-                    _tensors(model, name, runner.train_dataloader))
+                    _tensors(model, name, loader), len(loader.dataset))
 
 
 def _tensors(model: DistillationModel, name: str,

@@ -206,18 +206,18 @@ class FeatureKD(Distiller):
             self.summary_head = nn.Linear(specs_s[-1].channels,
                                           teacher['summary'][-1].shape[1])
 
-    def before_training(self, batches: Iterator[Dict[str,
-                                                     List[Tensor]]]) -> None:
+    def before_training(self, batches: Iterator[Dict[str, List[Tensor]]],
+                        images: int) -> None:
         """Gather statistics of at least 64 images, and of ten cells for each
         channel."""
         if self.statistics is None or self._steps:
             return
-        images = 0
-        while images < 64 or any(
+        seen = 0
+        while seen < 64 or any(
                 x.cells < 10 * channels
                 for x, channels in zip(self.statistics, self.channels)):
             maps = self._joined(next(batches)['features'])
-            images += len(maps[0]) * get_world_size()
+            seen += len(maps[0]) * get_world_size()
             for statistics, feat in zip(self.statistics, maps):
                 statistics.add(feat)
         if self.standardise == 'phi':

@@ -17,23 +17,28 @@ def unit(vectors: Tensor) -> Tensor:
 def queue_loss(embed_s: Tensor,
                embed_t: Tensor,
                queue: Tensor,
-               tau: float = 0.07) -> Tensor:
+               tau: float = 0.07,
+               keep_empty: bool = False) -> Tensor:
     """KL divergence of the similarities to the embeddings of a queue.
 
     Args:
         embed_s (Tensor): Student's embeddings (N, D).
         embed_t (Tensor): Teacher's embeddings (N, D).
         queue (Tensor): Earlier embeddings of the teacher, of length 1,
-            (K, D); rows of zeros are left out.
+            (K, D).
         tau (float): Temperature. Defaults to 0.07.
+        keep_empty (bool): Whether rows of zeros, which are not filled yet,
+            count; their similarity is 0. Defaults to False.
 
     Returns:
         Tensor: Scalar, the mean over the images.
     """
-    empty = ~queue.any(dim=1)
-    # A finite number: -inf has no difference to itself.
-    logits_s, logits_t = ((unit(x) @ queue.T / tau).masked_fill(empty, -1e4)
-                          for x in (embed_s, embed_t))
+    logits_s, logits_t = (unit(x) @ queue.T / tau for x in (embed_s, embed_t))
+    if not keep_empty:
+        empty = ~queue.any(dim=1)
+        # A finite number: -inf has no difference to itself.
+        logits_s, logits_t = (
+            x.masked_fill(empty, -1e4) for x in (logits_s, logits_t))
     return F.kl_div(
         logits_s.log_softmax(1),
         logits_t.log_softmax(1),

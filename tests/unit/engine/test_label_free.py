@@ -1,6 +1,7 @@
 """`mmkd distill --images`, and the config that it trains with."""
 import copy
 import json
+import shlex
 
 import cv2
 import numpy as np
@@ -166,7 +167,7 @@ def test_command(kind, files, tmp_path, capsys):
     command[2:2] = ['--probe', 'classes']
     assert call(command) in (0, None)
     printed = capsys.readouterr().out
-    assert "prefix='backbone.'" in printed and 'last validation' in printed
+    assert '--part backbone' in printed and 'last validation' in printed
     checkpoint = torch.load('run/epoch_2.pth', weights_only=False)
     trained = checkpoint['state_dict']
     assert any(key.startswith('backbone.') for key in trained)
@@ -185,16 +186,27 @@ def test_command(kind, files, tmp_path, capsys):
         teacher=origin)
     weights = exported['state_dict']
     network.load_state_dict(weights)
-    # What fine-tuning does.
+    # The backbone alone, from which fine-tuning starts.
+    export = next(line for line in printed.splitlines()
+                  if line.startswith('export it with: mmkd '))
+    assert call(shlex.split(export)[4:]) in (0, None)
+    path, init_cfg = capsys.readouterr().out.splitlines()[-2:]
+    part = torch.load(path)
+    assert path.endswith('/run/export/backbone.pth')
+    assert part['meta']['teachers'] == exported['meta']['teachers']
     cfg = Config.fromfile('student.py')
-    cfg.model.backbone.init_cfg = dict(
-        type='Pretrained',
-        checkpoint='run/export/student.pth',
-        prefix='backbone.')
+    cfg.model.backbone.init_cfg = eval(init_cfg.partition('=')[2])
     tuned = build_network(cfg, 'the student')
     tuned.init_weights()
-    for key, value in tuned.backbone.state_dict().items():
+    matched = tuned.backbone.state_dict()
+    assert part['state_dict'].keys() == {f'backbone.{key}' for key in matched}
+    for key, value in matched.items():
         assert value.equal(weights[f'backbone.{key}']), key
+    command = ['export', short, 'run/epoch_2.pth', '--part']
+    for options, why in ((['back'], "no part 'back'.*has backbone, "),
+                         (['backbone', '--onnx'], 'leave --part out')):
+        with pytest.raises(ConfigError, match=why):
+            call([*command, *options])
     full = next(str(path) for path in (tmp_path / 'run').glob('*_full.py'))
     plain = student_only(full)
     assert 'train_dataloader' not in plain and 'mmkd' not in plain.pretty_text

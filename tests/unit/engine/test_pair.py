@@ -54,6 +54,20 @@ def test_a_teacher_without_a_head():
     assert 'no head' in why
 
 
+def test_taps_without_labels(detectors):
+    """The stage of a stride of 16, as the teacher has, and the last one."""
+    pytest.importorskip('timm', reason='needs the extra foundation')
+    teachers = dict(teacher=dict(cfg='timm::test_vit', ckpt='random'))
+    student = segmentor(4)
+    found = Pair(student, teachers).label_free_taps()
+    assert found == ['backbone[2]', 'backbone[3]']
+    # All strides from the second stage on are 8.
+    student['model']['backbone'].update(
+        strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))
+    assert Pair(student, teachers).label_free_taps() == ['backbone[3]']
+    assert detectors.label_free_taps() is None  # the teacher has a head
+
+
 def test_two_stages_have_their_preset(detectors, monkeypatch):
     """The family settles it, and a config may say otherwise."""
     detectors.student.roi_head = torch.nn.Identity()

@@ -155,16 +155,16 @@ def test_statistics_before_training(harness, size, batches):
             drawn.append(1)
             yield dict(features=[torch.randn_like(feat_t)])
 
-    distiller.before_training(endless())
+    distiller.before_training(endless(), 9)
     assert len(drawn) == batches
     before = distiller.statistics[0].sums.clone()
     run(distiller, [feat_s], [feat_t])
-    distiller.before_training(endless())
+    distiller.before_training(endless(), 9)
     assert len(drawn) == batches
     assert before.equal(distiller.statistics[0].sums)
     made(
         harness, [feat_s], [feat_t], False,
-        standardise='none').before_training(iter(()))
+        standardise='none').before_training(iter(()), 9)
 
 
 @pytest.mark.parametrize('projector', ['linear', 'mlp'])

@@ -65,6 +65,37 @@ def test_large_maps_are_averaged():
     assert distiller._fewer_cells(torch.rand(1, 2, 4, 5)).shape[2:] == (4, 5)
 
 
+def test_length_of_the_queue_by_the_number_of_images():
+    distiller = made()
+    assert len(distiller.queue) == 8192
+    for images, length in ((49, 16), (50, 32), (3999, 1024), (19999, 4096),
+                           (20000, 8192), (17, 16)):
+        distiller.before_training(iter(()), images)
+        assert distiller.queue_size == length
+    for _ in range(9):
+        run(distiller, torch.randn(2, 5))
+    assert distiller.queue.any(dim=1).tolist() == [True] * 16 + [False] * 8176
+    with pytest.raises(ConfigError, match='queue of 16 .* have 16'):
+        distiller.before_training(iter(()), 16)
+    with pytest.raises(ConfigError, match='queue of 9 .* have 8'):
+        made(queue_size=9).before_training(iter(()), 8)
+
+
+def test_preset_of_lightly():
+    summary = torch.eye(5)[:2]
+    torch.manual_seed(1)
+    first, second = made(queue_size=4), made(queue_size=4, preset='lightly_v1')
+    second.load_state_dict(first.state_dict(), strict=False)
+    assert not any('local' in key for key in second.state_dict())
+    found, theirs = run(first, summary)[0], run(second, summary)[0]
+    assert list(theirs) == ['global'] and set(found) == {'global', 'local'}
+    # The two empty rows are classes there.
+    assert theirs['global'] > found['global'] > 0
+    feats = dict(stages=[torch.rand(2, 4, 8, 8)])
+    own, other = second.compared(feats, dict(summary=[summary]))
+    assert own.shape == other.shape == (2, 5)
+
+
 @pytest.mark.parametrize('options', [
     dict(queue_size=0),
     dict(tau=0.),

@@ -15,6 +15,10 @@ def test_queue_by_hand():
     part = torch.cat([queue, torch.zeros(2, 2)])
     assert queue_loss(embed_s, embed_t, part).item() == pytest.approx(
         2.912975, rel=1e-5)
+    # Unless they shall, as in LightlyTrain.
+    assert queue_loss(
+        embed_s, embed_t, part, keep_empty=True).item() == pytest.approx(
+            2.912988, abs=1e-6)
 
 
 def test_cells_by_hand():
