@@ -9,9 +9,11 @@ MobileNetV2 (ImageNet) on images without labels. Both see the same labels: a
 tenth, a quarter, or all of the training images. The time of the label-free
 phase is given to the student from scratch: its cost is measured beside that
 of a supervised step, in turn, and becomes more iterations of the same
-schedule. The learning rate of each is the best on the validation images, of
-as many candidates, with the first seed and the smallest share; the run that
-won is that seed's result. The label-free phase itself is not tuned. The
+schedule. The learning rate of each is the best of as many candidates, with the
+first seed and the first share: in trainings without one sequence of training
+images, 0006R0, on that sequence. (The validation images do not serve for
+that: they are of a sequence that the training images are of.) The label-free
+phase itself is not tuned. The
 scores are those of the test images; one of their sequences, Seq05VD, has no
 image among the training ones.
 
@@ -29,7 +31,7 @@ import random
 import statistics
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional, Sequence
@@ -37,7 +39,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.report import checksum, versions, write_result  # noqa: E402
+from benchmarks import report  # noqa: E402
 from mmkd.errors import ConfigError  # noqa: E402
 from mmkd.utils.command import run  # noqa: E402
 
@@ -46,6 +48,8 @@ LABEL_FREE = ('configs/camvid/feature-kd-label-free_mobilenet-v2_'
               'deeplabv3plus-r18w16-d16_camvid.py')
 ARMS = ('scratch', 'distilled')
 METRICS = ('mIoU', 'Seq05VD/mIoU')
+#: The sequence of training images to tune on.
+HELD_OUT = '0006R0'
 
 
 def parse_args(argv=None) -> argparse.Namespace:
@@ -80,18 +84,21 @@ class Training:
         iters (int): Iterations.
         share (float): Share of the training images with labels.
         rate (float): Learning rate; 0: that of the config.
+        tuning (bool): Whether it goes without the held-out sequence.
     """
     arm: str
     seed: int
     iters: int
     share: float = 0.
     rate: float = 0.
+    tuning: bool = False
 
     @property
     def name(self) -> str:
         """Name of its folder."""
         labels = f'_{self.share:g}_lr{self.rate:g}' if self.share else ''
-        return f'{self.arm}{labels}_seed{self.seed}'
+        return (f'{"tune_" if self.tuning else ""}{self.arm}{labels}'
+                f'_seed{self.seed}')
 
 
 @dataclass
@@ -102,6 +109,7 @@ class Plan:
         shares, seeds, rates: As on the command line.
         iters (int): Iterations of the fine-tuning.
         label_free (int): Iterations of the label-free phase.
+        label_free_tuning (int): The same without the held-out sequence.
         ratio (float): Cost of a label-free step in supervised ones.
     """
     shares: Sequence[float]
@@ -109,6 +117,7 @@ class Plan:
     rates: Sequence[float]
     iters: int
     label_free: int
+    label_free_tuning: int
     ratio: float
 
     def length(self, arm: str) -> int:
@@ -116,9 +125,10 @@ class Plan:
         extra = round(self.label_free * self.ratio) if arm == 'scratch' else 0
         return self.iters + extra
 
-    def phase(self, seed: int) -> Training:
+    def phase(self, seed: int, tuning: bool = False) -> Training:
         """The label-free phase of a seed."""
-        return Training('label-free', seed, self.label_free)
+        iters = self.label_free_tuning if tuning else self.label_free
+        return Training('label-free', seed, iters, tuning=tuning)
 
     def supervised(self, arm: str, share: float, seed: int,
                    rate: float) -> Training:
@@ -126,29 +136,33 @@ class Plan:
         return Training(arm, seed, self.length(arm), share, rate)
 
     def tuning(self, arm: str) -> List[Training]:
-        """The candidates for the rate of an arm."""
+        """The candidates for the rate of an arm; none if there is but one.
+        """
+        if len(self.rates) == 1:
+            return []
         return [
-            self.supervised(arm, min(self.shares), self.seeds[0], rate)
-            for rate in self.rates
+            replace(
+                self.supervised(arm, self.shares[0], self.seeds[0], rate),
+                tuning=True) for rate in self.rates
         ]
 
     def trainings(self, rates: Dict[str, float]) -> List[Training]:
-        """All trainings; those that serve twice are named once.
+        """All trainings.
 
         Args:
             rates (dict[str, float]): Rate of each arm, where it is known.
         """
-        found = [self.phase(self.seeds[0])]
-        found += [x for arm in ARMS for x in self.tuning(arm)]
-        for share in self.shares:
-            for seed in self.seeds:
-                found.append(self.phase(seed))
-                found += [
-                    self.supervised(arm, share, seed,
-                                    rates.get(arm, self.rates[0]))
-                    for arm in ARMS
-                ]
-        return list(dict.fromkeys(found))
+        tries = [x for arm in ARMS for x in self.tuning(arm)]
+        found = [self.phase(self.seeds[0], tuning=True)] if tries else []
+        found += tries
+        for seed in self.seeds:
+            found.append(self.phase(seed))
+            found += [
+                self.supervised(arm, share, seed,
+                                rates.get(arm, self.rates[0]))
+                for share in self.shares for arm in ARMS
+            ]
+        return found
 
     def cost(self, training: Training) -> float:
         """Cost in supervised steps."""
@@ -169,16 +183,25 @@ class Series:
         self.epochs, self.data = args.epochs, data
         self.names = sorted(
             path.stem for path in (data / 'camvid/img_dir/train').iterdir())
-        self.images = self._unlabelled()
-        costs = self._costs()
-        self.costs = costs
+        self.images = self._unlabelled(False)
+        self.costs = costs = self._costs()
+        steps = [
+            args.epochs *
+            (len(Path(images).read_text().splitlines()) // costs['batch_size'])
+            for images in (self.images, self._unlabelled(True))
+        ]
         self.plan = Plan(args.shares, args.seeds, args.rates, args.iters,
-                         args.epochs * costs['steps_of_an_epoch'],
-                         costs['ratio'])
+                         *steps, costs['ratio'])
         self.rates: Dict[str, float] = {}
         self.began, self.worked = time.time(), 0.
 
-    def _unlabelled(self) -> str:
+    def _names(self, tuning: bool) -> List[str]:
+        """The training images of CamVid."""
+        return [
+            x for x in self.names if not (tuning and x.startswith(HELD_OUT))
+        ]
+
+    def _unlabelled(self, tuning: bool) -> str:
         """A list of the images without labels."""
         coco = self.data / 'coco_small'
         listing, = (coco / 'annotations').glob('*train*.json')
@@ -186,10 +209,12 @@ class Series:
             x['file_name'] for x in json.loads(listing.read_text())['images']
         ]
         paths = [
-            *sorted((self.data / 'camvid/img_dir/train').iterdir()),
+            *(path for path in sorted((self.data /
+                                       'camvid/img_dir/train').iterdir())
+              if path.stem in self._names(tuning)),
             *(coco / 'images' / name for name in sorted(names))
         ]
-        file = self.folder / 'unlabelled.txt'
+        file = self.folder / f'{"tune_" if tuning else ""}unlabelled.txt'
         file.write_text(''.join(f'{path}\n' for path in paths))
         return str(file)
 
@@ -201,7 +226,7 @@ class Series:
             cfg = Config.fromfile(LABEL_FREE)
             cfg.merge_from_dict({
                 'label_free.data':
-                self.images,
+                self._unlabelled(training.tuning),
                 'label_free.epochs':
                 self.epochs,
                 'label_free.held_out':
@@ -239,11 +264,11 @@ class Series:
                 loader.dataset.data_root = camvid
                 loader.update(num_workers=0, persistent_workers=False)
         if training.arm == 'distilled':
+            phase = self.plan.phase(training.seed, training.tuning)
             cfg.model.backbone.init_cfg = dict(
                 type='Pretrained',
                 prefix='backbone.',
-                checkpoint=str(self.folder /
-                               self.plan.phase(training.seed).name /
+                checkpoint=str(self.folder / phase.name /
                                'export/student.pth'))
         cfg.randomness = dict(seed=training.seed)
         cfg.work_dir = str(self.folder / training.name)
@@ -253,8 +278,10 @@ class Series:
     def _labelled(self, training: Training) -> str:
         """A list of the labelled images; smaller shares are parts of larger
         ones."""
-        file = self.folder / f'labelled_{training.share:g}_{training.seed}.txt'
-        names = labelled_part(self.names, training.share, training.seed)
+        file = self.folder / (f'{"tune_" if training.tuning else ""}labelled_'
+                              f'{training.share:g}_{training.seed}.txt')
+        names = labelled_part(
+            self._names(training.tuning), training.share, training.seed)
         file.write_text(''.join(f'{name}\n' for name in names))
         return str(file)
 
@@ -272,7 +299,6 @@ class Series:
         }
         print('measuring the cost of a step', flush=True)
         times = measure_in_turn(ways, 20)['cpu']
-        images = len(Path(self.images).read_text().splitlines())
         costs = dict(
             seconds={
                 name: statistics.median(found)
@@ -280,7 +306,7 @@ class Series:
             },
             ratio=ratio_of(times['label-free'], times['supervised'])['paired'],
             # Of process time: other load on the machine does not count.
-            steps_of_an_epoch=images // phase.train_dataloader.batch_size)
+            batch_size=phase.train_dataloader.batch_size)
         file.write_text(json.dumps(costs))
         return costs
 
@@ -301,6 +327,7 @@ class Series:
                                   'settings; choose another --work-dir')
             return folder
         cfg = self._config(training)
+        report.record_code(str(folder), False)
         began, began_cpu = time.time(), time.process_time()
         apis.train(cfg)
         gc.collect()
@@ -332,21 +359,26 @@ class Series:
     def _is_done(self, training: Training) -> bool:
         return (self.folder / training.name / 'done.json').is_file()
 
-    def score(self, training: Training, split: str) -> Dict[str, float]:
-        """Scores of a training on ``'val'`` or ``'test'``."""
+    def score(self, training: Training) -> Dict[str, float]:
+        """Scores of a training on the test images, or, to tune, on the
+        held-out sequence."""
         if training.arm == 'distilled':
-            self.train(self.plan.phase(training.seed))
+            self.train(self.plan.phase(training.seed, training.tuning))
         folder = self.train(training)
-        file = folder / f'{split}.json'
+        file = folder / f'{"tune" if training.tuning else "test"}.json'
         if file.is_file():
             return json.loads(file.read_text())
         from mmengine.config import Config
 
         from mmkd import apis
         cfg = self._config(training)
-        if split == 'val':
-            whole = Config.fromfile(STUDENT).val_dataloader.dataset
-            cfg.test_dataloader.dataset.data_prefix = whole.data_prefix
+        if training.tuning:
+            listing = self.folder / 'tune_held_out.txt'
+            listing.write_text(''.join(f'{x}\n' for x in self.names
+                                       if x.startswith(HELD_OUT)))
+            whole = Config.fromfile(STUDENT).train_dataloader.dataset
+            cfg.test_dataloader.dataset.update(
+                data_prefix=whole.data_prefix, ann_file=str(listing))
         else:
             cfg.test_evaluator = [
                 cfg.test_evaluator,
@@ -358,16 +390,17 @@ class Series:
         found = apis.test(cfg, str(folder / f'iter_{training.iters}.pth'))
         gc.collect()
         file.write_text(json.dumps(found))
-        print(f'  {training.name}, {split}: mIoU {found["mIoU"]:.2f}')
+        print(f'  {training.name}: mIoU {found["mIoU"]:.2f}')
         return found
 
     def tune(self, arm: str) -> Dict[str, Any]:
-        """Choose the rate of an arm on the validation images."""
-        scores = [self.score(x, 'val')['mIoU'] for x in self.plan.tuning(arm)]
-        self.rates[arm] = self.plan.rates[scores.index(max(scores))]
+        """Choose the rate of an arm on the held-out sequence."""
+        scores = [self.score(x)['mIoU'] for x in self.plan.tuning(arm)]
+        best = scores.index(max(scores)) if scores else 0
+        self.rates[arm] = self.plan.rates[best]
         return dict(
             rates=list(self.plan.rates),
-            validation=scores,
+            held_out=scores,
             chosen=self.rates[arm])
 
     def row(self, share: float) -> Dict[str, Any]:
@@ -381,7 +414,7 @@ class Series:
             for arm in ARMS:
                 training = self.plan.supervised(arm, share, seed,
                                                 self.rates[arm])
-                scores = self.score(training, 'test')
+                scores = self.score(training)
                 for name in METRICS:
                     found[arm][name].append(scores[name])
                 found[arm]['processor_minutes'].append(self._minutes(training))
@@ -390,6 +423,16 @@ class Series:
             for name in METRICS
         }
         return found
+
+    def code(self) -> List[str]:
+        """The versions of the code that trained."""
+        trainings = self.plan.trainings(self.rates)
+        return sorted({
+            version
+            for training in trainings
+            for version in report.recorded_code(
+                str(self.folder / training.name))
+        })
 
     def _minutes(self, training: Training) -> float:
         """Processor time, the label-free phase included."""
@@ -497,10 +540,10 @@ def main(argv=None) -> None:
     if not data or not Path(data, 'camvid').is_dir():
         raise ConfigError('set MMKD_REAL_DATA to the folder that holds '
                           'camvid/, coco_small/ and weights/ (see --help)')
-    found = versions()  # of the code that trains
+    found = report.versions()  # of the code that trains
     series = Series(args, Path(data).absolute())
     os.chdir(ROOT)
-    tuned = {arm: series.tune(arm) for arm in reversed(ARMS)}
+    tuned = {arm: series.tune(arm) for arm in ARMS}
     rows: List[Dict[str, Any]] = []
     for share in args.shares:
         rows.append(series.row(share))
@@ -519,10 +562,11 @@ def main(argv=None) -> None:
             costs=series.costs,
             tuned=tuned,
             rows=rows,
-            data=dict(camvid=checksum(series.data / 'camvid')),
+            code=series.code(),
+            data=dict(camvid=report.checksum(series.data / 'camvid')),
             versions=found,
             date=time.strftime('%Y-%m-%d'))
-        write_result(str(out), result)
+        report.write_result(str(out), result)
     print(as_markdown(result))
 
 

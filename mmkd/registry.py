@@ -75,6 +75,7 @@ MODELS = LazyRegistry(
         HFNetwork='mmkd.families.foundation.hf_network',  # transformers
         FactoryNetwork='mmkd.families.foundation.factory',
         ExportedNetwork='mmkd.families.foundation.files',
+        TorchScriptNetwork='mmkd.families.foundation.files',
         OnnxNetwork='mmkd.families.foundation.files'))
 
 HOOKS = Registry(

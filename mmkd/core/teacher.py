@@ -79,8 +79,8 @@ class Teacher:
             ``'tensor'``, or to ``'predict'`` for networks without this mode
             (such as mmdet3d's ``CenterPoint``).
         trusted (bool): Whether the file ``ckpt``, or that of
-            ``'export::FILE'``, may contain more than weights and plain data,
-            which can run code. Defaults to False.
+            ``'export::FILE'`` or ``'torchscript::FILE'``, may contain more
+            than weights and data, which can run code. Defaults to False.
         strict (bool): Whether ``ckpt`` must hold every weight. Defaults to
             True.
         name (str): Its name in configs and messages. Defaults to

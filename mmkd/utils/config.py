@@ -11,7 +11,8 @@ from mmengine.fileio import load
 
 from mmkd.errors import ConfigError
 from mmkd.utils.config_file import quoted_file_names
-from mmkd.utils.foundation import check_fetched, foundation_config
+from mmkd.utils.foundation import (check_fetched, foundation_config,
+                                   timm_weights)
 from mmkd.utils.imports import import_custom
 from mmkd.utils.suggestions import did_you_mean
 
@@ -92,11 +93,14 @@ def official_weights(cfg: Any) -> str:
     """URL of the weights that a library publishes for one of its configs.
 
     Args:
-        cfg (str): ``'pkg::path'``.
+        cfg (str | dict): ``'pkg::path'``, or a teacher of timm.
 
     Raises:
-        ConfigError: If the library's model index lists none.
+        ConfigError: If the library's model index lists none, or timm's.
     """
+    url = timm_weights(cfg)
+    if url is not None:
+        return url
     check_fetched(cfg)
     if not isinstance(cfg, str) or '::' not in cfg:
         found = repr(cfg) if isinstance(cfg, str) else type(cfg).__name__

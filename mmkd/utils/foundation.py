@@ -26,7 +26,8 @@ SCHEMES: Dict[str, Scheme] = dict(
     hf=Scheme('mmkd.HFNetwork', 'folder', True, True),
     torch=Scheme('mmkd.FactoryNetwork', 'factory'),
     onnx=Scheme('mmkd.OnnxNetwork', 'file', True, True),
-    export=Scheme('mmkd.ExportedNetwork', 'file', True, True))
+    export=Scheme('mmkd.ExportedNetwork', 'file', True, True),
+    torchscript=Scheme('mmkd.TorchScriptNetwork', 'file', True, True))
 
 
 def foundation_config(cfg: Any) -> Optional[Dict[str, Any]]:
@@ -79,7 +80,8 @@ def weights_of(cfg: Any) -> Optional[str]:
 
 def with_trust(cfg: Any, trusted: bool) -> Any:
     """A teacher's config, with the word that its file may run code."""
-    if not trusted or _scheme_of(cfg) is not SCHEMES['export']:
+    if not trusted or _scheme_of(cfg) not in (SCHEMES['export'],
+                                              SCHEMES['torchscript']):
         return cfg
     return dict(foundation_config(cfg) or cfg, trusted=True)
 
@@ -101,9 +103,35 @@ def plain_name(cfg: str) -> str:
     return last.partition('.')[0] or 'teacher'
 
 
+def timm_weights(cfg: Any) -> Optional[str]:
+    """URL of the weights that timm publishes for a teacher.
+
+    Returns:
+        str | None: None for a teacher that is not of timm.
+
+    Raises:
+        ConfigError: If timm publishes none.
+    """
+    if _scheme_of(cfg) is not SCHEMES['timm']:
+        return None
+    # Here, since it imports mmengine, which `mmkd --help` does without.
+    from mmkd.utils.imports import optional_package
+    name = (foundation_config(cfg) or cfg)['name']
+    timm = optional_package('timm', f'the teacher timm::{name}')
+    try:
+        card = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # there is no such tag
+        card = None
+    if card is None or not card.hf_hub_id:
+        raise ConfigError(f'timm publishes no weights for {name!r}; give a '
+                          'file as ckpt')
+    from huggingface_hub import hf_hub_url
+    return hf_hub_url(card.hf_hub_id, card.hf_hub_filename
+                      or 'model.safetensors')
+
+
 def check_fetched(cfg: Any) -> None:
-    """Tell how to get the weights of a network of another library, which
-    mmkd does not download.
+    """Tell how to get the weights of a network of another library.
 
     Raises:
         ConfigError: If it is such a network.
@@ -117,9 +145,9 @@ def check_fetched(cfg: Any) -> None:
                           'file')
     if scheme is SCHEMES['timm']:
         raise ConfigError(
-            f'mmkd downloads no weights of timm::{what}; fetch them with '
-            f"'hf download timm/{what} model.safetensors --local-dir FOLDER' "
-            'and give FOLDER/model.safetensors as ckpt')
+            f"timm::{what} needs weights; ckpt='official' downloads them. Or "
+            f"fetch them with 'hf download timm/{what} model.safetensors "
+            "--local-dir FOLDER' and give FOLDER/model.safetensors as ckpt")
     raise ConfigError(f'nobody publishes weights for torch::{what}; give a '
                       "file as ckpt, or 'random' for the network as it is "
                       'built')

@@ -11,6 +11,7 @@ from PIL import Image
 
 from benchmarks.entry import ENTRIES, Entry
 from benchmarks.experiment import Experiment
+from mmkd.apis import build_runner, prepare_training
 from mmkd.errors import ConfigError, DataError
 from mmkd.registry import MODELS
 from mmkd.testing import detection_batch
@@ -18,6 +19,7 @@ from mmkd.testing import detection_batch
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/bccd'
 RECIPES = sorted(CONFIGS.glob('*_gfl-mobilenet-v2_*.py'))
+UNLABELLED = [path for path in RECIPES if '-unlabelled_' in path.name]
 OBJECT = ('<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>'
           '<xmax>{}</xmax><ymax>{}</ymax></bndbox></object>')
 
@@ -103,17 +105,23 @@ class TestConverter:
             iscrowd=0)
 
 
-@pytest.mark.parametrize(
-    'path', RECIPES, ids=lambda path: path.stem.split('_')[0])
-def test_recipe_makes_a_step(path, monkeypatch):
-    """With the networks of the recipe, on two small images."""
-    monkeypatch.chdir(ROOT)
+def with_random_teacher(path):
     cfg = Config.fromfile(path)
     cfg.model.dry_run_size = (64, 96)
     teacher = cfg.model.teachers.teacher
     teacher.ckpt = 'random'
     teacher.cfg = Config.fromfile(teacher.cfg)
     teacher.cfg.model.backbone.init_cfg = None
+    return cfg
+
+
+@pytest.mark.parametrize(
+    'path', [x for x in RECIPES if x not in UNLABELLED],
+    ids=lambda path: path.stem.split('_')[0])
+def test_recipe_makes_a_step(path, monkeypatch):
+    """With the networks of the recipe, on two small images."""
+    monkeypatch.chdir(ROOT)
+    cfg = with_random_teacher(path)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
         data = model.data_preprocessor(
@@ -125,6 +133,29 @@ def test_recipe_makes_a_step(path, monkeypatch):
     assert losses[f'{distiller}.weight'] > 0
     weight = next(model.student.backbone.parameters())
     assert weight.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    'path', UNLABELLED, ids=lambda path: path.stem.split('_')[0])
+def test_unlabelled_images_are_distilled(path, bccd, repository, tmp_path,
+                                         monkeypatch):
+    bccd.convert(repository, tmp_path / 'bccd')
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv('BCCD', str(tmp_path / 'bccd'))
+    monkeypatch.setenv('UNLABELLED',
+                       str(tmp_path / 'bccd/annotations/train.txt'))
+    cfg = with_random_teacher(path)
+    cfg.work_dir = str(tmp_path / 'work')
+    cfg.train_dataloader.update(
+        batch_size=2, num_workers=0, persistent_workers=False)
+    cfg.checks = False
+    runner = build_runner(prepare_training(cfg))
+    batch = next(iter(runner.build_dataloader(cfg.train_dataloader)))
+    assert len(batch['inputs']) == 4
+    losses = runner.model.train_step(
+        batch, runner.build_optim_wrapper(runner.optim_wrapper))
+    distiller, = runner.model.distillers
+    assert losses[f'{distiller}.weight'] > 0
 
 
 def test_entries_have_recipes():
@@ -141,6 +172,6 @@ def test_entries_have_recipes():
         assert entry.distilled_grid.key == \
             f'model.distillers.{distiller}.loss_weight.ratio'
         plan = Experiment(entry, [0])
-        assert plan.nodes['bccd_teacher'].options[
+        assert plan.nodes[plan.teacher].options[
             'model.backbone.init_cfg.checkpoint'] == \
             '/d/../weights/mobilenetv2_mmdet.pth'

@@ -129,7 +129,8 @@ class TestPlan:
 
     @pytest.fixture
     def plan(self, label_free):
-        return label_free.Plan([.1, 1.], [0, 1], [1e-3, 1e-2], 300, 100, 1.5)
+        return label_free.Plan([.1, 1.], [0, 1], [1e-3, 1e-2], 300, 100, 80,
+                               1.5)
 
     def test_equal_time(self, plan):
         assert plan.length('distilled') == 300
@@ -142,13 +143,23 @@ class TestPlan:
         for arm in ('scratch', 'distilled'):
             tries = plan.tuning(arm)
             assert [x.rate for x in tries] == [1e-3, 1e-2]
-            assert {(x.share, x.seed) for x in tries} == {(.1, 0)}
+            assert {(x.share, x.seed, x.tuning)
+                    for x in tries} == {(.1, 0, True)}
 
-    def test_tuned_run_is_not_repeated(self, plan):
-        trainings = plan.trainings(dict(scratch=1e-2, distilled=1e-3))
-        names = [x.name for x in trainings]
-        assert len(set(names)) == len(names) == 2 + 2 * 2 + 2 * 4 - 2
-        assert names[0] == 'label-free_seed0'
+    def test_trainings(self, plan):
+        names = [x.name for x in plan.trainings(dict(scratch=1e-2))]
+        # A phase and two tries of each arm; of each seed a phase and two
+        # arms with two shares.
+        assert len(set(names)) == len(names) == 1 + 2 * 2 + 2 * (1 + 2 * 2)
+        assert names[:2] == [
+            'tune_label-free_seed0', 'tune_scratch_0.1_lr0.001_seed0'
+        ]
+        assert {'scratch_1_lr0.01_seed1',
+                'distilled_1_lr0.001_seed1'} < {*names}
+
+    def test_a_single_rate_is_not_tuned(self, plan):
+        plan.rates = [1e-2]
+        assert not any(x.tuning for x in plan.trainings({}))
 
     def test_labels(self, label_free):
         names = [f'{i:03}' for i in range(40)]
@@ -206,7 +217,7 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('MMKD_REAL_DATA', str(data))
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work/costs.json').write_text(
-        json.dumps(dict(seconds={}, ratio=1., steps_of_an_epoch=1)))
+        json.dumps(dict(seconds={}, ratio=1., batch_size=16)))
     command = [
         '--shares', '1', '--seeds', '0', '--rates', '1e-3', '--epochs', '1',
         '--iters', '2', '--work-dir',
@@ -214,12 +225,32 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
         str(tmp_path)
     ]
     label_free.main(command)
-    assert '[3/3] scratch_1_lr0.001_seed0: 3 iterations' in \
+    assert '[3/3] distilled_1_lr0.001_seed0: 2 iterations' in \
         capsys.readouterr().out
     result = json.loads((tmp_path / 'label_free.json').read_text())
     assert result['iters'] == dict(label_free=1, scratch=3, distilled=2)
+    assert len(result['code']) == 1
     row, = result['rows']
     assert row['gain']['mIoU']['standard_error'] is None
     assert len(row['distilled']['Seq05VD/mIoU']) == 1
     label_free.main(command)
     assert 'iterations' not in capsys.readouterr().out
+    tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch)
+
+
+def tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch):
+    """It goes without the held-out images, and the better rate wins."""
+    monkeypatch.setattr(label_free, 'HELD_OUT', 'Seq05VD')
+    series = label_free.Series(
+        label_free.parse_args([*command, '--rates', '1e-3', '1e-2']), data)
+    phase = series._config(series.plan.phase(0, tuning=True))
+    training = series.plan.tuning('distilled')[1]
+    labels = series._config(training).train_dataloader.dataset.ann_file
+    for path in (labels, phase.label_free.data):
+        listed = Path(path).read_text()
+        assert '0001TP' in listed and 'Seq05VD' not in listed
+    scores = {1e-3: 1., 1e-2: 2.}
+    monkeypatch.setattr(series, 'score',
+                        lambda training: dict(mIoU=scores[training.rate]))
+    assert series.tune('scratch') == dict(
+        rates=[1e-3, 1e-2], held_out=[1., 2.], chosen=1e-2)

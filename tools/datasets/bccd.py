@@ -4,8 +4,8 @@
     tools/datasets/bccd.py BCCD_Dataset/BCCD data/bccd
 
 Reads the images, the annotations in XML and the splits of the repository, and
-writes the images and a file of COCO's format for each split. Boxes without
-area are left out.
+writes the images and, for each split, a file of COCO's format and a list of
+the images, for training without labels. Boxes without area are left out.
 """
 import argparse
 import json
@@ -70,6 +70,9 @@ def convert(source: Path, target: Path) -> Dict[str, Dict[str, Any]]:
                         image_id=number,
                         **box))
         (target / f'annotations/{split}.json').write_text(json.dumps(content))
+        (target / f'annotations/{split}.txt').write_text(''.join(
+            f'../images/{image["file_name"]}\n'
+            for image in content['images']))
         found[split] = content
     return found
 

@@ -1,4 +1,4 @@
-"""Models in files that hold the graph too: ONNX and torch.export."""
+"""Models in files with their graph: ONNX, torch.export and TorchScript."""
 import hashlib
 import os.path as osp
 from typing import Any, List, Optional, Sequence, Union
@@ -110,6 +110,7 @@ class ExportedNetwork(OutputNetwork):
         ConfigError: If the file is not trusted.
         CheckpointError: If it cannot be read.
     """
+    scheme = 'export'
 
     def __init__(self,
                  file: str,
@@ -119,14 +120,14 @@ class ExportedNetwork(OutputNetwork):
                  prefix: int = 0,
                  patch: Union[int, Sequence[int], None] = None,
                  size: Size = 'nearest') -> None:
-        name = f'export::{file}'
+        name = f'{self.scheme}::{file}'
         _check_file(file, name)
         if trusted is not True:
             raise ConfigError(
                 f'{name}: such a file can run code; set trusted=True in the '
                 'teacher if you trust it, or give the weights as safetensors')
         try:
-            model: Any = torch.export.load(file).module()
+            model = self.load(file)
         except Exception as error:  # of torch's reader
             raise CheckpointError(f'{name}: torch cannot load it: '
                                   f'{type(error).__name__}: '
@@ -135,9 +136,28 @@ class ExportedNetwork(OutputNetwork):
                          prefix, patch, size)
         self.file = file
 
+    @staticmethod
+    def load(file: str) -> Any:
+        """The network in a file."""
+        return torch.export.load(file).module()
+
     def train(self, mode: bool = True) -> 'ExportedNetwork':
         """Do nothing: an exported graph has the mode of its export."""
         return self
+
+
+@MODELS.register_module()
+class TorchScriptNetwork(ExportedNetwork):
+    """A model that ``torch.jit.save`` wrote; reading it can run code.
+
+    Arguments and errors are those of :class:`ExportedNetwork`.
+    """
+    scheme = 'torchscript'
+
+    @staticmethod
+    def load(file: str) -> Any:
+        """The network in a file, in eval mode."""
+        return torch.jit.load(file, map_location='cpu').eval()
 
 
 def _check_file(file: str, name: str) -> None:

@@ -19,8 +19,8 @@ class TimmNetwork(FoundationNetwork):
 
     Args:
         name (str): Name of the model, such as
-            ``'vit_small_patch14_dinov2.lvd142m'``. What follows the dot only
-            chooses the card.
+            ``'vit_small_patch14_dinov2.lvd142m'``. What follows the dot
+            only chooses the card, and what ``ckpt='official'`` downloads.
         levels (int | Sequence[int]): Blocks of a transformer or stages of a
             pyramid to show, from 0; negative from the end. Defaults to -1.
         norm (str): ``'final'`` normalises every level of a plain transformer

@@ -19,6 +19,7 @@ from mmkd.families.foundation import Card, FoundationNetwork
 from mmkd.families.foundation.network import read_levels, to_map
 from mmkd.testing import segmentation_batch, segmentor
 from mmkd.utils.checkpoint import write_weights
+from mmkd.utils.config import official_weights
 
 GREY = dict(mean=[.5] * 3, std=[.5] * 3)
 CARD = Card('test', (.5, .4, .3), (.2, .2, .1))
@@ -220,6 +221,19 @@ def test_wrong_factory(cfg, text):
         Teacher(cfg, 'random')
 
 
+def test_weights_that_timm_publishes(tmp_path, monkeypatch):
+    pytest.importorskip('timm', reason='needs the extra foundation')
+    file = str(tmp_path / 'model.safetensors')
+    weights = Teacher('timm::test_vit2', 'random').network.model.state_dict()
+    write_weights(file, weights, {})
+    asked = []
+    monkeypatch.setattr('mmkd.utils.checkpoint.local_file',
+                        lambda url: asked.append(url) or file)
+    found = Teacher('timm::test_vit2', 'official').network.model.state_dict()
+    assert asked[0] == official_weights('timm::test_vit2')
+    assert all(value.equal(weights[key]) for key, value in found.items())
+
+
 def test_a_network_without_a_summary():
     with pytest.raises(TapError, match='summary'):
         DistillationModel(
@@ -238,19 +252,23 @@ def test_wrong_tokens():
             torch.rand(1, 3, 8, 8), 'maps')
 
 
-def test_exported_graph_needs_trust(tmp_path):
+@pytest.mark.parametrize('scheme', ['export', 'torchscript'])
+def test_exported_graph_needs_trust(scheme, tmp_path):
     file = str(tmp_path / 'cells.pt2')
     images = torch.rand(2, 3, 8, 8)
-    torch.export.save(torch.export.export(Cells(), (images, )), file)
+    if scheme == 'export':
+        torch.export.save(torch.export.export(Cells(), (images, )), file)
+    else:
+        torch.jit.save(torch.jit.trace(Cells(), images), file)
     with pytest.raises(ConfigError, match='set trusted=True'):
-        Teacher(f'export::{file}')
+        Teacher(f'{scheme}::{file}')
     (tmp_path / 'preprocessor_config.json').write_text(
         json.dumps(
             dict(
                 image_mean=[127.5] * 3,
                 image_std=[127.5] * 3,
                 do_rescale=False)))
-    teacher = Teacher(f'export::{file}', trusted=True)
+    teacher = Teacher(f'{scheme}::{file}', trusted=True)
     assert teacher.network.card.mean == [.5] * 3
     (found, ), = taken(teacher, images, 'maps')
     assert torch.equal(found, nn.functional.avg_pool2d(images, 4))

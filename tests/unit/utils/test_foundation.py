@@ -39,12 +39,23 @@ def test_who_has_weights(tmp_path):
 def test_trust_goes_to_exported_graphs_only():
     assert with_trust('export::x', True) == dict(
         type='mmkd.ExportedNetwork', file='x', trusted=True)
+    assert with_trust('torchscript::x', True)['trusted']
     assert with_trust('export::x', False) == 'export::x'
     assert with_trust('timm::x', True) == 'timm::x'
 
 
+def test_weights_that_timm_publishes():
+    pytest.importorskip('timm', reason='needs the extra foundation')
+    for cfg in ('timm::test_vit2',
+                dict(type='mmkd.TimmNetwork', name='test_vit2.r160_in1k')):
+        assert official_weights(cfg).endswith(
+            '/timm/test_vit2.r160_in1k/resolve/main/model.safetensors')
+    for name in ('vit', 'test_vit2.tag'):
+        with pytest.raises(ConfigError, match='timm publishes no weights'):
+            official_weights(f'timm::{name}')
+
+
 @pytest.mark.parametrize('cfg, text', [
-    ('timm::vit.tag', 'hf download timm/vit.tag model.safetensors'),
     ('hf::folder', 'leave ckpt out'),
     (dict(type='mmkd.FactoryNetwork', factory='a:b'), "or 'random'"),
 ])
