@@ -92,6 +92,9 @@ def short(path, root, work_dir):
     cfg.log_level = 'WARNING'
     model = cfg.model
     untrained(model)
+    for distiller in model.get('distillers', {}).values():
+        if 'queue_size' in distiller:
+            distiller.queue_size = 1  # below the number of images
     if 'rewriter' in model:
         model.teacher.cfg = Config.fromfile(model.teacher.cfg).model
     network = model.get('student') or model.get('teacher', {}).get(
