@@ -11,9 +11,9 @@ phase is given to the student from scratch: its cost is measured beside that
 of a supervised step, in turn, and becomes more iterations of the same
 schedule. The learning rate of each is the best of as many candidates, with the
 first seed and the first share: in trainings without one sequence of training
-images, 0006R0, on that sequence. (The validation images do not serve for
-that: they are of a sequence that the training images are of.) The label-free
-phase itself is not tuned. The
+images, 0006R0, on that sequence, of as many supervised iterations as those to
+report. (The validation images do not serve for that: they are of a sequence
+that the training images are of.) The label-free phase itself is not tuned. The
 scores are those of the test images; one of their sequences, Seq05VD, has no
 image among the training ones.
 
@@ -183,11 +183,13 @@ class Series:
         self.epochs, self.data = args.epochs, data
         self.names = sorted(
             path.stem for path in (data / 'camvid/img_dir/train').iterdir())
+        from mmengine.config import Config
+        batch_size = Config.fromfile(LABEL_FREE).label_free.batch_size
         self.images = self._unlabelled(False)
         self.costs = costs = self._costs()
         steps = [
             args.epochs *
-            (len(Path(images).read_text().splitlines()) // costs['batch_size'])
+            (len(Path(images).read_text().splitlines()) // batch_size)
             for images in (self.images, self._unlabelled(True))
         ]
         self.plan = Plan(args.shares, args.seeds, args.rates, args.iters,
@@ -298,15 +300,14 @@ class Series:
             _stepper(self._config(Training('scratch', 0, 1, 1.)))
         }
         print('measuring the cost of a step', flush=True)
+        # Of process time: other load on the machine does not count.
         times = measure_in_turn(ways, 20)['cpu']
         costs = dict(
             seconds={
                 name: statistics.median(found)
                 for name, found in times.items()
             },
-            ratio=ratio_of(times['label-free'], times['supervised'])['paired'],
-            # Of process time: other load on the machine does not count.
-            batch_size=phase.train_dataloader.batch_size)
+            ratio=ratio_of(times['label-free'], times['supervised'])['paired'])
         file.write_text(json.dumps(costs))
         return costs
 

@@ -1,4 +1,4 @@
-# The other training images are unlabelled.
+# All training images serve without labels, too.
 _base_ = 'bccd_few_feature_kd.py'
 method = 'bccd_few_feature_kd_unlabelled'
 label = 'FeatureKD, 21 labels and unlabelled images'

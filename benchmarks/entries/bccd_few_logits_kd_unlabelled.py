@@ -1,4 +1,4 @@
-# The other training images are unlabelled.
+# All training images serve without labels, too.
 _base_ = 'bccd_few_logits_kd.py'
 method = 'bccd_few_logits_kd_unlabelled'
 label = 'LogitsKD, 21 labels and unlabelled images'

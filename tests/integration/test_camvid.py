@@ -217,7 +217,7 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv('MMKD_REAL_DATA', str(data))
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work/costs.json').write_text(
-        json.dumps(dict(seconds={}, ratio=1., batch_size=16)))
+        json.dumps(dict(seconds={}, ratio=1.)))
     command = [
         '--shares', '1', '--seeds', '0', '--rates', '1e-3', '--epochs', '1',
         '--iters', '2', '--work-dir',
