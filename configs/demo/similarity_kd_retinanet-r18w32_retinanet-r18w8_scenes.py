@@ -7,4 +7,4 @@ model = dict(
         teacher=dict(
             cfg='{{fileDirname}}/retinanet_r18w32_fpn_scenes.py',
             ckpt='work_dirs/retinanet_r18w32_fpn_scenes/export/student.pth')),
-    distillers=dict(similarity_kd=dict(type='SimilarityKD', queue_size=128)))
+    distillers=dict(similarity_kd=dict(type='SimilarityKD')))

@@ -153,7 +153,8 @@ class Distiller(BaseModule):
         Args:
             batches (Iterator): The teachers' tensors by role, as in
                 :meth:`losses`, for batches of training images without end.
-            images (int): Number of training images.
+            images (int): Number of training images, unlabelled ones
+                included.
         """
 
     def setup(self, student: Dict[str, List[TapSpec]],

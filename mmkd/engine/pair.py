@@ -136,21 +136,30 @@ class Pair:
                                      {method.lower(): distiller},
                                      self.dry_run_size)
 
-    def label_free_taps(self) -> Optional[List[str]]:
+    def label_free_taps(
+            self,
+            options: Optional[Mapping[str,
+                                      Any]] = None) -> Optional[List[str]]:
         """Taps of the student for FeatureKD without labels.
 
         They are the last stage of its backbone, on which all of its weights
         depend, and the one whose stride is nearest to the teacher's.
 
+        Args:
+            options (Mapping[str, Any], optional): Other arguments of
+                FeatureKD, such as the teacher's taps. Defaults to None.
+
         Returns:
-            list[str] | None: One or two; None if the teacher has a head, or if
-            the strides are not known.
+            list[str] | None: One or two; None if a teacher has a head, if the
+            strides are not known, or if the options do not serve the pair.
         """
         if self.task != 'teacher of features':
             return None
         try:
             stages = standard_taps(self.student, 'stages', 'the student')
-            plan = self.build('FeatureKD', dict(student=stages)).taps
+            plan = self.build('FeatureKD', {
+                **(options or {}), 'student': stages
+            }).taps
         except MMKDError:
             return None
         own, theirs = (x['features'] for x in plan.specs_of('featurekd'))

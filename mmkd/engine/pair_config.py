@@ -41,6 +41,31 @@ def find_method(method: str) -> str:
                       f'{", ".join(sorted(known))}')
 
 
+def method_options(name: str, options: Mapping[str, Any]) -> Dict[str, Any]:
+    """Nest the options of a method, and give them their new names.
+
+    Args:
+        name (str): Registered name of the method.
+        options (Mapping[str, Any]): Its arguments; a dot leads into a dict, as
+            in ``'weights.edge'``.
+
+    Raises:
+        ConfigError: If an option is not known.
+    """
+    cls = methods()[name]
+    nested = Config()
+    nested.merge_from_dict(dict(options))
+    known = argument_names(cls)
+    found = with_new_names(cls, nested.to_dict(), known,
+                           f'the options of {name}')
+    for option in found:
+        if option not in known:
+            raise ConfigError(f'{name} has no option {option!r}. '
+                              f'{did_you_mean(option, known)} It takes '
+                              f'{", ".join(known)}.')
+    return found
+
+
 def write_distillation_config(student: str,
                               teachers: Mapping[str, TeacherFiles],
                               method: str,
@@ -90,18 +115,7 @@ def write_distillation_config(student: str,
     folder = osp.dirname(osp.abspath(path))
     modules = [import_method(source, folder) for source in imports]
     name = find_method(method)
-    cls = methods()[name]
-    nested = Config()
-    nested.merge_from_dict(options or {})
-    known = argument_names(cls)
-    options = with_new_names(cls, nested.to_dict(), known,
-                             f'the options of {name}')
-    for option in options:
-        if option not in known:
-            raise ConfigError(f'{name} has no option {option!r}. '
-                              f'{did_you_mean(option, known)} It takes '
-                              f'{", ".join(known)}.')
-
+    options = method_options(name, options or {})
     frozen = {
         key:
         dict(

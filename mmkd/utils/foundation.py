@@ -4,6 +4,7 @@ import re
 from typing import Any, Dict, NamedTuple, Optional
 
 from mmkd.errors import ConfigError
+from mmkd.utils.suggestions import did_you_mean
 
 
 class Scheme(NamedTuple):
@@ -110,7 +111,7 @@ def timm_weights(cfg: Any) -> Optional[str]:
         str | None: None for a teacher that is not of timm.
 
     Raises:
-        ConfigError: If timm publishes none.
+        ConfigError: If timm publishes none, or has no such model.
     """
     if _scheme_of(cfg) is not SCHEMES['timm']:
         return None
@@ -119,15 +120,25 @@ def timm_weights(cfg: Any) -> Optional[str]:
     name = (foundation_config(cfg) or cfg)['name']
     timm = optional_package('timm', f'the teacher timm::{name}')
     try:
-        card = timm.get_pretrained_cfg(name)
-    except RuntimeError:  # there is no such tag
-        card = None
-    if card is None or not card.hf_hub_id:
+        card = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    except RuntimeError as error:
+        raise unknown_timm_model(timm, name) from error
+    if not card.hf_hub_id:
         raise ConfigError(f'timm publishes no weights for {name!r}; give a '
                           'file as ckpt')
     from huggingface_hub import hf_hub_url
     return hf_hub_url(card.hf_hub_id, card.hf_hub_filename
                       or 'model.safetensors')
+
+
+def unknown_timm_model(timm: Any, name: str) -> ConfigError:
+    """The error that timm, a module, has no such model or tag."""
+    plain = name.partition('.')[0]
+    known = timm.list_models()
+    hint = did_you_mean(plain, known) if plain not in known else (
+        'Tags: ' + ', '.join(timm.list_pretrained(f'{plain}*')[:4]))
+    return ConfigError(f'timm {timm.__version__} has no model {name!r}. '
+                       f'{hint}')
 
 
 def check_fetched(cfg: Any) -> None:

@@ -70,6 +70,12 @@ def read(path):
 
 
 @lru_cache(maxsize=None)
+def teacher_of(path):
+    """The config that the teacher of a recipe is trained with, read once."""
+    return read_config(read(path).model.teachers.teacher.cfg)
+
+
+@lru_cache(maxsize=None)
 def first_with(teacher):
     """The first recipe with a teacher that takes a step."""
     return next(
@@ -142,16 +148,28 @@ def without_data(cfg):
 def pair_of(path):
     """The networks and distillers of a recipe."""
     model = deepcopy(read(path).model)
-    for teacher in model.teachers.values():
-        teacher.cfg = read_config(teacher.cfg).model
+    model.teachers.teacher.cfg = teacher_of(path).model
     return without_data(model)
+
+
+def data_of(config, network):
+    """The data of a config, and the classes that a network tells apart."""
+    dataset = config.test_dataloader.dataset
+    heads = ('decode_head', 'auxiliary_head', 'bbox_head')
+    return dataset.type, dataset.data_root, {
+        network[head].num_classes
+        for head in heads if network.get(head)
+    }
 
 
 @pytest.mark.parametrize(
     'path', [path for path in RECIPES if path not in STEPS], ids=name_of)
 def test_other_data_change_no_network(path):
     assert pair_of(path) == pair_of(FIRST[path.stem.rsplit('_', 2)[0]])
-    for distiller in read(path).model.distillers.values():
+    config, teacher = read(path), teacher_of(path)
+    assert data_of(teacher, teacher.model) == data_of(config,
+                                                      config.model.student)
+    for distiller in config.model.distillers.values():
         DISTILLERS.build(dict(distiller))
 
 
@@ -305,8 +323,22 @@ def test_weights_of_the_teacher_are_known(path):
         assert teacher.ckpt == 'dinov2/model.safetensors'
     elif Path(teacher.cfg).is_file():
         assert teacher.ckpt.startswith('checkpoints/')
+        # Both names end with the data, that of the config with the crop too.
+        network, data = Path(teacher.ckpt).stem.rsplit('_', 1)
+        stem = Path(teacher.cfg).stem
+        assert stem.startswith(network.rsplit('_', 1)[0])
+        assert stem.rsplit('_', 1)[1].startswith(data)
     else:
         assert '160k_ade20k' in teacher.ckpt
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in RECIPES if p.parent.name == 'maskd'], ids=name_of)
+def test_masks_are_learned_from_the_teacher(path):
+    model = read(path).model
+    masks = Path(model.distillers.maskd.masks)
+    stage, = [tokens for tokens in TOKENS if tokens.stem == masks.stem]
+    assert read(stage).model.teacher == model.teachers.teacher
 
 
 @pytest.mark.parametrize(

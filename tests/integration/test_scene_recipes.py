@@ -93,7 +93,7 @@ def short(path, root, work_dir):
     model = cfg.model
     untrained(model)
     for distiller in model.get('distillers', {}).values():
-        if 'queue_size' in distiller:
+        if distiller.type == 'SimilarityKD':
             distiller.queue_size = 1  # below the number of images
     if 'rewriter' in model:
         model.teacher.cfg = Config.fromfile(model.teacher.cfg).model

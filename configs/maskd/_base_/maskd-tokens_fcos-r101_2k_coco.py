@@ -1,4 +1,6 @@
 # Stage 1 of MasKD: receptive tokens of FCOS R101, on COCO.
+# The multi-scale images come from mmdet's recipe. Bases cannot share keys, so
+# this file repeats the schedule of tokens_2k.py.
 _base_ = 'mmdet::fcos/fcos_r101-caffe_fpn_gn-head_ms-640-800-2x_coco.py'
 model = dict(
     _delete_=True,

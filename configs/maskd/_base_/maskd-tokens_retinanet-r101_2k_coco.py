@@ -1,21 +1,7 @@
-# Stage 1 of MasKD: receptive tokens of RetinaNet R101, on COCO, in 2,000 steps of
-# 16 images.
-_base_ = 'mmdet::retinanet/retinanet_r101_fpn_2x_coco.py'
+# Stage 1 of MasKD: receptive tokens of RetinaNet R101, on COCO.
+_base_ = ['mmdet::_base_/datasets/coco_detection.py', 'tokens_2k.py']
 model = dict(
-    _delete_=True,
     type='mmkd.RewritingModel',
     teacher=dict(
         cfg='mmdet::retinanet/retinanet_r101_fpn_2x_coco.py', ckpt='official'),
     rewriter=dict(type='mmkd.ReceptiveTokens'))
-optim_wrapper = dict(
-    optimizer=dict(_delete_=True, type='Adam', lr=0.01, weight_decay=1e-3))
-param_scheduler = [
-    dict(type='CosineAnnealingLR', T_max=2000, eta_min=1e-6, by_epoch=False)
-]
-train_cfg = dict(
-    _delete_=True,
-    type='IterBasedTrainLoop',
-    max_iters=2000,
-    val_interval=2000)
-default_hooks = dict(checkpoint=dict(by_epoch=False, interval=500))
-log_processor = dict(by_epoch=False)

@@ -131,10 +131,9 @@ def run(args: argparse.Namespace) -> None:
         options = {**fit.options, **options}
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
     method = re.sub('[^a-z0-9]', '', args.method.lower())
-    if args.images and method == 'featurekd' and 'student' not in options:
+    if args.images and method == 'featurekd':
         with quietly(args), paused_collector():
-            taps = (pair or _pair(args)).label_free_taps()
-        options.update({'student': taps} if taps else {})
+            options = _with_taps(args, options, pair)
     first = next(iter(teachers.values()))[0]
     name = f'{method}_{name_of(first)}_{name_of(args.student)}'
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
@@ -252,6 +251,17 @@ def _pair(args: argparse.Namespace) -> 'Pair':
             name: dict(cfg=cfg, ckpt='random')
             for name, (cfg, _) in teachers_of(args).items()
         })
+
+
+def _with_taps(args: argparse.Namespace, options: Dict[str, Any],
+               pair: Optional['Pair']) -> Dict[str, Any]:
+    """Options of FeatureKD with taps in the student, if they have none."""
+    from mmkd.engine.pair_config import method_options
+    options = method_options('FeatureKD', options)
+    if 'student' in options:
+        return options
+    taps = (pair or _pair(args)).label_free_taps(options)
+    return {**options, 'student': taps} if taps else options
 
 
 @contextmanager

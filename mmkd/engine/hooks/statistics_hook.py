@@ -39,10 +39,13 @@ class StatisticsHook(Hook):
         if not isinstance(model, DistillationModel):
             return
         loader = runner.train_dataloader
+        images = len(loader.dataset)
+        if model.unlabelled_norm:  # in a MixedDataset, beyond its length
+            images += len(loader.dataset.unlabelled)
         with preserve_rng():
             for name, distiller in model.distillers.items():
                 distiller.before_training(
-                    _tensors(model, name, loader), len(loader.dataset))
+                    _tensors(model, name, loader), images)
 
 
 def _tensors(model: DistillationModel, name: str,

@@ -9,8 +9,8 @@ from mmkd.families.foundation.network import (Card, Features,
                                               FoundationNetwork, Size,
                                               patch_size, read_levels)
 from mmkd.registry import MODELS
+from mmkd.utils.foundation import unknown_timm_model
 from mmkd.utils.imports import optional_package
-from mmkd.utils.suggestions import did_you_mean
 
 
 @MODELS.register_module()
@@ -104,12 +104,7 @@ def _create(timm: Any, name: str) -> Any:
         except TypeError:  # the model has no such option
             continue
         except (RuntimeError, ValueError) as error:
-            plain = name.partition('.')[0]
-            known = timm.list_models()
-            hint = did_you_mean(plain, known) if plain not in known else (
-                'Tags: ' + ', '.join(timm.list_pretrained(f'{plain}*')[:4]))
-            raise ConfigError(f'timm {timm.__version__} has no model {name!r}'
-                              f'. {hint}') from error
+            raise unknown_timm_model(timm, name) from error
     if model is None or not hasattr(model, 'forward_intermediates'):
         raise ConfigError(f'timm::{name} cannot show its levels (it has no '
                           '`forward_intermediates`); choose another model')

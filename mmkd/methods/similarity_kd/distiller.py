@@ -62,9 +62,9 @@ class SimilarityKD(Distiller):
             ``summary``, (N, D) or a map that is averaged. Defaults to None:
             the places of these names.
         preset (str): ``'default'``, or ``'lightly_v1'``: LightlyTrain's
-            version 1, which has the global term alone, and in which the rows
-            of the queue that are not filled yet count. Defaults to
-            ``'default'``.
+            version 1, which has the global term alone, reads no ``stages`` of
+            the teacher, and in which the rows of the queue that are not
+            filled yet count. Defaults to ``'default'``.
         queue_size (int, optional): Number of embeddings in the queue, below
             that of the images. Defaults to None: by the number of images,
             from 16 for less than 50 to 8192 for 20,000 and more, as
@@ -98,6 +98,7 @@ class SimilarityKD(Distiller):
         self.keep_empty = preset == 'lightly_v1'
         if self.keep_empty:
             self.default_weights = {'global': 1.0}
+            self.teacher_roles = ('summary', )
         super().__init__(student=student, teacher=teacher, **kwargs)
         self.by_images = queue_size is None
         self.queue_size = _LONGEST if queue_size is None else queue_size
@@ -116,17 +117,17 @@ class SimilarityKD(Distiller):
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Build the projections and the queue."""
         super().setup(student, teacher)
-        own, theirs = student['stages'][-1], teacher['stages'][-1]
-        summary = teacher['summary'][-1]
+        own, summary = student['stages'][-1], teacher['summary'][-1]
+        theirs = teacher['stages'][-1] if 'local' in self.weights else None
         for spec, dims in ((own, (4, )), (theirs, (4, )), (summary, (2, 4))):
-            if len(spec.shape) not in dims:
+            if spec and len(spec.shape) not in dims:
                 raise ConfigError(
                     'SimilarityKD needs maps (N, C, H, W) and a summary (N, '
                     f'D), but {spec.path!r} gives the shape {spec.shape}')
         width = summary.shape[1]
         self.global_head = nn.Linear(own.channels, width)
         self.local_head = nn.Conv2d(own.channels, theirs.channels,
-                                    1) if 'local' in self.weights else None
+                                    1) if theirs else None
         self.register_buffer('queue', torch.zeros(self.queue_size, width))
 
     def before_training(self, batches: Iterator[Dict[str, List[Tensor]]],
@@ -176,7 +177,7 @@ class SimilarityKD(Distiller):
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
         """Compute ``global`` and ``local``, as far as they are active."""
-        feat_s, feat_t = student['stages'][-1], teacher['stages'][-1]
+        feat_s = student['stages'][-1]
         found = {}
         if 'global' in batch.active_terms:
             embed_t = _averaged(teacher['summary'][-1])
@@ -184,6 +185,7 @@ class SimilarityKD(Distiller):
                 _embed(self.global_head, feat_s), embed_t,
                 self._with_queue(embed_t), self.tau, self.keep_empty)
         if self.local_head is not None and 'local' in batch.active_terms:
+            feat_t = teacher['stages'][-1]
             feat_s = match_size(self.local_head(feat_s), feat_t)
             found['local'] = cell_loss(
                 self._fewer_cells(feat_s), self._fewer_cells(feat_t), self.tau)

@@ -61,6 +61,11 @@ def test_taps_without_labels(detectors):
     student = segmentor(4)
     found = Pair(student, teachers).label_free_taps()
     assert found == ['backbone[2]', 'backbone[3]']
+    # Of two teachers, the options choose one.
+    two = Pair(student,
+               dict(dino=teachers['teacher'], siglip=teachers['teacher']))
+    assert two.label_free_taps() is None
+    assert two.label_free_taps(dict(teacher='dino:maps[-1]')) == found
     # All strides from the second stage on are 8.
     student['model']['backbone'].update(
         strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4))

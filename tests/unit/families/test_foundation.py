@@ -232,6 +232,10 @@ def test_weights_that_timm_publishes(tmp_path, monkeypatch):
     found = Teacher('timm::test_vit2', 'official').network.model.state_dict()
     assert asked[0] == official_weights('timm::test_vit2')
     assert all(value.equal(weights[key]) for key, value in found.items())
+    for name, text in (('test_vitt', 'Did you mean .*test_vit'),
+                       ('test_vit2.r', 'Tags: test_vit2.r160_in1k')):
+        with pytest.raises(ConfigError, match=f'has no model .*{text}'):
+            official_weights(f'timm::{name}')
 
 
 def test_a_network_without_a_summary():

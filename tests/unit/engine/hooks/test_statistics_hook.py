@@ -63,6 +63,25 @@ def test_a_resumed_run_keeps_its_own(runner):
     assert not distiller.statistics[0].cells
 
 
+def test_number_of_images(cityscapes, tmp_path):
+    """Unlabelled images count; larger crops of the same images do not."""
+    cfg = distillation_config(
+        segmentation_config(cityscapes, str(tmp_path), max_iters=1),
+        dict(
+            queue=dict(
+                type='SimilarityKD',
+                teacher=dict(stages='backbone[-1]', summary='backbone[-1]'),
+                queue_size=9)),
+        dict(teacher=dict(cfg=segmentor(8), ckpt='random')))
+    cfg.unlabelled = dict(data=f'{cityscapes}/leftImg8bit/val')
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner._train_loop = runner.build_train_loop(runner._train_loop)
+    StatisticsHook().before_train(runner)  # 8 labelled and 2 others
+    runner.model.unlabelled_norm = None
+    with pytest.raises(ConfigError, match='a queue of 9 .* have 8'):
+        StatisticsHook().before_train(runner)
+
+
 def test_only_errors_of_the_data_are_said_to_be_of_the_data(
         runner, monkeypatch):
 

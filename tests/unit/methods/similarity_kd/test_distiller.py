@@ -9,12 +9,16 @@ from mmkd.methods.similarity_kd.distiller import SimilarityKD
 
 def made(summary=(2, 5), **options):
     distiller = SimilarityKD(**options)
+    specs = dict(
+        stages=[TapSpec('t', (2, 6, 4, 4))], summary=[TapSpec('x', summary)])
     distiller.setup(
-        dict(stages=[TapSpec('s', (2, 4, 8, 8))]),
-        dict(
-            stages=[TapSpec('t', (2, 6, 4, 4))],
-            summary=[TapSpec('x', summary)]))
+        dict(stages=[TapSpec('s', (2, 4, 8, 8))]), read(distiller, specs))
     return distiller
+
+
+def read(distiller, by_role):
+    """Of the teacher, what a distiller reads."""
+    return {role: by_role[role] for role in distiller.teacher_taps}
 
 
 def run(distiller, summary, size=4):
@@ -22,7 +26,8 @@ def run(distiller, summary, size=4):
     student = torch.randn(len(summary), 4, 8, 8, requires_grad=True)
     teacher = torch.randn(len(summary), 6, size, size)
     terms = distiller(
-        dict(stages=[student]), dict(stages=[teacher], summary=[summary]),
+        dict(stages=[student]),
+        read(distiller, dict(stages=[teacher], summary=[summary])),
         StepBatch())
     return terms, student
 
@@ -87,6 +92,7 @@ def test_preset_of_lightly():
     first, second = made(queue_size=4), made(queue_size=4, preset='lightly_v1')
     second.load_state_dict(first.state_dict(), strict=False)
     assert not any('local' in key for key in second.state_dict())
+    assert list(second.teacher_taps) == ['summary']
     found, theirs = run(first, summary)[0], run(second, summary)[0]
     assert list(theirs) == ['global'] and set(found) == {'global', 'local'}
     # The two empty rows are classes there.
