@@ -50,8 +50,10 @@ def test_weights_that_timm_publishes():
                 dict(type='mmkd.TimmNetwork', name='test_vit2.r160_in1k')):
         assert official_weights(cfg).endswith(
             '/timm/test_vit2.r160_in1k/resolve/main/model.safetensors')
-    for name in ('vit', 'test_vit2.tag'):
-        with pytest.raises(ConfigError, match='timm publishes no weights'):
+    for name, text in (('vit', "no model 'vit'. Did you mean test_vit,"),
+                       ('test_vit2.tag', 'Tags: test_vit2.r160_in1k'),
+                       ('coatnet_0_224', 'publishes no weights')):
+        with pytest.raises(ConfigError, match=text):
             official_weights(f'timm::{name}')
 
 
