@@ -38,7 +38,6 @@ BPKD = [path for path in RECIPES if path.parent.name == 'bpkd']
 ACAM = [path for path in RECIPES if path.parent.name == 'acam']
 # One recipe of each method and pair of networks: other data change no network.
 FIRST = {path.stem.rsplit('_', 2)[0]: path for path in reversed(RECIPES)}
-STEPS = sorted(FIRST.values())
 TOKENS = sorted(CONFIGS.glob('maskd/_base_/maskd-tokens_*.py'))
 BASELINES = [path for path in RECIPES if path.parent.name in ('fgd', 'mgd')]
 
@@ -77,9 +76,9 @@ def teacher_of(path):
 
 @lru_cache(maxsize=None)
 def first_with(teacher):
-    """The first recipe with a teacher that takes a step."""
+    """The first recipe with a teacher."""
     return next(
-        path for path in STEPS
+        path for path in RECIPES
         if str(read(path).model.teachers.teacher.cfg) == teacher)
 
 
@@ -163,7 +162,7 @@ def data_of(config, network):
 
 
 @pytest.mark.parametrize(
-    'path', [path for path in RECIPES if path not in STEPS], ids=name_of)
+    'path', [p for p in RECIPES if p not in FIRST.values()], ids=name_of)
 def test_other_data_change_no_network(path):
     assert pair_of(path) == pair_of(FIRST[path.stem.rsplit('_', 2)[0]])
     config, teacher = read(path), teacher_of(path)
@@ -173,7 +172,7 @@ def test_other_data_change_no_network(path):
         DISTILLERS.build(dict(distiller))
 
 
-@pytest.mark.parametrize('path', STEPS, ids=name_of)
+@pytest.mark.parametrize('path', RECIPES, ids=name_of)
 def test_one_step(path):
     torch.manual_seed(0)
     # Deformable convolutions want three cells at stride 32.
@@ -275,11 +274,14 @@ def test_first_stage_of_maskd(path):
     losses = model(**model.data_preprocessor(data, True), mode='loss')
     assert 0 < losses['rewriter.loss_dice'] <= len(model.rewriter.levels)
     model.parse_losses(losses)[0].backward()
-    reached = defaultdict(bool)  # on some level, by an untrained network
+    # Untrained, these two do not see all of a level in such small images.
+    on_some_level = any(name in path.stem for name in ('cascade', 'fcos'))
+    reached = defaultdict(bool)
     for key, parameter in model.named_parameters():
         assert parameter.grad.isfinite().all(), key
-        reached[key.split('.', 3)[3]] |= bool(parameter.grad.any())
-    assert reached and all(reached.values())
+        part = key.split('.', 3)[3] if on_some_level else key
+        reached[part] |= bool(parameter.grad.any())
+    assert reached and all(reached.values()), dict(reached)
     tokens = model.rewriter.levels[0].tokens
     assert tokens.shape == ((8, 19) if scope == 'mmseg' else (6, 256))
 
