@@ -178,19 +178,20 @@ class Series:
     """
 
     def __init__(self, args: argparse.Namespace, data: Path) -> None:
+        from mmengine.config import Config
         self.folder = Path(args.work_dir).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.epochs, self.data = args.epochs, data
         self.names = sorted(
             path.stem for path in (data / 'camvid/img_dir/train').iterdir())
-        from mmengine.config import Config
+        self.held_out = [x for x in self.names if x.startswith(HELD_OUT)]
         batch_size = Config.fromfile(LABEL_FREE).label_free.batch_size
-        self.images = self._unlabelled(False)
+        self.images = {x: self._unlabelled(x) for x in (False, True)}
         self.costs = costs = self._costs()
         steps = [
             args.epochs *
             (len(Path(images).read_text().splitlines()) // batch_size)
-            for images in (self.images, self._unlabelled(True))
+            for images in self.images.values()
         ]
         self.plan = Plan(args.shares, args.seeds, args.rates, args.iters,
                          *steps, costs['ratio'])
@@ -199,9 +200,7 @@ class Series:
 
     def _names(self, tuning: bool) -> List[str]:
         """The training images of CamVid."""
-        return [
-            x for x in self.names if not (tuning and x.startswith(HELD_OUT))
-        ]
+        return [x for x in self.names if not (tuning and x in self.held_out)]
 
     def _unlabelled(self, tuning: bool) -> str:
         """A list of the images without labels."""
@@ -228,7 +227,7 @@ class Series:
             cfg = Config.fromfile(LABEL_FREE)
             cfg.merge_from_dict({
                 'label_free.data':
-                self._unlabelled(training.tuning),
+                self.images[training.tuning],
                 'label_free.epochs':
                 self.epochs,
                 'label_free.held_out':
@@ -375,8 +374,7 @@ class Series:
         cfg = self._config(training)
         if training.tuning:
             listing = self.folder / 'tune_held_out.txt'
-            listing.write_text(''.join(f'{x}\n' for x in self.names
-                                       if x.startswith(HELD_OUT)))
+            listing.write_text(''.join(f'{x}\n' for x in self.held_out))
             whole = Config.fromfile(STUDENT).train_dataloader.dataset
             cfg.test_dataloader.dataset.update(
                 data_prefix=whole.data_prefix, ann_file=str(listing))
