@@ -22,8 +22,8 @@ from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
 from mmkd.utils.devices import existing_device
 from mmkd.utils.files import file_hash
-from mmkd.utils.foundation import (check_fetched, has_weights, weights_of,
-                                   with_trust)
+from mmkd.utils.foundation import (check_fetched, fetched, has_weights,
+                                   weights_of, with_trust)
 
 _PRECISIONS = {
     'fp32': torch.float32,
@@ -124,7 +124,7 @@ class Teacher:
         self.precision = precision
         self.fold = fold
         self.channels_last = channels_last
-        cfg = with_trust(cfg, trusted)
+        cfg, ckpt = fetched(with_trust(cfg, trusted), ckpt)
         self.given = isinstance(cfg, nn.Module)
         self._cfg = None if self.given else cfg
         # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.

@@ -1,10 +1,14 @@
 """Teachers of other libraries, as configs name them: ``'timm::NAME'``."""
 import os.path as osp
 import re
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from mmkd.errors import ConfigError
 from mmkd.utils.suggestions import did_you_mean
+
+# What a teacher needs of a model on the hub: no code, no tokeniser.
+_HUB_FILES = ('config.json', 'preprocessor_config.json', 'README.md',
+              'model*.safetensors', 'model.safetensors.index.json')
 
 
 class Scheme(NamedTuple):
@@ -79,6 +83,36 @@ def weights_of(cfg: Any) -> Optional[str]:
     return index if osp.isfile(index) and not osp.isfile(path) else path
 
 
+def fetched(cfg: Any, ckpt: Any) -> Tuple[Any, Any]:
+    """A teacher's config and weights, with a local folder in place of
+    ``'hf::ORGANISATION/NAME'`` and ``'official'``, which download it once.
+
+    Returns:
+        tuple: Both as they are for other teachers and for local folders.
+
+    Raises:
+        ConfigError: If the hub cannot be reached or has no such model.
+    """
+    if ckpt != 'official' or _scheme_of(cfg) is not SCHEMES['hf']:
+        return cfg, ckpt
+    model = foundation_config(cfg) or cfg
+    name = model['folder']
+    if osp.isdir(name):
+        return cfg, ckpt
+    # Here, since it imports mmengine, which `mmkd --help` does without.
+    from mmkd.utils.imports import optional_package
+    hub = optional_package('huggingface_hub', f'the teacher hf::{name}')
+    try:
+        folder = hub.snapshot_download(name, allow_patterns=list(_HUB_FILES))
+    except Exception as error:  # also of the hub's own client for HTTP
+        raise ConfigError(
+            f'hf::{name} cannot be downloaded: {type(error).__name__}: '
+            f'{str(error)[:160]}. On a machine with '
+            f"the network, 'hf download {name} --local-dir FOLDER' fetches "
+            'it; then write hf::FOLDER and leave ckpt out') from error
+    return {**model, 'folder': folder}, None
+
+
 def with_trust(cfg: Any, trusted: bool) -> Any:
     """A teacher's config, with the word that its file may run code."""
     if not trusted or _scheme_of(cfg) not in (SCHEMES['export'],
@@ -88,10 +122,12 @@ def with_trust(cfg: Any, trusted: bool) -> Any:
 
 
 def absolute(cfg: str) -> str:
-    """``'scheme::path'``, as a config in another folder names it."""
+    """``'scheme::path'``, as a config in another folder names it; a model on
+    the hub has no path."""
     name, _, path = cfg.partition('::')
     scheme = SCHEMES.get(name)
-    return f'{name}::{osp.abspath(path)}' if scheme and scheme.is_path else cfg
+    is_path = scheme is not None and scheme.is_path and osp.exists(path)
+    return f'{name}::{osp.abspath(path)}' if is_path else cfg
 
 
 def plain_name(cfg: str) -> str:

@@ -246,10 +246,11 @@ def _compare(alone: 'Config', args: argparse.Namespace) -> None:
 def _pair(args: argparse.Namespace) -> 'Pair':
     """The networks, without their weights."""
     from mmkd.engine.pair import Pair
+    from mmkd.utils.foundation import fetched
     return Pair(
         args.student, {
-            name: dict(cfg=cfg, ckpt='random')
-            for name, (cfg, _) in teachers_of(args).items()
+            name: dict(cfg=fetched(*teacher)[0], ckpt='random')
+            for name, teacher in teachers_of(args).items()
         })
 
 

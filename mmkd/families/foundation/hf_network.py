@@ -54,7 +54,9 @@ class HFNetwork(FoundationNetwork):
             raise ConfigError(
                 f'{name}: there is no {osp.join(folder, "config.json")}; '
                 f"fetch a model with 'hf download ORGANISATION/NAME "
-                "--local-dir FOLDER' and write hf::FOLDER")
+                "--local-dir FOLDER' and write hf::FOLDER, or write "
+                "hf::ORGANISATION/NAME with ckpt='official', which downloads "
+                'it')
         if norm not in ('final', 'none'):
             raise ConfigError(f"{name}: norm is 'final' or 'none', not "
                               f'{norm!r}')

@@ -4,11 +4,16 @@ import json
 import shutil
 import socket
 import sys
+from fnmatch import fnmatch
 
+import cv2
+import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from torch import nn
 
+from mmkd.cli import call
 from mmkd.core import DistillationModel
 from mmkd.core.cache.keys import weights_hash
 from mmkd.core.taps.tap import Tap
@@ -579,6 +584,62 @@ def test_incomplete_folders(folders, tmp_path):
         Teacher(f'hf::{folders["bert"]}')
     with pytest.raises(ConfigError, match='hf download'):
         Teacher('hf::facebook/dinov2-small')
+
+
+def test_model_on_the_hub(folders, monkeypatch):
+    hub = pytest.importorskip('huggingface_hub')
+    asked = []
+
+    def download(name, allow_patterns):
+        asked.append(name)
+        assert not any(
+            fnmatch(x, pattern) for pattern in allow_patterns
+            for x in ('code.py', 'pytorch_model.bin'))
+        return folders['dinov2']
+
+    monkeypatch.setattr(hub, 'snapshot_download', download)
+    images = torch.rand(1, 3, 28, 28)
+    options = dict(ckpt='official', precision='fp32')
+    local, short, long = (
+        taken(teacher, images, 'maps')[0][0] for teacher in (
+            Teacher(f'hf::{folders["dinov2"]}', precision='fp32'),
+            Teacher('hf::facebook/dinov2-small', **options),
+            Teacher(
+                dict(type='mmkd.HFNetwork', folder='facebook/dinov2-small'), **
+                options)))
+    assert asked == ['facebook/dinov2-small'] * 2
+    assert torch.equal(local, short) and torch.equal(local, long)
+    with pytest.raises(ConfigError, match='leave ckpt out'):
+        Teacher(f'hf::{folders["dinov2"]}', 'official')
+    monkeypatch.setattr(hub, 'snapshot_download',
+                        lambda *args, **kwargs: open('/no/network'))
+    with pytest.raises(ConfigError, match="'hf download facebook/dinov2-s"):
+        Teacher('hf::facebook/dinov2-small', 'official')
+
+
+def test_command_with_a_model_on_the_hub(folders, tmp_path, monkeypatch):
+    hub = pytest.importorskip('huggingface_hub')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, 'snapshot_download',
+                        lambda name, allow_patterns: folders['dinov2'])
+    Config(segmentor(width=4)).dump('student.py')
+    (tmp_path / 'images').mkdir()
+    for i in range(4):
+        image = np.random.default_rng(i).integers(0, 256, (64, 64, 3))
+        cv2.imwrite(f'images/{i}.png', image)
+    call([
+        'distill', 'student.py', '--teacher', 'hf::facebook/dinov2-small',
+        '--teacher-ckpt', 'official', '--images', 'images', '--epochs', '1',
+        '--batch-size', '2', '--size', '56', '--seed', '0', '--work-dir',
+        'run', '--cfg-options', 'label_free.num_workers=0'
+    ])
+    assert (tmp_path / 'run/epoch_1.pth').is_file()
+    short = next(
+        x for x in (tmp_path / 'run').glob('*.py')
+        if not x.stem.endswith('_full'))
+    # As the user wrote it, so that it runs on other machines.
+    teacher = Config.fromfile(short).model.teachers.teacher
+    assert teacher == dict(cfg='hf::facebook/dinov2-small', ckpt='official')
 
 
 def test_folder_without_a_card(folders, tmp_path):

@@ -19,8 +19,11 @@ def test_short_and_long_form():
         foundation_config('hf::')
 
 
-def test_paths_and_names():
+def test_paths_and_names(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'a/b').mkdir(parents=True)
     assert absolute('hf::a/b') == f'hf::{osp.abspath("a/b")}'
+    assert absolute('hf::on/hub') == 'hf::on/hub'
     assert absolute('timm::a/b') == 'timm::a/b'
     assert absolute('mmseg::a/b') == 'mmseg::a/b'
     assert plain_name('timm::vit_small.lvd142m') == 'vit_small'
