@@ -552,7 +552,7 @@ def main(argv=None) -> None:
             label_free=LABEL_FREE,
             seeds=args.seeds,
             unlabelled_images=len(
-                Path(series.images).read_text().splitlines()),
+                Path(series.images[False]).read_text().splitlines()),
             epochs=args.epochs,
             iters=dict(
                 label_free=series.plan.label_free,

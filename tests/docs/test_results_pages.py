@@ -106,7 +106,8 @@ def result(name, **more):
 def test_new_results_are_found(monkeypatch, tmp_path):
     """Also of methods without an entry; they replace the older ones."""
     for path in published.RESULTS.glob('*.json'):
-        (tmp_path / path.name).write_text(path.read_text())
+        if not path.stem.endswith('_fast'):  # the newer ones
+            (tmp_path / path.name).write_text(path.read_text())
     for name, content in dict(
             camvid_bpkd=result('camvid_bpkd'),
             camvid_bpkd_fast=result('camvid_bpkd', fast=True),
