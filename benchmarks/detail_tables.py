@@ -3,8 +3,8 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterable, List, Optional, Sequence
 
 from benchmarks.published import (RESULTS, TASKS, Gain, data_of, entry_of,
-                                  files, label_of, metric_name, page_of, pages,
-                                  read, student_of, task_of)
+                                  files, label_of, metric_name, modes_of,
+                                  page_of, pages, read, student_of, task_of)
 
 LINK = '../../benchmarks/results'
 
@@ -35,9 +35,8 @@ def _results(task: str) -> List[str]:
 
 
 def _label(result: Dict[str, Any]) -> str:
-    fast = ', `--fast`' if result.get('fast') else ''
     student = student_of(entry_of(result['method'])) or result['preset']
-    return f'{label_of(result["method"])}{fast} ({student})'
+    return f'{label_of(result["method"])}{modes_of(result)} ({student})'
 
 
 def scores(task: str) -> str:

@@ -16,6 +16,7 @@ from typing import (Any, Callable, Dict, Iterator, List, Optional, Sequence,
 from benchmarks.entry import Entry, Grid, Network, of_student
 from benchmarks.progress import Progress
 from benchmarks.report import record_code
+from mmkd.errors import ConfigError
 from mmkd.utils.runs import Run
 
 #: A student alone gets the time of a distilled one, rounded up to this share
@@ -114,8 +115,11 @@ class Experiment:
         fast (bool): Whether both train with ``--fast``. Defaults to False.
         cost (float, optional): Time of a distilled step, as a multiple of the
             student's own. Defaults to None: not known yet.
+        cache (dict, optional): Options of a cache of each teacher of the
+            distilled student. Defaults to None: none has one.
 
     Attributes:
+        name (str): Prefix of the distilled runs.
         nodes (dict[str, PlannedRun | Choice]): The graph, by name; a run's
             name is that of its work folder.
         teachers (list[str]): Pretrained parts, the teacher, and further
@@ -132,8 +136,12 @@ class Experiment:
                  seeds: Sequence[int],
                  iters: Optional[int] = None,
                  fast: bool = False,
-                 cost: Optional[float] = None) -> None:
+                 cost: Optional[float] = None,
+                 cache: Optional[Dict[str, Any]] = None) -> None:
+        if cache and entry.teacher is None:
+            raise ConfigError(f'{entry.name!r} has no teacher to cache')
         self.entry = entry
+        self.name = entry.name + ('_cached' if cache else '')
         self.iters = iters
         self.fast = fast
         self.nodes: Dict[str, Node] = {}
@@ -155,6 +163,11 @@ class Experiment:
             self._add_teacher(key, entry.family + key, part)
         for key, part in entry.first_stages.items():
             self._add_first_stage(key, part)
+        for key in ('teacher', *entry.more_teachers):
+            self._frozen.update({
+                f'model.teachers.{key}.cache.{option}': value
+                for option, value in (cache or {}).items()
+            })
         self.alone = self._add_students('student', self._alone,
                                         entry.student_grid, seeds, {})
         self.distilled = self._add_students(
@@ -290,7 +303,7 @@ class Experiment:
                       recipe: Dict[str, Any]) -> List[str]:
         """Tuning runs, the choice among them, and the runs to report."""
         entry = self.entry
-        prefix = f'{entry.family}student' if kind == 'student' else entry.name
+        prefix = f'{entry.family}student' if kind == 'student' else self.name
         tuned = []
         if len(grid.values) > 1:
             tuned = [

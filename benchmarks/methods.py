@@ -13,6 +13,7 @@ tested on the test data.
 At equal time, the student alone trains for more iterations of the same
 schedule: for as long as the method takes, whose steps are measured in turn
 with the student's own in one process. With --fast, both train in that mode.
+With --cache, the distilled one's teachers compute each view of an image once.
 
 An interrupted benchmark resumes without repeating finished runs; methods of
 one pair share the runs of teacher and student. The default folder of the runs
@@ -53,6 +54,11 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--work-dir', help='default: work_dirs/bench/DATA, by data and code')
     parser.add_argument(
         '--fast', action='store_true', help='train students with --fast')
+    parser.add_argument(
+        '--cache',
+        type=int,
+        metavar='VIEWS',
+        help='distil with a cache of so many views of each image')
     parser.add_argument(
         '--out', help='default: benchmarks/results; of a trial, its work-dir')
     parser.add_argument(
@@ -182,8 +188,7 @@ def measure_cost(experiment: Experiment, folder: str,
         folder (str): Folder of the runs.
         progress (Progress): Is told of each run.
     """
-    name = experiment.entry.name
-    found = known_cost(name, folder)
+    found = known_cost(experiment.name, folder)
     if found is not None:
         return found
     results = execute(experiment.nodes, experiment.entry, folder, 1,
@@ -205,7 +210,8 @@ def measure_cost(experiment: Experiment, folder: str,
     found = step_cost(*runs)
     print(f'a step costs {found["ratio"]:.2f} ± {found["error"]:.2f} of the '
           "student's own")
-    (Path(folder) / f'{name}_cost.json').write_text(json.dumps(found))
+    path = Path(folder) / f'{experiment.name}_cost.json'
+    path.write_text(json.dumps(found))
     return found
 
 
@@ -225,26 +231,29 @@ class Comparison:
         self.entry.make_data(None if args.data_root else preset)
         self.data = self.entry.real_data or preset
         self.checksum = report.checksum(self.root)
-        ending = '_fast' if args.fast else ''
+        fast = '_fast' if args.fast else ''
         self.folder = args.work_dir or (
-            f'work_dirs/bench/{self.data}{ending}/'
+            f'work_dirs/bench/{self.data}{fast}/'
             f'{self.checksum[:8]}-{report.code_version()[:8]}'
             f'{f"-{args.iters}" if args.iters else ""}')
         # A trial replaces no published result.
         trial = args.iters or args.preset
         out = args.out or (self.folder if trial else 'benchmarks/results')
-        self.out = f'{out}/{name}{ending}.json'
+        cached = '_cached' if args.cache else ''
+        self.out = f'{out}/{name}{fast}{cached}.json'
 
     def plan(self, cost: Optional[float]) -> Experiment:
         """The runs, with a cost that is known or guessed."""
+        cache = self.args.cache and dict(
+            dir=f'{self.folder}/cache', dtype='fp16', views=self.args.cache)
         return Experiment(self.entry, self.args.seeds, self.args.iters,
-                          self.args.fast, cost)
+                          self.args.fast, cost, cache)
 
     def expect(self, progress: Progress) -> None:
         """Tell how many runs are to come."""
-        cost = known_cost(self.entry.name, self.folder) or dict(ratio=1.5)
-        progress.expect(self.entry.name,
-                        self.plan(cost['ratio']).runs(self.folder))
+        name = self.plan(None).name
+        cost = known_cost(name, self.folder) or dict(ratio=1.5)
+        progress.expect(name, self.plan(cost['ratio']).runs(self.folder))
 
     def run(self, progress: Progress) -> Dict[str, Any]:
         """Train and test what is left, and write the result."""
@@ -261,7 +270,7 @@ class Comparison:
         }
         command = ['benchmarks/methods.py', '--method', entry.name, '--seeds']
         command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
-        for flag in ('preset', 'iters'):
+        for flag in ('preset', 'iters', 'cache'):
             if getattr(args, flag):
                 command += [f'--{flag}', str(getattr(args, flag))]
         result = dict(
@@ -272,6 +281,7 @@ class Comparison:
             seeds=list(args.seeds),
             preset=self.data,
             fast=args.fast,
+            views=args.cache,
             cost=cost,
             **collect(plan, results),
             command=' '.join(command),

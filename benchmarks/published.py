@@ -242,6 +242,12 @@ def label_of(name: str) -> str:
     return pages()[page] + (f', {variant}' if variant else '')
 
 
+def modes_of(result: Dict[str, Any]) -> str:
+    """The modes of a result, as they follow the method's name in a table."""
+    fast = ', `--fast`' if result.get('fast') else ''
+    return fast + (', cached' if result.get('views') else '')
+
+
 def student_of(entry: Optional[Entry]) -> str:
     """The name of an entry's student in a table."""
     if entry is None:
@@ -276,7 +282,7 @@ def row_of(source: str) -> Row:
     return Row(
         source,
         task_of(result['task']),
-        label_of(name) + (', `--fast`' if result.get('fast') else ''),
+        label_of(name) + modes_of(result),
         page_of(name),
         student_of(entry),
         data,

@@ -2,7 +2,7 @@
 import copy
 import itertools
 import tempfile
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, NamedTuple
 
 from benchmarks.timing import measure_in_turn, ratio_of
 from mmkd.utils.runs import Run
@@ -17,6 +17,10 @@ def step_cost(alone: Run,
     Both get the same batches of their own data loader, which takes no part in
     the times. Nothing is written into the folders of the runs.
 
+    Where a teacher has a cache with ``views``, steps that find all of its
+    tensors and steps that find none are measured. The training has one view
+    of each image to compute, which counts as a share of steps without.
+
     Args:
         alone (Run): The student alone.
         distilled (Run): The distilled student.
@@ -25,50 +29,92 @@ def step_cost(alone: Run,
 
     Returns:
         dict: ``ratio`` of the times of both (of the process, or on a GPU
-        between events), ``error`` of it, and the ``seconds`` of a step.
+        between events), ``error`` of it, and the ``seconds`` of a step. With
+        a cache also ``hit`` and ``miss``, the ratios of both kinds of steps,
+        and ``misses``, the share of the latter.
     """
     import torch
+    settings = distilled.settings()
+    caches = [
+        key.rpartition('.')[0] for key in settings if key.endswith('cache.dir')
+    ]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        ways = {
-            name: _step_of(run, batches)
-            for name, run in (('alone', alone), ('distilled', distilled))
-        }
-        times = measure_in_turn(ways, rounds)
+        with tempfile.TemporaryDirectory() as folder:
+            trainings = dict(
+                alone=_training_of(alone, {}, batches, f'{folder}/alone'))
+            sizes = dict(distilled=50, miss=0) if caches else dict(distilled=0)
+            for name, size in sizes.items():
+                changes: Dict[str, Any] = {}
+                for key in caches:
+                    changes[f'{key}.dir'] = f'{folder}/{name}/cache'
+                    changes[f'{key}.max_gb'] = size
+                trainings[name] = _training_of(distilled, changes, batches,
+                                               f'{folder}/{name}')
+            times = measure_in_turn(
+                {
+                    name: x.step
+                    for name, x in trainings.items()
+                },
+                rounds,
+                warmup=max(3, batches))
     finally:
         torch.set_num_threads(threads)
     found = times['wall' if torch.cuda.is_available() else 'cpu']
     ratio = ratio_of(found['distilled'], found['alone'])
-    return dict(
+    result = dict(
         ratio=ratio['paired'],
         error=ratio['paired_error'],
         seconds={
             name: sorted(values)[rounds // 2]
             for name, values in found.items()
         })
+    if caches:
+        miss = ratio_of(found['miss'], found['alone'])
+        views = settings[f'{caches[0]}.views']
+        training = trainings['distilled']
+        share = min(
+            1.,
+            views * training.images / (training.batch_size * distilled.iters))
+        result.update(
+            hit=ratio['paired'],
+            miss=miss['paired'],
+            misses=share,
+            ratio=(1 - share) * ratio['paired'] + share * miss['paired'],
+            error=(1 - share) * ratio['paired_error'] +
+            share * miss['paired_error'])
+    return result
 
 
-def _step_of(run: Run, batches: int) -> Callable[[], object]:
-    """A function that makes the next step of a training."""
+class _Training(NamedTuple):
+    """A function that makes the next step, and what the training reads."""
+    step: Callable[[], object]
+    images: int
+    batch_size: int
+
+
+def _training_of(run: Run, changes: Dict[str, Any], batches: int,
+                 work_dir: str) -> _Training:
+    """A training with some settings changed."""
     from mmengine.config import Config
 
     from mmkd import apis
     cfg = Config.fromfile(run.config)
-    cfg.merge_from_dict(run.settings())
+    cfg.merge_from_dict({**run.settings(), **changes})
     if run.fast:
         apis.use_fast_student(cfg)
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.log_level = 'ERROR'
-    with tempfile.TemporaryDirectory() as folder:
-        cfg.work_dir = folder
-        runner = apis.build_runner(apis.prepare_training(cfg))
-        loader = runner.build_dataloader(cfg.train_dataloader)
-        data = itertools.cycle(list(itertools.islice(loader, batches)))
+    cfg.work_dir = work_dir
+    runner = apis.build_runner(apis.prepare_training(cfg))
+    loader = runner.build_dataloader(cfg.train_dataloader)
+    data = itertools.cycle(list(itertools.islice(loader, batches)))
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     runner.model.train()
 
     def step() -> None:
         runner.model.train_step(copy.deepcopy(next(data)), wrapper)
 
-    return step
+    return _Training(step, len(loader.dataset),
+                     cfg.train_dataloader.batch_size)

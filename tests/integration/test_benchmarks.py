@@ -13,6 +13,7 @@ from benchmarks.entry import Entry, Grid, names, of_student, root_of
 from benchmarks.experiment import ChosenBy, ConfigOf, Experiment, WeightsOf
 from benchmarks.progress import Progress
 from benchmarks.report import checksum, record_code, recorded_code
+from mmkd.errors import ConfigError
 from mmkd.utils.runs import Run, _as_options
 
 pytestmark = pytest.mark.usefixtures('thaws')
@@ -431,6 +432,21 @@ class TestExperiment:
         found = methods.Comparison('fgd', methods.parse_args(args))
         assert found.folder == 'work_dirs/bench/bench_fast/dddddddd-cccccccc'
         assert found.out == 'benchmarks/results/fgd_fast.json'
+        cached = methods.Comparison(
+            'fgd', methods.parse_args([*args, '--cache', '8']))
+        assert cached.folder == found.folder
+        assert cached.out == 'benchmarks/results/fgd_fast_cached.json'
+        plan = cached.plan(1.1)
+        assert plan.distilled == [f'fgd_cached_seed{i}' for i in range(3)]
+        assert plan.alone == found.plan(1.1).alone
+        settings = plan.nodes['fgd_cached_seed0'].options
+        assert settings['model.teachers.teacher.cache.views'] == 8
+        assert not any('cache' in key
+                       for key in plan.nodes[plan.alone[0]].options)
+        with pytest.raises(ConfigError, match='no teacher to cache'):
+            methods.Comparison('depth_kitti',
+                               methods.parse_args([*args, '--cache',
+                                                   '8'])).plan(None)
         args = methods.parse_args([*args, '--work-dir', 'mine'])
         assert methods.Comparison('fgd', args).folder == 'mine'
 
@@ -541,6 +557,22 @@ def test_cost_of_a_step(cityscapes, tmp_path):
     assert found['seconds']['distilled'] > found['seconds']['alone'] > 0
     assert sorted(x.name
                   for x in tmp_path.iterdir()) == ['alone.py', 'distilled.py']
+
+    # With a cache: the share of steps that find nothing in it.
+    images = len(list(Path(cityscapes).glob('leftImg8bit/train/**/*.png')))
+    cache = {
+        f'model.teachers.teacher.cache.{key}': value
+        for key, value in dict(dir='none', dtype='fp16', views=2).items()
+    }
+    runs[1].settings = lambda: {'randomness.seed': 3, **cache}
+    runs[1].iters = 4 * images
+    found = step_cost(*runs, rounds=5, batches=2)
+    share = 0.5 / alone.train_dataloader.batch_size
+    assert found['misses'] == share
+    assert found['hit'] < found['miss']
+    assert found['ratio'] == pytest.approx((1 - share) * found['hit'] +
+                                           share * found['miss'])
+    assert not Path('none').exists()
 
 
 class TestOverhead:
