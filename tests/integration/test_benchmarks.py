@@ -569,7 +569,6 @@ def test_cost_of_a_step(cityscapes, tmp_path):
     found = step_cost(*runs, rounds=5, batches=2)
     share = 0.5 / alone.train_dataloader.batch_size
     assert found['misses'] == share
-    assert found['hit'] < found['miss']
     assert found['ratio'] == pytest.approx((1 - share) * found['hit'] +
                                            share * found['miss'])
     assert not Path('none').exists()
