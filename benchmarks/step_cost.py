@@ -18,8 +18,8 @@ def step_cost(alone: Run,
     the times. Nothing is written into the folders of the runs.
 
     Where a teacher has a cache with ``views``, steps that find all of its
-    tensors and steps that find none are measured. The training has one view
-    of each image to compute, which counts as a share of steps without.
+    tensors and steps that find none are measured. A training computes each
+    view of an image once, which is the share of the steps that find none.
 
     Args:
         alone (Run): The student alone.
