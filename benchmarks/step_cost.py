@@ -107,6 +107,8 @@ def _training_of(run: Run, changes: Dict[str, Any], batches: int,
     cfg.train_dataloader.update(num_workers=0, persistent_workers=False)
     cfg.log_level = 'ERROR'
     cfg.work_dir = work_dir
+    # Runners of the same config and second would share their visualiser.
+    cfg.experiment_name = work_dir.replace('/', '_')
     runner = apis.build_runner(apis.prepare_training(cfg))
     loader = runner.build_dataloader(cfg.train_dataloader)
     data = itertools.cycle(list(itertools.islice(loader, batches)))
