@@ -144,8 +144,8 @@ def student_in_channels_last(student: nn.Module, taps: List[Tap],
         problem = f'the check failed: {type(error).__name__}: {error}'
     if worst > MAX_ERROR:
         print_log(
-            f'the student stays as it is, without channels_last: {problem}',
-            'current', logging.WARNING)
+            f'{type(student).__name__} stays as it is, without channels_last: '
+            f'{problem}', 'current', logging.WARNING)
         return False
     set_layout(student, torch.channels_last)
     return True

@@ -115,19 +115,20 @@ def use_amp(cfg: Config) -> None:
 
 
 def use_fast_student(cfg: Config) -> None:
-    """Enable mixed precision, and for a distilled student channels_last and,
-    on a GPU, ``torch.compile``.
+    """Enable mixed precision, channels_last and, on a GPU, ``torch.compile``
+    of the backbone, for a distilled student as for a plain network.
 
     Raises:
         ConfigError: If the config's optimiser wrapper does not allow it.
     """
     from mmkd.core.compiling import compiles_by_default
     use_amp(cfg)
-    if is_distillation(cfg):
-        cfg.model.channels_last = True
-        # `compile` of a runner compiles the whole step.
-        cfg.model.setdefault('compile_backbone', not cfg.get('compile')
-                             and compiles_by_default())
+    # Of a plain network, the runner reads both.
+    part = cfg.model if is_distillation(cfg) else cfg
+    part.channels_last = True
+    # `compile` of a runner compiles the whole step.
+    part.setdefault('compile_backbone', not cfg.get('compile')
+                    and compiles_by_default())
 
 
 def prepare_devices(cfg: Config) -> None:
@@ -193,8 +194,8 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
     for key in ('val_evaluator', 'test_evaluator'):
         if cfg.get(key) and not keep_metrics:
             cfg[key] = _library_metrics(cfg[key], cfg.get('default_scope'))
-    for key in ('runner_type', 'model_wrapper_cfg', 'label_free',
-                'unlabelled'):
+    for key in ('runner_type', 'model_wrapper_cfg', 'label_free', 'unlabelled',
+                'channels_last', 'compile_backbone'):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
     if imports:

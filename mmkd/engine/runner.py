@@ -15,6 +15,7 @@ from mmengine.runner.checkpoint import (_load_checkpoint,
                                         _load_checkpoint_to_model)
 from torch import nn
 
+from mmkd.core.plain import speed_up_plain
 from mmkd.core.rewriting import RewritingModel
 from mmkd.engine.building import NamingRunner
 from mmkd.engine.cache.views import views_of
@@ -106,7 +107,14 @@ class DistillationRunner(NamingRunner):
         :class:`~mmengine.runner.Runner`."""
         if self._resume:
             self._find_checkpoint()
-        return super().build_model(model)
+        built = super().build_model(model)
+        options = [
+            self.cfg.get(key, False)
+            for key in ('channels_last', 'compile_backbone')
+        ]
+        if any(options):
+            speed_up_plain(built, *options)
+        return built
 
     def register_hook(
             self,

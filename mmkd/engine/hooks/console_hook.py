@@ -164,7 +164,7 @@ def _speed(runner: Any, model: nn.Module, teachers: Mapping[str,
     wrapper = type(runner.optim_wrapper).__name__
     parts = ['mixed precision' if 'Amp' in wrapper else 'float32']
     if getattr(model, 'channels_last', False):
-        parts.append('student in channels_last')
+        parts.append('channels_last')
     if getattr(model, 'compiled', False):
         parts.append('backbone compiled in the first step')
     if torch.backends.cudnn.benchmark:

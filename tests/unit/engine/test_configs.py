@@ -51,6 +51,12 @@ def test_fast_training(monkeypatch):
             dict(given, model=model, optim_wrapper=dict(type='OptimWrapper')))
         use_fast_student(cfg)
         assert cfg.model.compile_backbone is expected
+    plain = Config(
+        dict(model=dict(type='A'), optim_wrapper=dict(type='OptimWrapper')))
+    use_fast_student(plain)
+    assert plain.channels_last and plain.compile_backbone
+    assert set(plain.model) == {'type'}
+    assert set(student_only(plain)) == {'model', 'optim_wrapper'}
     cfg = Config(
         dict(
             model=dict(model, compile_backbone=False),

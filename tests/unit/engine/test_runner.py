@@ -37,6 +37,25 @@ def test_a_checkpoint_is_whole_or_absent(runner, tmp_path, monkeypatch):
     assert not (tmp_path / 'b.pth').exists()
 
 
+def test_a_plain_network_trains_fast(cityscapes, tmp_path):
+    """It gets what `--fast` gives a distilled student, and its checkpoint is
+    a plain one."""
+    cfg = segmentation_config(cityscapes, str(tmp_path))
+    apis.use_fast_student(cfg)
+    cfg.train_cfg = dict(type='IterBasedTrainLoop', max_iters=2)
+    for key in ('val_cfg', 'val_dataloader', 'val_evaluator'):
+        cfg.pop(key, None)
+    fast = apis.train(cfg)
+    weight = fast.model.backbone.layer1[0].conv1.weight
+    assert fast.model.channels_last
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    content = torch.load(tmp_path / 'iter_2.pth', weights_only=False)
+    plain = apis.build_runner(
+        apis.prepare_training(segmentation_config(cityscapes, str(tmp_path))))
+    assert not hasattr(plain.model, 'channels_last')
+    plain.model.load_state_dict(content['state_dict'])
+
+
 def test_load_checkpoint(runner, tmp_path):
     state = runner.model.state_dict()
     for name, content in {
