@@ -21,7 +21,7 @@ from mmkd.utils.runs import Run
 
 #: A student alone gets the time of a distilled one, rounded up to this share
 #: of its own, so that methods of about the same price share its runs.
-TIME_STEP = 0.1
+TIME_STEP = 0.05
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,11 @@
 import copy
 import itertools
 import tempfile
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, NamedTuple
 
 from benchmarks.timing import measure_in_turn, ratio_of
+from mmkd.engine.hooks import StatisticsHook
 from mmkd.utils.runs import Run
 
 
@@ -113,6 +115,9 @@ def _training_of(run: Run, changes: Dict[str, Any], batches: int,
     loader = runner.build_dataloader(cfg.train_dataloader)
     data = itertools.cycle(list(itertools.islice(loader, batches)))
     wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
+    # Otherwise the first steps would gather them.
+    StatisticsHook().before_train(
+        SimpleNamespace(model=runner.model, train_dataloader=loader))
     runner.model.train()
 
     def step() -> None:

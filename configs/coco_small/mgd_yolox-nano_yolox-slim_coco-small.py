@@ -1,0 +1,4 @@
+_base_ = '_base_/yolox-nano_yolox-slim.py'
+model = dict(
+    distillers=dict(
+        mgd=dict(type='MGD', loss_weight=dict(type='auto', ratio=1.))))
