@@ -2,4 +2,6 @@ _base_ = 'yolox_slim_coco_small.py'
 method = 'coco_slim_feature_kd'
 distilled = dict(
     config='configs/coco_small/feature-kd_yolox-nano_yolox-slim_coco-small.py')
-distilled_grid = {'model.distillers.feature_kd.loss_weight.ratio': [0.3, 1.0, 3.0]}
+distilled_grid = {
+    'model.distillers.feature_kd.loss_weight.ratio': [0.3, 1.0, 3.0]
+}

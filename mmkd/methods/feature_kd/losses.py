@@ -3,6 +3,7 @@ from typing import Optional
 
 import torch.nn.functional as F
 from torch import Tensor
+from torch.linalg import vecdot
 
 from mmkd.ops.masks import mean_over_valid
 from mmkd.ops.precision import full_precision
@@ -53,12 +54,32 @@ def feature_loss(feat_s: Tensor,
                 both[0].flatten(1), both[1].flatten(1), eps=_EPS)
             near = near[:, None, None].expand_as(feat_s[:, 0])
         else:
-            near = F.cosine_similarity(feat_s, feat_t, dim=1, eps=_EPS)
+            near = _cosines(feat_s, feat_t)
         # Rounding can give more than 1.
         cells = cells + cosine * (1 - near.unsqueeze(1)).clamp(min=0)
     if smooth_l1:
-        cells = cells + smooth_l1 * F.smooth_l1_loss(
-            feat_s, feat_t, reduction='none').mean(1, True)
+        cells = cells + smooth_l1 * _smooth_l1(feat_s, feat_t)
     if mse:
         cells = cells + mse * (feat_s - feat_t).square().mean(1, True)
     return mean_over_valid(cells, valid)
+
+
+# Both are several times faster than torch's own functions, whose backward
+# passes do badly in channels_last.
+
+
+def _cosines(feat_s: Tensor, feat_t: Tensor) -> Tensor:
+    """Cosine of the vectors of each cell, (N, H, W)."""
+    squares = [
+        vecdot(feat, feat, dim=1).clamp(min=_EPS**2)
+        for feat in (feat_s, feat_t)
+    ]
+    return vecdot(feat_s, feat_t, dim=1) * (squares[0] * squares[1]).rsqrt()
+
+
+def _smooth_l1(feat_s: Tensor, feat_t: Tensor) -> Tensor:
+    """Smooth L1 of each cell, the mean over the channels, (N, 1, H, W)."""
+    error = feat_s - feat_t
+    # The derivative of smooth L1; both branches are (error - slope / 2) slope.
+    slope = error.detach().clamp(-1, 1)
+    return vecdot(error - slope / 2, slope, dim=1)[:, None] / feat_s.shape[1]

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mmkd.methods.feature_kd.losses import feature_loss
 
@@ -42,3 +43,28 @@ def test_no_direction():
     loss = feature_loss(zero, T.half())
     loss.backward()
     assert loss.isfinite() and zero.grad.isfinite().all()
+
+
+@pytest.mark.parametrize('layout',
+                         [torch.contiguous_format, torch.channels_last])
+def test_same_as_the_functions_of_torch(layout):
+    """Values and gradients, with cells without direction on either side."""
+    generator = torch.Generator().manual_seed(0)
+    feat_s, feat_t = (
+        torch.randn(
+            2, 6, 3, 4,
+            generator=generator).mul(3).contiguous(memory_format=layout)
+        for _ in range(2))
+    feat_s[0, :, 0, 0] = feat_t[0, :, 1, 1] = 0
+    grads = []
+    for function in (lambda x: feature_loss(x, feat_t), lambda x: 0.9 *
+                     (1 - F.cosine_similarity(x, feat_t)).mean(
+                     ) + 0.1 * F.smooth_l1_loss(x, feat_t)):
+        given = feat_s.clone().requires_grad_()
+        loss = function(given)
+        loss.backward()
+        grads.append((loss.detach(), given.grad))
+    # At zero, the cosine has no derivative.
+    for _, grad in grads:
+        grad[0, :, 0, 0] = 0
+    torch.testing.assert_close(*grads)
