@@ -1,5 +1,5 @@
 # A student that starts from trained weights: YOLOX-Nano's backbone with its
-# weights, and a neck and head of half the width; 0.6 M parameters. Batch
+# weights, and a neck and head of half the width; 0.8 M parameters. Batch
 # normalisation is folded into these weights, so it stays as it is.
 _base_ = 'yolox_w8_coco-small.py'
 model = dict(
