@@ -51,6 +51,7 @@ _NETWORKS = {
     'gfl': 'GFL',
     'faster-rcnn': 'Faster R-CNN',
     'yolox': 'YOLOX',
+    'yolox-slim': 'slim YOLOX',
     'pointpillars': 'PointPillars',
     'centerpoint-pillar': 'CenterPoint',
     'bev-camera': 'BEV, camera',

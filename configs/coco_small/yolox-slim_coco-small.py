@@ -1,7 +1,9 @@
 # A student that starts from trained weights: YOLOX-Nano's backbone with its
 # weights, and a neck and head of half the width; 0.8 M parameters. Batch
-# normalisation is folded into these weights, so it stays as it is.
+# normalisation keeps its statistics, for the images are few.
 _base_ = 'yolox_w8_coco-small.py'
+# CSPDarknet freezes its first stages after DDP has counted their parameters.
+find_unused_parameters = True
 model = dict(
     backbone=dict(
         widen_factor=0.25,

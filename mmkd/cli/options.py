@@ -190,7 +190,7 @@ def add_train_options(parser: argparse.ArgumentParser) -> None:
         '--fast',
         action='store_true',
         help='--amp, the student in channels_last and, on a GPU, its backbone '
-        'compiled, each where that is safe; a plain network likewise')
+        'compiled, each where that is safe; the same for a plain network')
     parser.add_argument(
         '--pictures',
         nargs='?',

@@ -1,6 +1,6 @@
 """What ``--fast`` does to a network that trains without a teacher."""
 import logging
-from typing import Union
+from typing import Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -12,6 +12,7 @@ from mmkd.core.speed import student_in_channels_last
 from mmkd.core.taps import Tap
 from mmkd.errors import ConfigError
 from mmkd.families import family_of
+from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.rng import preserve_rng
 
 
@@ -46,9 +47,9 @@ def _in_channels_last(network: nn.Module) -> bool:
     try:
         if not taps:
             raise ConfigError('it has no backbone to check this with')
-        with preserve_rng():
+        with preserve_rng(), on_device(network, training_device()):
             batch = family_of(network).example_batch(network, (128, 128))
-    except ConfigError as error:
+    except Exception as error:  # of its preprocessor
         print_log(
             f'{type(network).__name__} stays as it is, without channels_last: '
             f'{error}', 'current', logging.WARNING)
@@ -57,12 +58,15 @@ def _in_channels_last(network: nn.Module) -> bool:
                                     batch):
         return False
 
-    def change(module: nn.Module, args: tuple, kwargs: dict) -> tuple:
-        args = tuple(in_layout(arg, torch.channels_last) for arg in args)
-        if 'inputs' in kwargs:
-            inputs = in_layout(kwargs['inputs'], torch.channels_last)
-            kwargs = dict(kwargs, inputs=inputs)
-        return args, kwargs
-
-    network.register_forward_pre_hook(change, with_kwargs=True)
+    network.register_forward_pre_hook(_images_in_layout, with_kwargs=True)
     return True
+
+
+def _images_in_layout(network: nn.Module, args: tuple,
+                      kwargs: dict) -> Tuple[tuple, dict]:
+    """Hook that gives a network its images in channels_last."""
+    args = tuple(in_layout(arg, torch.channels_last) for arg in args)
+    if 'inputs' in kwargs:
+        inputs = in_layout(kwargs['inputs'], torch.channels_last)
+        kwargs = dict(kwargs, inputs=inputs)
+    return args, kwargs

@@ -14,6 +14,9 @@ from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.imports import imported_modules
 
 _OWN = 'mmkd.'
+#: Options that make a student faster: of the model in a distillation, at the
+#: top level of a plain config.
+FAST_KEYS = ('channels_last', 'compile_backbone')
 #: What a run without labels has in place of the student's.
 LABEL_FREE_KEYS = [
     f'{split}_{part}' for split in ('train', 'val', 'test')
@@ -59,6 +62,9 @@ def prepare_training(cfg: Config) -> Config:
     if not is_distillation(cfg):
         return cfg
     check_strategy(cfg)
+    for key in FAST_KEYS:  # of a plain config that this one is based on
+        if key in cfg:
+            cfg.model.setdefault(key, cfg.pop(key))
     given = cfg.get('custom_hooks') or []
     if not isinstance(given, (list, tuple)) or not all(
             isinstance(hook, dict) for hook in given):
@@ -123,7 +129,6 @@ def use_fast_student(cfg: Config) -> None:
     """
     from mmkd.core.compiling import compiles_by_default
     use_amp(cfg)
-    # Of a plain network, the runner reads both.
     part = cfg.model if is_distillation(cfg) else cfg
     part.channels_last = True
     # `compile` of a runner compiles the whole step.
@@ -195,7 +200,7 @@ def student_only(cfg: ConfigLike, keep_metrics: bool = False) -> Config:
         if cfg.get(key) and not keep_metrics:
             cfg[key] = _library_metrics(cfg[key], cfg.get('default_scope'))
     for key in ('runner_type', 'model_wrapper_cfg', 'label_free', 'unlabelled',
-                'channels_last', 'compile_backbone'):
+                *FAST_KEYS):
         cfg.pop(key, None)
     imports = cfg.get('custom_imports')
     if imports:

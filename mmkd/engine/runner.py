@@ -21,6 +21,7 @@ from mmkd.engine.building import NamingRunner
 from mmkd.engine.cache.views import views_of
 from mmkd.engine.checkpoints import last_checkpoint, read_last_checkpoint
 from mmkd.engine.checks.fast import plain_model
+from mmkd.engine.configs import FAST_KEYS
 from mmkd.engine.hooks.checkpoint_hook import SafeCheckpointHook
 from mmkd.engine.records import record_config
 from mmkd.engine.resume.check import check_resumable
@@ -103,15 +104,11 @@ class DistillationRunner(NamingRunner):
                 manager._instance_dict.move_to_end(self.experiment_name)
 
     def build_model(self, model: Union[nn.Module, dict]) -> nn.Module:
-        """Build the model, with the checkpoint's seed if the run resumes; see
-        :class:`~mmengine.runner.Runner`."""
+        """See the base class; a resumed run has the checkpoint's seed."""
         if self._resume:
             self._find_checkpoint()
         built = super().build_model(model)
-        options = [
-            self.cfg.get(key, False)
-            for key in ('channels_last', 'compile_backbone')
-        ]
+        options = [self.cfg.get(key, False) for key in FAST_KEYS]
         if any(options):
             speed_up_plain(built, *options)
         return built

@@ -6,7 +6,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from mmengine.config import Config
 
-from mmkd.engine.configs import is_distillation
+from mmkd.engine.configs import FAST_KEYS, is_distillation
 from mmkd.errors import ConfigError
 from mmkd.report.evaluation import Evaluation
 from mmkd.report.runs import RecordedRun
@@ -18,7 +18,7 @@ _ELSEWHERE = ('work_dir', 'resume', 'launcher', 'experiment_name', 'log_level',
 #: by other means, or stand once more where they are used.
 _UNNAMED = (*_ELSEWHERE, 'log_processor', 'randomness', 'default_hooks',
             'runner_type', 'optim_wrapper', 'custom_hooks', 'custom_imports',
-            'model', 'tta_model', 'tta_pipeline', 'train_pipeline',
+            'model', *FAST_KEYS, 'tta_model', 'tta_pipeline', 'train_pipeline',
             'test_pipeline', 'val_pipeline')
 #: What identifies the data and the metrics of a test.
 _DATA = ('type', 'data_root', 'ann_file', 'data_prefix', 'indices', 'datasets',
@@ -211,12 +211,16 @@ def _comparable(cfg: Config) -> Dict[str, Any]:
         wrapper.pop('constructor')
         if inner:
             wrapper['constructor'] = inner
-    student = model.get('student') if is_distillation(cfg) else model
+    distils = is_distillation(cfg)
+    student = model.get('student') if distils else model
+    part = model if distils else content
     return dict({
         k: v
         for k, v in content.items() if k not in _UNNAMED
     },
                 student=student,
+                **{key: part.get(key, False)
+                   for key in FAST_KEYS},
                 optim_wrapper=wrapper)
 
 

@@ -89,6 +89,18 @@ def test_baseline_and_compare(distil, tmp_path, capsys, monkeypatch):
     assert all(torch.equal(plain[key], own[key]) for key in plain)
 
 
+def test_both_train_fast(distil, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(*distil, 'work', '--fast', '--cfg-options',
+         'model.compile_backbone=False')
+    _, cwd = json.loads((tmp_path / 'work/report.json').read_text())['groups']
+    assert cwd['settings'] == []
+    alone = Config.fromfile(tmp_path / 'work/alone/student.py')
+    assert alone.channels_last and alone.compile_backbone is False
+    logs = [path.read_text() for path in tmp_path.glob('work/**/2*.log')]
+    assert sum('precision, channels_last' in log for log in logs) == 2
+
+
 def test_a_baseline_needs_the_files_of_its_test(distil, tmp_path):
     options = [
         f'test_evaluator.{key}'

@@ -201,12 +201,15 @@ def _alone(cfg: 'Config') -> 'Config':
 
     from mmkd.engine.checks.fast import raise_all
     from mmkd.engine.checks.settings import evaluator_problems
-    from mmkd.engine.configs import student_only
+    from mmkd.engine.configs import FAST_KEYS, student_only
     if (cfg.get('randomness') or {}).get('seed') is None:
         cfg.randomness = {**(cfg.get('randomness') or {}), 'seed': 0}
     # Refused before hours of training.
     raise_all(list(evaluator_problems(cfg, f'{_split(cfg)}_evaluator')))
     plain = student_only(cfg, keep_metrics=True)
+    plain.update(
+        {key: cfg.model[key]
+         for key in FAST_KEYS if key in cfg.model})
     plain.work_dir = osp.join(cfg.work_dir, 'alone')
     plain.launcher = cfg.launcher
     if plain.get('visualizer'):

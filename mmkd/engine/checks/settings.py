@@ -13,9 +13,9 @@ from mmengine.runner import Runner
 from mmkd.data.checks.files import file_fault, is_local
 
 #: Top-level keys that are read besides the arguments of a runner.
-_READ = ('checks', 'compile', 'custom_imports', 'find_unused_parameters',
-         'model_wrapper_cfg', 'runner_type', 'strategy', 'sync_bn',
-         'tta_model', 'tta_pipeline')
+_READ = ('channels_last', 'checks', 'compile', 'compile_backbone',
+         'custom_imports', 'find_unused_parameters', 'model_wrapper_cfg',
+         'runner_type', 'strategy', 'sync_bn', 'tta_model', 'tta_pipeline')
 #: Similarity from which an unread key is taken for a misspelt one.
 _SIMILAR = 0.8
 _DTYPES = dict(

@@ -64,8 +64,7 @@ def feature_loss(feat_s: Tensor,
     return mean_over_valid(cells, valid)
 
 
-# Both are several times faster than torch's own functions, whose backward
-# passes do badly in channels_last.
+# Torch's own functions take two to three times as long in channels_last.
 
 
 def _cosines(feat_s: Tensor, feat_t: Tensor) -> Tensor:
@@ -74,12 +73,15 @@ def _cosines(feat_s: Tensor, feat_t: Tensor) -> Tensor:
         vecdot(feat, feat, dim=1).clamp(min=_EPS**2)
         for feat in (feat_s, feat_t)
     ]
-    return vecdot(feat_s, feat_t, dim=1) * (squares[0] * squares[1]).rsqrt()
+    # The root of their product would lose large and small vectors.
+    return vecdot(
+        feat_s, feat_t, dim=1) * squares[0].rsqrt() * squares[1].rsqrt()
 
 
 def _smooth_l1(feat_s: Tensor, feat_t: Tensor) -> Tensor:
     """Smooth L1 of each cell, the mean over the channels, (N, 1, H, W)."""
     error = feat_s - feat_t
-    # The derivative of smooth L1; both branches are (error - slope / 2) slope.
+    # The derivative of smooth L1; both branches are
+    # (error - slope / 2) * slope.
     slope = error.detach().clamp(-1, 1)
     return vecdot(error - slope / 2, slope, dim=1)[:, None] / feat_s.shape[1]

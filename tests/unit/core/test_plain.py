@@ -2,6 +2,7 @@
 import copy
 import functools
 import logging
+import pickle
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from mmkd.errors import ConfigError
 from mmkd.families import Family
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
+from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
 from mmkd.testing.lidar import lidar_batch, pointpillars
 from mmkd.utils.nested import clone
 
@@ -78,10 +80,11 @@ def test_without_a_backbone(said):
     assert level == logging.WARNING and 'it has no backbone' in text
 
 
-def test_without_an_example(monkeypatch, said):
+@pytest.mark.parametrize('error', [ConfigError, RuntimeError])
+def test_without_an_example(monkeypatch, said, error):
 
     def fails(self, network, size):
-        raise ConfigError('there is no example')
+        raise error('there is no example')
 
     network = build_network(segmentor(), 'the network')
     monkeypatch.setattr(type(plain.family_of(network)), 'example_batch', fails)
@@ -89,6 +92,31 @@ def test_without_an_example(monkeypatch, said):
     speed_up_plain(network, True, False)
     assert not network.channels_last
     assert 'there is no example' in said.pop()[1]
+
+
+def test_the_example_lies_where_training_happens(monkeypatch):
+    """A GPU trains; the model is still on the CPU when it is built."""
+    network = build_network(segmentor(), 'the network')
+    seen = []
+
+    def check(network, taps, counts, batch):
+        seen.append(batch['inputs'].device)
+        return True
+
+    monkeypatch.setattr(plain, 'student_in_channels_last', check)
+    with PretendedAccelerator():
+        speed_up_plain(network, True, False)
+    assert seen == [DEVICE]
+    assert next(network.parameters()).device.type == 'cpu'
+
+
+def test_pickled():
+    network = build_network(segmentor(dropout_ratio=0), 'the network')
+    speed_up_plain(network, True, False)
+    copied = pickle.loads(pickle.dumps(network))
+    batch = segmentation_batch()
+    torch.testing.assert_close(
+        losses_of(copied, batch), losses_of(network, batch))
 
 
 def test_compiled():

@@ -28,6 +28,10 @@ def test_preparing():
     assert first.default_hooks.checkpoint.max_keep_ckpts == 2
     again = prepare_training(Config(first.to_dict()))
     assert again.to_dict() == first.to_dict()
+    # What a plain config that it is based on has.
+    inherited = prepare_training(
+        Config(dict(first.to_dict(), channels_last=True)))
+    assert inherited.model.channels_last and 'channels_last' not in inherited
     bare = prepare_training(Config(dict(model=dict(type='A'))))
     assert set(bare) == {'model', 'runner_type'}
 

@@ -72,3 +72,12 @@ def test_settings_that_differ():
     assert differences(plain, run('d', distils=True).config) == []
     assert differences(plain,
                        other) == [('optim_wrapper.optimizer.lr', 0.05, 1.)]
+
+
+def test_both_train_fast():
+    """The option lies at the top level alone, and in the distilled model."""
+    plain, other = run('a').config, run('b', distils=True).config
+    plain.channels_last = True
+    assert differences(plain, other) == [('channels_last', True, False)]
+    other.model.channels_last = True
+    assert differences(plain, other) == []

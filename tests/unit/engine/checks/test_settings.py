@@ -21,6 +21,7 @@ from mmkd.utils.config import read_config
     ('costum_hooks', 'custom_hooks'),
     ('load_form', 'load_from'),
     ('randomnes', 'randomness'),
+    ('chanels_last', 'channels_last'),
 ])
 def test_misspelt_key(wrong, known):
     assert misspelt_keys({wrong: dict(a=1)}) == [

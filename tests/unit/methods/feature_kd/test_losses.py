@@ -45,6 +45,22 @@ def test_no_direction():
     assert loss.isfinite() and zero.grad.isfinite().all()
 
 
+@pytest.mark.parametrize('size_s, size_t', [(1e-6, 0), (1e-4, 0), (0, 1e-6),
+                                            (1e-7, 1e-7), (1e10, 1e10)])
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float16])
+def test_extreme_sizes(dtype, size_s, size_t):
+    """As torch has it, never NaN."""
+    if dtype == torch.float16:
+        size_s, size_t = min(size_s, 1e3), min(size_t, 1e3)
+    grads = []
+    for function in (lambda s, t: feature_loss(s, t, cosine=1., smooth_l1=0.),
+                     lambda s, t: 1 - F.cosine_similarity(s, t).mean()):
+        given = (size_s * S).to(dtype).requires_grad_()
+        function(given.float(), (size_t * T).to(dtype).float()).backward()
+        grads.append(given.grad)
+    torch.testing.assert_close(*grads)
+
+
 @pytest.mark.parametrize('layout',
                          [torch.contiguous_format, torch.channels_last])
 def test_same_as_the_functions_of_torch(layout):
