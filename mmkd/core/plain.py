@@ -1,6 +1,6 @@
 """What ``--fast`` does to a network that trains without a teacher."""
 import logging
-from typing import Tuple, Union
+from typing import Any, Tuple, Union
 
 import torch
 from mmengine.logging import print_log
@@ -16,7 +16,7 @@ from mmkd.utils.devices import on_device, training_device
 from mmkd.utils.rng import preserve_rng
 
 
-def speed_up_plain(network: nn.Module, channels_last: bool,
+def speed_up_plain(network: Any, channels_last: bool,
                    compile_backbone: Union[bool, str]) -> None:
     """Give a plain network the options of a distilled student, so that both
     train at the same speed.
