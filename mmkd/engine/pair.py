@@ -19,21 +19,18 @@ from mmkd.families.places import standard_taps
 from mmkd.registry import DISTILLERS
 from mmkd.utils.rng import preserve_rng
 
-#: The methods to prefer for each task, the best first, and why. Gains are
-#: those of docs/results.md.
+#: The methods to prefer for each task, the best first, and why. Their gains
+#: at equal iterations are in docs/results.md; at equal time, no order follows.
 PREFERENCES: Dict[str, Tuple[Tuple[str, str], ...]] = {
     'segmentation': (
-        ('TransKD', 'it is made for pyramids of transformers; +5.8 mIoU in '
-         'the benchmark'),
-        ('BPKD', 'both networks score the same classes; +2.1 mIoU in the '
-         'benchmark'),
+        ('TransKD', 'it is made for pyramids of transformers'),
+        ('BPKD', 'both networks score the same classes'),
         ('CWD', 'it compares features, so the classes may differ'),
     ),
     'detection': (
-        ('MGD', 'it compares necks; +4.4 mAP in the benchmark'),
-        ('ACAM', 'it compares maps under learnt masks; +3.7 mAP in the '
-         'benchmark'),
-        ('PKD', 'it compares features of any scale'),
+        ('MGD', 'it compares necks'),
+        ('ACAM', 'it compares maps under learnt masks'),
+        ('FeatureKD', 'it compares features of any scale'),
     ),
     'LiDAR detection':
     (('PointDistiller', 'it compares graphs of voxels, cells or points'), ),
