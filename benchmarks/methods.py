@@ -210,7 +210,9 @@ def measure_cost(experiment: Experiment, folder: str,
     found = step_cost(*runs)
     print(f'a step costs {found["ratio"]:.2f} ± {found["error"]:.2f} of the '
           "student's own")
+    # No run has made the folder yet where no teacher is trained.
     path = Path(folder) / f'{experiment.name}_cost.json'
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(found))
     return found
 

@@ -5,7 +5,7 @@ from typing import Any, List, Optional
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.evaluator import BaseMetric
-from mmengine.registry import Registry
+from mmengine.registry import RUNNERS, Registry
 
 from mmkd.errors import ConfigError
 from mmkd.families import Family
@@ -47,7 +47,8 @@ def prepare_training(cfg: Config) -> Config:
 
     Raises:
         ConfigError: If the config shards weights over processes (FSDP,
-            DeepSpeed).
+            DeepSpeed), or if a plain one names a runner that ignores
+            ``--fast``.
     """
     import mmkd.engine.runner  # noqa: F401  (registers the runner)
     from mmkd.engine.label_free import expand_label_free
@@ -60,6 +61,7 @@ def prepare_training(cfg: Config) -> Config:
     if checkpoint and checkpoint.get('max_keep_ckpts') == 1:
         checkpoint['max_keep_ckpts'] = 2
     if not is_distillation(cfg):
+        _check_fast_runner(cfg)
         return cfg
     check_strategy(cfg)
     for key in FAST_KEYS:  # of a plain config that this one is based on
@@ -100,6 +102,16 @@ def prepare_training(cfg: Config) -> Config:
             wrapper['student_constructor'] = wrapper['constructor']
         wrapper['constructor'] = own
     return cfg
+
+
+def _check_fast_runner(cfg: Config) -> None:
+    """Check that the runner of a plain config has the options of --fast."""
+    from mmkd.engine.runner import DistillationRunner
+    wanted = [key for key in FAST_KEYS if cfg.get(key)]
+    runner = RUNNERS.get(cfg.runner_type)
+    if wanted and runner and not issubclass(runner, DistillationRunner):
+        raise ConfigError(f'{cfg.runner_type!r} ignores `{wanted[0]}`; leave '
+                          '`runner_type` out, or train without --fast')
 
 
 def use_amp(cfg: Config) -> None:

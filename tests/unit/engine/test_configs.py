@@ -58,6 +58,7 @@ def test_fast_training(monkeypatch):
     plain = Config(
         dict(model=dict(type='A'), optim_wrapper=dict(type='OptimWrapper')))
     use_fast_student(plain)
+    assert 'Amp' in plain.optim_wrapper.type
     assert plain.channels_last and plain.compile_backbone
     assert set(plain.model) == {'type'}
     assert set(student_only(plain)) == {'model', 'optim_wrapper'}
@@ -67,11 +68,14 @@ def test_fast_training(monkeypatch):
             optim_wrapper=dict(type='OptimWrapper')))
     use_fast_student(cfg)
     assert cfg.model.compile_backbone is False
-    plain = Config(
-        dict(model=dict(type='A'), optim_wrapper=dict(type='OptimWrapper')))
-    use_fast_student(plain)
-    assert 'Amp' in plain.optim_wrapper.type
-    assert plain.model == dict(type='A')
+
+
+@pytest.mark.parametrize('runner', ['Runner', 'mmengine.FlexibleRunner'])
+def test_runner_that_ignores_fast(runner):
+    plain = dict(model=dict(type='A'), runner_type=runner)
+    prepare_training(Config(plain))
+    with pytest.raises(ConfigError, match='ignores `channels_last`'):
+        prepare_training(Config(dict(plain, channels_last=True)))
 
 
 def test_metrics_of_mmkd_leave_the_exported_config():
