@@ -109,7 +109,8 @@ def label_free() -> str:
         for part in result.get('rows', []):
             ways = part['scratch'], part['distilled']
             rows += [[
-                f'[{result["epochs"]} epochs]({LINK}/{path.name})',
+                f'[{result["epochs"]} epochs]({LINK}/{path.name})' +
+                modes_of(result),
                 f'{part["images"]} images',
                 key.replace('/', ', '), *(_numbers(x[key]) for x in ways),
                 Gain(gain['mean'], gain['standard_error']),

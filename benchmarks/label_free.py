@@ -64,6 +64,8 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--epochs', type=int, default=8, help='of the label-free phase')
     parser.add_argument(
         '--iters', type=int, default=500, help='of the fine-tuning')
+    parser.add_argument(
+        '--fast', action='store_true', help='train both arms with --fast')
     parser.add_argument('--work-dir', default='work_dirs/label_free')
     parser.add_argument('--out', default='benchmarks/results')
     parser.add_argument(
@@ -181,7 +183,7 @@ class Series:
         from mmengine.config import Config
         self.folder = Path(args.work_dir).absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.epochs, self.data = args.epochs, data
+        self.epochs, self.fast, self.data = args.epochs, args.fast, data
         self.names = sorted(
             path.stem for path in (data / 'camvid/img_dir/train').iterdir())
         self.held_out = [x for x in self.names if x.startswith(HELD_OUT)]
@@ -222,6 +224,8 @@ class Series:
     def _config(self, training: Training) -> Any:
         """The config of a training."""
         from mmengine.config import Config
+
+        from mmkd import apis
         camvid = str(self.data / 'camvid')
         if training.arm == 'label-free':
             cfg = Config.fromfile(LABEL_FREE)
@@ -274,6 +278,9 @@ class Series:
         cfg.randomness = dict(seed=training.seed)
         cfg.work_dir = str(self.folder / training.name)
         cfg.log_level = 'ERROR'
+        cfg = apis.prepare_training(cfg)
+        if self.fast:
+            apis.use_fast_student(cfg)
         return cfg
 
     def _labelled(self, training: Training) -> str:
@@ -319,7 +326,8 @@ class Series:
         from mmkd import apis
         folder = self.folder / training.name
         done = folder / 'done.json'
-        settings = dict(asdict(training), epochs=self.epochs)
+        settings = dict(
+            asdict(training), epochs=self.epochs, fast=self.fast)
         if done.is_file():
             found = json.loads(done.read_text())
             if found['settings'] != settings:
@@ -465,7 +473,7 @@ def _stepper(cfg: Any) -> Callable[[], Any]:
     """What a step with its data does, as a function."""
     from mmkd import apis
     cfg.work_dir += '_cost'
-    runner = apis.build_runner(apis.prepare_training(cfg))
+    runner = apis.build_runner(cfg)
     loader = runner.build_dataloader(cfg.train_dataloader, seed=0)
     batches = chain.from_iterable(repeat(loader))
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -501,7 +509,7 @@ def _command(args: argparse.Namespace) -> str:
         value = getattr(args, name)
         values = value if isinstance(value, list) else [value]
         words += [f'--{name}', *(f'{x:g}' for x in values)]
-    return ' '.join(words)
+    return ' '.join([*words, *(['--fast'] if args.fast else [])])
 
 
 def as_markdown(result: Dict[str, Any]) -> str:
@@ -531,7 +539,8 @@ def as_markdown(result: Dict[str, Any]) -> str:
 def main(argv=None) -> None:
     """Run the benchmark."""
     args = parse_args(argv)
-    out = Path(args.out).absolute() / 'label_free.json'
+    name = f'label_free{"_fast" if args.fast else ""}.json'
+    out = Path(args.out).absolute() / name
     if args.table:
         print(as_markdown(json.loads(out.read_text())))
         return
@@ -554,6 +563,7 @@ def main(argv=None) -> None:
             unlabelled_images=len(
                 Path(series.images[False]).read_text().splitlines()),
             epochs=args.epochs,
+            fast=args.fast,
             iters=dict(
                 label_free=series.plan.label_free,
                 **{arm: series.plan.length(arm)

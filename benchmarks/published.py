@@ -311,7 +311,7 @@ def label_free_rows() -> List[Row]:
                     'Without labels',
                     f'{result["epochs"]} epochs unlabelled, then '
                     f'{result["iters"]["distilled"]} iterations on '
-                    f'{part["images"]} images',
+                    f'{part["images"]} images{modes_of(result)}',
                     'feature_kd',
                     _NETWORKS.get(first, first),
                     'CamVid',
