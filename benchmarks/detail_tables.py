@@ -110,8 +110,7 @@ def label_free() -> str:
             ways = part['scratch'], part['distilled']
             rows += [[
                 f'[{result["epochs"]} epochs]({LINK}/{path.name})' +
-                modes_of(result),
-                f'{part["images"]} images',
+                modes_of(result), f'{part["images"]} images',
                 key.replace('/', ', '), *(_numbers(x[key]) for x in ways),
                 Gain(gain['mean'], gain['standard_error']),
                 ' / '.join(f'{sum(x["processor_minutes"]) / len(x[key]):.1f}'

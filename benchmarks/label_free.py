@@ -326,8 +326,7 @@ class Series:
         from mmkd import apis
         folder = self.folder / training.name
         done = folder / 'done.json'
-        settings = dict(
-            asdict(training), epochs=self.epochs, fast=self.fast)
+        settings = dict(asdict(training), epochs=self.epochs, fast=self.fast)
         if done.is_file():
             found = json.loads(done.read_text())
             if found['settings'] != settings:

@@ -28,8 +28,9 @@ def check_logits(method: str, student: Sequence[TapSpec],
                 f'{method} compares logits class by class, but the student '
                 f'has {spec_s.channels} channels at {spec_s.path!r} and the '
                 f'teacher {spec_t.channels} at {spec_t.path!r}. Take a '
-                'teacher of the same classes, or distil features: '
-                "type='CWD' with place='stages'")
+                'teacher of the same classes, keep those of a larger set by '
+                "`classes` of the teacher, or distil features: type='CWD' "
+                "with place='stages'")
 
 
 def check_tau(method: str, **taus: float) -> None:

@@ -9,6 +9,7 @@ from mmengine.logging import print_log
 from mmengine.model import BaseDataPreprocessor
 from torch import Tensor, nn
 
+from mmkd.core.class_subset import ClassSubset, config_classes
 from mmkd.core.fold import Folding
 from mmkd.core.layout import in_layout, set_layout
 from mmkd.core.network import (NetworkLike, build_network, build_untrained,
@@ -78,6 +79,11 @@ class Teacher:
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
             (such as mmdet3d's ``CenterPoint``).
+        classes (list[str], optional): The classes of the student, of a
+            teacher that was trained on these and others: it is built with
+            their scores only, in this order. Their names are those in the
+            weights, or of the data that ``cfg`` trains on. Defaults to None:
+            all of the teacher's.
         trusted (bool): Whether the file ``ckpt``, or that of
             ``'export::FILE'`` or ``'torchscript::FILE'``, may contain more
             than weights and data, which can run code. Defaults to False.
@@ -102,19 +108,11 @@ class Teacher:
                  chunk: Optional[int] = None,
                  cache: Optional[dict] = None,
                  mode: str = 'tensor',
+                 classes: Optional[Sequence[str]] = None,
                  trusted: bool = False,
                  strict: bool = True,
                  name: str = 'teacher') -> None:
-        if precision not in (None, 'auto', *_PRECISIONS):
-            raise ConfigError(f'teacher {name!r}: precision is one of auto, '
-                              f'{", ".join(_PRECISIONS)}, not {precision!r}')
-        if mode not in ('tensor', 'predict', 'loss'):
-            raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
-                              f"or 'loss', not {mode!r}")
-        if chunk is not None and chunk < 1:
-            raise ConfigError(
-                f'teacher {name!r}: chunk is a number of images, '
-                f'not {chunk!r}')
+        _check_options(name, precision, mode, chunk)
         self.name = name
         self.chunk = chunk
         self.cache_options = cache
@@ -126,15 +124,19 @@ class Teacher:
         self.channels_last = channels_last
         cfg, ckpt = fetched(with_trust(cfg, trusted), ckpt)
         self.given = isinstance(cfg, nn.Module)
-        self._cfg = None if self.given else cfg
         # Set where `mmkd.core.speed` finds it safe; `changes` is for the log.
         self.changes: List[str] = []
         self.low_precision: Optional[torch.dtype] = None
         self._folding: Optional[Folding] = None
         self._layout = torch.contiguous_format
         self.input_map = dict(input_map or {})
-        self.classes: Optional[List[str]] = None
         checkpoint = _read_weights(name, cfg, ckpt, trusted)
+        self.classes = checkpoint.classes if checkpoint else None
+        subset = None
+        if classes is not None:
+            subset = _subset(name, cfg, self.classes, classes)
+            self.classes, cfg = subset.names, subset.config(cfg)
+        self._cfg = None if self.given else cfg
         build = build_untrained if checkpoint is None else build_network
         self.network = build(cfg, f'teacher {name!r}')
         family = family_of(self.network)
@@ -142,17 +144,12 @@ class Teacher:
         if checkpoint is not None:
             checkpoint.state_dict = family.own_weights(self.network,
                                                        checkpoint.state_dict)
+            if subset is not None:
+                checkpoint.state_dict = subset.weights(self.network,
+                                                       checkpoint.state_dict)
             load_weights(self.network, checkpoint, f'teacher {name!r}', strict)
-            self.classes = checkpoint.classes
             if is_main_process():
-                index = checkpoint.path.endswith('.json')
-                part = 'of the index ' if index else ''
-                digest = file_hash(checkpoint.path)
-                self.origin.update(
-                    weights=osp.basename(checkpoint.path), sha256=digest)
-                print_log(
-                    f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
-                    f'{part}{digest}', 'current')
+                self.origin.update(_file_of(name, checkpoint))
         notes = family.notes(self.network)
         if notes is not None:
             print_log(f'teacher {name!r}: {notes}', 'current')
@@ -334,6 +331,20 @@ class Teacher:
                 self.fold_in(folding)
 
 
+def _check_options(name: str, precision: Optional[str], mode: str,
+                   chunk: Optional[int]) -> None:
+    """Check options that have few values."""
+    if precision not in (None, 'auto', *_PRECISIONS):
+        raise ConfigError(f'teacher {name!r}: precision is one of auto, '
+                          f'{", ".join(_PRECISIONS)}, not {precision!r}')
+    if mode not in ('tensor', 'predict', 'loss'):
+        raise ConfigError(f"teacher {name!r}: mode is 'tensor', 'predict' "
+                          f"or 'loss', not {mode!r}")
+    if chunk is not None and chunk < 1:
+        raise ConfigError(f'teacher {name!r}: chunk is a number of images, '
+                          f'not {chunk!r}')
+
+
 def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
                   trusted: bool) -> Optional[Checkpoint]:
     """Read the weights, so that a wrong file is found before building."""
@@ -351,6 +362,30 @@ def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
     if ckpt == 'official':
         ckpt = official_weights(cfg)
     return read_checkpoint(ckpt, trusted)
+
+
+def _subset(name: str, cfg: NetworkLike, known: Optional[Sequence[str]],
+            classes: Sequence[str]) -> ClassSubset:
+    """The classes to keep, of those that its weights name or its data have."""
+    if isinstance(cfg, nn.Module):
+        raise ConfigError(f'teacher {name!r}: `classes` needs a config; this '
+                          'network is built already')
+    known = known or config_classes(cfg)
+    if known is None:
+        raise ConfigError(
+            f'teacher {name!r}: neither its weights nor its config name the '
+            'classes that it was trained on, of which `classes` are some')
+    return ClassSubset(classes, known, f'teacher {name!r}')
+
+
+def _file_of(name: str, checkpoint: Checkpoint) -> Dict[str, str]:
+    """Name and hash of the file of its weights, which are logged."""
+    digest = file_hash(checkpoint.path)
+    part = 'of the index ' if checkpoint.path.endswith('.json') else ''
+    print_log(
+        f'teacher {name!r}: weights of {checkpoint.path}, SHA-256 '
+        f'{part}{digest}', 'current')
+    return dict(weights=osp.basename(checkpoint.path), sha256=digest)
 
 
 def label_reader(teacher: Teacher) -> str:

@@ -6,6 +6,7 @@ from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
 
 from mmengine.config import Config
 
+from mmkd.core.class_subset import classes_to_keep
 from mmkd.engine.pair import methods
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import argument_names
@@ -120,7 +121,10 @@ def write_distillation_config(student: str,
         key:
         dict(
             cfg=_reference(cfg),
-            **_given(ckpt=ckpt and _absolute(ckpt), cache=cache))
+            **_given(
+                ckpt=ckpt and _absolute(ckpt),
+                classes=classes_to_keep(student, cfg),
+                cache=cache))
         for key, (cfg, ckpt) in teachers.items()
     }
     distillers = {name.lower(): dict(type=name, **options)}

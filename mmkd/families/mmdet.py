@@ -15,8 +15,9 @@ from mmkd.families.dense_heads import (MAX_CONVS, DenseHead, dense_head_kind,
 from mmkd.families.roi_heads import find_roi_head
 from mmkd.families.taps import KnownTap, Place
 
-#: The last class convolutions of dense heads, which all levels share.
-_CLASS_CONVOLUTIONS = ('retina_cls', 'gfl_cls', 'atss_cls', 'conv_cls')
+#: The last class convolutions of dense heads: one for all levels, or a list.
+_CLASS_CONVOLUTIONS = ('retina_cls', 'gfl_cls', 'atss_cls', 'conv_cls',
+                       'rtm_cls', 'multi_level_conv_cls')
 
 
 class MMDetFamily(Family):
@@ -164,10 +165,16 @@ def _dense_logits(network: nn.Module) -> List[dict]:
     head: Any = getattr(network, 'bbox_head', None)
     if not getattr(head, 'use_sigmoid_cls', False):
         return []
-    return [
-        dict(module=f'bbox_head.{name}', calls='all')
-        for name in _CLASS_CONVOLUTIONS if hasattr(head, name)
-    ]
+    found: List[dict] = []
+    for name in _CLASS_CONVOLUTIONS:
+        part = getattr(head, name, None)
+        if isinstance(part, nn.ModuleList):
+            found += [
+                dict(module=f'bbox_head.{name}.{i}') for i in range(len(part))
+            ]
+        elif part is not None:
+            found.append(dict(module=f'bbox_head.{name}', calls='all'))
+    return found
 
 
 def _dense_classifier_input(network: nn.Module) -> List[dict]:

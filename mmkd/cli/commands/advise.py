@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Measure and print."""
+    from mmkd.core.class_subset import classes_to_keep
     from mmkd.engine.advice import Adviser, as_dicts, as_rows
     from mmkd.engine.pair import Pair
     from mmkd.utils.config import read_config
@@ -46,7 +47,11 @@ def run(args: argparse.Namespace) -> None:
         cfg = with_options(read_config(args.student), args)
         pair = Pair(
             cfg, {
-                name: dict(cfg=teacher, ckpt=ckpt)
+                name:
+                dict(
+                    cfg=teacher,
+                    ckpt=ckpt,
+                    classes=classes_to_keep(cfg, teacher))
                 for name, (teacher, ckpt) in teachers.items()
             })
         adviser = Adviser(cfg, pair, args.batches)

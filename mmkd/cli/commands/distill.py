@@ -248,12 +248,17 @@ def _compare(alone: 'Config', args: argparse.Namespace) -> None:
 
 def _pair(args: argparse.Namespace) -> 'Pair':
     """The networks, without their weights."""
+    from mmkd.core.class_subset import classes_to_keep
     from mmkd.engine.pair import Pair
     from mmkd.utils.foundation import fetched
     return Pair(
         args.student, {
-            name: dict(cfg=fetched(*teacher)[0], ckpt='random')
-            for name, teacher in teachers_of(args).items()
+            name:
+            dict(
+                cfg=fetched(cfg, ckpt)[0],
+                ckpt='random',
+                classes=classes_to_keep(args.student, cfg))
+            for name, (cfg, ckpt) in teachers_of(args).items()
         })
 
 

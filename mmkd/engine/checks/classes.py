@@ -91,10 +91,14 @@ def _of_teachers(model: nn.Module, names: Sequence[str]) -> Iterator[Fault]:
         compared = any(tap.network == name
                        for roles in model.taps.teacher.values()
                        for tap in roles.get('logits', []))
+        way_out = ('distil features, or use a teacher with these classes'
+                   if set(names) - set(teacher.classes) else
+                   f'keep these of the teacher: classes={list(names[:5])}' +
+                   ', ...' * (len(names) > 5))
         yield (f'teacher {name!r} was trained on other classes than the data '
                f'set has: {here} here, {there} there' +
-               '. Class scores cannot be compared; distil features, or use a '
-               'teacher with these classes' * compared, compared)
+               f'. Class scores cannot be compared; {way_out}' * compared,
+               compared)
 
 
 def _difference(ours: Sequence[str], theirs: Sequence[str]) -> Tuple[str, str]:

@@ -1,4 +1,5 @@
 """What mmkd knows of mmdet's detectors."""
+import pytest
 import torch
 from torch import nn
 
@@ -23,6 +24,17 @@ def test_places():
         dict(module='bbox_head.retina_cls', calls='all')
     ]
     assert 'bev_low' not in found
+
+
+@pytest.mark.parametrize('config, name', [
+    ('yolox/yolox_tiny_8xb8-300e_coco.py', 'multi_level_conv_cls'),
+    ('rtmdet/rtmdet_tiny_8xb32-300e_coco.py', 'rtm_cls'),
+])
+def test_class_scores_with_a_layer_a_level(config, name):
+    network = build_network(f'mmdet::{config}', 'x')
+    taps = family_of(network).taps(network, 'dense_logits')
+    assert [known.tap for known in taps
+            ] == [dict(module=f'bbox_head.{name}.{i}') for i in range(3)]
 
 
 def test_example():

@@ -77,7 +77,11 @@ def test_teacher():
     model.teachers['teacher'].classes = ['street', *names[1:]]
     (text, stops), = class_faults(model, dict(train=data(*names)))
     assert stops and "other classes than the data set has: '0' here, " \
-        "'street' there. Class scores cannot be compared" in text
+        "'street' there. Class scores cannot be compared; distil" in text
+    model.teachers['teacher'].classes = [*names[1:], '0', 'more']
+    (text, stops), = class_faults(model, dict(train=data(*names)))
+    assert stops and text.endswith(
+        "keep these of the teacher: classes=['0', '1', '2', '3', '4'], ...")
     model = build()  # features do not care, but the user should know
     model.teachers['teacher'].classes = names[1:]
     (text, stops), = class_faults(model, dict(train=data(*names)))

@@ -1,0 +1,31 @@
+"""Short configs that apply a method to two configs."""
+from mmengine.config import Config
+
+from mmkd import apis
+from mmkd.testing import detector
+
+
+def write(path, classes):
+    cfg = Config(detector(num_classes=len(classes)))
+    cfg.train_dataloader = dict(
+        dataset=dict(type='CocoDataset', metainfo=dict(classes=classes)))
+    cfg.dump(str(path))
+    return str(path)
+
+
+def test_classes_of_the_teacher(tmp_path):
+    student = write(tmp_path / 'student.py', ('d', 'b'))
+    files = {
+        'more': write(tmp_path / 'more.py', ('a', 'b', 'c', 'd')),
+        'same': write(tmp_path / 'same.py', ('d', 'b')),
+        'others': write(tmp_path / 'others.py', ('a', 'b', 'c')),
+    }
+    cfg = apis.write_distillation_config(
+        student, {key: (file, 'random')
+                  for key, file in files.items()}, 'mgd',
+        str(tmp_path / 'run' / 'mgd.py'))
+    classes = {
+        key: teacher.get('classes')
+        for key, teacher in cfg.model.teachers.items()
+    }
+    assert classes == dict(more=['d', 'b'], same=None, others=None)
