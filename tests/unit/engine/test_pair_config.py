@@ -20,10 +20,10 @@ def test_classes_of_the_teacher(tmp_path):
         'same': write(tmp_path / 'same.py', ('d', 'b')),
         'others': write(tmp_path / 'others.py', ('a', 'b', 'c')),
     }
-    cfg = apis.write_distillation_config(
-        student, {key: (file, 'random')
-                  for key, file in files.items()}, 'mgd',
-        str(tmp_path / 'run' / 'mgd.py'))
+    cfg = apis.write_distillation_config(student, {
+        key: (file, 'random')
+        for key, file in files.items()
+    }, 'mgd', str(tmp_path / 'run' / 'mgd.py'))
     classes = {
         key: teacher.get('classes')
         for key, teacher in cfg.model.teachers.items()
