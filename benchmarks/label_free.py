@@ -278,7 +278,7 @@ class Series:
         cfg.randomness = dict(seed=training.seed)
         cfg.work_dir = str(self.folder / training.name)
         cfg.log_level = 'ERROR'
-        cfg = apis.prepare_training(cfg)
+        cfg = apis.prepare_training(cfg)  # makes the optimiser of a phase
         if self.fast:
             apis.use_fast_student(cfg)
         return cfg
@@ -295,7 +295,7 @@ class Series:
 
     def _costs(self) -> Dict[str, Any]:
         """Costs of both steps with their data, in turn, in one process."""
-        file = self.folder / 'costs.json'
+        file = self.folder / f'costs{"_fast" if self.fast else ""}.json'
         if file.is_file():
             return json.loads(file.read_text())
         from benchmarks.timing import measure_in_turn, ratio_of

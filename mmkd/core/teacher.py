@@ -79,9 +79,9 @@ class Teacher:
             taps that fire nowhere else, such as auxiliary heads. Defaults to
             ``'tensor'``, or to ``'predict'`` for networks without this mode
             (such as mmdet3d's ``CenterPoint``).
-        classes (list[str], optional): The classes of the student, of a
-            teacher that was trained on these and others: it is built with
-            their scores only, in this order. Their names are those in the
+        classes (list[str], optional): For a teacher of mmdet or mmseg that
+            was trained on more classes than the student: the student's, in
+            its order. Only their scores are kept. Names are those in the
             weights, or of the data that ``cfg`` trains on. Defaults to None:
             all of the teacher's.
         trusted (bool): Whether the file ``ckpt``, or that of
@@ -135,6 +135,7 @@ class Teacher:
         subset = None
         if classes is not None:
             subset = _subset(name, cfg, self.classes, classes)
+        if subset is not None:
             self.classes, cfg = subset.names, subset.config(cfg)
         self._cfg = None if self.given else cfg
         build = build_untrained if checkpoint is None else build_network
@@ -365,8 +366,9 @@ def _read_weights(name: str, cfg: NetworkLike, ckpt: Union[str, dict, None],
 
 
 def _subset(name: str, cfg: NetworkLike, known: Optional[Sequence[str]],
-            classes: Sequence[str]) -> ClassSubset:
-    """The classes to keep, of those that its weights name or its data have."""
+            classes: Sequence[str]) -> Optional[ClassSubset]:
+    """The classes to keep, of those that its weights name or its data have;
+    None for all."""
     if isinstance(cfg, nn.Module):
         raise ConfigError(f'teacher {name!r}: `classes` needs a config; this '
                           'network is built already')
@@ -375,6 +377,8 @@ def _subset(name: str, cfg: NetworkLike, known: Optional[Sequence[str]],
         raise ConfigError(
             f'teacher {name!r}: neither its weights nor its config name the '
             'classes that it was trained on, of which `classes` are some')
+    if list(classes) == list(known):
+        return None
     return ClassSubset(classes, known, f'teacher {name!r}')
 
 

@@ -111,7 +111,7 @@ def _check_fast_runner(cfg: Config) -> None:
     runner = RUNNERS.get(cfg.runner_type)
     if wanted and runner and not issubclass(runner, DistillationRunner):
         raise ConfigError(f'{cfg.runner_type!r} ignores `{wanted[0]}`; leave '
-                          '`runner_type` out, or train without --fast')
+                          f'`runner_type` out, or --fast and `{wanted[0]}`')
 
 
 def use_amp(cfg: Config) -> None:

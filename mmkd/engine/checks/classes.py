@@ -91,10 +91,11 @@ def _of_teachers(model: nn.Module, names: Sequence[str]) -> Iterator[Fault]:
         compared = any(tap.network == name
                        for roles in model.taps.teacher.values()
                        for tap in roles.get('logits', []))
-        way_out = ('distil features, or use a teacher with these classes'
-                   if set(names) - set(teacher.classes) else
-                   f'keep these of the teacher: classes={list(names[:5])}' +
-                   ', ...' * (len(names) > 5))
+        has_more = set(names) < set(teacher.classes) and family_of(
+            teacher.network).name in ('mmdet', 'mmseg')
+        way_out = (f'keep these of the teacher: classes={list(names)}'
+                   if has_more else
+                   'distil features, or use a teacher with these classes')
         yield (f'teacher {name!r} was trained on other classes than the data '
                f'set has: {here} here, {there} there' +
                f'. Class scores cannot be compared; {way_out}' * compared,

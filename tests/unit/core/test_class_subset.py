@@ -3,10 +3,10 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmkd.core.class_subset import classes_to_keep, config_classes
+from mmkd.core.class_subset import ClassSubset, classes_to_keep, config_classes
 from mmkd.core.network import build_network
 from mmkd.core.teacher import Teacher
-from mmkd.errors import CheckpointError, ConfigError
+from mmkd.errors import ConfigError
 from mmkd.testing import detector, segmentor
 from mmkd.utils.checkpoint import write_weights
 
@@ -64,39 +64,74 @@ def test_dense_detector(weights, kind):
     torch.testing.assert_close(same, others)
 
 
+def numbered(cfg):
+    """A network without memory, and weights that are their own indices."""
+    with torch.device('meta'):
+        network = build_network(cfg, 'x')
+    return network, {
+        key: torch.arange(value.numel()).view(value.shape)
+        for key, value in network.state_dict().items()
+    }
+
+
+BACKGROUND = [2, 0, 80]
+
+
 @pytest.mark.parametrize('name, layers', [
-    ('mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', [
-        ('roi_head.bbox_head.fc_cls', [2, 0, 80]),
-        ('roi_head.bbox_head.fc_reg', [8, 9, 10, 11, 0, 1, 2, 3]),
-        ('roi_head.mask_head.conv_logits', [2, 0]),
-    ]),
-    ('yolox/yolox_tiny_8xb8-300e_coco.py', [
-        ('bbox_head.multi_level_conv_cls.1', [2, 0]),
-    ]),
-    ('mask2former/mask2former_r50_8xb2-lsj-50e_coco.py', [
-        ('panoptic_head.cls_embed', [2, 0, 80]),
-    ]),
-    ('dino/dino-4scale_r50_8xb2-12e_coco.py', [
-        ('bbox_head.cls_branches.3', [2, 0]),
-        ('dn_query_generator.label_embedding', [2, 0]),
-    ]),
+    ('mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py', {
+        'roi_head.bbox_head.fc_cls': BACKGROUND,
+        'roi_head.bbox_head.fc_reg': [8, 9, 10, 11, 0, 1, 2, 3],
+        'roi_head.mask_head.conv_logits': [2, 0],
+    }),
+    ('mmdet::yolox/yolox_tiny_8xb8-300e_coco.py', {
+        f'bbox_head.multi_level_conv_cls.{i}': [2, 0]
+        for i in range(3)
+    }),
+    ('mmdet::ssd/ssd300_coco.py', {
+        f'bbox_head.cls_convs.{i}.0':
+        [81 * anchor + each for anchor in range(n) for each in BACKGROUND]
+        for i, n in enumerate((4, 6, 6, 6, 4, 4))
+    }),
+    ('mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco.py', {
+        'panoptic_head.cls_embed': BACKGROUND
+    }),
+    ('mmdet::dino/dino-4scale_r50_8xb2-12e_coco.py', {
+        **{
+            f'bbox_head.cls_branches.{i}': [2, 0]
+            for i in range(7)
+        }, 'dn_query_generator.label_embedding': [2, 0]
+    }),
 ])
-def test_library_configs(weights, name, layers):
-    cfg = f'mmdet::{name}'
-    file = weights(cfg, None)  # the data of its config names the classes
-    part = Teacher(cfg, file, classes=['car', 'person'])
-    given = torch.load(file)['state_dict']
-    for layer, rows in layers:
-        own = part.network.get_submodule(layer)
-        for key, value in own.state_dict().items():
-            assert value.equal(given[f'{layer}.{key}'][rows]), key
-    changed = [
-        key for key, value in part.network.state_dict().items()
-        if key in given and value.shape != given[key].shape
-    ]
-    assert all(
-        any(layer.rstrip('.0123456789') in key for layer, _ in layers)
-        for key in changed), changed
+def test_layers_of_library_configs(name, layers):
+    known = config_classes(name)
+    subset = ClassSubset(['car', 'person'], known, 'it')
+    network, _ = numbered(subset.config(name))
+    _, given = numbered(name)
+    found = subset.weights(network, given)
+    network.to_empty(device='cpu').load_state_dict(found)
+    changed = set()
+    for key, value in found.items():
+        layer = key.rpartition('.')[0]
+        if layer in layers:
+            changed.add(layer)
+            assert value.equal(given[key][layers[layer]]), key
+        else:
+            assert value.equal(given[key]), key
+    assert changed == set(layers)
+
+
+@pytest.mark.parametrize('name, message', [
+    ('mmdet::yolo/yolov3_d53_8xb8-320-273e_coco.py', 'convs_pred'),
+    ('mmdet::point_rend/point-rend_r50-caffe_fpn_ms-1x_coco.py', 'fc_logits'),
+    ('mmseg::ocrnet/ocrnet_hr18s_4xb2-80k_cityscapes-512x1024.py',
+     'a OCRHead needs all'),
+])
+def test_layers_that_are_not_known(name, message):
+    known = config_classes(name)
+    subset = ClassSubset(known[1:3], known, 'it')
+    with pytest.raises(ConfigError, match=message):
+        network, _ = numbered(subset.config(name))
+        subset.weights(network, numbered(name)[1])
 
 
 def test_names_of_a_config():
@@ -117,33 +152,42 @@ def test_names_of_a_config():
     assert config_classes(segmentor()) is None
 
 
-def data_of(*classes, scope='mmdet', **model):
+def data_of(*classes, scope='mmdet', kind='RetinaHead', number=None):
     return Config(
         dict(
             default_scope=scope,
-            model=dict(type='A', **model),
+            model=dict(
+                type='A', bbox_head=dict(type=kind, num_classes=number or 0)),
             train_dataloader=dict(
                 dataset=dict(type='X', metainfo=dict(classes=classes)))))
 
 
 def test_classes_that_a_student_needs():
-    student, teacher = data_of('d', 'b'), data_of(*ALL, num_classes=4)
+    student, teacher = data_of('d', 'b'), data_of(*ALL, number=4)
     assert classes_to_keep(student, teacher) == ['d', 'b']
-    turned = data_of('b', 'a', 'c', 'd')
-    assert classes_to_keep(turned, teacher) == ['b', 'a', 'c', 'd']
-    assert classes_to_keep(data_of(*ALL), teacher) is None
-    assert classes_to_keep(data_of('e', 'a'), teacher) is None
-    assert classes_to_keep(student, data_of(*ALL)) is None
-    # Anchors of LiDAR detectors belong to classes.
-    lidar = data_of(*ALL, scope='mmdet3d', num_classes=4)
-    assert classes_to_keep(student, lidar) is None
-    assert classes_to_keep(student, detector(num_classes=4)) is None
+    for wanted in (ALL, 'bacd', 'ea'):
+        assert classes_to_keep(data_of(*wanted), teacher) is None
+    for other in (data_of(*ALL), data_of(*ALL, number=4, kind='YOLOV3Head'),
+                  data_of(*ALL, scope='mmdet3d', number=4),
+                  detector(num_classes=4), 'no such file.py'):
+        assert classes_to_keep(student, other) is None
+
+
+def test_weights_of_classes_in_losses():
+    cfg = segmentor(num_classes=4)
+    loss = dict(type='CrossEntropyLoss', class_weight=[1., 2., 3., 4., .1])
+    cfg['model']['decode_head']['loss_decode'] = [loss]
+    narrow = ClassSubset(KEPT, ALL, 'it').config(cfg)
+    loss, = narrow.model.decode_head.loss_decode
+    assert loss.class_weight == [4., 2., .1]
 
 
 @pytest.mark.parametrize('classes, names, message', [
-    (['a', 'e'], ALL, "not trained on 'e'.* it knows a, b, c, d"),
+    (['a', 'e'], ALL, "has 'e', but it was trained on a, b, c, d; leave"),
     (['a', 'a'], ALL, 'different names'),
+    ([], ALL, 'different names'),
     ('a', ALL, 'different names'),
+    (list('bacd'), ALL, 'in another order; .* of the teacher: a, b, c, d'),
     (['a'], None, 'neither its weights nor its config name'),
     (['a'], ALL[:3], 'needs a head with `num_classes=3`'),
 ])
@@ -153,11 +197,21 @@ def test_wrong_classes(weights, classes, names, message):
         Teacher(cfg, weights(cfg, names), classes=classes)
 
 
+def test_all_classes(weights):
+    cfg = segmentor(num_classes=4)
+    assert Teacher(cfg, weights(cfg), classes=ALL).classes == list(ALL)
+
+
 def test_networks_that_cannot_keep_some(weights):
     cfg = segmentor(num_classes=4)
     file = weights(cfg)
     with pytest.raises(ConfigError, match='built already'):
         Teacher(build_network(cfg, 'x'), file, classes=KEPT)
+    with pytest.raises(ConfigError, match='mmdet and mmseg, not of mmdet3d'):
+        Teacher(dict(cfg, default_scope='mmdet3d'), file, classes=KEPT)
     wrong = segmentor(num_classes=4, width=8)
-    with pytest.raises(CheckpointError, match='does not fit'):
+    with pytest.raises(ConfigError, match='cannot take those of backbone'):
         Teacher(wrong, file, classes=KEPT)
+    few = segmentor(num_classes=2)
+    with pytest.raises(ConfigError, match='none of its layers depends'):
+        Teacher(cfg, weights(few, ALL), classes=KEPT)
