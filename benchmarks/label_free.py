@@ -224,8 +224,6 @@ class Series:
     def _config(self, training: Training) -> Any:
         """The config of a training."""
         from mmengine.config import Config
-
-        from mmkd import apis
         camvid = str(self.data / 'camvid')
         if training.arm == 'label-free':
             cfg = Config.fromfile(LABEL_FREE)
@@ -278,7 +276,12 @@ class Series:
         cfg.randomness = dict(seed=training.seed)
         cfg.work_dir = str(self.folder / training.name)
         cfg.log_level = 'ERROR'
-        cfg = apis.prepare_training(cfg)  # makes the optimiser of a phase
+        return cfg
+
+    def _prepared(self, training: Training) -> Any:
+        """The same, ready to train in the mode of the series."""
+        from mmkd import apis
+        cfg = apis.prepare_training(self._config(training))
         if self.fast:
             apis.use_fast_student(cfg)
         return cfg
@@ -299,11 +302,11 @@ class Series:
         if file.is_file():
             return json.loads(file.read_text())
         from benchmarks.timing import measure_in_turn, ratio_of
-        phase = self._config(Training('label-free', 0, 1))
+        phase = self._prepared(Training('label-free', 0, 1))
         ways = {
             'label-free': _stepper(phase),
             'supervised':
-            _stepper(self._config(Training('scratch', 0, 1, 1.)))
+            _stepper(self._prepared(Training('scratch', 0, 1, 1.)))
         }
         print('measuring the cost of a step', flush=True)
         # Of process time: other load on the machine does not count.
@@ -333,7 +336,7 @@ class Series:
                 raise ConfigError(f'{folder} holds a training with other '
                                   'settings; choose another --work-dir')
             return folder
-        cfg = self._config(training)
+        cfg = self._prepared(training)
         report.record_code(str(folder), False)
         began, began_cpu = time.time(), time.process_time()
         apis.train(cfg)

@@ -236,6 +236,23 @@ def test_series(label_free, camvid, tutorial, tmp_path, monkeypatch, capsys):
     label_free.main(command)
     assert 'iterations' not in capsys.readouterr().out
     tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch)
+    trains_both_arms_in_the_fast_mode(label_free, command, data)
+
+
+def trains_both_arms_in_the_fast_mode(label_free, command, data):
+    """With costs of its own, and not over a series in the other mode."""
+    args = label_free.parse_args([*command, '--fast'])
+    Path(args.work_dir,
+         'costs_fast.json').write_text(json.dumps(dict(seconds={}, ratio=2.)))
+    series = label_free.Series(args, data)
+    assert series.plan.ratio == 2
+    for training in series.plan.trainings({}):
+        cfg = series._prepared(training)
+        part = cfg.model if training.arm == 'label-free' else cfg
+        assert part.channels_last and 'Amp' in cfg.optim_wrapper.type
+    with pytest.raises(ConfigError, match='other settings'):
+        series.train(series.plan.phase(0))
+    assert label_free._command(args).endswith('--iters 2 --fast')
 
 
 def tunes_on_a_sequence_of_its_own(label_free, command, data, monkeypatch):

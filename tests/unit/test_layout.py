@@ -19,8 +19,6 @@ UNTESTED = {
     'tests/unit/engine/cache/test_filling.py',
     'mmkd/engine/gradients.py':
     'tests/unit/engine/hooks/test_self_check_hook.py',
-    'mmkd/engine/pair_config.py':
-    'tests/integration/test_tools.py',
     'mmkd/engine/hooks/student_ema_hook.py':
     'tests/integration/test_training.py',
     'mmkd/engine/replay.py':
