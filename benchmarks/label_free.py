@@ -332,7 +332,9 @@ class Series:
         settings = dict(asdict(training), epochs=self.epochs, fast=self.fast)
         if done.is_file():
             found = json.loads(done.read_text())
-            if found['settings'] != settings:
+            # The settings of older trainings do not say that they were not
+            # fast.
+            if {'fast': False, **found['settings']} != settings:
                 raise ConfigError(f'{folder} holds a training with other '
                                   'settings; choose another --work-dir')
             return folder

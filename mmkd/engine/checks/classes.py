@@ -8,6 +8,9 @@ from mmkd.families import family_of
 
 #: A fault, and whether the run cannot begin with it.
 Fault = Tuple[str, bool]
+#: Roles of taps that give a score for each class.
+_CLASS_SCORES = ('logits', 'auxiliary_logits', 'dense_logits', 'roi_logits',
+                 'class_maps')
 
 
 def class_faults(model: nn.Module, datasets: Dict[str, Any]) -> List[Fault]:
@@ -90,7 +93,8 @@ def _of_teachers(model: nn.Module, names: Sequence[str]) -> Iterator[Fault]:
         here, there = _difference(names, teacher.classes)
         compared = any(tap.network == name
                        for roles in model.taps.teacher.values()
-                       for tap in roles.get('logits', []))
+                       for role in _CLASS_SCORES
+                       for tap in roles.get(role, []))
         has_more = set(names) < set(teacher.classes) and family_of(
             teacher.network).name in ('mmdet', 'mmseg')
         way_out = (f'keep these of the teacher: classes={list(names)}'

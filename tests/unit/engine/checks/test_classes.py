@@ -5,7 +5,7 @@ from torch import nn
 
 from mmkd.core.network import build_network
 from mmkd.engine.checks.classes import class_faults, classes_of
-from mmkd.testing import segmentor
+from mmkd.testing import detector, segmentor
 from tests.fixtures.models import build
 
 
@@ -87,3 +87,15 @@ def test_teacher():
     (text, stops), = class_faults(model, dict(train=data(*names)))
     assert not stops and text.endswith("'0' here, '1' there")
     assert torch.is_grad_enabled()
+
+
+def test_teacher_of_a_dense_head():
+    names = ['a', 'b', 'c']
+    model = build(
+        dict(kd=dict(type='LogitsKD', place='dense_logits')),
+        detector(),
+        dict(teacher=dict(cfg=detector(8), ckpt='random')),
+        dry_run_size=(64, 64))
+    model.teachers['teacher'].classes = ['b', 'a', 'c']
+    (text, stops), = class_faults(model, dict(train=data(*names)))
+    assert stops and 'Class scores cannot be compared' in text
