@@ -14,6 +14,7 @@ from mmkd.core.taps.dry_run import tensors_in
 from mmkd.errors import CheckpointError
 from mmkd.utils.checkpoint import read_file
 from mmkd.utils.config import ConfigLike, read_config
+from mmkd.utils.operators import use_float32_operators
 from mmkd.utils.rng import preserve_rng, set_random_state
 
 
@@ -73,6 +74,7 @@ def replay_step(cfg: ConfigLike, path: str) -> Replay:
         model.to(device).train()
         set_random_state(content['random_state'])
         amp = content.get('autocast')
+        use_float32_operators()
         context = torch.autocast(
             device, dtype=amp) if amp else contextlib.nullcontext()
         with _FirstBroken(model) as seen, context:

@@ -22,15 +22,12 @@ class MethodExample(NamedTuple):
             equal to the student; all others are exact zeros.
         zero_without_objects (Sequence[str]): Terms that are exact zeros for a
             batch without objects and labels; all others are above zero.
-        needs_float32 (str): The reason why the networks do not run in mixed
-            precision on a CPU. Empty if they do.
     """
     model: Dict[str, Any]
     batch: Callable[..., dict]
     depends_on_batch: str = ''
     not_zero: Dict[str, str] = {}
     zero_without_objects: Sequence[str] = ()
-    needs_float32: str = ''
 
 
 def example(student: dict,
@@ -42,7 +39,6 @@ def example(student: dict,
             depends_on_batch: str = '',
             not_zero: Optional[Dict[str, str]] = None,
             zero_without_objects: Sequence[str] = (),
-            needs_float32: str = '',
             **teacher_options: Any) -> MethodExample:
     """Distil a random teacher, and an assistant if there is one.
 
@@ -57,7 +53,6 @@ def example(student: dict,
         depends_on_batch (str): See :class:`MethodExample`.
         not_zero (dict[str, str], optional): See :class:`MethodExample`.
         zero_without_objects (Sequence[str]): See :class:`MethodExample`.
-        needs_float32 (str): See :class:`MethodExample`.
         teacher_options: More options of the teacher, such as ``input_map``;
             :data:`PLAIN` is among them.
     """
@@ -71,7 +66,7 @@ def example(student: dict,
             teachers=teachers,
             distillers=dict(kd=distiller),
             dry_run_size=dry_run_size), batch, depends_on_batch, not_zero
-        or {}, zero_without_objects, needs_float32)
+        or {}, zero_without_objects)
 
 
 def segmentors(distiller: dict, **kwargs: Any) -> MethodExample:

@@ -1,12 +1,13 @@
 """Mixed precision without a GPU."""
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Any, Iterator
 
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
 from mmkd.registry import OPTIM_WRAPPERS
+from mmkd.utils.operators import use_float32_operators
 
 
 @OPTIM_WRAPPERS.register_module()
@@ -16,6 +17,10 @@ class CPUAmpOptimWrapper(OptimWrapper):
     mmengine's ``AmpOptimWrapper`` requires a GPU. bfloat16 has the range of
     float32, so no loss scaling is needed.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        use_float32_operators()
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:

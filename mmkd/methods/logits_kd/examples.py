@@ -48,8 +48,7 @@ EXAMPLES = dict(
         dict(type='LogitsKD', place='roi_logits', divergence='dkd'),
         detection_batch,
         dry_run_size=(64, 64),
-        depends_on_batch='boxes are sampled at random',
-        needs_float32="mmcv's NMS has no kernel for bfloat16 on a CPU"),
+        depends_on_batch='boxes are sampled at random'),
     logits_kd_class_maps=lambda: example(
         centerpoint(4),
         centerpoint(8),

@@ -19,8 +19,7 @@ def _two_stage() -> MethodExample:
         partial(detection_batch, size=size),
         dry_run_size=size,
         depends_on_batch='boxes are sampled at random',
-        not_zero=dict(feat=_ALIGNED),
-        needs_float32="mmcv's NMS has no kernel for bfloat16 on a CPU")
+        not_zero=dict(feat=_ALIGNED))
 
 
 EXAMPLES = dict(

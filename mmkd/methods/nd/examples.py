@@ -20,8 +20,7 @@ def _detectors(variant: str, **not_zero: str) -> MethodExample:
         dry_run_size=_SIZE,
         depends_on_batch='boxes are sampled at random, and class means are '
         'those of the batch at first',
-        not_zero=not_zero,
-        needs_float32="mmcv's NMS has no kernel for bfloat16 on a CPU")
+        not_zero=not_zero)
 
 
 RECIPE = 'nd/nd_faster-rcnn-r101_faster-rcnn-r50_1x_coco.py'

@@ -17,3 +17,16 @@ def test_cpu_amp():
     assert network.weight.equal(before)
     wrapper.update_params(network(torch.ones(1, 2)).sum())
     assert not network.weight.equal(before)
+
+
+def test_two_stage_detector():
+    """Its NMS and RoIAlign are operators of mmcv."""
+    from mmkd.core.network import build_network
+    from mmkd.engine.optim import CPUAmpOptimWrapper
+    from mmkd.testing import detection_batch
+    from mmkd.testing.networks import two_stage_detector
+    detector = build_network(two_stage_detector(4), 'student').train()
+    wrapper = CPUAmpOptimWrapper(
+        optimizer=torch.optim.SGD(detector.parameters(), 1e-3))
+    losses = detector.train_step(detection_batch(), wrapper)
+    assert all(x.isfinite() for x in losses.values())

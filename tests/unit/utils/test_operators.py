@@ -1,0 +1,53 @@
+import pytest
+import torch
+from mmcv.ops import DeformConv2dPack, nms, roi_align
+
+from mmkd.utils.operators import use_float32_operators
+
+BOXES = [[0., 0., 8., 8.], [0., 0., 8., 7.], [8., 8., 16., 16.]]
+
+
+@pytest.fixture(autouse=True)
+def operators():
+    use_float32_operators()
+    use_float32_operators()  # once is enough
+
+
+def test_nms():
+    boxes = torch.tensor(BOXES).bfloat16()
+    scores = torch.tensor([.5, .75, .25]).bfloat16()
+    with torch.autocast('cpu', torch.bfloat16):
+        found, kept = nms(boxes, scores, 0.5)
+    assert kept.tolist() == [1, 2]
+    assert found[:, 4].tolist() == [.75, .25]
+
+
+def test_gradients():
+    maps = torch.rand(1, 2, 8, 8).bfloat16().requires_grad_()
+    rois = torch.tensor([[0., 1., 1., 7., 7.]])
+    with torch.autocast('cpu', torch.bfloat16):
+        pooled = roi_align(maps, rois, 4)
+    assert pooled.dtype == torch.float32
+    pooled.sum().backward()
+    assert maps.grad.dtype == torch.bfloat16
+    reference = maps.detach().float().requires_grad_()
+    expected = roi_align(reference, rois, 4)
+    expected.sum().backward()
+    assert torch.equal(pooled, expected)
+    assert torch.equal(maps.grad, reference.grad.bfloat16())
+
+
+def test_deformable_convolution():
+    convolution = DeformConv2dPack(4, 4, 3, padding=1)
+    maps = torch.rand(1, 4, 8, 8).bfloat16().requires_grad_()
+    with torch.autocast('cpu', torch.bfloat16):
+        convolution(maps).sum().backward()
+    assert maps.grad.isfinite().all() and maps.grad.any()
+
+
+def test_other_types_without_autocast():
+    maps = torch.rand(1, 2, 8, 8, dtype=torch.float64)
+    rois = torch.tensor([[0., 1., 1., 7., 7.]], dtype=torch.float64)
+    assert roi_align(maps, rois, 4).dtype == torch.float64
+    with pytest.raises(RuntimeError, match='BFloat16'):
+        nms(torch.tensor(BOXES).bfloat16(), torch.ones(3).bfloat16(), 0.5)
