@@ -26,9 +26,11 @@ splits = dict(
     test={})
 family = 'pointpillars_'
 teacher = dict(
-    config='configs/kitti_lidar/pointpillars_w32_kitti.py', iters=800)
+    config='configs/kitti_lidar/pointpillars_w32_kitti.py', iters=2000)
 student = dict(
-    config='configs/kitti_lidar/pointpillars_w8_kitti.py', iters=800)
+    config='configs/kitti_lidar/pointpillars_w8_kitti.py', iters=3000)
+# Shorter trainings are far from converged: after 800 iterations the student
+# alone was 11 points below the one of 2520.
 tuning_seed = 1000
-tuning_iters = 400
+tuning_iters = 1000
 student_grid = {'optim_wrapper.optimizer.lr': [3e-3, 1e-2]}
