@@ -12,9 +12,9 @@ from torch import nn
 
 from mmkd.core.taps.dry_run import tensors_in
 from mmkd.errors import CheckpointError
+from mmkd.ops.operators import use_float32_operators
 from mmkd.utils.checkpoint import read_file
 from mmkd.utils.config import ConfigLike, read_config
-from mmkd.utils.operators import use_float32_operators
 from mmkd.utils.rng import preserve_rng, set_random_state
 
 

@@ -5,12 +5,12 @@ from typing import Any, Callable, Iterator
 import torch
 from torch import Tensor
 
-_HALF = (torch.float16, torch.bfloat16)
+HALF = (torch.float16, torch.bfloat16)
 
 
 def upcast(value: Any) -> Any:
     """Convert half-precision tensors to float32; return others unchanged."""
-    if isinstance(value, Tensor) and value.dtype in _HALF:
+    if isinstance(value, Tensor) and value.dtype in HALF:
         return value.float()
     if isinstance(value, (list, tuple)) and any(
             isinstance(item, Tensor) for item in value):

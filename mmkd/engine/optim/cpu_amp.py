@@ -6,8 +6,8 @@ import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
+from mmkd.ops.operators import use_float32_operators
 from mmkd.registry import OPTIM_WRAPPERS
-from mmkd.utils.operators import use_float32_operators
 
 
 @OPTIM_WRAPPERS.register_module()

@@ -19,10 +19,10 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress, build_weight
 from mmkd.core.terms import term_name, total_loss
 from mmkd.errors import ConfigError
+from mmkd.ops.operators import use_float32_operators
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator, values
 from mmkd.testing.examples import PLAIN
 from mmkd.testing.methods import METHOD_EXAMPLES
-from mmkd.utils.operators import use_float32_operators
 
 #: Largest relative distance of a term in bfloat16, whose numbers have 8 bits
 #: (a step of 0.8 %), from the one in float32. The networks run in it too, and

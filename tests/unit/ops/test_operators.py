@@ -1,8 +1,9 @@
 import pytest
 import torch
 from mmcv.ops import DeformConv2dPack, nms, roi_align
+from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
-from mmkd.utils.operators import use_float32_operators
+from mmkd.ops.operators import use_float32_operators
 
 BOXES = [[0., 0., 8., 8.], [0., 0., 8., 7.], [8., 8., 16., 16.]]
 
@@ -27,14 +28,26 @@ def test_gradients():
     rois = torch.tensor([[0., 1., 1., 7., 7.]])
     with torch.autocast('cpu', torch.bfloat16):
         pooled = roi_align(maps, rois, 4)
-    assert pooled.dtype == torch.float32
+    assert pooled.dtype == torch.bfloat16
     pooled.sum().backward()
     assert maps.grad.dtype == torch.bfloat16
     reference = maps.detach().float().requires_grad_()
     expected = roi_align(reference, rois, 4)
     expected.sum().backward()
-    assert torch.equal(pooled, expected)
+    assert torch.equal(pooled, expected.bfloat16())
     assert torch.equal(maps.grad, reference.grad.bfloat16())
+
+
+def test_levels_of_a_detector():
+    """mmdet writes the results of the levels into a tensor of their type."""
+    extractor = SingleRoIExtractor(
+        dict(type='RoIAlign', output_size=4, sampling_ratio=0), 2, [4, 8], 8)
+    maps = [torch.rand(1, 2, size, size).bfloat16() for size in (16, 8)]
+    rois = torch.tensor([[0., 1., 1., 7., 7.], [0., 0., 0., 31., 31.]])
+    with torch.autocast('cpu', torch.bfloat16):
+        found = extractor(maps, rois)
+    expected = extractor([x.float() for x in maps], rois)
+    assert torch.equal(found, expected.bfloat16())
 
 
 def test_deformable_convolution():
@@ -45,9 +58,7 @@ def test_deformable_convolution():
     assert maps.grad.isfinite().all() and maps.grad.any()
 
 
-def test_other_types_without_autocast():
+def test_other_types_stay():
     maps = torch.rand(1, 2, 8, 8, dtype=torch.float64)
     rois = torch.tensor([[0., 1., 1., 7., 7.]], dtype=torch.float64)
     assert roi_align(maps, rois, 4).dtype == torch.float64
-    with pytest.raises(RuntimeError, match='BFloat16'):
-        nms(torch.tensor(BOXES).bfloat16(), torch.ones(3).bfloat16(), 0.5)
