@@ -27,7 +27,8 @@ student = dict(
     config='configs/camvid/deeplabv3plus_r18w16-d16_camvid.py', iters=2400)
 # Of 367 images.
 less_data = {'train_dataloader.dataset.indices': 92}
-# As many values for the student alone as for a method; a third of the iterations.
+# As many values for the student alone as for a method; a third of the
+# iterations.
 tuning_seed = 1000
 tuning_iters = 800
 student_grid = {'optim_wrapper.optimizer.lr': [2e-3, 5e-3, 1e-2]}
