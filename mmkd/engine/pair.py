@@ -3,7 +3,8 @@ import logging
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import (Any, Dict, Iterator, List, Mapping, NamedTuple, Optional,
+                    Tuple)
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DefaultScope
@@ -19,27 +20,43 @@ from mmkd.families.places import standard_taps
 from mmkd.registry import DISTILLERS
 from mmkd.utils.rng import preserve_rng
 
-#: The methods to prefer for each task, the best first, and why. Their gains
-#: at equal iterations are in docs/results.md; at equal time, no order follows.
-PREFERENCES: Dict[str, Tuple[Tuple[str, str], ...]] = {
-    'segmentation': (
-        ('TransKD', 'it is made for pyramids of transformers'),
-        ('BPKD', 'both networks score the same classes'),
-        ('CWD', 'it compares features, so the classes may differ'),
-    ),
-    'detection': (
-        ('MGD', 'it compares necks'),
-        ('ACAM', 'it compares maps under learnt masks'),
-        ('FeatureKD', 'it compares features of any scale'),
-    ),
+
+class Preference(NamedTuple):
+    """A method to prefer for a task.
+
+    Attributes:
+        method (str): Its name.
+        reason (str): Why.
+        options (Mapping[str, Any]): Options to start with, beside those with
+            which it serves the pair; a dot leads into a dict.
+    """
+    method: str
+    reason: str
+    options: Mapping[str, Any] = {}
+
+
+_FEATURES = Preference(
+    'FeatureKD', 'it gained most for the time it takes, see docs/results.md',
+    {
+        'loss_weight.type': 'auto',
+        'loss_weight.ratio': 1.
+    })
+
+#: The methods to prefer for each task, the best first.
+PREFERENCES: Dict[str, Tuple[Preference, ...]] = {
+    'segmentation':
+    (Preference('TransKD',
+                'it is made for pyramids of transformers'), _FEATURES),
+    'detection': (_FEATURES, ),
     'LiDAR detection':
-    (('PointDistiller', 'it compares graphs of voxels, cells or points'), ),
+    (Preference('PointDistiller',
+                'it compares graphs of voxels, cells or points'), ),
     'detection across sensors': (
-        ('MonoTAKD', 'there is an assistant with cameras'),
-        ('UniDistill', "it compares bird's-eye-view maps"),
+        Preference('MonoTAKD', 'there is an assistant with cameras'),
+        Preference('UniDistill', "it compares bird's-eye-view maps"),
     ),
     'teacher of features':
-    (('FeatureKD', 'the teacher has features, but no head'), ),
+    (Preference('FeatureKD', 'the teacher has features, but no head'), ),
 }
 
 
@@ -217,7 +234,7 @@ class Pair:
     def fits(self) -> List[Fit]:
         """Try all registered methods, the preferred ones first."""
         known = methods()
-        preferred = [name for name, _ in PREFERENCES.get(self.task, ())]
+        preferred = [x.method for x in PREFERENCES.get(self.task, ())]
         return [
             self.fit(name) for name in dict.fromkeys([
                 *[name for name in preferred if name in known], *sorted(known)
@@ -238,9 +255,10 @@ class Pair:
         def serves(name: str) -> bool:
             return labels or not methods()[name].needs_labels
 
-        for name, reason in PREFERENCES.get(self.task, ()):
+        for name, reason, options in PREFERENCES.get(self.task, ()):
             if serves(name) and not self.fit(name).reason:
-                return self.fit(name), f'{self.task}: {reason}'
+                fit = Fit(name, {**self.fit(name).options, **options})
+                return fit, f'{self.task}: {reason}'
         fits = self.fits()
         found = [fit for fit in fits if not fit.reason and serves(fit.method)]
         if not found:

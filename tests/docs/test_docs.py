@@ -61,8 +61,8 @@ WRITTEN = dict(
     get_started=[
         'work_dirs/student/export/student.pth',
     ],
-    own_coco=['work_dirs/mgd_teacher_student/iter_300.pth'],
-    own_masks=['work_dirs/bpkd_teacher_student/iter_300.pth'],
+    own_coco=['work_dirs/featurekd_teacher_student/iter_300.pth'],
+    own_masks=['work_dirs/featurekd_teacher_student/iter_300.pth'],
     own_kitti=['work_dirs/pointdistiller_*_student/iter_300.pth'],
     logs=[
         'work_dirs/tracked/*/vis_data/scalars.json',

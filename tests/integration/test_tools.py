@@ -293,11 +293,11 @@ def test_distill(files, tmp_path, capsys):
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
     cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
-    assert 'method: BPKD (segmentation: ' in capsys.readouterr().out
-    config = tmp_path / 'b' / 'bpkd_teacher_student.py'
+    assert 'method: FeatureKD (segmentation: ' in capsys.readouterr().out
+    config = tmp_path / 'b' / 'featurekd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
-    assert len(config.read_text().splitlines()) <= 15
-    assert (tmp_path / 'b' / 'bpkd_teacher_student_full.py').is_file()
+    assert len(config.read_text().splitlines()) <= 18
+    assert (tmp_path / 'b' / 'featurekd_teacher_student_full.py').is_file()
     # What it wrote is an ordinary config.
     cli.call([
         'test',
@@ -317,7 +317,7 @@ def test_advise(files, tmp_path, capsys):
     ])
     text = capsys.readouterr().out
     assert 'segmentation; a step of the student alone: ' in text
-    assert 'do not serve them:' in text and 'start with bpkd: ' in text
+    assert 'do not serve them:' in text and 'start with featurekd ' in text
     with open(tmp_path / 'advice.json') as file:
         found = json.load(file)
     methods = {method['method']: method for method in found['methods']}

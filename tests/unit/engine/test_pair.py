@@ -18,27 +18,28 @@ def detectors():
     return pair(detector(4), teacher=detector(8))
 
 
-def test_segmentation_starts_with_class_maps():
-    found = pair(segmentor(4), teacher=segmentor(8))
+@pytest.mark.parametrize('num_classes', [19, 7])
+def test_segmentation_starts_with_features(num_classes):
+    """Whether or not the teacher has the student's classes."""
+    found = pair(segmentor(4), teacher=segmentor(8, num_classes=num_classes))
     fit, why = found.choose()
-    assert fit.method == 'BPKD' and not fit.options
-    assert why.startswith('segmentation: ')
+    assert fit.method == 'FeatureKD' and why.startswith('segmentation: ')
+    assert fit.command == ('featurekd (--method-options loss_weight.type=auto '
+                           'loss_weight.ratio=1.0)')
     assert 'needs boxes' in found.fit('FGD').reason
 
 
 def test_other_classes_lead_to_features():
     found = pair(segmentor(4), teacher=segmentor(8, num_classes=7))
-    fit, _ = found.choose()
-    assert (fit.method, fit.options) == ('CWD', dict(place='stages'))
-    assert fit.command == 'cwd (--method-options place=stages)'
+    assert found.fit('CWD').command == 'cwd (--method-options place=stages)'
     assert 'compares logits class by class' in found.fit('BPKD').reason
 
 
 def test_detection(detectors):
     fit, why = detectors.choose()
-    assert fit.method == 'MGD' and why.startswith('detection: ')
+    assert fit.method == 'FeatureKD' and why.startswith('detection: ')
     fits = {fit.method: fit for fit in detectors.fits()}
-    assert list(fits)[0] == 'MGD'
+    assert list(fits)[0] == 'FeatureKD'
     assert fits['CWD'].options == dict(place='neck')
     assert 'no standard place' in fits['BPKD'].reason
     assert "'head_maps'" in fits['MonoTAKD'].reason
@@ -119,10 +120,11 @@ def test_mismatch(detectors):
 def test_no_method_serves_it(detectors, monkeypatch):
 
     def build(method, options):
-        raise KeyError('what') if method == 'MGD' else ConfigError('no')
+        raise KeyError(
+            'what') if method == 'FeatureKD' else ConfigError('no')
 
     monkeypatch.setattr(detectors, '_fits', {})
     monkeypatch.setattr(detectors, 'build', build)
-    with pytest.raises(ConfigError, match="serves .*MGD: KeyError: 'what'"):
+    with pytest.raises(ConfigError, match="serves .*FeatureKD: KeyError: 'what'"):
         detectors.choose()
     assert detectors.fit('CWD').reason == 'no'
