@@ -36,8 +36,7 @@ class Preference(NamedTuple):
 
 
 _FEATURES = Preference(
-    'FeatureKD', 'it gained most for the time it takes, see docs/results.md',
-    {
+    'FeatureKD', 'it gained most for the time it takes, see docs/results.md', {
         'loss_weight.type': 'auto',
         'loss_weight.ratio': 1.
     })

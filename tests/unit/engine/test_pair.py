@@ -120,11 +120,11 @@ def test_mismatch(detectors):
 def test_no_method_serves_it(detectors, monkeypatch):
 
     def build(method, options):
-        raise KeyError(
-            'what') if method == 'FeatureKD' else ConfigError('no')
+        raise KeyError('what') if method == 'FeatureKD' else ConfigError('no')
 
     monkeypatch.setattr(detectors, '_fits', {})
     monkeypatch.setattr(detectors, 'build', build)
-    with pytest.raises(ConfigError, match="serves .*FeatureKD: KeyError: 'what'"):
+    with pytest.raises(
+            ConfigError, match="serves .*FeatureKD: KeyError: 'what'"):
         detectors.choose()
     assert detectors.fit('CWD').reason == 'no'
