@@ -122,21 +122,6 @@ def label_free() -> str:
     ], rows)
 
 
-def networks() -> str:
-    """Networks trained alone."""
-    rows = []
-    for path in sorted(RESULTS.glob('baselines_*.json')):
-        result = read(path.name)
-        kinds = list(result['scores'])
-        student = student_of(entry_of(result['entry']))
-        rows += [[
-            f'[{student}]({LINK}/{path.name})',
-            metric_name(key), *(f'{result["scores"][kind][key]:.1f}'
-                                for kind in kinds)
-        ] for key in result['scores'][kinds[0]]]
-    return table(['network', 'metric', *kinds], rows)
-
-
 def auto_ratio() -> str:
     """The ratio of `loss_weight='auto'`, on the validation scenes."""
     result = read('auto_weight.json')
@@ -263,8 +248,8 @@ def method_cost() -> str:
                   for name in methods])
 
 
-_PLAIN = (quick_demo, label_free, networks, auto_ratio, auto_weight, overhead,
-          step_time, method_cost, loss_time)
+_PLAIN = (quick_demo, label_free, auto_ratio, auto_weight, overhead, step_time,
+          method_cost, loss_time)
 TABLES: Dict[str, Callable[[], str]] = {
     **{
         function.__name__: function

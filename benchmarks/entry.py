@@ -102,7 +102,6 @@ class Entry:
         more_metrics (dict[str, str]): Further metrics to report, by name.
         scale (float): What turns a metric into points of 100.
         test_split (str): The split whose metrics are reported.
-        less_data (dict): Settings that train on a quarter of the data.
         real_data (str, optional): Subfolder of ``$MMKD_REAL_DATA`` that holds
             the data. Defaults to None: the data are the scenes.
         label (str, optional): Name of the method in the tables of results.
@@ -133,7 +132,6 @@ class Entry:
     more_metrics: Dict[str, str] = field(default_factory=dict)
     scale: float = 1
     test_split: str = 'test'
-    less_data: Dict[str, Any] = field(default_factory=dict)
     real_data: Optional[str] = None
     label: Optional[str] = None
     shared: Dict[str, Any] = field(default_factory=dict)

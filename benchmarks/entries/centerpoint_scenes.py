@@ -27,8 +27,6 @@ teacher = dict(
     config='configs/demo/centerpoint-pillar_w32_scenes-nuscenes.py', iters=800)
 student = dict(
     config='configs/demo/centerpoint-pillar_w8_scenes-nuscenes.py', iters=800)
-# Of 800 frames.
-less_data = {'train_dataloader.dataset.indices': 200}
 # Tried on the validation scenes, with a seed of its own, before the seeds
 # that are reported: as many values for the student alone as for a method.
 tuning_seed = 1000

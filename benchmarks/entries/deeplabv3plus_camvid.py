@@ -25,8 +25,6 @@ teacher = dict(
     })
 student = dict(
     config='configs/camvid/deeplabv3plus_r18w16-d16_camvid.py', iters=2400)
-# Of 367 images.
-less_data = {'train_dataloader.dataset.indices': 92}
 # As many values for the student alone as for a method; a third of the
 # iterations.
 tuning_seed = 1000

@@ -18,8 +18,6 @@ teacher = dict(
     config='configs/demo/deeplabv3plus_r18w32-d16_scenes.py', iters=1500)
 student = dict(
     config='configs/demo/deeplabv3plus_r18w8-d16_scenes.py', iters=600)
-# Of 660 images.
-less_data = {'train_dataloader.dataset.indices': 165}
 # Tried on the validation scenes, with a seed of its own, before the seeds
 # that are reported: as many values for the student alone as for a method.
 tuning_seed = 1000

@@ -27,8 +27,6 @@ teacher = dict(
         '{root}/../weights/mobilenetv2_mmdet.pth'
     })
 student = dict(config='configs/bccd/gfl_r18w8_fpn_bccd.py', iters=600)
-# Of 205 images.
-less_data = {'train_dataloader.dataset.indices': 51}
 # As many values for the student alone as for a method; half the iterations.
 tuning_seed = 1000
 tuning_iters = 300

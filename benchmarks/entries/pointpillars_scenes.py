@@ -25,8 +25,6 @@ teacher = dict(
     config='configs/demo/pointpillars_w32_scenes-kitti.py', iters=800)
 student = dict(
     config='configs/demo/pointpillars_w8_scenes-kitti.py', iters=800)
-# Of 700 frames.
-less_data = {'train_dataloader.dataset.indices': 175}
 # Tried on the validation scenes, with a seed of its own, before the seeds
 # that are reported: as many values for the student alone as for a method.
 tuning_seed = 1000

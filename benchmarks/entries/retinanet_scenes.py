@@ -21,8 +21,6 @@ splits = dict(
 teacher = dict(
     config='configs/demo/retinanet_r18w32_fpn_scenes.py', iters=1000)
 student = dict(config='configs/demo/retinanet_r18w8_fpn_scenes.py', iters=1000)
-# Of 660 images.
-less_data = {'train_dataloader.dataset.indices': 165}
 # Tried on the validation scenes, with a seed of its own, before the seeds
 # that are reported: as many values for the student alone as for a method.
 tuning_seed = 1000

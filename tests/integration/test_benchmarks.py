@@ -664,64 +664,6 @@ class TestOverhead:
         assert 'bkpd' in capsys.readouterr().err
 
 
-class TestBaselines:
-
-    @pytest.fixture
-    def runs(self, monkeypatch):
-        """What would be trained; each scores its iterations."""
-        made = []
-
-        def train(run):
-            made.append(run)
-            return run
-
-        monkeypatch.setattr(Run, 'train', train)
-        monkeypatch.setattr(
-            Run, 'test', lambda run, split: {
-                'coco/bbox_mAP': run.iters / 1e4,
-                'coco/bbox_mAP_50': .5,
-                'mIoU': run.iters / 1e2,
-                'mBIoU': 1.
-            })
-        return made
-
-    def run(self, entry, tmp_path, *more):
-        script('baselines').main([
-            '--entry', entry, '--data-root', 'none', '--work-dir',
-            str(tmp_path / 'work'), '--out',
-            str(tmp_path), '--jobs', '1', *more
-        ])
-        return json.loads((tmp_path / f'baselines_{entry}.json').read_text())
-
-    def test_schedules_are_the_same(self, runs, tmp_path, capsys):
-        result = self.run('retinanet_scenes', tmp_path)
-        assert result['iters'] == {
-            'student': 1000,
-            'half the training': 500,
-            'teacher': 1000,
-            'teacher, a quarter of the data': 1000
-        }
-        assert result['scores']['half the training'] == {
-            'coco/bbox_mAP': pytest.approx(5),
-            'coco/bbox_mAP_50': 50
-        }
-        assert result['gap'] == 0
-        less = [run for run in runs if run.name == 'retinanet_base_less_data']
-        assert less[0].options['train_dataloader.dataset.indices'] == 165
-        assert 'half the training' in capsys.readouterr().out
-
-    def test_schedules_differ(self, runs, tmp_path):
-        result = self.run('deeplabv3plus_scenes', tmp_path)
-        assert result['iters']['teacher'] == 1500
-        assert result['iters']["the teacher's width"] == 600
-        assert result['gap'] == pytest.approx(9)
-        wide, student = [
-            next(run for run in runs if run.name == name)
-            for name in ('base_wide', 'base_student')
-        ]
-        assert wide.options == student.options
-
-
 class TestGradientAgreement:
 
     @pytest.fixture(scope='class')
