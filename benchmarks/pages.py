@@ -71,8 +71,9 @@ def method_table(rows: List[Row]) -> str:
             f' ± {error:.2f}' if error is not None else '')
         gains = ('not measured' if gain is None else f'{gain} {row.metric}'
                  for gain in (row.equal_time, row.equal_iters))
-        scores = f'{row.alone:.1f}' + (f' / {row.teacher:.1f}'
-                                       if row.teacher else '')
+        scores = f'{row.alone:.1f}' + (f' → {row.longer:.1f}'
+                                       if row.longer else '')
+        scores += f' / {row.teacher:.1f}' if row.teacher else ''
         return [
             label, f'**{row.verdict}**', *gains, cost, scores,
             f'{row.student}, {row.data}',
@@ -81,7 +82,7 @@ def method_table(rows: List[Row]) -> str:
 
     return table([
         'method', 'verdict', 'gain, equal time', 'gain, equal iterations',
-        'cost of a step', 'alone / teacher', 'student, data', 'seeds'
+        'cost of a step', 'alone → longer / teacher', 'student, data', 'seeds'
     ], map(cells, rows))
 
 

@@ -130,6 +130,7 @@ class Row:
         cost (tuple[float, float], optional): Time of a step beside the
             student's own, and its error.
         alone (float): Mean score of the student alone.
+        longer (float, optional): The same where it trains for equal time.
         teacher (float, optional): Score of the teacher.
     """
     source: str
@@ -146,6 +147,7 @@ class Row:
     equal_time: Optional[Gain] = None
     cost: Optional[Sequence[float]] = None
     alone: float = 0.
+    longer: Optional[float] = None
     teacher: Optional[float] = None
 
     @property
@@ -278,7 +280,7 @@ def row_of(source: str) -> Row:
         found = result.get(key)
         return found and Gain(found['gain'], found['standard_error'])
 
-    cost = result.get('cost')
+    cost, equal_time = result.get('cost'), result.get('equal_time')
     data = data_of(result)
     return Row(
         source,
@@ -295,6 +297,7 @@ def row_of(source: str) -> Row:
         equal_time=gain('summary_at_equal_time'),
         cost=cost and (cost['ratio'], cost['error']),
         alone=fmean(result['baseline']),
+        longer=equal_time and fmean(equal_time),
         teacher=result['teacher'])
 
 
