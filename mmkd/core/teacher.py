@@ -18,6 +18,7 @@ from mmkd.core.taps.catcher import TapCatcher
 from mmkd.core.taps.tap import Tap
 from mmkd.errors import ConfigError, TapError
 from mmkd.families import family_of
+from mmkd.ops.operators import autocast
 from mmkd.ops.precision import upcast
 from mmkd.utils.checkpoint import Checkpoint, load_weights, read_checkpoint
 from mmkd.utils.config import official_weights
@@ -271,8 +272,7 @@ class Teacher:
         dtype = _PRECISIONS.get(self.precision or '')
         if features and dtype is None:
             dtype = self._chosen()
-        return torch.autocast(self._device,
-                              dtype) if dtype else contextlib.nullcontext()
+        return autocast(self._device, dtype)
 
     @property
     def stays_in_float32(self) -> bool:

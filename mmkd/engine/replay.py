@@ -1,9 +1,7 @@
 """Reproducing an iteration whose loss was NaN or infinite."""
-import contextlib
 from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
-import torch
 from mmengine.device import get_device
 from mmengine.logging import MessageHub
 from mmengine.registry import MODELS, DefaultScope
@@ -12,7 +10,7 @@ from torch import nn
 
 from mmkd.core.taps.dry_run import tensors_in
 from mmkd.errors import CheckpointError
-from mmkd.ops.operators import use_float32_operators
+from mmkd.ops.operators import autocast
 from mmkd.utils.checkpoint import read_file
 from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.rng import preserve_rng, set_random_state
@@ -73,10 +71,7 @@ def replay_step(cfg: ConfigLike, path: str) -> Replay:
         device = get_device()
         model.to(device).train()
         set_random_state(content['random_state'])
-        amp = content.get('autocast')
-        use_float32_operators()
-        context = torch.autocast(
-            device, dtype=amp) if amp else contextlib.nullcontext()
+        context = autocast(device, content.get('autocast'))
         with _FirstBroken(model) as seen, context:
             batch = model.data_preprocessor(content['batch'], True)
             losses = model(**batch, mode='loss')

@@ -1,11 +1,29 @@
 """mmcv's operators in mixed precision."""
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache, wraps
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
+import torch
 from torch import Tensor
 from torch.autograd import Function
 
 from mmkd.ops.precision import HALF, full_precision
+
+
+def autocast(device: str,
+             dtype: Optional[torch.dtype]) -> AbstractContextManager:
+    """``torch.autocast``, in which mmcv's operators run on a CPU as well.
+
+    Args:
+        device (str): Type of the device.
+        dtype (torch.dtype, optional): Type to compute in; None changes
+            nothing.
+    """
+    if dtype is None:
+        return nullcontext()
+    if device == 'cpu':
+        use_float32_operators()
+    return torch.autocast(device, dtype)
 
 
 @lru_cache(None)

@@ -1,12 +1,12 @@
 """Mixed precision without a GPU."""
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Iterator
 
 import torch
 from mmengine.optim import OptimWrapper
 from torch import nn
 
-from mmkd.ops.operators import use_float32_operators
+from mmkd.ops.operators import autocast
 from mmkd.registry import OPTIM_WRAPPERS
 
 
@@ -18,13 +18,8 @@ class CPUAmpOptimWrapper(OptimWrapper):
     float32, so no loss scaling is needed.
     """
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        use_float32_operators()
-
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
         """Context of the forward pass."""
-        with super().optim_context(model), torch.autocast(
-                'cpu', dtype=torch.bfloat16):
+        with super().optim_context(model), autocast('cpu', torch.bfloat16):
             yield

@@ -3,7 +3,8 @@ import torch
 from mmcv.ops import DeformConv2dPack, nms, roi_align
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
-from mmkd.ops.operators import use_float32_operators
+from mmkd.ops import operators as operators_module
+from mmkd.ops.operators import autocast, use_float32_operators
 
 BOXES = [[0., 0., 8., 8.], [0., 0., 8., 7.], [8., 8., 16., 16.]]
 
@@ -62,3 +63,13 @@ def test_other_types_stay():
     maps = torch.rand(1, 2, 8, 8, dtype=torch.float64)
     rois = torch.tensor([[0., 1., 1., 7., 7.]], dtype=torch.float64)
     assert roi_align(maps, rois, 4).dtype == torch.float64
+
+
+def test_autocast_prepares_the_operators(monkeypatch):
+    calls = []
+    monkeypatch.setattr(operators_module, 'use_float32_operators',
+                        lambda: calls.append(1))
+    with autocast('cpu', None):
+        assert not torch.is_autocast_enabled('cpu') and not calls
+    with autocast('cpu', torch.bfloat16):
+        assert torch.get_autocast_dtype('cpu') == torch.bfloat16 and calls
