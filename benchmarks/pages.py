@@ -34,7 +34,7 @@ def best_of(rows: List[Row]) -> Row:
         rows,
         key=lambda row:
         (row.equal_time is not None, row.verdict == 'pays at equal time', row.
-         gain.sign, row.real, not row.older, row.gain.mean))
+         sign, row.real, not row.older, row.gain.mean))
 
 
 def outcome(rows: List[Row]) -> str:
@@ -45,7 +45,7 @@ def outcome(rows: List[Row]) -> str:
         wins = sum(row.verdict == 'pays at equal time' for row in timed)
         text = f'{wins} of {len(timed)} rows pay at equal time'
     else:
-        wins = sum(row.gain.sign > 0 for row in rows)
+        wins = sum(row.sign > 0 for row in rows)
         text = ('equal time is not measured; '
                 f'{wins} of {len(rows)} rows gain at equal iterations')
     rank = 'the best' if best.gain.mean > 0 else 'the smallest loss'

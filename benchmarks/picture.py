@@ -130,7 +130,7 @@ def _draw(axes, task: str, rows: List[Row]) -> None:
     for row, label, x, text in zip(rows, labels, places, texts):
         if labels.count(label) > 1:
             label += f', {row.student}'
-        colour = _COLOURS[row.gain.sign]
+        colour = _COLOURS[row.sign]
         inset = 0.04 * (high - low)
         y = min(max(row.gain.mean, low + inset), high - inset)
         beyond = y != row.gain.mean

@@ -16,6 +16,9 @@ RESULTS = ROOT / 'benchmarks/results'
 VERDICTS = {
     'one seed only':
     'A single seed has no standard error. Nothing follows from it.',
+    'too early to say':
+    'At equal time, the student alone has less than a tenth of the score of '
+    'the teacher: it has hardly begun to learn. Train longer, then compare.',
     'pays at equal time':
     'At equal time, the gain exceeds two standard errors. Use it.',
     'train longer instead':
@@ -33,6 +36,9 @@ VERDICTS = {
     'At equal iterations, the student alone is better by more than two '
     'standard errors.',
 }
+
+#: The share of the teacher's score from which on a student has begun to learn.
+LEARNT = 0.1
 
 # How the metrics of the libraries are called in a table.
 _METRICS = (
@@ -156,8 +162,21 @@ class Row:
         return self.equal_iters if self.equal_time is None else self.equal_time
 
     @property
+    def is_early(self) -> bool:
+        """Whether the student alone has hardly begun to learn."""
+        return (self.longer is not None and self.teacher is not None
+                and self.longer < LEARNT * self.teacher)
+
+    @property
+    def sign(self) -> int:
+        """1 for a gain that says something, -1 for a loss, else 0."""
+        return 0 if self.is_early else self.gain.sign
+
+    @property
     def verdict(self) -> str:
         """A key of :data:`VERDICTS`."""
+        if self.is_early:
+            return 'too early to say'
         return verdict_of(self.equal_iters, self.equal_time)
 
 

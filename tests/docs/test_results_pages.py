@@ -108,6 +108,7 @@ def test_new_results_are_found(monkeypatch, tmp_path):
             camvid_bpkd=result('camvid_bpkd'),
             camvid_bpkd_fast=result('camvid_bpkd', fast=True),
             another=result('another', preset='cells', task='detection'),
+            early=result('early', equal_time=[2., 4.]),
             fgd=result('fgd', preset='bench', task='detection')).items():
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
     monkeypatch.setattr(published, 'RESULTS', tmp_path)
@@ -120,12 +121,15 @@ def test_new_results_are_found(monkeypatch, tmp_path):
     assert found['camvid_bpkd_fast.json'].label == 'BPKD, `--fast`'
     assert found['fgd.json'].data == 'scenes v4'
     assert found['another.json'].label == 'another'
+    early = found['early.json']
+    assert early.verdict == 'too early to say' and early.sign == 0
+    assert early.verdict in VERDICTS
     assert 'bpkd.json' not in found and 'transkd.json' in found
     page = pages.tasks() + pages.summary()
     assert (
         '[BPKD](methods/bpkd.md) | **pays at equal time** | +0.50 ± 0.10 mIoU'
         in page)
-    assert '2 of 2 rows pay at equal time' in page
+    assert '2 of 3 rows pay at equal time' in page
     assert 'BPKD (DeepLabV3+) | mIoU' in pages.TABLES['scores segmentation']()
 
 
