@@ -33,8 +33,8 @@ def best_of(rows: List[Row]) -> Row:
     return max(
         rows,
         key=lambda row:
-        (row.equal_time is not None, row.verdict == 'pays at equal time', row.
-         sign, row.real, not row.older, row.gain.mean))
+        (row.equal_time is not None, row.verdict == 'pays at equal time',
+         not row.is_early, row.sign, row.real, not row.older, row.gain.mean))
 
 
 def outcome(rows: List[Row]) -> str:
@@ -71,9 +71,11 @@ def method_table(rows: List[Row]) -> str:
             f' ± {error:.2f}' if error is not None else '')
         gains = ('not measured' if gain is None else f'{gain} {row.metric}'
                  for gain in (row.equal_time, row.equal_iters))
-        scores = f'{row.alone:.1f}' + (f' → {row.longer:.1f}'
-                                       if row.longer else '')
-        scores += f' / {row.teacher:.1f}' if row.teacher else ''
+        scores = f'{row.alone:.1f}'
+        if row.longer is not None:
+            scores += f' → {row.longer:.1f}'
+        if row.teacher is not None:
+            scores += f' / {row.teacher:.1f}'
         return [
             label, f'**{row.verdict}**', *gains, cost, scores,
             f'{row.student}, {row.data}',

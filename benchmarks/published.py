@@ -17,8 +17,9 @@ VERDICTS = {
     'one seed only':
     'A single seed has no standard error. Nothing follows from it.',
     'too early to say':
-    'At equal time, the student alone has less than a tenth of the score of '
-    'the teacher: it has hardly begun to learn. Train longer, then compare.',
+    'The student alone, at equal time where that is measured, has less than a '
+    'tenth of the score of the teacher, which learnt from the same data: it '
+    'has hardly begun to learn. Train longer, then compare.',
     'pays at equal time':
     'At equal time, the gain exceeds two standard errors. Use it.',
     'train longer instead':
@@ -37,7 +38,7 @@ VERDICTS = {
     'standard errors.',
 }
 
-#: The share of the teacher's score from which on a student has begun to learn.
+#: Share of the teacher's score below which a student hardly has learnt yet.
 LEARNT = 0.1
 
 # How the metrics of the libraries are called in a table.
@@ -137,7 +138,8 @@ class Row:
             student's own, and its error.
         alone (float): Mean score of the student alone.
         longer (float, optional): The same where it trains for equal time.
-        teacher (float, optional): Score of the teacher.
+        teacher (float, optional): Score of the teacher, if it was trained
+            for this.
     """
     source: str
     task: str
@@ -164,8 +166,9 @@ class Row:
     @property
     def is_early(self) -> bool:
         """Whether the student alone has hardly begun to learn."""
-        return (self.longer is not None and self.teacher is not None
-                and self.longer < LEARNT * self.teacher)
+        score = self.alone if self.longer is None else self.longer
+        return (self.gain.error is not None and self.teacher is not None
+                and score < LEARNT * self.teacher)
 
     @property
     def sign(self) -> int:

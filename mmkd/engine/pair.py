@@ -35,18 +35,19 @@ class Preference(NamedTuple):
     options: Mapping[str, Any] = {}
 
 
-_FEATURES = Preference(
-    'FeatureKD', 'it gained most for the time it takes, see docs/results.md', {
-        'loss_weight.type': 'auto',
-        'loss_weight.ratio': 1.
-    })
+#: With the gradient of the task at its taps.
+_BALANCED = {'loss_weight.type': 'auto', 'loss_weight.ratio': 1.}
 
-#: The methods to prefer for each task, the best first.
+#: The methods to prefer for each task, the best first; the evidence is in
+#: docs/results.md.
 PREFERENCES: Dict[str, Tuple[Preference, ...]] = {
-    'segmentation':
-    (Preference('TransKD',
-                'it is made for pyramids of transformers'), _FEATURES),
-    'detection': (_FEATURES, ),
+    'segmentation': (
+        Preference('TransKD', 'it is made for pyramids of transformers'),
+        Preference('FeatureKD', 'it gained most at equal time', _BALANCED),
+    ),
+    'detection': (Preference(
+        'FeatureKD', 'it paid where the teacher had seen more images, '
+        'and lost least elsewhere', _BALANCED), ),
     'LiDAR detection':
     (Preference('PointDistiller',
                 'it compares graphs of voxels, cells or points'), ),
@@ -79,6 +80,19 @@ class Fit:
                            for key, value in self.options.items())
         name = self.method.lower()
         return f'{name} (--method-options {options})' if options else name
+
+    def with_options(self, given: Mapping[str, Any]) -> Dict[str, Any]:
+        """The options, some of which are replaced by given ones.
+
+        A dict that is given with a type of its own replaces the whole dict.
+        """
+        replaced = tuple(key[:-4] for key in given if key.endswith('.type'))
+        kept = {
+            key: value
+            for key, value in self.options.items()
+            if not key.startswith(replaced)
+        } if replaced else self.options
+        return {**kept, **given}
 
 
 class Pair:

@@ -296,7 +296,9 @@ def test_distill(files, tmp_path, capsys):
     assert 'method: FeatureKD (segmentation: ' in capsys.readouterr().out
     config = tmp_path / 'b' / 'featurekd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
-    assert len(config.read_text().splitlines()) <= 18
+    text = config.read_text()
+    assert "loss_weight=dict(type='auto', ratio=1.0)" in text
+    assert len(text.splitlines()) <= 18
     assert (tmp_path / 'b' / 'featurekd_teacher_student_full.py').is_file()
     # What it wrote is an ordinary config.
     cli.call([
@@ -320,6 +322,8 @@ def test_advise(files, tmp_path, capsys):
     assert 'do not serve them:' in text and 'start with featurekd ' in text
     with open(tmp_path / 'advice.json') as file:
         found = json.load(file)
+    assert found['start_with'] == 'FeatureKD'
+    assert found['start_with_options']['loss_weight.type'] == 'auto'
     methods = {method['method']: method for method in found['methods']}
     assert set(methods) >= {'BPKD', 'CWD', 'MGD', 'PKD', 'UniDistill'}
     assert methods['BPKD']['loss_weight'] > 0

@@ -75,15 +75,16 @@ def run(args: argparse.Namespace) -> None:
         reason = advice.reason.split('; ')[0]  # the file has the rest
         print(f'  {advice.method.lower()}: {reason}')
     chosen, why = pair.choose()
-    print(f'\nstart with {chosen.command}: {why}. Where the gradient is far '
-          "from 1, set loss_weight, or loss_weight='auto'.")
+    print(f'\nstart with {chosen.command}: {why}. Of another method whose '
+          "gradient is far from 1, set loss_weight, or loss_weight='auto'.")
     if args.json:
         content = dict(
             task=pair.task,
             student=vars(own),
             teachers=adviser.teachers,
             methods=as_dicts(advices),
-            start_with=chosen.method)
+            start_with=chosen.method,
+            start_with_options=chosen.options)
         write_bytes(args.json, (json.dumps(content, indent=2) + '\n').encode())
         print(f'written to {args.json}')
 

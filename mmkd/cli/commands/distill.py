@@ -128,7 +128,7 @@ def run(args: argparse.Namespace) -> None:
             pair = _pair(args)
             fit, why = pair.choose(not any(data.values()))
         args.method = fit.method
-        options = {**fit.options, **options}
+        options = fit.with_options(options)
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
     method = re.sub('[^a-z0-9]', '', args.method.lower())
     if args.images and method == 'featurekd':

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.engine.pair import Pair
+from mmkd.engine.pair import Fit, Pair
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.testing import bev_detector, detector, segmentor
 
@@ -29,6 +29,14 @@ def test_segmentation_starts_with_features(num_classes):
     assert 'needs boxes' in found.fit('FGD').reason
 
 
+def test_options_of_the_user():
+    fit = Fit('FeatureKD', {'loss_weight.type': 'auto', 'alpha': 1})
+    given = {'loss_weight': 2, 'beta': 3}
+    assert fit.with_options(given) == {**fit.options, **given}
+    given = {'loss_weight.type': 'gam', 'loss_weight.module': 'neck'}
+    assert fit.with_options(given) == dict(given, alpha=1)
+
+
 def test_other_classes_lead_to_features():
     found = pair(segmentor(4), teacher=segmentor(8, num_classes=7))
     assert found.fit('CWD').command == 'cwd (--method-options place=stages)'
@@ -38,6 +46,7 @@ def test_other_classes_lead_to_features():
 def test_detection(detectors):
     fit, why = detectors.choose()
     assert fit.method == 'FeatureKD' and why.startswith('detection: ')
+    assert fit.options == {'loss_weight.type': 'auto', 'loss_weight.ratio': 1}
     fits = {fit.method: fit for fit in detectors.fits()}
     assert list(fits)[0] == 'FeatureKD'
     assert fits['CWD'].options == dict(place='neck')

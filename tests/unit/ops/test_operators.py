@@ -3,8 +3,10 @@ import torch
 from mmcv.ops import DeformConv2dPack, nms, roi_align
 from mmdet.models.roi_heads.roi_extractors import SingleRoIExtractor
 
+from mmkd.core.teacher import Teacher
 from mmkd.ops import operators as operators_module
 from mmkd.ops.operators import autocast, use_float32_operators
+from mmkd.testing import segmentor
 
 BOXES = [[0., 0., 8., 8.], [0., 0., 8., 7.], [8., 8., 16., 16.]]
 
@@ -66,10 +68,16 @@ def test_other_types_stay():
 
 
 def test_autocast_prepares_the_operators(monkeypatch):
+    """That of a teacher, too, which may run in it without AMP."""
     calls = []
     monkeypatch.setattr(operators_module, 'use_float32_operators',
                         lambda: calls.append(1))
     with autocast('cpu', None):
         assert not torch.is_autocast_enabled('cpu') and not calls
     with autocast('cpu', torch.bfloat16):
-        assert torch.get_autocast_dtype('cpu') == torch.bfloat16 and calls
+        assert torch.get_autocast_dtype('cpu') == torch.bfloat16
+    assert len(calls) == 1
+    teacher = Teacher(segmentor(), 'random', precision='bf16')
+    with teacher.autocast():
+        assert torch.get_autocast_dtype('cpu') == torch.bfloat16
+    assert len(calls) == 2
