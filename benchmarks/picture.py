@@ -15,11 +15,10 @@ _STYLE = {
     'axes.spines.right': False
 }
 _TITLE = 'Blue: distillation is better. Orange: the student alone is better.'
-_NOTE = (
-    'Gain in points of 100. Filled: at equal time. Hollow: at equal '
-    'iterations only, equal time is not measured.\nBars: two standard '
-    'errors; grey: zero is within, or too early to say. Circles: real data. Squares: scenes.'
-)
+_NOTE = ('Gain in points of 100. Filled: at equal time. Hollow: at equal '
+         'iterations only, equal time is not measured.\nBars: two standard '
+         'errors; grey: zero is within, or it is too early to say. Circles: '
+         'real data. Squares: scenes.')
 
 
 def picture(rows: Dict[str, List[Row]]) -> str:
