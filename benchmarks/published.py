@@ -38,7 +38,7 @@ VERDICTS = {
     'standard errors.',
 }
 
-#: Share of the teacher's score below which a student hardly has learnt yet.
+#: Share of the teacher's score below which a student has hardly learnt.
 LEARNT = 0.1
 
 # How the metrics of the libraries are called in a table.
