@@ -478,7 +478,8 @@ def test_messages(files, tmp_path, capsys):
     message = failure(capsys, 'distill', files / 'student.py', '--teacher',
                       files / 'teacher.py', '--teacher-ckpt',
                       files / 'teacher.pth', '--method', 'fgd')
-    assert 'Methods that serve these networks: bpkd, cwd' in message
+    assert 'Methods that serve these networks: featurekd, ' in message
+    assert 'bpkd, ' in message
     message = failure(capsys, 'test', files / 'distil.py',
                       files / 'teacher.pth', '--work-dir', tmp_path)
     assert 'does not fit the student' in message

@@ -117,7 +117,7 @@ def test_a_config_that_was_edited():
         'teacher.pth', '--config-only', '--work-dir', 'work_dirs/e'
     ]
     cli.call(['distill', *distill])
-    path = Path('work_dirs/e/bpkd_teacher_student.py')
+    path = Path('work_dirs/e/featurekd_teacher_student.py')
     path.write_text(path.read_text() + 'mine = 1\n')
     cli.call(['distill', *distill])
     assert 'mine' not in path.read_text()
