@@ -91,7 +91,7 @@ class Fit:
             key: value
             for key, value in self.options.items()
             if not key.startswith(replaced)
-        } if replaced else self.options
+        }
         return {**kept, **given}
 
 
