@@ -7,17 +7,17 @@
         --teacher $RUNS/xray_teacher/export/student.pth
 
 Computes, at the weights of a checkpoint (of the student alone or of a
-distilled run) and on the training scenes, the gradient of each loss of the
+distilled run) and on the training data, the gradient of each loss of the
 method, weighted as in training, and that of the student's own losses. Each is
-compared with the gradient of the student's own losses on the validation
-scenes. The cosine of the two shows how much a small step that lowers one
-lowers the other: one for the same direction, zero for unrelated gradients,
-negative if a step does harm. The student's own losses on the training scenes
-serve as the reference.
+compared with the gradient of the student's own losses on the validation data.
+The cosine of the two shows how much a small step that lowers one lowers the
+other: one for the same direction, zero for unrelated gradients, negative if a
+step does harm. The student's own losses on the training data serve as the
+reference.
 
 Cosines are computed from the mean over all batches; their standard errors come
 from the jackknife over up to ten groups of batches. The script also reports
-the cosine with the student's own losses on the training scenes; the cosine
+the cosine with the student's own losses on the training data; the cosine
 with validation after removing that direction, which is what the method adds;
 and the norm of the gradient relative to the student's own losses.
 
@@ -65,9 +65,9 @@ def parse_args(argv=None) -> argparse.Namespace:
         '--batches',
         type=int,
         default=100,
-        help='of the training scenes, and as many of the validation scenes')
+        help='of the training data, and as many of the validation data')
     parser.add_argument(
-        '--data-root', default='data/scenes/bench', help='the scenes')
+        '--data-root', help='default: that of benchmarks/methods.py')
     parser.add_argument('--out', help='a JSON file for the result')
     return parser.parse_args(argv)
 
@@ -148,16 +148,17 @@ def beyond(a: Tensor, own: Tensor) -> Tensor:
 
 
 def measure(args: argparse.Namespace) -> Dict[str, Any]:
-    """Gradients of the training and of the validation scenes, compared."""
+    """Gradients of the training and of the validation data, compared."""
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
     from mmengine.runner import Runner, load_checkpoint, set_random_seed
 
-    from benchmarks.entry import Entry, of_student
+    from benchmarks.entry import Entry, of_student, root_of
     from mmkd.apis import prepare_training
     from mmkd.registry import MODELS
     from mmkd.utils.checkpoint import load_weights, read_checkpoint
-    entry = Entry.load(args.method, args.data_root)
+    entry = Entry.load(args.method, args.data_root
+                       or root_of(args.method, 'bench'))
     entry.make_data(None)
     cfg = Config.fromfile(entry.distilled.config)
     cfg.merge_from_dict(entry.data)
@@ -181,14 +182,13 @@ def measure(args: argparse.Namespace) -> Dict[str, Any]:
     model.train()
     parameters = [p for p in model.student.parameters() if p.requires_grad]
 
-    # The validation scenes in the student's training pipeline, which loads
-    # the annotations; the teacher is not used.
+    # The validation data in the student's training pipeline, which loads the
+    # annotations; the teacher is not used.
     alone = Config.fromfile(entry.student.config)
     alone.merge_from_dict({**entry.data, **options})
     validation = alone.train_dataloader
     validation.update(num_workers=0, persistent_workers=False)
-    dataset = validation.dataset
-    dataset.ann_file = dataset.ann_file.replace('_train', '_val')
+    validation.dataset.ann_file = alone.val_dataloader.dataset.ann_file
 
     def run(loader: dict, teachers: list) -> Iterator[Dict[str, Tensor]]:
         batches = Runner.build_dataloader(loader, seed=0)

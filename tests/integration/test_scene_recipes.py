@@ -36,7 +36,7 @@ def scenes(tmp_path_factory):
     """A few small frames in all layouts."""
     root = str(tmp_path_factory.mktemp('recipes') / 'scenes')
     PRESETS['recipes'] = Preset(2, 1, 1, 1, 64, 128, 1)
-    KITTI_SIZES['recipes'] = KittiSize(1, 1, 1, 2, 48, 156, 360)
+    KITTI_SIZES['recipes'] = KittiSize(1, 1, 1, 3, 48, 156, 360)
     NUSCENES_SIZES['recipes'] = NuScenesSize(1, 1, 1, 2, 1, 24, 42, 240)
     try:
         generate(
@@ -50,20 +50,22 @@ def scenes(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr('driving_scenes.infos.subprocess.run', run)
         make_nuscenes_infos(f'{root}/nuscenes')
-    complete_objects(f'{root}/nuscenes', 'nuscenes_infos_train')
+    for layout in ('kitti', 'nuscenes'):
+        complete_objects(layout, f'{root}/{layout}')
     return root
 
 
-def complete_objects(root, name):
+def complete_objects(layout, root):
     """What the recipes of X-Ray learn from."""
-    content = infos.load_infos(f'{root}/{name}.pkl')
-    infos.add_identities(content, 'nuscenes', root)
+    name = f'{root}/{layout}_infos_train'
+    content = infos.load_infos(f'{name}.pkl')
+    infos.add_identities(content, layout, root)
     content, report = build.complete(
-        content, root, infos.POINTS_FOLDER['nuscenes'], progress=False)
+        content, root, infos.POINTS_FOLDER[layout], progress=False)
     # Boxes with full poses hold just the points that the tables count.
     assert report.counts['objects'] > 0 == report.counts[
         'boxes with another number of points than num_lidar_pts']
-    infos.save_infos(content, f'{root}/{name}_complete.pkl')
+    infos.save_infos(content, f'{name}_complete.pkl')
 
 
 def entry_of(path, root):
