@@ -1,6 +1,7 @@
 """Which methods can serve a student and its teachers."""
 import logging
 import math
+import operator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import (Any, Dict, Iterator, List, Mapping, NamedTuple, Optional,
@@ -15,7 +16,7 @@ from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.taps.dry_run import untouched
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError, MMKDError
-from mmkd.families import FoundationFamily, family_of
+from mmkd.families import FoundationFamily, family_of, is_attention
 from mmkd.families.places import standard_taps
 from mmkd.registry import DISTILLERS
 from mmkd.utils.rng import preserve_rng
@@ -142,6 +143,30 @@ class Pair:
         }
         return ('LiDAR detection' if others == {sensors} == {'lidar'} else
                 'detection across sensors')
+
+    @property
+    def is_narrower(self) -> bool:
+        """Whether the student has the layers of its only teacher with fewer
+        channels, and no attention, which can't be narrowed."""
+        if len(self.teachers) != 1 or any(
+                map(is_attention, self.student.modules())):
+            return False
+        teacher, = self.teachers.values()
+        with teacher.as_loaded() as network:
+            wide = {x: y.shape for x, y in network.state_dict().items()}
+        own = {x: y.shape for x, y in self.student.state_dict().items()}
+        return any(shape != wide.get(key) for key, shape in own.items()) and (
+            all(key in wide and len(shape) == len(wide[key])
+                and all(map(operator.le, shape, wide[key]))
+                for key, shape in own.items()))
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether the student's config loads weights into parts of it."""
+        found = [getattr(x, 'init_cfg', None) for x in self.student.modules()]
+        return any(
+            cfg.get('type') == 'Pretrained' for part in found if part
+            for cfg in (part if isinstance(part, list) else [part]))
 
     def build(
             self,

@@ -69,13 +69,14 @@ def method_options(name: str, options: Mapping[str, Any]) -> Dict[str, Any]:
 
 def write_distillation_config(student: str,
                               teachers: Mapping[str, TeacherFiles],
-                              method: str,
+                              method: Optional[str],
                               path: str,
                               options: Optional[dict] = None,
                               imports: Sequence[str] = (),
                               cache: Optional[dict] = None,
                               label_free: Optional[dict] = None,
-                              unlabelled: Optional[dict] = None) -> Config:
+                              unlabelled: Optional[dict] = None,
+                              inherit: Optional[dict] = None) -> Config:
     """Write a short config that applies one method to given configs.
 
     Args:
@@ -83,7 +84,8 @@ def write_distillation_config(student: str,
         teachers (Mapping[str, tuple[str, str | None]]): The same for each
             teacher by name, and its weights; see ``ckpt`` of
             :class:`Teacher`.
-        method (str): Name of the method; case is ignored.
+        method (str | None): Name of the method; case is ignored. None for
+            none, with ``inherit``.
         path (str): The file to write. What is there and differs is kept as
             ``PATH.old``.
         options (dict, optional): Arguments of the method; a dot leads into a
@@ -96,6 +98,9 @@ def write_distillation_config(student: str,
             :class:`~mmkd.engine.label_free.LabelFree`. Defaults to None.
         unlabelled (dict, optional): The same of unlabelled images beside the
             labelled ones; see :class:`~mmkd.engine.unlabelled.Unlabelled`.
+        inherit (dict, optional): Arguments of
+            :class:`~mmkd.engine.hooks.InheritTeacherHook`, for a student that
+            starts from the teacher's weights. Defaults to None: it does not.
 
     Returns:
         Config: The written config.
@@ -115,8 +120,6 @@ def write_distillation_config(student: str,
     others = imported_modules(read_config(student).get('custom_imports'))
     folder = osp.dirname(osp.abspath(path))
     modules = [import_method(source, folder) for source in imports]
-    name = find_method(method)
-    options = method_options(name, options or {})
     frozen = {
         key:
         dict(
@@ -127,12 +130,17 @@ def write_distillation_config(student: str,
                 cache=cache))
         for key, (cfg, ckpt) in teachers.items()
     }
-    distillers = {name.lower(): dict(type=name, **options)}
+    distillers = {}
+    if method is not None:
+        name = find_method(method)
+        distillers[name.lower()] = dict(
+            type=name, **method_options(name, options or {}))
     settings = _given(label_free=label_free, unlabelled=unlabelled)
     if modules:  # the list replaces that of the student's config
         modules = list(dict.fromkeys([*others, *modules]))
         settings['custom_imports'] = dict(imports=modules)
-    text = _config_text(student, settings, frozen, distillers)
+    hooks = '' if inherit is None else _hooks(student, inherit)
+    text = _config_text(student, settings, frozen, distillers, hooks)
     if osp.isfile(path):
         with open(path, 'rb') as file:
             if file.read() != text.encode():  # it may be edited by hand
@@ -146,12 +154,23 @@ def _given(**options: Any) -> Dict[str, Any]:
     return {key: value for key, value in options.items() if value}
 
 
-def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
-                 distillers: dict) -> str:
+def _hooks(student: str, inherit: Dict[str, Any]) -> str:
+    """Lines of a config that add the hook to those of the student's."""
+    others = read_config(student).get('custom_hooks')
+    first = '    *_base_.custom_hooks,\n' if others else ''
+    hook = literal(dict(type='mmkd.InheritTeacherHook', **inherit), '', 4, 4)
+    return f'custom_hooks = [\n{first}    {hook},\n]\n\n'
+
+
+def _config_text(student: str,
+                 settings: Dict[str, dict],
+                 teachers: dict,
+                 distillers: dict,
+                 hooks: str) -> str:
     """The short config."""
     lines = ''.join(f'{key} = {literal(value, key, 0, len(key) + 3)}\n\n'
                     for key, value in settings.items())
-    return (f'_base_ = {literal(_reference(student))}\n\n{lines}'
+    return (f'_base_ = {literal(_reference(student))}\n\n{lines}{hooks}'
             'model = dict(\n'
             '    _delete_=True,\n'
             "    type='mmkd.DistillationModel',\n"

@@ -30,7 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pair(parser)
     parser.add_argument(
         '--method',
-        help='its name; default: one that serves the networks, which is told')
+        help='its name; default: one that serves the networks, which is told; '
+        'none, with --inherit: the student trains alone')
+    parser.add_argument(
+        '--inherit',
+        action=argparse.BooleanOptionalAction,
+        help="start the student from the teacher's weights: all of them, or "
+        'their leading channels, if it has the same layers; otherwise neck '
+        'and heads; default: without --method, if it has the same layers '
+        'with fewer channels, and no weights of its own')
     parser.add_argument(
         '--path',
         metavar='FROM2TO',
@@ -123,22 +131,30 @@ def run(args: argparse.Namespace) -> None:
     if args.path:
         options['path'] = args.path
     pair = None
-    if args.method is None:
+    if args.method is None or args.inherit:
         with quietly(args), paused_collector():
             pair = _pair(args)
+    inherit = _inherit(args, pair)
+    if args.method is None:
+        with quietly(args), paused_collector():
             fit, why = pair.choose(not any(data.values()))
         args.method = fit.method
         options = fit.with_options(options)
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
     method = re.sub('[^a-z0-9]', '', args.method.lower())
+    if method == 'none':
+        _check_none(args)
+        args.method = None
     if args.images and method == 'featurekd':
         with quietly(args), paused_collector():
             options = _with_taps(args, options, pair)
     first = next(iter(teachers.values()))[0]
-    name = f'{method}_{name_of(first)}_{name_of(args.student)}'
+    name = (f'{method.replace("none", "inherit")}_{name_of(first)}_'
+            f'{name_of(args.student)}')
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
-        cfg = _write_config(args, name, teachers, options, data)
+        cfg = _write_config(args, name, teachers, options,
+                            dict(data, inherit=inherit))
         cfg = for_runner(cfg, args, name)
     if args.config_only:
         with _naming_others(args), quietly(args):
@@ -159,6 +175,33 @@ def run(args: argparse.Namespace) -> None:
         runner = train(alone, args)
     report(runner, args.quiet)
     _compare(alone, args)
+
+
+def _inherit(args: argparse.Namespace,
+             pair: Optional['Pair']) -> Optional[Dict[str, Any]]:
+    """Arguments of the hook that starts the student from its teacher; None
+    for a student that starts as its config says."""
+    from mmkd.utils.config import read_config
+    if pair is None or args.inherit is False:
+        return None
+    if args.inherit is None:
+        if (args.images or pair.is_pretrained or not pair.is_narrower
+                or read_config(args.student).get('load_from')):
+            return None
+        print("start: the leading channels of the teacher's weights, since "
+              'the student has its layers; --no-inherit leaves them out')
+    return dict(modules='all', narrow=True) if pair.is_narrower else {}
+
+
+def _check_none(args: argparse.Namespace) -> None:
+    """Refuse ``--method none`` without --inherit, or with what a method
+    reads."""
+    if not args.inherit:
+        raise UsageError('--method none leaves nothing of the teacher; add '
+                         '--inherit, or train the student with `mmkd train`')
+    for key in ('method_options', 'cache', 'images', 'unlabelled'):
+        if getattr(args, key):
+            raise UsageError(f'--{key.replace("_", "-")} needs a method')
 
 
 def _label_free(args: argparse.Namespace) -> Optional[Dict[str, Any]]:
@@ -289,7 +332,7 @@ def _naming_others(args: argparse.Namespace) -> Iterator[None]:
 def _write_config(args: argparse.Namespace, name: str,
                   teachers: Dict[str, Tuple[str, Optional[str]]],
                   options: Dict[str,
-                                Any], data: Dict[str,
+                                Any], more: Dict[str,
                                                  Optional[dict]]) -> 'Config':
     from mmkd import apis
     from mmkd.engine.processes import is_first
@@ -306,9 +349,15 @@ def _write_config(args: argparse.Namespace, name: str,
         cache = args.cache and dict(dir=osp.abspath(args.cache))
         if cache and args.views is not None:
             cache['views'] = args.views
-        cfg = apis.write_distillation_config(args.student, teachers,
-                                             args.method, given, options,
-                                             args.imports, cache, **data)
+        cfg = apis.write_distillation_config(
+            args.student,
+            teachers,
+            args.method,
+            given,
+            options,
+            args.imports,
+            cache,
+            **more)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg

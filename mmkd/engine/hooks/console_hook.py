@@ -14,6 +14,7 @@ from mmkd.core.teacher import Teacher
 from mmkd.engine.cache.views import ViewDataset
 from mmkd.engine.console import open_console
 from mmkd.engine.hooks.cache_hook import CacheHook
+from mmkd.engine.hooks.inherit_hook import InheritTeacherHook
 from mmkd.evaluation.kitti_summary import kitti_summary
 from mmkd.families import family_of
 from mmkd.registry import HOOKS
@@ -77,13 +78,8 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
     rewrites = isinstance(model, RewritingModel)
     student = model.student if distils else (
         model.rewriter if rewrites else model)
-    start = 'initial weights of its config'
-    if runner.iter:
-        start = f'resumed at iteration {runner.iter}'
-    elif runner._load_from:
-        start = f'weights of {runner._load_from}'
     rows = [('module' if rewrites else 'student',
-             f'{_network(student)}, {start}')]
+             f'{_network(student)}, {_start(runner)}')]
     teachers: Mapping[str, Teacher] = {}
     given = runner.cfg.model.get('teachers') or {}
     if rewrites:
@@ -111,6 +107,18 @@ def describe_run(runner: Any) -> List[Tuple[str, str]]:
         ('log file', f'{runner.log_dir}/{runner.timestamp}.log'
          '  (config, hooks, taps, environment)')
     ]
+
+
+def _start(runner: Any) -> str:
+    if runner.iter:
+        return f'resumed at iteration {runner.iter}'
+    if runner._load_from:
+        return f'weights of {runner._load_from}'
+    inherited = [
+        hook.account for hook in runner.hooks
+        if isinstance(hook, InheritTeacherHook) and hook.account
+    ]
+    return ', '.join(inherited) or 'initial weights of its config'
 
 
 def _network(network: nn.Module) -> str:

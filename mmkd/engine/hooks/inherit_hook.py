@@ -74,6 +74,8 @@ class InheritTeacherHook(Hook):
         self.narrow, self.select, self.bev_order = narrow, select, bev_order
         #: Number of tensors by module.
         self.report: Dict[str, Inherited] = {}
+        #: What the student started from; ``''`` if nothing was inherited.
+        self.account = ''
 
     def before_train(self, runner) -> None:
         """Copy the weights and log the result."""
@@ -91,6 +93,10 @@ class InheritTeacherHook(Hook):
         self.report = {}
         with model.teachers[name].as_loaded() as teacher:
             self._inherit(model.student, teacher, name)
+        total = sum(self.report.values(), Inherited(0, 0, 0))
+        if total.whole + total.narrowed:
+            self.account = (f'{total.whole + total.narrowed} of {sum(total)} '
+                            f'tensors from teacher {name!r}')
 
     def _inherit(self, student: nn.Module, teacher: nn.Module,
                  name: str) -> None:
