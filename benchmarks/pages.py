@@ -65,7 +65,7 @@ def method_table(rows: List[Row]) -> str:
     def cells(row: Row) -> List[str]:
         label = row.label
         if row.page:
-            label = f'[{label}](methods/{row.page}.md)'
+            label = f'[{label}]({published.link_of(row.page)})'
         error = row.cost and row.cost[1]
         cost = 'not measured' if row.cost is None else f'{row.cost[0]:.2f}' + (
             f' ± {error:.2f}' if error is not None else '')
@@ -112,8 +112,9 @@ def tasks() -> str:
     for task, rows in shown().items():
         text = f'## {task}\n\n{method_table(rows)}\n'
         if task in missing:
-            links = ', '.join(f'[{published.pages()[x]}](methods/{x}.md)'
-                              for x in missing[task])
+            links = ', '.join(
+                f'[{published.pages()[x]}]({published.link_of(x)})'
+                for x in missing[task])
             text += f'**Not measured yet**: {links}.\n\n'
         text += f'[All scores, and what they mean](results/{TASKS[task]}.md)\n'
         parts.append(text)

@@ -126,7 +126,7 @@ class Row:
         source (str): Name of the result file.
         task (str): A key of :data:`TASKS`.
         label (str): Name of the method.
-        page (str, optional): The method's page in docs/methods.
+        page (str, optional): The method's page, a key of :func:`pages`.
         student (str): The student.
         data (str): The data, with their version.
         real (bool): Whether these are real data.
@@ -227,13 +227,21 @@ def files() -> List[str]:
 
 @lru_cache(None)
 def pages() -> Dict[str, str]:
-    """The names of the methods, by their pages in docs/methods."""
+    """The names of the methods, by their pages in docs/methods, and that of
+    weights from the teacher."""
     found = {}
-    for path in sorted((ROOT / 'docs/methods').glob('*.md')):
+    for path in (*sorted((ROOT / 'docs/methods').glob('*.md')),
+                 ROOT / 'docs/inherit.md'):
         title = path.read_text(encoding='utf-8').splitlines()[0]
         found[path.stem] = re.split(r':| and ', title[2:])[0].replace(
             'Logits KD', 'LogitsKD')
     return found
+
+
+def link_of(page: str) -> str:
+    """A key of :func:`pages` as a page in docs names the file."""
+    folder = '' if (ROOT / f'docs/{page}.md').is_file() else 'methods/'
+    return f'{folder}{page}.md'
 
 
 @lru_cache(None)

@@ -2,7 +2,7 @@
 # trains alone.
 _base_ = 'kitti_sparsekd.py'
 method = 'kitti_sparsekd_init'
-label = "SparseKD, the teacher's weights alone"
+label = "Teacher's weights, narrowed"
 distilled = dict(
     options={
         'model.distillers.sparsekd.weights.cls': 0.,

@@ -9,12 +9,14 @@ from typing import (Any, Dict, Iterator, List, Mapping, NamedTuple, Optional,
 
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import DefaultScope
+from torch import nn
 
 from mmkd.core.building import build_teacher
 from mmkd.core.model import DistillationModel
 from mmkd.core.network import NetworkLike, build_network
 from mmkd.core.taps.dry_run import untouched
 from mmkd.core.taps.tap import TapSpec
+from mmkd.core.teacher import Teacher
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.families import FoundationFamily, family_of, is_attention
 from mmkd.families.places import standard_taps
@@ -105,6 +107,14 @@ class Pair:
         teachers (dict[str, dict]): Arguments of :class:`Teacher` by name.
         dry_run_size (tuple[int, int]): As in :class:`DistillationModel`.
 
+    Attributes:
+        is_narrower (bool): Whether each part of the student has the layers of
+            the same part of its only teacher, some with fewer channels.
+        inherits (bool): Whether the student should start from the leading
+            channels of its teacher: if it is narrower, none of its layers is
+            attention, which :class:`~mmkd.core.narrowing.Narrowing` leaves,
+            and its config loads no weights into a part of it.
+
     Raises:
         MMKDError: If a network cannot be built.
     """
@@ -123,6 +133,10 @@ class Pair:
             }
         self.dry_run_size = dry_run_size
         self._fits: Dict[str, Fit] = {}
+        # Before a method changes the teachers' layers.
+        self.is_narrower = _is_narrower(self.student, self.teachers)
+        self.inherits = self.is_narrower and not _loads_weights(
+            self.student) and not any(map(is_attention, self.student.modules()))
 
     @property
     def task(self) -> str:
@@ -143,30 +157,6 @@ class Pair:
         }
         return ('LiDAR detection' if others == {sensors} == {'lidar'} else
                 'detection across sensors')
-
-    @property
-    def is_narrower(self) -> bool:
-        """Whether the student has the layers of its only teacher with fewer
-        channels, and no attention, which can't be narrowed."""
-        if len(self.teachers) != 1 or any(
-                map(is_attention, self.student.modules())):
-            return False
-        teacher, = self.teachers.values()
-        with teacher.as_loaded() as network:
-            wide = {x: y.shape for x, y in network.state_dict().items()}
-        own = {x: y.shape for x, y in self.student.state_dict().items()}
-        return any(shape != wide.get(key) for key, shape in own.items()) and (
-            all(key in wide and len(shape) == len(wide[key])
-                and all(map(operator.le, shape, wide[key]))
-                for key, shape in own.items()))
-
-    @property
-    def is_pretrained(self) -> bool:
-        """Whether the student's config loads weights into parts of it."""
-        found = [getattr(x, 'init_cfg', None) for x in self.student.modules()]
-        return any(
-            cfg.get('type') == 'Pretrained' for part in found if part
-            for cfg in (part if isinstance(part, list) else [part]))
 
     def build(
             self,
@@ -304,6 +294,32 @@ class Pair:
                 'no method serves this student and its teacher as they are. '
                 f'{fits[0].method}: {fits[0].reason}')
         return found[0], 'the methods that are usual for the task do not fit'
+
+
+def _is_narrower(student: nn.Module, teachers: Mapping[str, Teacher]) -> bool:
+    if len(teachers) != 1:
+        return False
+    teacher, = teachers.values()
+    parts = dict(student.named_children())
+    with teacher.as_loaded() as network:
+        wide = {
+            key: value.shape
+            for key, value in network.state_dict().items()
+            if key.split('.')[0] in parts
+        }
+    own = {key: value.shape for key, value in student.state_dict().items()}
+    return own.keys() == wide.keys() and own != wide and all(
+        len(shape) == len(wide[key])
+        and all(map(operator.le, shape, wide[key]))
+        for key, shape in own.items())
+
+
+def _loads_weights(student: nn.Module) -> bool:
+    """Whether the config of a part of a student names trained weights."""
+    found = [getattr(module, 'init_cfg', None) for module in student.modules()]
+    return any(
+        cfg.get('type') == 'Pretrained' for part in found if part
+        for cfg in (part if isinstance(part, list) else [part]))
 
 
 def methods() -> Dict[str, type]:

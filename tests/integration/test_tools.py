@@ -293,12 +293,14 @@ def test_distill(files, tmp_path, capsys):
     assert 'decode_head.conv_seg  19x' in text.replace('student:', '')
     assert os.listdir(tmp_path / 'a') == ['logitskd_teacher_student.py']
     cli.call(['distill', *args, '--work-dir', str(tmp_path / 'b')])
-    assert 'method: FeatureKD (segmentation: ' in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert 'method: FeatureKD (segmentation: ' in text
+    assert "start: the leading channels of the teacher's weights" in text
     config = tmp_path / 'b' / 'featurekd_teacher_student.py'
     assert (tmp_path / 'b' / 'iter_4.pth').is_file()
     text = config.read_text()
     assert "loss_weight=dict(type='auto', ratio=1.0)" in text
-    assert len(text.splitlines()) <= 18
+    assert len(text.splitlines()) <= 22
     assert (tmp_path / 'b' / 'featurekd_teacher_student_full.py').is_file()
     # What it wrote is an ordinary config.
     cli.call([
@@ -307,6 +309,50 @@ def test_distill(files, tmp_path, capsys):
         str(tmp_path / 'b' / 'iter_4.pth'), '--work-dir',
         str(tmp_path)
     ])
+
+
+def test_distill_by_the_weights_of_the_teacher(files, tmp_path, capsys):
+    args = [
+        'distill',
+        str(files / 'student.py'), '--teacher',
+        str(files / 'teacher.py'), '--teacher-ckpt',
+        str(files / 'teacher.pth')
+    ]
+    cli.call([
+        *args, '--inherit', '--method', 'none', '--work-dir',
+        str(tmp_path / 'a')
+    ])
+    assert (tmp_path / 'a' / 'inherit_teacher_student.py').is_file()
+    assert (tmp_path / 'a' / 'iter_4.pth').is_file()
+
+    def hooks(*options):
+        folder = tmp_path / 'b'
+        cli.call([*args, *options, '--config-only', '--work-dir', str(folder)])
+        capsys.readouterr()
+        path, = folder.glob('*_student.py')
+        found = Config.fromfile(path).get('custom_hooks', [])
+        shutil.rmtree(folder)
+        return found
+
+    narrow = dict(type='mmkd.InheritTeacherHook', modules='all', narrow=True)
+    assert hooks() == hooks('--inherit', '--method', 'cwd') == [narrow]
+    assert hooks('--no-inherit') == hooks('--method', 'cwd') == []
+    for start in ('model.backbone.init_cfg', 'load_from'):
+        cfg = Config.fromfile(files / 'student.py')
+        value = str(files / 'teacher.pth')
+        if start != 'load_from':
+            value = dict(type='Pretrained', checkpoint=value)
+        cfg.merge_from_dict({start: value})
+        cfg.dump(str(tmp_path / 'student.py'))
+        args[1] = str(tmp_path / 'student.py')
+        assert hooks() == []
+
+    def refused(*options):
+        return failure(capsys, *args, '--method', 'none', *options)
+
+    assert 'add --inherit' in refused()
+    assert '--cache needs a method' in refused('--inherit', '--cache',
+                                               tmp_path)
 
 
 def test_advise(files, tmp_path, capsys):
@@ -324,6 +370,7 @@ def test_advise(files, tmp_path, capsys):
         found = json.load(file)
     assert found['start_with'] == 'FeatureKD'
     assert found['start_with_options']['loss_weight.type'] == 'auto'
+    assert found['inherit'] and '--inherit' in text
     methods = {method['method']: method for method in found['methods']}
     assert set(methods) >= {'BPKD', 'CWD', 'MGD', 'PKD', 'UniDistill'}
     assert methods['BPKD']['loss_weight'] > 0

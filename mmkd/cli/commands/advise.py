@@ -77,6 +77,9 @@ def run(args: argparse.Namespace) -> None:
     chosen, why = pair.choose()
     print(f'\nstart with {chosen.command}: {why}. Of another method whose '
           "gradient is far from 1, set loss_weight, or loss_weight='auto'.")
+    if pair.inherits and not cfg.get('load_from'):
+        print('start from the weights of the teacher, which has the layers of '
+              'the student: --inherit, the default without --method')
     if args.json:
         content = dict(
             task=pair.task,
@@ -84,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
             teachers=adviser.teachers,
             methods=as_dicts(advices),
             start_with=chosen.method,
-            start_with_options=chosen.options)
+            start_with_options=chosen.options,
+            inherit=pair.inherits)
         write_bytes(args.json, (json.dumps(content, indent=2) + '\n').encode())
         print(f'written to {args.json}')
 

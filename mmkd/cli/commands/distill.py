@@ -35,10 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--inherit',
         action=argparse.BooleanOptionalAction,
-        help="start the student from the teacher's weights: all of them, or "
-        'their leading channels, if it has the same layers; otherwise neck '
-        'and heads; default: without --method, if it has the same layers '
-        'with fewer channels, and no weights of its own')
+        help="start the student from the teacher's weights: from their "
+        'leading channels if it has the same layers with fewer, otherwise '
+        'from those of neck and heads that fit; default: without --method, in '
+        'the first case, unless it has trained weights of its own')
     parser.add_argument(
         '--path',
         metavar='FROM2TO',
@@ -134,8 +134,8 @@ def run(args: argparse.Namespace) -> None:
     if args.method is None or args.inherit:
         with quietly(args), paused_collector():
             pair = _pair(args)
-    inherit = _inherit(args, pair)
-    if args.method is None:
+    inherit = None if pair is None else _inherit(args, pair)
+    if pair is not None and args.method is None:
         with quietly(args), paused_collector():
             fit, why = pair.choose(not any(data.values()))
         args.method = fit.method
@@ -178,14 +178,14 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _inherit(args: argparse.Namespace,
-             pair: Optional['Pair']) -> Optional[Dict[str, Any]]:
+             pair: 'Pair') -> Optional[Dict[str, Any]]:
     """Arguments of the hook that starts the student from its teacher; None
     for a student that starts as its config says."""
     from mmkd.utils.config import read_config
-    if pair is None or args.inherit is False:
+    if args.inherit is False:
         return None
     if args.inherit is None:
-        if (args.images or pair.is_pretrained or not pair.is_narrower
+        if (args.images or not pair.inherits
                 or read_config(args.student).get('load_from')):
             return None
         print("start: the leading channels of the teacher's weights, since "

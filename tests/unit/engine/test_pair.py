@@ -3,7 +3,8 @@ import torch
 
 from mmkd.engine.pair import Fit, Pair
 from mmkd.errors import ConfigError, MismatchError
-from mmkd.testing import bev_detector, detector, segmentor
+from mmkd.testing import (bev_detector, detector, segmentor,
+                          transformer_segmentor)
 
 
 def pair(student, **teachers):
@@ -27,6 +28,37 @@ def test_segmentation_starts_with_features(num_classes):
     assert fit.command == ('featurekd (--method-options loss_weight.type=auto '
                            'loss_weight.ratio=1.0)')
     assert 'needs boxes' in found.fit('FGD').reason
+
+
+def test_a_student_that_is_part_of_its_teacher(detectors):
+    assert detectors.is_narrower and detectors.inherits
+    heads = pair(segmentor(4), teacher=segmentor(8, auxiliary=True))
+    assert heads.is_narrower
+    for width, teacher in ((8, segmentor(8)), (8, segmentor(4)),
+                           (4, segmentor(8, depth=34)),
+                           (4, segmentor(8, num_classes=7))):
+        assert not pair(segmentor(width), teacher=teacher).is_narrower
+    more = pair(segmentor(4), a=segmentor(8), b=segmentor(8))
+    assert not more.is_narrower
+
+
+@pytest.mark.parametrize('init_cfg', [
+    dict(type='Pretrained', checkpoint='a.pth'),
+    [dict(type='Constant', layer='Conv2d')],
+])
+def test_a_student_with_weights_inherits_none(init_cfg, monkeypatch):
+    monkeypatch.setattr('mmengine.model.PretrainedInit.__call__',
+                        lambda *args: None)
+    cfg = segmentor(4)
+    cfg['model']['backbone']['init_cfg'] = init_cfg
+    found = pair(cfg, teacher=segmentor(8))
+    assert found.is_narrower
+    assert found.inherits is isinstance(init_cfg, list)
+
+
+def test_attention_is_not_inherited():
+    found = pair(transformer_segmentor(4), teacher=transformer_segmentor(8))
+    assert found.is_narrower and not found.inherits
 
 
 def test_options_of_the_user():

@@ -29,3 +29,28 @@ def test_classes_of_the_teacher(tmp_path):
         for key, teacher in cfg.model.teachers.items()
     }
     assert classes == dict(more=['d', 'b'], same=None, others=None)
+
+
+def test_weights_of_the_teacher(tmp_path):
+    student = write(tmp_path / 'student.py', ('d', 'b'))
+    teacher = {
+        'teacher': (write(tmp_path / 'teacher.py', ('d', 'b')), 'random')
+    }
+    hook = dict(type='mmkd.InheritTeacherHook', modules='all', narrow=True)
+
+    def written(student, **options):
+        path = str(tmp_path / 'run' / 'inherit.py')
+        return apis.write_distillation_config(student, teacher, None, path,
+                                              **options)
+
+    cfg = written(student, inherit=dict(modules='all', narrow=True))
+    assert cfg.model.distillers == {} and cfg.custom_hooks == [hook]
+    assert cfg.model.teachers.keys() == {'teacher'}
+    own = Config.fromfile(student)
+    own.custom_hooks = [dict(type='EMAHook', momentum=0.3)]
+    own.dump(str(tmp_path / 'averaged.py'))
+    cfg = written(str(tmp_path / 'averaged.py'), inherit={})
+    assert cfg.custom_hooks == [
+        *own.custom_hooks, dict(type='mmkd.InheritTeacherHook')
+    ]
+    assert 'custom_hooks' not in written(student)

@@ -1,6 +1,8 @@
 """The account of a run, and what its console and log file hold."""
 import glob
 import re
+from contextlib import redirect_stdout
+from io import StringIO
 
 import pytest
 import torch
@@ -14,8 +16,6 @@ from mmkd.testing import distillation_config, segmentation_config, segmentor
 @pytest.fixture(scope='module')
 def said(cityscapes, tmp_path_factory):
     """Console and log file of a run of two iterations."""
-    from contextlib import redirect_stdout
-    from io import StringIO
     folder = str(tmp_path_factory.mktemp('run'))
     cfg = distillation_config(
         segmentation_config(
@@ -54,6 +54,21 @@ def test_the_account_comes_first(said):
     # Before it, warnings at most; after it, the iterations with their ETA.
     assert console[:start].count('INFO') == 1
     assert 'eta: ' in console[start:]
+
+
+def test_weights_of_the_teacher(cityscapes, tmp_path):
+    cfg = distillation_config(
+        segmentation_config(
+            cityscapes, str(tmp_path), max_iters=1, log_level='INFO'), {},
+        dict(teacher=dict(cfg=segmentor(8), ckpt='random')))
+    cfg.custom_hooks = [
+        dict(type='mmkd.InheritTeacherHook', modules='all', narrow=True)
+    ]
+    with redirect_stdout(StringIO()) as console:
+        apis.train(cfg)
+    line, = re.findall('  student .*', console.getvalue())
+    found = re.search(r" (\d+) of (\d+) tensors from teacher 'teacher'$", line)
+    assert found[1] == found[2] != '0'
 
 
 def test_a_module_inside_a_teacher(cityscapes, tmp_path):
