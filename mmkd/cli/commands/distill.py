@@ -31,14 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--method',
         help='its name; default: one that serves the networks, which is told; '
-        'none, with --inherit: the student trains alone')
+        '`none` trains the student alone, with --inherit')
     parser.add_argument(
         '--inherit',
         action=argparse.BooleanOptionalAction,
-        help="start the student from the teacher's weights: from their "
-        'leading channels if it has the same layers with fewer, otherwise '
-        'from those of neck and heads that fit; default: without --method, in '
-        'the first case, unless it has trained weights of its own')
+        help="start the student from the teacher's weights: the leading "
+        'channels if it has the same layers with fewer, otherwise those of '
+        'neck and heads that fit; default: without --method, in the first '
+        'case, unless it has trained weights of its own (docs/inherit.md)')
     parser.add_argument(
         '--path',
         metavar='FROM2TO',
