@@ -73,7 +73,8 @@ _DATA = dict(
     kitti='KITTI',
     coco_small='small COCO')
 # Methods that share a page with another.
-_PAGES = dict(dist='logits_kd', label_free='feature_kd')
+_PAGES = dict(
+    dist='logits_kd', label_free='feature_kd', sparsekd_init='inherit')
 
 
 class Gain(NamedTuple):
@@ -230,8 +231,8 @@ def pages() -> Dict[str, str]:
     """The names of the methods, by their pages in docs/methods, and that of
     weights from the teacher."""
     found = {}
-    for path in (*sorted((ROOT / 'docs/methods').glob('*.md')),
-                 ROOT / 'docs/inherit.md'):
+    for path in (*sorted(
+        (ROOT / 'docs/methods').glob('*.md')), ROOT / 'docs/inherit.md'):
         title = path.read_text(encoding='utf-8').splitlines()[0]
         found[path.stem] = re.split(r':| and ', title[2:])[0].replace(
             'Logits KD', 'LogitsKD')

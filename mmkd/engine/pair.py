@@ -135,8 +135,8 @@ class Pair:
         self._fits: Dict[str, Fit] = {}
         # Before a method changes the teachers' layers.
         self.is_narrower = _is_narrower(self.student, self.teachers)
-        self.inherits = self.is_narrower and not _loads_weights(
-            self.student) and not any(map(is_attention, self.student.modules()))
+        self.inherits = self.is_narrower and not (_loads_weights(
+            self.student) or any(map(is_attention, self.student.modules())))
 
     @property
     def task(self) -> str:

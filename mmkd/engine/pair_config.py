@@ -162,11 +162,8 @@ def _hooks(student: str, inherit: Dict[str, Any]) -> str:
     return f'custom_hooks = [\n{first}    {hook},\n]\n\n'
 
 
-def _config_text(student: str,
-                 settings: Dict[str, dict],
-                 teachers: dict,
-                 distillers: dict,
-                 hooks: str) -> str:
+def _config_text(student: str, settings: Dict[str, dict], teachers: dict,
+                 distillers: dict, hooks: str) -> str:
     """The short config."""
     lines = ''.join(f'{key} = {literal(value, key, 0, len(key) + 3)}\n\n'
                     for key, value in settings.items())

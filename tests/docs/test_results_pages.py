@@ -125,7 +125,7 @@ def test_new_results_are_found(monkeypatch, tmp_path):
     assert early.verdict == 'too early to say' and early.sign == 0
     assert early.verdict in VERDICTS
     assert pages.best_of(list(found.values())) is not early
-    assert 'bpkd.json' not in found and 'xray.json' in found
+    assert 'bpkd.json' not in found and 'unidistill_lidar_camera.json' in found
     page = pages.tasks() + pages.summary()
     assert '| 31.0 → 3.0 / 50.0 |' in page
     assert (

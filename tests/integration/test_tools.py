@@ -337,12 +337,15 @@ def test_distill_by_the_weights_of_the_teacher(files, tmp_path, capsys):
     narrow = dict(type='mmkd.InheritTeacherHook', modules='all', narrow=True)
     assert hooks() == hooks('--inherit', '--method', 'cwd') == [narrow]
     assert hooks('--no-inherit') == hooks('--method', 'cwd') == []
-    for start in ('model.backbone.init_cfg', 'load_from'):
+    path = str(files / 'teacher.pth')
+    pretrained = dict(type='Pretrained', checkpoint=path)
+    for weights in ({
+            'load_from': path
+    }, {
+            'model.backbone.init_cfg': pretrained
+    }):
         cfg = Config.fromfile(files / 'student.py')
-        value = str(files / 'teacher.pth')
-        if start != 'load_from':
-            value = dict(type='Pretrained', checkpoint=value)
-        cfg.merge_from_dict({start: value})
+        cfg.merge_from_dict(weights)
         cfg.dump(str(tmp_path / 'student.py'))
         args[1] = str(tmp_path / 'student.py')
         assert hooks() == []

@@ -349,15 +349,9 @@ def _write_config(args: argparse.Namespace, name: str,
         cache = args.cache and dict(dir=osp.abspath(args.cache))
         if cache and args.views is not None:
             cache['views'] = args.views
-        cfg = apis.write_distillation_config(
-            args.student,
-            teachers,
-            args.method,
-            given,
-            options,
-            args.imports,
-            cache,
-            **more)
+        cfg = apis.write_distillation_config(args.student, teachers,
+                                             args.method, given, options,
+                                             args.imports, cache, **more)
         with open(given, encoding='utf-8') as file:
             print(f'wrote {path}:\n\n{file.read()}')
     return cfg

@@ -51,6 +51,7 @@ def test_weights_of_the_teacher(tmp_path):
     own.dump(str(tmp_path / 'averaged.py'))
     cfg = written(str(tmp_path / 'averaged.py'), inherit={})
     assert cfg.custom_hooks == [
-        *own.custom_hooks, dict(type='mmkd.InheritTeacherHook')
+        *own.custom_hooks,
+        dict(type='mmkd.InheritTeacherHook')
     ]
     assert 'custom_hooks' not in written(student)
