@@ -28,7 +28,8 @@ class Preference(NamedTuple):
     """A method to prefer for a task.
 
     Attributes:
-        method (str): Its name.
+        method (str): Its name; ``'none'`` for the teacher's weights alone,
+            where the student starts from them.
         reason (str): Why.
         options (Mapping[str, Any]): Options to start with, beside those with
             which it serves the pair; a dot leads into a dict.
@@ -51,9 +52,12 @@ PREFERENCES: Dict[str, Tuple[Preference, ...]] = {
     'detection': (Preference(
         'FeatureKD', 'it paid where the teacher had seen more images, '
         'and lost least elsewhere', _BALANCED), ),
-    'LiDAR detection':
-    (Preference('PointDistiller',
-                'it compares graphs of voxels, cells or points'), ),
+    'LiDAR detection': (
+        Preference('none', 'no method has paid for its steps; --method adds '
+                   'one'),
+        Preference('PointDistiller',
+                   'it compares graphs of voxels, cells or points'),
+    ),
     'detection across sensors': (
         Preference('MonoTAKD', 'there is an assistant with cameras'),
         Preference('UniDistill', "it compares bird's-eye-view maps"),
@@ -269,12 +273,16 @@ class Pair:
             ])
         ]
 
-    def choose(self, labels: bool = True) -> Tuple[Fit, str]:
+    def choose(self,
+               labels: bool = True,
+               inherits: bool = False) -> Tuple[Fit, str]:
         """The method to start with, and why.
 
         Args:
             labels (bool): Whether all images have labels; otherwise methods
                 that need them are left out. Defaults to True.
+            inherits (bool): Whether the student starts from the teacher's
+                weights, so that ``'none'`` is a choice. Defaults to False.
 
         Raises:
             ConfigError: If none serves the pair.
@@ -284,7 +292,10 @@ class Pair:
             return labels or not methods()[name].needs_labels
 
         for name, reason, options in PREFERENCES.get(self.task, ()):
-            if serves(name) and not self.fit(name).reason:
+            if name == 'none':
+                if inherits and labels:
+                    return Fit(name, {}), f'{self.task}: {reason}'
+            elif serves(name) and not self.fit(name).reason:
                 fit = Fit(name, {**self.fit(name).options, **options})
                 return fit, f'{self.task}: {reason}'
         fits = self.fits()

@@ -63,7 +63,7 @@ WRITTEN = dict(
     ],
     own_coco=['work_dirs/featurekd_teacher_student/iter_300.pth'],
     own_masks=['work_dirs/featurekd_teacher_student/iter_300.pth'],
-    own_kitti=['work_dirs/pointdistiller_*_student/iter_300.pth'],
+    own_kitti=['work_dirs/inherit_*_student/iter_300.pth'],
     logs=[
         'work_dirs/tracked/*/vis_data/scalars.json',
         'work_dirs/tracked/*/vis_data/events.out.tfevents.*',

@@ -74,10 +74,11 @@ def run(args: argparse.Namespace) -> None:
     for advice in unfit:
         reason = advice.reason.split('; ')[0]  # the file has the rest
         print(f'  {advice.method.lower()}: {reason}')
-    chosen, why = pair.choose()
+    inherits = pair.inherits and not cfg.get('load_from')
+    chosen, why = pair.choose(inherits=inherits)
     print(f'\nstart with {chosen.command}: {why}. Of another method whose '
           "gradient is far from 1, set loss_weight, or loss_weight='auto'.")
-    if pair.inherits and not cfg.get('load_from'):
+    if inherits:
         print('start from the weights of the teacher, which has the layers of '
               'the student: --inherit, the default without --method')
     if args.json:
@@ -88,7 +89,7 @@ def run(args: argparse.Namespace) -> None:
             methods=as_dicts(advices),
             start_with=chosen.method,
             start_with_options=chosen.options,
-            inherit=pair.inherits)
+            inherit=inherits)
         write_bytes(args.json, (json.dumps(content, indent=2) + '\n').encode())
         print(f'written to {args.json}')
 

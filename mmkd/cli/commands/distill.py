@@ -137,13 +137,13 @@ def run(args: argparse.Namespace) -> None:
     inherit = None if pair is None else _inherit(args, pair)
     if pair is not None and args.method is None:
         with quietly(args), paused_collector():
-            fit, why = pair.choose(not any(data.values()))
+            fit, why = pair.choose(not any(data.values()), inherit is not None)
         args.method = fit.method
         options = fit.with_options(options)
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
     method = re.sub('[^a-z0-9]', '', args.method.lower())
     if method == 'none':
-        _check_none(args)
+        _check_none(args, inherit is not None)
         args.method = None
     if args.images and method == 'featurekd':
         with quietly(args), paused_collector():
@@ -193,10 +193,10 @@ def _inherit(args: argparse.Namespace,
     return dict(modules='all', narrow=True) if pair.is_narrower else {}
 
 
-def _check_none(args: argparse.Namespace) -> None:
+def _check_none(args: argparse.Namespace, inherits: bool) -> None:
     """Refuse ``--method none`` without --inherit, or with what a method
     reads."""
-    if not args.inherit:
+    if not inherits:
         raise UsageError('--method none leaves nothing of the teacher; add '
                          '--inherit, or train the student with `mmkd train`')
     for key in ('method_options', 'cache', 'images', 'unlabelled'):

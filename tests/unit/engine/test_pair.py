@@ -5,6 +5,7 @@ from mmkd.engine.pair import Fit, Pair
 from mmkd.errors import ConfigError, MismatchError
 from mmkd.testing import (bev_detector, detector, segmentor,
                           transformer_segmentor)
+from mmkd.testing.lidar import pointpillars
 
 
 def pair(student, **teachers):
@@ -169,3 +170,13 @@ def test_no_method_serves_it(detectors, monkeypatch):
             ConfigError, match="serves .*FeatureKD: KeyError: 'what'"):
         detectors.choose()
     assert detectors.fit('CWD').reason == 'no'
+
+
+def test_lidar_starts_with_the_weights_of_the_teacher():
+    found = pair(pointpillars(4, 2000), teacher=pointpillars(8, 2000))
+    assert found.inherits
+    fit, why = found.choose(inherits=True)
+    assert fit == Fit('none', {}) and why.startswith('LiDAR detection: ')
+    assert found.choose()[0].method == 'PointDistiller'
+    assert found.choose(labels=False, inherits=True)[0].method != 'none'
+    assert 'none' not in [fit.method for fit in found.fits()]
