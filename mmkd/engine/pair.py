@@ -53,8 +53,7 @@ PREFERENCES: Dict[str, Tuple[Preference, ...]] = {
         'FeatureKD', 'it paid where the teacher had seen more images, '
         'and lost least elsewhere', _BALANCED), ),
     'LiDAR detection': (
-        Preference('none', 'no method has paid for its steps; --method adds '
-                   'one'),
+        Preference('none', 'no method has paid for its steps'),
         Preference('PointDistiller',
                    'it compares graphs of voxels, cells or points'),
     ),
