@@ -15,7 +15,7 @@ from mmengine.config import Config
 from mmkd import apis, cli
 from mmkd.core.network import build_network
 from mmkd.registry import DISTILLERS
-from mmkd.testing import (distillation_config, segmentation_batch,
+from mmkd.testing import (detector, distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
 from tests.fixtures.processes import python, start
 
@@ -354,6 +354,11 @@ def test_distill_by_the_weights_of_the_teacher(files, tmp_path, capsys):
         return failure(capsys, *args, '--method', 'none', *options)
 
     assert 'add --inherit' in refused()
+    Config(detector(8)).dump(str(tmp_path / 'detector.py'))
+    message = failure(capsys, 'distill', files / 'student.py', '--teacher',
+                      tmp_path / 'detector.py', '--teacher-ckpt', 'random',
+                      '--inherit', '--method', 'none')
+    assert 'of the teacher (RetinaNet)' in message
     assert '--cache needs a method' in refused('--inherit', '--cache',
                                                tmp_path)
 

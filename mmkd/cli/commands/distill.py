@@ -137,7 +137,9 @@ def run(args: argparse.Namespace) -> None:
     inherit = None if pair is None else _inherit(args, pair)
     if pair is not None and args.method is None:
         with quietly(args), paused_collector():
-            fit, why = pair.choose(not any(data.values()), inherit is not None)
+            fit, why = pair.choose(
+                not any(data.values()), inherit is not None
+                and not (args.method_options or args.cache))
         args.method = fit.method
         options = fit.with_options(options)
         print(f'method: {fit.method} ({why}); --method NAME takes another one')
@@ -149,8 +151,8 @@ def run(args: argparse.Namespace) -> None:
         with quietly(args), paused_collector():
             options = _with_taps(args, options, pair)
     first = next(iter(teachers.values()))[0]
-    name = (f'{method.replace("none", "inherit")}_{name_of(first)}_'
-            f'{name_of(args.student)}')
+    what = 'inherit' if method == 'none' else method
+    name = f'{what}_{name_of(first)}_{name_of(args.student)}'
     args.work_dir = args.work_dir or osp.join('work_dirs', name)
     with quietly(args), paused_collector():
         cfg = _write_config(args, name, teachers, options,
@@ -190,6 +192,12 @@ def _inherit(args: argparse.Namespace,
             return None
         print("start: the leading channels of the teacher's weights, since "
               'the student has its layers; --no-inherit leaves them out')
+    elif not pair.is_narrower:
+        own = type(pair.student).__name__
+        others = [type(x.network).__name__ for x in pair.teachers.values()]
+        if own not in others:
+            raise UsageError(f'--inherit: the student ({own}) has none of the '
+                             f'layers of the teacher ({", ".join(others)})')
     return dict(modules='all', narrow=True) if pair.is_narrower else {}
 
 
