@@ -34,13 +34,13 @@ def picture(rows: Dict[str, List[Row]]) -> str:
     from matplotlib.figure import Figure
     with matplotlib.rc_context(_STYLE):
         heights = [0.17 * len(part) + 0.7 for part in rows.values()]
-        figure = Figure(figsize=(8.5, sum(heights) + 0.75 * len(rows) + 0.95))
+        figure = Figure(figsize=(10, sum(heights) + 0.75 * len(rows) + 0.95))
         tall = figure.get_figheight()
         bottom = tall - 0.65
         for (task, part), height in zip(rows.items(), heights):
             bottom -= height + 0.75
             axes = figure.add_axes(
-                (0.05, (bottom + 0.4) / tall, 0.58, height / tall))
+                (0.06, (bottom + 0.4) / tall, 0.48, height / tall))
             _draw(axes, task, part)
         top = 1 - 0.25 / tall
         figure.text(0.01, top, _TITLE, fontsize=12, fontweight='bold')
@@ -127,7 +127,7 @@ def _draw(axes, task: str, rows: List[Row]) -> None:
     gap = (high - low) * 0.165 / height
     texts = _spread([min(max(row.gain.mean, low), high) for row in rows], gap,
                     low + gap / 2, high - gap / 2)
-    labels = [row.label.replace('`', '') for row in rows]
+    labels = [row.label.replace(', `--fast`', '') for row in rows]
     for row, label, x, text in zip(rows, labels, places, texts):
         if labels.count(label) > 1:
             label += f', {row.student}'
@@ -153,6 +153,6 @@ def _draw(axes, task: str, rows: List[Row]) -> None:
         axes.text(
             1.06,
             text,
-            f'{label} {row.gain.mean:+.1f}',
+            f'{row.gain.mean:+.1f}  {label}',
             color=colour,
             va='center')
