@@ -119,8 +119,8 @@ def test_recipe_makes_a_step(path, monkeypatch):
         segmentation_batch(2, (48, 64), num_classes=11), True)
     losses = model(**data, mode='loss')
     sum(v.sum() for k, v in losses.items() if 'loss' in k).backward()
-    distiller, = model.distillers
-    assert losses[f'{distiller}.weight'].isfinite()
+    for distiller in model.distillers:
+        assert losses[f'{distiller}.weight'].isfinite()
     weight = next(model.student.backbone.parameters())
     assert weight.grad.abs().sum() > 0
 
