@@ -2,6 +2,7 @@
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS, DefaultScope
 
 from mmkd.errors import ConfigError, DataError
-from mmkd.registry import MODELS
+from mmkd.registry import HOOKS, MODELS
 from mmkd.testing import segmentation_batch
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +116,11 @@ def test_recipe_makes_a_step(path, monkeypatch):
     teacher.cfg.model.backbone.init_cfg = None
     with DefaultScope.overwrite_default_scope('mmseg'):
         model = MODELS.build(cfg.model)
+    for hook in cfg.get('custom_hooks', []):
+        hook = HOOKS.build(hook)
+        hook.before_train(
+            SimpleNamespace(model=model, iter=0, _has_loaded=False))
+        assert not sum(found.left for found in hook.report.values())
     data = model.data_preprocessor(
         segmentation_batch(2, (48, 64), num_classes=11), True)
     losses = model(**data, mode='loss')

@@ -338,6 +338,7 @@ def test_distill_by_the_weights_of_the_teacher(files, tmp_path, capsys):
     assert hooks() == hooks('--inherit', '--method', 'cwd') == [narrow]
     assert hooks('--no-inherit') == hooks('--method', 'cwd') == []
     path = str(files / 'teacher.pth')
+    assert hooks('--cfg-options', f'load_from={path}') == []
     pretrained = dict(type='Pretrained', checkpoint=path)
     for weights in ({
             'load_from': path

@@ -187,8 +187,8 @@ def _inherit(args: argparse.Namespace,
     if args.inherit is False:
         return None
     if args.inherit is None:
-        if (args.images or not pair.inherits
-                or read_config(args.student).get('load_from')):
+        cfg = {**read_config(args.student), **(args.cfg_options or {})}
+        if args.images or not pair.inherits or cfg.get('load_from'):
             return None
         print("start: the leading channels of the teacher's weights, since "
               'the student has its layers; --no-inherit leaves them out')
