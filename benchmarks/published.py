@@ -46,6 +46,7 @@ _METRICS = (
     (r'coco/bbox_mAP_50', 'AP50'),
     (r'coco/bbox_mAP', 'mAP'),
     (r'.*NuScenes/(mAP|NDS)', r'\1'),
+    (r'.*NuScenes/car_AP_dist_2\.0', 'Car AP, 2 m'),
     (r'.*KITTI/Overall_(3D|BEV)_AP40_moderate', r'\1 AP'),
     (r'.*KITTI/(\w+)_(3D|BEV)_AP40_moderate_strict', r'\1 \2 AP'),
     (r'.*KITTI/(\w+)_(3D|BEV)_AP40_moderate_loose', r'\1 \2 AP, loose IoU'),
@@ -58,7 +59,6 @@ _NETWORKS = {
     'gfl': 'GFL',
     'faster-rcnn': 'Faster R-CNN',
     'yolox': 'YOLOX',
-    'yolox-slim': 'slim YOLOX',
     'pointpillars': 'PointPillars',
     'centerpoint-pillar': 'CenterPoint',
     'bev-camera': 'BEV, camera',
@@ -286,8 +286,9 @@ def student_of(entry: Optional[Entry]) -> str:
     """The name of an entry's student in a table."""
     if entry is None:
         return ''
-    first = Path(entry.student.config).stem.split('_')[0]
-    return _NETWORKS.get(first, first)
+    name = Path(entry.student.config).stem
+    first = name.split('_')[0].replace('-slim', '')
+    return ('slim ' if '-slim' in name else '') + _NETWORKS.get(first, first)
 
 
 def data_of(result: Dict[str, Any]) -> str:
