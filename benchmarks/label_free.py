@@ -392,7 +392,7 @@ class Series:
                 data_prefix=whole.data_prefix, ann_file=str(listing))
         else:
             cfg.test_evaluator = [
-                cfg.test_evaluator,
+                *cfg.test_evaluator,
                 dict(
                     type=_sequence_metric(),
                     sequence='Seq05VD',

@@ -64,4 +64,8 @@ test_dataloader = dict(
         data_prefix=dict(img_path='img_dir/test', seg_map_path='ann_dir/test'),
         pipeline=test_pipeline))
 val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
+test_evaluator = [
+    dict(type='IoUMetric', iou_metrics=['mIoU']),
+    # 0.01 of the diagonal: a band of 6 pixels at 360x480.
+    dict(type='mmkd.BoundaryIoUMetric', ratio=0.01)
+]
