@@ -12,25 +12,28 @@ from mmkd.registry import METRICS
 from mmkd.utils.table import format_table
 
 
-def boundaries(labels: Tensor, classes: Tensor, width: int,
-               valid: Tensor) -> Tensor:
-    """Pixels of each class within some distance of the border of its region.
+def boundaries(labels: Tensor, width: int, valid: Tensor) -> Tensor:
+    """Pixels within some distance of the border of their region.
 
-    The edge of the image counts as a border, as in the authors' code.
+    The edge of the image and pixels that are not valid count as a border, as
+    in the authors' code.
 
     Args:
         labels (Tensor): Label map, (H, W), integer.
-        classes (Tensor): The classes to process, (C,).
         width (int): Distance in pixels, in the chessboard metric.
         valid (Tensor): Pixels to include, (H, W), bool.
 
     Returns:
-        Tensor: (C, H, W), bool; False wherever not valid.
+        Tensor: (H, W), bool; False wherever not valid.
     """
-    region = (labels[None] == classes[:, None, None]) & valid
-    outside = F.pad(1 - region[:, None].float(), (width, ) * 4, value=1.0)
-    near_end = F.max_pool2d(outside, 2 * width + 1, stride=1)[:, 0] > 0
-    return region & near_end
+    # A border is near where the window around a pixel holds a second label.
+    label = F.pad(
+        labels.float().masked_fill(~valid, -1), (width, ) * 4, value=-1)
+    extremes = torch.stack([label, -label])
+    side = 2 * width + 1
+    for window in ((side, 1), (1, side)):
+        extremes = F.max_pool2d(extremes, window, stride=1)
+    return valid & (extremes[0] != -extremes[1])
 
 
 @METRICS.register_module()
@@ -78,15 +81,16 @@ class BoundaryIoUMetric(BaseMetric):
             predicted = sample['pred_sem_seg']['data'].squeeze(0)
             truth = sample['gt_sem_seg']['data'].squeeze(0).to(predicted)
             valid = truth != self.ignore_index
-            present = torch.cat(
-                [truth[valid].unique(), predicted[valid].unique()]).unique()
             width = self.band_width(tuple(truth.shape))
-            band_p = boundaries(predicted, present, width, valid)
-            band_t = boundaries(truth, present, width, valid)
-            sums = torch.zeros((2, count), dtype=torch.long)
-            sums[0, present.cpu()] = (band_p & band_t).sum((1, 2)).cpu()
-            sums[1, present.cpu()] = (band_p | band_t).sum((1, 2)).cpu()
-            self.results.append(sums)
+            band_t = boundaries(truth, width, valid)
+            band_p = boundaries(predicted, width, valid)
+            shared = band_t & band_p & (truth == predicted)
+            both, of_truth, of_prediction = (
+                labels[band].bincount(minlength=count).cpu()
+                for labels, band in ((truth, shared), (truth, band_t),
+                                     (predicted, band_p)))
+            self.results.append(
+                torch.stack([both, of_truth + of_prediction - both]))
 
     def compute_metrics(self, results: List[Tensor]) -> Dict[str, float]:
         """Boundary IoU by class (in the log) and its mean, in percent."""
