@@ -24,9 +24,9 @@ teacher = dict(
         '{root}/../weights/mobilenetv2_mmseg.pth'
     })
 student = dict(
-    config='configs/camvid/deeplabv3plus_r18w16-d16_camvid.py', iters=2400)
+    config='configs/camvid/deeplabv3plus_r18w16-d16_camvid.py', iters=1500)
 # As many values for the student alone as for a method; a third of the
 # iterations.
 tuning_seed = 1000
-tuning_iters = 800
+tuning_iters = 500
 student_grid = {'optim_wrapper.optimizer.lr': [2e-3, 5e-3, 1e-2]}

@@ -3,6 +3,4 @@ _base_ = 'deeplabv3plus_camvid.py'
 family = 'camvid_slim_'
 teacher_family = 'camvid_'
 student = dict(
-    config='configs/camvid/deeplabv3plus_mobilenet-v2-slim-d16_camvid.py',
-    iters=1500)
-tuning_iters = 500
+    config='configs/camvid/deeplabv3plus_mobilenet-v2-slim-d16_camvid.py')
