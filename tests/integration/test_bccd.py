@@ -3,6 +3,7 @@ import copy
 import importlib.util
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +15,14 @@ from benchmarks.entry import ENTRIES, Entry
 from benchmarks.experiment import Experiment
 from mmkd.apis import build_runner, prepare_training
 from mmkd.errors import ConfigError, DataError
-from mmkd.registry import MODELS
+from mmkd.registry import HOOKS, MODELS
 from mmkd.testing import detection_batch
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / 'configs/bccd'
 RECIPES = sorted(CONFIGS.glob('*_gfl-mobilenet-v2_*.py'))
 UNLABELLED = [path for path in RECIPES if '-unlabelled_' in path.name]
+INHERIT = [path for path in RECIPES if path.name.startswith('inherit')]
 OBJECT = ('<object><name>{}</name><bndbox><xmin>{}</xmin><ymin>{}</ymin>'
           '<xmax>{}</xmax><ymax>{}</ymax></bndbox></object>')
 
@@ -125,13 +127,19 @@ def test_recipe_makes_a_step(path, monkeypatch):
     cfg = with_random_teacher(path)
     with DefaultScope.overwrite_default_scope('mmdet'):
         model = MODELS.build(cfg.model)
+        assert model.distillers or path in INHERIT
+        for hook in cfg.get('custom_hooks', []):
+            hook = HOOKS.build(hook)
+            hook.before_train(
+                SimpleNamespace(model=model, iter=0, _has_loaded=False))
+            assert not sum(found.left for found in hook.report.values())
         data = model.data_preprocessor(
             detection_batch(2, (64, 96), num_classes=3), True)
         losses = model(**data, mode='loss')
     total, _ = model.parse_losses(losses)
     total.backward()
-    distiller, = model.distillers
-    assert losses[f'{distiller}.weight'] > 0
+    for distiller in model.distillers:
+        assert losses[f'{distiller}.weight'] > 0
     weight = next(model.student.backbone.parameters())
     assert weight.grad.abs().sum() > 0
 
@@ -178,10 +186,13 @@ def test_entries_have_recipes():
     for entry in entries:
         assert len(entry.distilled_grid.values) == len(
             entry.student_grid.values)
-        distiller, = Config.fromfile(ROOT /
-                                     entry.distilled.config).model.distillers
-        assert entry.distilled_grid.key == \
+        cfg = Config.fromfile(ROOT / entry.distilled.config)
+        keys = [
             f'model.distillers.{distiller}.loss_weight.ratio'
+            for distiller in cfg.model.distillers
+        ]
+        assert [entry.distilled_grid.key
+                ] == (keys or ['optim_wrapper.optimizer.lr'])
         plan = Experiment(entry, [0])
         assert plan.nodes[plan.teacher].options[
             'model.backbone.init_cfg.checkpoint'] == \
