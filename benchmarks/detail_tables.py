@@ -16,14 +16,12 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
                      for line in lines) + '\n'
 
 
-def _numbers(values: Optional[Sequence[float]]) -> str:
-    return 'not measured' if values is None else ', '.join(f'{x:.2f}'
-                                                           for x in values)
+def _numbers(values: Sequence[float]) -> str:
+    return ', '.join(f'{x:.2f}' for x in values)
 
 
-def _gain(summary: Optional[Dict[str, Any]]) -> str:
-    return 'not measured' if summary is None else str(
-        Gain(summary['gain'], summary['standard_error']))
+def _gain(summary: Dict[str, Any]) -> str:
+    return str(Gain(summary['gain'], summary['standard_error']))
 
 
 def _percent(share: Optional[float]) -> str:
@@ -51,10 +49,10 @@ def scores(task: str) -> str:
                 metric_name(part['metric']),
                 '-' if part['teacher'] is None else f'{part["teacher"]:.2f}',
                 _numbers(part['baseline']),
-                _numbers(part.get('equal_time')),
+                _numbers(part['equal_time']),
                 _numbers(part['distilled']),
                 _gain(part['summary']),
-                _gain(part.get('summary_at_equal_time')),
+                _gain(part['summary_at_equal_time']),
                 _percent(part['summary']['gap_closed'])
             ])
     return table([
@@ -77,12 +75,9 @@ def runs(task: str) -> str:
         rows.append([
             f'[{_label(result)}]({LINK}/{name})', ' / '.join(
                 str(iters[key] or '-')
-                for key in ('teacher', 'student', 'equal_time')
-                if key in iters), '; '.join(tuned),
-            data_of(result) +
-            (f' `{result["data"][:8]}`' if 'data' in result else ''),
-            result['versions'].get('commit')
-            or f'mmkd {result["versions"]["mmkd"]}', result['date'],
+                for key in ('teacher', 'student', 'equal_time')),
+            '; '.join(tuned), f'{data_of(result)} `{result["data"][:8]}`',
+            result['versions']['commit'], result['date'],
             f'`{result["command"].split("/", 1)[-1]}`'
         ])
     return table([

@@ -28,29 +28,21 @@ TABLE = re.compile(
 
 
 def best_of(rows: List[Row]) -> Row:
-    """The row that speaks for a task: measured at equal time, on real data
-    and recently, where there is such a row; then the largest gain."""
+    """The row that speaks for a task: that of the best verdict, on real data
+    where there is such a row; then the largest gain."""
     return max(
         rows,
-        key=lambda row:
-        (row.equal_time is not None, row.verdict == 'pays at equal time',
-         not row.is_early, row.sign, row.real, not row.older, row.gain.mean))
+        key=lambda row: (row.verdict == 'pays at equal time', not row.is_early,
+                         row.sign, row.real, row.equal_time.mean))
 
 
 def outcome(rows: List[Row]) -> str:
     """A sentence on the rows of a task, without its name."""
     best = best_of(rows)
-    timed = [row for row in rows if row.equal_time is not None]
-    if timed:
-        wins = sum(row.verdict == 'pays at equal time' for row in timed)
-        text = f'{wins} of {len(timed)} rows pay at equal time'
-    else:
-        wins = sum(row.sign > 0 for row in rows)
-        text = ('equal time is not measured; '
-                f'{wins} of {len(rows)} rows gain at equal iterations')
-    rank = 'the best' if best.gain.mean > 0 else 'the smallest loss'
-    return (f'{text}; {rank}: {best.label}, {best.gain} {best.metric} on '
-            f'{best.data}')
+    wins = sum(row.verdict == 'pays at equal time' for row in rows)
+    rank = 'the best' if best.equal_time.mean > 0 else 'the smallest loss'
+    return (f'{wins} of {len(rows)} rows pay at equal time; {rank}: '
+            f'{best.label}, {best.equal_time} {best.metric} on {best.data}')
 
 
 def by_task(rows: List[Row]) -> Dict[str, List[Row]]:
@@ -66,9 +58,8 @@ def method_table(rows: List[Row]) -> str:
         label = row.label
         if row.page:
             label = f'[{label}]({published.link_of(row.page)})'
-        error = row.cost and row.cost[1]
-        cost = 'not measured' if row.cost is None else f'{row.cost[0]:.2f}' + (
-            f' ± {error:.2f}' if error is not None else '')
+        ratio, error = row.cost
+        cost = f'{ratio:.2f}' + ('' if error is None else f' ± {error:.2f}')
         gains = ('not measured' if gain is None else f'{gain} {row.metric}'
                  for gain in (row.equal_time, row.equal_iters))
         scores = f'{row.alone:.1f}'
@@ -90,7 +81,7 @@ def method_table(rows: List[Row]) -> str:
 
 def shown() -> Dict[str, List[Row]]:
     """The rows of the page, by task."""
-    return by_task(published.current(published.rows()))
+    return by_task(published.rows())
 
 
 def summary() -> str:

@@ -15,10 +15,9 @@ _STYLE = {
     'axes.spines.right': False
 }
 _TITLE = 'Blue: distillation is better. Orange: the student alone is better.'
-_NOTE = ('Gain in points of 100. Filled: at equal time. Hollow: at equal '
-         'iterations only, equal time is not measured.\nBars: two standard '
-         'errors; grey: zero is within, or it is too early to say. Circles: '
-         'real data. Squares: scenes.')
+_NOTE = ('Gain at equal time, in points of 100. Circles: real data. Squares: '
+         'scenes.\nBars: two standard errors; grey: zero is within, or it is '
+         'too early to say.')
 
 
 def picture(rows: Dict[str, List[Row]]) -> str:
@@ -40,7 +39,7 @@ def picture(rows: Dict[str, List[Row]]) -> str:
         for (task, part), height in zip(rows.items(), heights):
             bottom -= height + 0.75
             axes = figure.add_axes(
-                (0.06, (bottom + 0.4) / tall, 0.48, height / tall))
+                (0.06, (bottom + 0.4) / tall, 0.46, height / tall))
             _draw(axes, task, part)
         top = 1 - 0.25 / tall
         figure.text(0.01, top, _TITLE, fontsize=12, fontweight='bold')
@@ -53,35 +52,20 @@ def picture(rows: Dict[str, List[Row]]) -> str:
 def _limits(rows: Sequence[Row]) -> Tuple[float, float]:
     """Of the gains; one far above all others does not flatten them."""
     ends = sorted(
-        abs(row.gain.mean) + 2 * (row.gain.error or 0) for row in rows)
+        abs(row.equal_time.mean) + 2 * (row.equal_time.error or 0)
+        for row in rows)
     top = ends[-1]
     if len(ends) > 1 and top > 5 * ends[-2]:
         top = ends[-2]
-    low = min(0, *(row.gain.mean - 2 * (row.gain.error or 0) for row in rows))
-    high = max(0, *(row.gain.mean + 2 * (row.gain.error or 0) for row in rows))
+    low = min(
+        0,
+        *(row.equal_time.mean - 2 * (row.equal_time.error or 0)
+          for row in rows))
+    high = max(
+        0,
+        *(row.equal_time.mean + 2 * (row.equal_time.error or 0)
+          for row in rows))
     return max(low, -top) - 0.1 * top, min(high, top) + 0.1 * top
-
-
-def _places(rows: Sequence[Row]) -> Tuple[List[float], float, List[float]]:
-    """Where rows stand from 0 to 1: those without a cost to the left.
-
-    Returns:
-        tuple: The places, where the known costs begin, and the limits of
-        these.
-    """
-    costs = [row.cost[0] for row in rows if row.cost is not None]
-    unknown = len(rows) - len(costs)
-    begin = 0.8 * unknown / len(rows) if costs else 1.
-    limits = [min(1., *costs, 1.), max(1.2, *costs, 1.2)] if costs else [1, 2]
-    places, number = [], 0
-    for row in rows:
-        if row.cost is None:
-            number += 1
-            places.append(begin * (number - 0.5) / unknown)
-        else:
-            share = (row.cost[0] - limits[0]) / (limits[1] - limits[0])
-            places.append(begin + (1 - begin) * (0.06 + 0.88 * share))
-    return places, begin, limits
 
 
 def _spread(wanted: Sequence[float], gap: float, low: float,
@@ -100,42 +84,35 @@ def _spread(wanted: Sequence[float], gap: float, low: float,
 
 
 def _draw(axes, task: str, rows: List[Row]) -> None:
-    rows = sorted(rows, key=lambda row: -row.gain.mean)
+    rows = sorted(rows, key=lambda row: -row.equal_time.mean)
     low, high = _limits(rows)
-    places, begin, limits = _places(rows)
-    axes.set(xlim=(0, 1), ylim=(low, high))
+    costs = [row.cost[0] for row in rows]
+    cheap, dear = min(1., *costs), max(1.2, *costs)
+    margin = 0.07 * (dear - cheap)
+    left, right = cheap - margin, dear + margin
+    axes.set(
+        xlim=(left, right),
+        ylim=(low, high),
+        xlabel="cost of a step beside the student's own")
+    axes.xaxis.set_major_formatter('{x:g}x')
     axes.set_title(task, loc='left', fontweight='bold')
     axes.axhline(0, color='black', linewidth=0.8)
     axes.axhspan(0, high, color=_COLOURS[1], alpha=0.05, linewidth=0)
     axes.axhspan(low, 0, color=_COLOURS[-1], alpha=0.05, linewidth=0)
-    if 0 < begin < 1:
-        axes.axvline(begin, color='0.8', linewidth=0.8)
-    ticks, names = [], []
-    if begin > 0:
-        ticks.append(begin / 2)
-        names.append('cost not measured')
-    if begin < 1:
-        step = 0.1 if limits[1] < 1.35 else 0.25 if limits[1] < 1.9 else 0.5
-        for number in range(1 + int((limits[1] - 1) / step + 1e-6)):
-            value = 1 + number * step
-            share = (value - limits[0]) / (limits[1] - limits[0])
-            ticks.append(begin + (1 - begin) * (0.06 + 0.88 * share))
-            names.append(f'{value:g}x')
-        axes.set_xlabel("cost of a step beside the student's own")
-    axes.set_xticks(ticks, names)
     height = axes.get_position().height * axes.figure.get_figheight()
     gap = (high - low) * 0.165 / height
-    texts = _spread([min(max(row.gain.mean, low), high) for row in rows], gap,
-                    low + gap / 2, high - gap / 2)
+    texts = _spread([min(max(row.equal_time.mean, low), high) for row in rows],
+                    gap, low + gap / 2, high - gap / 2)
     labels = [row.label.replace(', `--fast`', '') for row in rows]
-    for row, label, x, text in zip(rows, labels, places, texts):
+    beside = [right + share * (right - left) for share in (0.02, 0.05, 0.06)]
+    for row, label, x, text in zip(rows, labels, costs, texts):
         if labels.count(label) > 1:
-            label += f', {row.student}'
+            label += f', {row.data}'
         colour = _COLOURS[row.sign]
         inset = 0.04 * (high - low)
-        y = min(max(row.gain.mean, low + inset), high - inset)
-        beyond = y != row.gain.mean
-        axes.plot([x, 1.02, 1.05], [y, text, text],
+        y = min(max(row.equal_time.mean, low + inset), high - inset)
+        beyond = y != row.equal_time.mean
+        axes.plot([x, *beside[:2]], [y, text, text],
                   color='0.75',
                   linewidth=0.6,
                   clip_on=False,
@@ -143,16 +120,15 @@ def _draw(axes, task: str, rows: List[Row]) -> None:
         axes.errorbar(
             x,
             y,
-            None if beyond else 2 * (row.gain.error or 0),
+            None if beyond else 2 * (row.equal_time.error or 0),
             fmt='v^'[y > 0] if beyond else 'o' if row.real else 's',
             color=colour,
-            markerfacecolor='white' if row.equal_time is None else colour,
             markersize=6,
             elinewidth=1.4,
             zorder=3)
         axes.text(
-            1.06,
+            beside[2],
             text,
-            f'{row.gain.mean:+.1f}  {label}',
+            f'{row.equal_time.mean:+.1f}  {label}',
             color=colour,
             va='center')

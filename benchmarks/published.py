@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from statistics import fmean
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from benchmarks.entry import Entry, names
 
@@ -17,9 +17,9 @@ VERDICTS = {
     'one seed only':
     'A single seed has no standard error. Nothing follows from it.',
     'too early to say':
-    'The student alone, at equal time where that is measured, has less than a '
-    'tenth of the score of the teacher, which learnt from the same data: it '
-    'has hardly begun to learn. Train longer, then compare.',
+    'The student alone, at equal time, has less than a tenth of the score of '
+    'the teacher, which learnt from the same data: it has hardly begun to '
+    'learn. Train longer, then compare.',
     'pays at equal time':
     'At equal time, the gain exceeds two standard errors. Use it.',
     'train longer instead':
@@ -30,12 +30,6 @@ VERDICTS = {
     'it does not: more iterations of the student alone do as much.',
     'within the noise':
     'The gain is within two standard errors of zero.',
-    'gains, time untested':
-    'At equal iterations, the gain exceeds two standard errors. Equal time '
-    'has not been measured: compare for yourself.',
-    'worse than alone':
-    'At equal iterations, the student alone is better by more than two '
-    'standard errors.',
 }
 
 #: Share of the teacher's score below which a student has hardly learnt.
@@ -99,24 +93,17 @@ class Gain(NamedTuple):
         return 1 if self.mean > 0 else -1
 
 
-def verdict_of(equal_iters: Optional[Gain], equal_time: Optional[Gain]) -> str:
+def verdict_of(equal_iters: Optional[Gain], equal_time: Gain) -> str:
     """A key of :data:`VERDICTS`."""
-    decides = equal_iters if equal_time is None else equal_time
-    if decides.error is None:
+    if equal_time.error is None:
         return 'one seed only'
-    if equal_time is None:
-        return {
-            1: 'gains, time untested',
-            0: 'within the noise',
-            -1: 'worse than alone'
-        }[decides.sign]
-    if decides.sign == 0 and equal_iters is not None and equal_iters.sign > 0:
+    if equal_time.sign == 0 and equal_iters is not None and equal_iters.sign > 0:
         return 'equals longer training'
     return {
         1: 'pays at equal time',
         0: 'within the noise',
         -1: 'train longer instead'
-    }[decides.sign]
+    }[equal_time.sign]
 
 
 @dataclass(frozen=True)
@@ -131,14 +118,15 @@ class Row:
         student (str): The student.
         data (str): The data, with their version.
         real (bool): Whether these are real data.
-        older (bool): Whether the result was made before data had checksums.
         metric (str): Name of the metric.
         seeds (int): Number of seeds.
-        equal_iters, equal_time (Gain, optional): None if not measured.
-        cost (tuple[float, float], optional): Time of a step beside the
-            student's own, and its error.
+        equal_time (Gain): Over the student alone that trained for as long.
+        cost (tuple[float, float | None]): Time of a step beside the student's
+            own, and its error.
         alone (float): Mean score of the student alone.
-        longer (float, optional): The same where it trains for equal time.
+        equal_iters (Gain, optional): None if not measured.
+        longer (float, optional): The same as ``alone``, where the student
+            trains for equal time; None if ``alone`` is that.
         teacher (float, optional): Score of the teacher, if it was trained
             for this.
     """
@@ -149,32 +137,26 @@ class Row:
     student: str
     data: str
     real: bool
-    older: bool
     metric: str
     seeds: int
+    equal_time: Gain
+    cost: Tuple[float, Optional[float]]
+    alone: float
     equal_iters: Optional[Gain] = None
-    equal_time: Optional[Gain] = None
-    cost: Optional[Sequence[float]] = None
-    alone: float = 0.
     longer: Optional[float] = None
     teacher: Optional[float] = None
-
-    @property
-    def gain(self) -> Gain:
-        """At equal time or, where that is missing, at equal iterations."""
-        return self.equal_iters if self.equal_time is None else self.equal_time
 
     @property
     def is_early(self) -> bool:
         """Whether the student alone has hardly begun to learn."""
         score = self.alone if self.longer is None else self.longer
-        return (self.gain.error is not None and self.teacher is not None
+        return (self.equal_time.error is not None and self.teacher is not None
                 and score < LEARNT * self.teacher)
 
     @property
     def sign(self) -> int:
         """1 for a gain that says something, -1 for a loss, else 0."""
-        return 0 if self.is_early else self.gain.sign
+        return 0 if self.is_early else self.equal_time.sign
 
     @property
     def verdict(self) -> str:
@@ -294,8 +276,6 @@ def student_of(entry: Optional[Entry]) -> str:
 def data_of(result: Dict[str, Any]) -> str:
     """The data of a result, with the version of the scenes."""
     preset = result['preset']
-    if 'data' not in result:
-        return 'scenes v3 or older'
     entry = entry_of(result['method'])
     if preset in _DATA or (entry is not None and entry.real_data):
         return _DATA.get(preset, preset)
@@ -308,11 +288,9 @@ def row_of(source: str) -> Row:
     name = result['method']
     entry = entry_of(name)
 
-    def gain(key: str) -> Optional[Gain]:
-        found = result.get(key)
-        return found and Gain(found['gain'], found['standard_error'])
+    def gain(key: str) -> Gain:
+        return Gain(result[key]['gain'], result[key]['standard_error'])
 
-    cost, equal_time = result.get('cost'), result.get('equal_time')
     data = data_of(result)
     return Row(
         source,
@@ -322,14 +300,13 @@ def row_of(source: str) -> Row:
         student_of(entry),
         data,
         real='scenes' not in data,
-        older='data' not in result,
         metric=metric_name(result['metric']),
         seeds=len(result['seeds']),
         equal_iters=gain('summary'),
         equal_time=gain('summary_at_equal_time'),
-        cost=cost and (cost['ratio'], cost['error']),
+        cost=(result['cost']['ratio'], result['cost']['error']),
         alone=fmean(result['baseline']),
-        longer=equal_time and fmean(equal_time),
+        longer=fmean(result['equal_time']),
         teacher=result['teacher'])
 
 
@@ -344,14 +321,12 @@ def label_free_rows() -> List[Row]:
             found.append(
                 Row(path.name,
                     'Without labels',
-                    f'{result["epochs"]} epochs unlabelled, then '
-                    f'{result["iters"]["distilled"]} iterations on '
-                    f'{part["images"]} images{modes_of(result)}',
+                    f'{result["epochs"]} unlabelled epochs, then '
+                    f'{part["images"]} labelled images{modes_of(result)}',
                     'feature_kd',
                     _NETWORKS.get(first, first),
                     'CamVid',
                     real=True,
-                    older=False,
                     metric='mIoU',
                     seeds=len(result['seeds']),
                     equal_time=Gain(gain['mean'], gain['standard_error']),
@@ -361,25 +336,13 @@ def label_free_rows() -> List[Row]:
 
 
 def rows() -> List[Row]:
-    """All rows, in the order of the page: the real and the new first."""
+    """All rows, in the order of the page: real data first."""
     found = [*map(row_of, files()), *label_free_rows()]
     order = list(TASKS)
     return sorted(
         found,
         key=lambda x:
-        (order.index(x.task), x.older, not x.real, x.data, -x.gain.mean))
-
-
-def current(found: Sequence[Row]) -> List[Row]:
-    """The rows without the old ones that newer ones replace.
-
-    An old row stays while its method has no newer one for the task.
-    """
-    newer = {(row.task, row.page) for row in found if not row.older}
-    return [
-        row for row in found
-        if not row.older or (row.task, row.page) not in newer
-    ]
+        (order.index(x.task), not x.real, x.data, -x.equal_time.mean))
 
 
 def unmeasured(found: Sequence[Row]) -> Dict[str, List[str]]:

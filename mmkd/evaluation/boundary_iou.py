@@ -85,10 +85,11 @@ class BoundaryIoUMetric(BaseMetric):
             band_t = boundaries(truth, width, valid)
             band_p = boundaries(predicted, width, valid)
             shared = band_t & band_p & (truth == predicted)
-            both, of_truth, of_prediction = (
-                labels[band].bincount(minlength=count).cpu()
-                for labels, band in ((truth, shared), (truth, band_t),
-                                     (predicted, band_p)))
+            both, of_truth, of_prediction = (labels[band].bincount(
+                minlength=count).cpu() for labels, band in ((truth, shared),
+                                                            (truth, band_t),
+                                                            (predicted,
+                                                             band_p)))
             self.results.append(
                 torch.stack([both, of_truth + of_prediction - both]))
 

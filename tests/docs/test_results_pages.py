@@ -41,7 +41,7 @@ def test_pages_are_up_to_date(texts):
 
 
 def test_the_picture_is_up_to_date(rows):
-    found = picture(pages.by_task(published.current(rows)))
+    found = picture(pages.by_task(rows))
     assert found == picture(pages.shown())
     assert len(found) < 200_000
     there = pages.PICTURE.read_text(encoding='utf-8')
@@ -64,9 +64,6 @@ def test_every_task_has_its_page(texts):
     (Gain(0.8, 0.4), Gain(0.8, 0.4), 'within the noise'),
     (Gain(1, 0.4), Gain(-1, 0.4), 'train longer instead'),
     (None, Gain(-1, 0.4), 'train longer instead'),
-    (Gain(1, 0.4), None, 'gains, time untested'),
-    (Gain(0.1, 0.4), None, 'within the noise'),
-    (Gain(-1, 0.4), None, 'worse than alone'),
     (Gain(5, 0.4), Gain(5, None), 'one seed only'),
 ])
 def test_verdicts(equal_iters, equal_time, verdict):
@@ -100,10 +97,7 @@ def result(name, **more):
 
 
 def test_new_results_are_found(monkeypatch, tmp_path):
-    """Also of methods without an entry; they replace the older ones."""
-    for path in published.RESULTS.glob('*.json'):
-        if not path.stem.endswith('_fast'):  # the newer ones
-            (tmp_path / path.name).write_text(path.read_text())
+    """Also of methods without an entry."""
     for name, content in dict(
             camvid_bpkd=result('camvid_bpkd'),
             camvid_bpkd_fast=result('camvid_bpkd', fast=True),
@@ -112,7 +106,7 @@ def test_new_results_are_found(monkeypatch, tmp_path):
             fgd=result('fgd', preset='bench', task='detection')).items():
         (tmp_path / f'{name}.json').write_text(json.dumps(content))
     monkeypatch.setattr(published, 'RESULTS', tmp_path)
-    found = {row.source: row for row in published.current(published.rows())}
+    found = {row.source: row for row in published.rows()}
     row = found['camvid_bpkd.json']
     assert (row.label, row.page, row.data,
             row.student) == ('BPKD', 'bpkd', 'CamVid', 'DeepLabV3+')
@@ -125,7 +119,6 @@ def test_new_results_are_found(monkeypatch, tmp_path):
     assert early.verdict == 'too early to say' and early.sign == 0
     assert early.verdict in VERDICTS
     assert pages.best_of(list(found.values())) is not early
-    assert 'bpkd.json' not in found and 'unidistill_lidar_camera.json' in found
     page = pages.tasks() + pages.summary()
     assert '| 31.0 → 3.0 / 50.0 |' in page
     assert (
@@ -140,10 +133,9 @@ def test_summaries_are_those_of_the_scores():
         found = published.read(name)
         for key, alone in (('summary', 'baseline'), ('summary_at_equal_time',
                                                      'equal_time')):
-            if key in found:
-                gain = sum(found['distilled']) - sum(found[alone])
-                assert found[key]['gain'] == pytest.approx(
-                    gain / len(found['seeds'])), name
+            gain = sum(found['distilled']) - sum(found[alone])
+            assert found[key]['gain'] == pytest.approx(
+                gain / len(found['seeds'])), name
 
 
 def numbers(content):

@@ -191,8 +191,8 @@ def test_entries_have_recipes():
             f'model.distillers.{distiller}.loss_weight.ratio'
             for distiller in cfg.model.distillers
         ]
-        assert [entry.distilled_grid.key
-                ] == (keys or ['optim_wrapper.optimizer.lr'])
+        assert [entry.distilled_grid.key] == (
+            keys or ['optim_wrapper.optimizer.lr'])
         plan = Experiment(entry, [0])
         assert plan.nodes[plan.teacher].options[
             'model.backbone.init_cfg.checkpoint'] == \
