@@ -97,7 +97,8 @@ def verdict_of(equal_iters: Optional[Gain], equal_time: Gain) -> str:
     """A key of :data:`VERDICTS`."""
     if equal_time.error is None:
         return 'one seed only'
-    if equal_time.sign == 0 and equal_iters is not None and equal_iters.sign > 0:
+    gained = equal_iters is not None and equal_iters.sign > 0
+    if equal_time.sign == 0 and gained:
         return 'equals longer training'
     return {
         1: 'pays at equal time',
