@@ -4,10 +4,12 @@
     benchmarks/pages.py
 
 That is the tables between `<!-- table: NAME -->` and `<!-- end of table -->`
-in docs/results.md, docs/results and the README, and the picture.
+in docs/results.md, docs/results, the README and the pages of the methods, and
+the picture.
 """
 import re
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Dict, List
 
@@ -22,6 +24,7 @@ PAGE = ROOT / 'docs/results.md'
 PICTURE = ROOT / 'docs/images/results.svg'
 README = ROOT / 'README.md'
 DETAILS = ROOT / 'docs/results'
+METHODS = ROOT / 'docs/methods'
 
 TABLE = re.compile(
     r'(<!-- table: (?P<name>[\w ]+) -->\n).*?(<!-- end of table -->)', re.S)
@@ -51,6 +54,12 @@ def by_task(rows: List[Row]) -> Dict[str, List[Row]]:
     return {task: part for task, part in found.items() if part}
 
 
+def cost_of(row: Row) -> str:
+    """The cost of a row as text."""
+    ratio, error = row.cost
+    return f'{ratio:.2f}' + ('' if error is None else f' ± {error:.2f}')
+
+
 def method_table(rows: List[Row]) -> str:
     """The table of a task."""
 
@@ -58,8 +67,6 @@ def method_table(rows: List[Row]) -> str:
         label = row.label
         if row.page:
             label = f'[{label}]({published.link_of(row.page)})'
-        ratio, error = row.cost
-        cost = f'{ratio:.2f}' + ('' if error is None else f' ± {error:.2f}')
         gains = ('not measured' if gain is None else f'{gain} {row.metric}'
                  for gain in (row.equal_time, row.equal_iters))
         scores = f'{row.alone:.1f}'
@@ -68,8 +75,8 @@ def method_table(rows: List[Row]) -> str:
         if row.teacher is not None:
             scores += f' / {row.teacher:.1f}'
         return [
-            label, f'**{row.verdict}**', *gains, cost, scores,
-            f'{row.student}, {row.data}',
+            label, f'**{row.verdict}**', *gains,
+            cost_of(row), scores, f'{row.student}, {row.data}',
             str(row.seeds)
         ]
 
@@ -112,6 +119,20 @@ def tasks() -> str:
     return '\n'.join(parts)
 
 
+def evidence(page: str) -> str:
+    """The rows of a method, for its page."""
+    rows = [row for row in published.rows() if row.page == page]
+    if not rows:
+        return 'Not measured yet.\n'
+    return table([
+        '[does it pay?](../results.md)', 'gain, equal time', 'cost of a step',
+        'student, data'
+    ], ([
+        f'{row.label}: **{row.verdict}**', f'{row.equal_time} {row.metric}',
+        cost_of(row), f'{row.student}, {row.data}'
+    ] for row in rows))
+
+
 def readme_table() -> str:
     """The table of the README, a line a task."""
     return table(['task', 'does it pay?'],
@@ -131,7 +152,11 @@ def filled(text: str) -> str:
         readme=readme_table,
         summary=summary,
         verdicts=verdicts,
-        tasks=tasks)
+        tasks=tasks,
+        **{
+            f'evidence {page}': partial(evidence, page)
+            for page in published.pages()
+        })
 
     def renew(match: 're.Match') -> str:
         return f'{match[1]}\n{tables[match["name"]]()}\n{match[3]}'
@@ -141,7 +166,10 @@ def filled(text: str) -> str:
 
 def texts() -> Dict[Path, str]:
     """All pages, and what they should hold."""
-    pages = [README, PAGE, *sorted(DETAILS.glob('*.md'))]
+    pages = [
+        README, PAGE, *sorted(DETAILS.glob('*.md')),
+        *sorted(METHODS.glob('*.md'))
+    ]
     return {path: filled(path.read_text(encoding='utf-8')) for path in pages}
 
 

@@ -13,8 +13,7 @@ from benchmarks.published import VERDICTS, Gain, verdict_of
 ROOT = Path(__file__).parents[2]
 PROSE = [
     ROOT / 'README.md', ROOT / 'docs/get_started.md', pages.PAGE,
-    *sorted(pages.DETAILS.glob('*.md')), *sorted(
-        (ROOT / 'docs/methods').glob('*.md'))
+    *sorted(pages.DETAILS.glob('*.md')), *sorted(pages.METHODS.glob('*.md'))
 ]
 # Derived from the scores of result files.
 DERIVED = {
@@ -56,6 +55,13 @@ def test_every_task_has_its_page(texts):
         assert f'\n## {task}\n' in text
         assert pages.DETAILS / f'{page}.md' in texts
     assert text.count('**Not measured yet**') <= len(published.TASKS)
+
+
+def test_every_method_has_its_evidence(texts):
+    for path in pages.METHODS.glob('*.md'):
+        assert f'<!-- table: evidence {path.stem} -->' in texts[path]
+    assert '**pays at equal time**' in texts[pages.METHODS / 'feature_kd.md']
+    assert 'Not measured yet.' in pages.evidence('none')
 
 
 @pytest.mark.parametrize('equal_iters, equal_time, verdict', [
