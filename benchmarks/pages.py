@@ -40,7 +40,9 @@ def best_of(rows: List[Row]) -> Row:
 
 
 def outcome(rows: List[Row]) -> str:
-    """A sentence on the rows of a task, without its name."""
+    """A sentence on the methods of a task, without its name."""
+    # A row without a page is a control, such as one without a teacher.
+    rows = [row for row in rows if row.page] or rows
     best = best_of(rows)
     wins = sum(row.verdict == 'pays at equal time' for row in rows)
     rank = 'the best' if best.equal_time.mean > 0 else 'the smallest loss'

@@ -130,7 +130,7 @@ def test_new_results_are_found(monkeypatch, tmp_path):
     assert (
         '[BPKD](methods/bpkd.md) | **pays at equal time** | +0.50 ± 0.10 mIoU'
         in page)
-    assert '2 of 3 rows pay at equal time' in page
+    assert '2 of 2 rows pay at equal time' in page
     assert 'BPKD (DeepLabV3+) | mIoU' in pages.TABLES['scores segmentation']()
 
 
