@@ -85,13 +85,10 @@ class BoundaryIoUMetric(BaseMetric):
             band_t = boundaries(truth, width, valid)
             band_p = boundaries(predicted, width, valid)
             shared = band_t & band_p & (truth == predicted)
-            both, of_truth, of_prediction = (labels[band].bincount(
-                minlength=count).cpu() for labels, band in ((truth, shared),
-                                                            (truth, band_t),
-                                                            (predicted,
-                                                             band_p)))
-            self.results.append(
-                torch.stack([both, of_truth + of_prediction - both]))
+            both = truth[shared].bincount(minlength=count)
+            union = truth[band_t].bincount(minlength=count)
+            union += predicted[band_p].bincount(minlength=count) - both
+            self.results.append(torch.stack([both, union]).cpu())
 
     def compute_metrics(self, results: List[Tensor]) -> Dict[str, float]:
         """Boundary IoU by class (in the log) and its mean, in percent."""

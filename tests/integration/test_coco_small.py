@@ -148,7 +148,7 @@ class TestScript:
 
 def test_halves_are_tested(data):
     """Validation and test have half of the images each, and their boxes."""
-    cfg = Config.fromfile(CONFIGS / 'yolox_w8_coco-small.py')
+    cfg = Config.fromfile(CONFIGS / 'yolox-slim_coco-small.py')
     found = []
     with DefaultScope.overwrite_default_scope('mmdet'):
         for loader, part in ((cfg.val_dataloader, 2), (cfg.test_dataloader,

@@ -1,7 +1,0 @@
-_base_ = 'yolox_coco_small.py'
-method = 'coco_small_feature_kd'
-distilled = dict(
-    config='configs/coco_small/feature-kd_yolox-nano_yolox-w8_coco-small.py')
-distilled_grid = {
-    'model.distillers.feature_kd.loss_weight.ratio': [0.3, 1.0, 3.0]
-}

@@ -1,5 +1,0 @@
-_base_ = 'yolox_coco_small.py'
-method = 'coco_small_fgd'
-distilled = dict(
-    config='configs/coco_small/fgd_yolox-nano_yolox-w8_coco-small.py')
-distilled_grid = {'model.distillers.fgd.loss_weight.ratio': [0.3, 1.0, 3.0]}

@@ -1,5 +1,0 @@
-_base_ = 'yolox_coco_small.py'
-method = 'coco_small_mgd'
-distilled = dict(
-    config='configs/coco_small/mgd_yolox-nano_yolox-w8_coco-small.py')
-distilled_grid = {'model.distillers.mgd.loss_weight.ratio': [0.3, 1.0, 3.0]}

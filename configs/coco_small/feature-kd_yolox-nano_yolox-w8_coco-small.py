@@ -1,5 +1,0 @@
-_base_ = '_base_/yolox-nano_yolox-w8.py'
-model = dict(
-    distillers=dict(
-        feature_kd=dict(
-            type='FeatureKD', loss_weight=dict(type='auto', ratio=1.))))

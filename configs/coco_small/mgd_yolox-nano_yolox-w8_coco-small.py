@@ -1,4 +1,0 @@
-_base_ = '_base_/yolox-nano_yolox-w8.py'
-model = dict(
-    distillers=dict(
-        mgd=dict(type='MGD', loss_weight=dict(type='auto', ratio=1.))))

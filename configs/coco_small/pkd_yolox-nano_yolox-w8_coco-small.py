@@ -1,7 +1,0 @@
-_base_ = '_base_/yolox-nano_yolox-w8.py'
-model = dict(
-    distillers=dict(
-        pkd=dict(
-            type='PKD',
-            connector='auto',
-            loss_weight=dict(type='auto', ratio=1.))))
