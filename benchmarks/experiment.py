@@ -117,6 +117,13 @@ class Experiment:
             student's own. Defaults to None: not known yet.
         cache (dict, optional): Options of a cache of each teacher of the
             distilled student. Defaults to None: none has one.
+        longer (int, optional): Iterations of the student alone at equal time,
+            up to a tenth more than the cost demands, to share its runs.
+            Defaults to None: what the cost demands.
+
+    Raises:
+        ConfigError: If ``longer`` is too few or too many, or the teacher that
+            should be cached is missing.
 
     Attributes:
         name (str): Prefix of the distilled runs.
@@ -137,7 +144,8 @@ class Experiment:
                  iters: Optional[int] = None,
                  fast: bool = False,
                  cost: Optional[float] = None,
-                 cache: Optional[Dict[str, Any]] = None) -> None:
+                 cache: Optional[Dict[str, Any]] = None,
+                 longer: Optional[int] = None) -> None:
         if cache and entry.teacher is None:
             raise ConfigError(f'{entry.name!r} has no teacher to cache')
         self.entry = entry
@@ -174,7 +182,7 @@ class Experiment:
             'distilled', self._distilled, entry.distilled_grid, seeds,
             {entry.student_grid.key: ChosenBy('student')})
         self.equal_time = [] if cost is None else self._add_equal_time(
-            seeds, cost)
+            seeds, cost, longer)
 
     def length(self, part: Optional[Network]) -> Optional[int]:
         """Iterations that a network trains; None if it comes trained."""
@@ -328,11 +336,19 @@ class Experiment:
                     split=entry.test_split)) for seed in seeds
         ]
 
-    def _add_equal_time(self, seeds: Sequence[int], cost: float) -> List[str]:
+    def _add_equal_time(self, seeds: Sequence[int], cost: float,
+                        longer: Optional[int]) -> List[str]:
         """Students alone with more iterations of the same schedule."""
         own = self.length(self.entry.student)
         steps = math.ceil(round((cost - 1) / TIME_STEP, 6))
         iters = own + max(0, math.ceil(own * TIME_STEP * steps - 1e-6))
+        if longer is not None:
+            if not iters <= longer <= 1.1 * iters:
+                raise ConfigError(
+                    f'{longer} iterations of the student alone are not the '
+                    f'time of {own} distilled ones at a cost of {cost:.2f}: '
+                    f'it takes {iters}, or up to a tenth more')
+            iters = longer
         if iters == own:
             return self.alone
         recipe = {self.entry.student_grid.key: ChosenBy('student')}

@@ -60,6 +60,12 @@ def parse_args(argv=None) -> argparse.Namespace:
         metavar='VIEWS',
         help='distil with a cache of so many views of each image')
     parser.add_argument(
+        '--longer',
+        type=int,
+        metavar='ITERS',
+        help='of the student alone at equal time, up to a tenth more than\n'
+        'needed, to share runs with a method of about the same price')
+    parser.add_argument(
         '--out', help='default: benchmarks/results; of a trial, its work-dir')
     parser.add_argument(
         '--iters', type=int, help='iterations of each training, for a trial')
@@ -244,25 +250,29 @@ class Comparison:
         cached = '_cached' if args.cache else ''
         self.out = f'{out}/{name}{fast}{cached}.json'
 
-    def plan(self, cost: Optional[float]) -> Experiment:
+    def plan(self,
+             cost: Optional[float] = None,
+             longer: Optional[int] = None) -> Experiment:
         """The runs, with a cost that is known or guessed."""
         cache = self.args.cache and dict(
             dir=f'{self.folder}/cache', dtype='fp16', views=self.args.cache)
         return Experiment(self.entry, self.args.seeds, self.args.iters,
-                          self.args.fast, cost, cache)
+                          self.args.fast, cost, cache, longer)
 
     def expect(self, progress: Progress) -> None:
         """Tell how many runs are to come."""
-        name = self.plan(None).name
-        cost = known_cost(name, self.folder) or dict(ratio=1.5)
-        progress.expect(name, self.plan(cost['ratio']).runs(self.folder))
+        name = self.plan().name
+        cost = known_cost(name, self.folder)
+        plan = self.plan(cost['ratio'], self.args.longer) if cost \
+            else self.plan(1.5)
+        progress.expect(name, plan.runs(self.folder))
 
     def run(self, progress: Progress) -> Dict[str, Any]:
         """Train and test what is left, and write the result."""
         entry, args = self.entry, self.args
-        cost = measure_cost(self.plan(None), self.folder, progress)
+        cost = measure_cost(self.plan(), self.folder, progress)
         self.expect(progress)
-        plan = self.plan(cost['ratio'])
+        plan = self.plan(cost['ratio'], args.longer)
         results = execute(
             plan.nodes, entry, self.folder, args.jobs, progress=progress)
         code = {
@@ -272,7 +282,7 @@ class Comparison:
         }
         command = ['benchmarks/methods.py', '--method', entry.name, '--seeds']
         command += [*map(str, args.seeds), *(['--fast'] if args.fast else [])]
-        for flag in ('preset', 'iters', 'cache'):
+        for flag in ('preset', 'iters', 'cache', 'longer'):
             if getattr(args, flag):
                 command += [f'--{flag}', str(getattr(args, flag))]
         result = dict(

@@ -335,6 +335,16 @@ class TestExperiment:
             assert (plan.equal_time == plan.alone) == (iters == 1000)
         assert Experiment(entry, [0]).equal_time == []
 
+    def test_a_longer_equal_time(self):
+        """Up to a tenth longer, the student alone shares another's runs."""
+        entry = Entry.load('fgd', '/d')
+        for longer in (1500, 1650):
+            plan = Experiment(entry, [0], cost=1.5, longer=longer)
+            assert plan.equal_time == [f'retinanet_student_{longer}_seed0']
+        for longer in (1450, 1700):
+            with pytest.raises(ConfigError, match='it takes 1500, or up to'):
+                Experiment(entry, [0], cost=1.5, longer=longer)
+
     def test_both_students_train_fast(self):
         plan = Experiment(Entry.load('fgd', '/d'), [0], fast=True, cost=2.)
         fast = {
