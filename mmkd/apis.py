@@ -9,7 +9,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MMLogger, print_log
 from mmengine.registry import RUNNERS, DefaultScope
-from mmengine.runner import Runner
+from mmengine.runner import Runner, set_random_seed
 
 from mmkd.engine.configs import (complete_for_inference, is_distillation,
                                  prepare_devices, prepare_training,
@@ -264,6 +264,59 @@ def _part_of(network: torch.nn.Module, part: str) -> Dict[str, torch.Tensor]:
         raise ConfigError(f'the student has no part {part!r} with weights; '
                           f'it has {", ".join(parts)}')
     return found
+
+
+def inherit_weights(student: ConfigLike,
+                    teacher: ConfigLike,
+                    ckpt: Optional[str],
+                    out: str,
+                    part: Optional[str] = None,
+                    seed: int = 0) -> str:
+    """Write the weights of a student that starts from its teacher's.
+
+    They are those of :class:`~mmkd.engine.hooks.InheritTeacherHook` with
+    ``narrow=True``, as a checkpoint of the student's library.
+
+    Args:
+        student (str | dict | Config): The student's config.
+        teacher (str | dict | Config): The teacher's config.
+        ckpt (str, optional): Its weights, as in :class:`Teacher`; None for
+            those from which its own training starts, such as ImageNet's.
+        out (str): The file to write, ``.pth`` or ``.safetensors``.
+        part (str, optional): The module to fill and to write, such as
+            ``'backbone'``. Defaults to None: all.
+        seed (int): Seed of what the teacher does not give. Defaults to 0.
+
+    Returns:
+        str: What the student starts from, in words.
+
+    Raises:
+        CheckpointError: If the teacher's weights cannot be read.
+        ConfigError: If the networks have nothing in common, the student has
+            no such part, or the file to write is read, or belongs to a run.
+    """
+    from mmkd.core.model import DistillationModel
+    from mmkd.core.network import build_network
+    from mmkd.engine.hooks import InheritTeacherHook
+    from mmkd.utils.checkpoint import write_weights
+    check_output(out,
+                 *(x for x in (student, teacher, ckpt) if isinstance(x, str)))
+    set_random_seed(seed)
+    if ckpt is None:
+        given: Dict[str, Any] = dict(cfg=build_network(teacher, 'the teacher'))
+        _initialise(given['cfg'])
+    else:
+        given = dict(cfg=teacher, ckpt=ckpt)
+    model = DistillationModel(student, dict(teacher=given), {})
+    _initialise(model)
+    hook = InheritTeacherHook(part or 'all', narrow=True)
+    hook.fill(model)
+    os.makedirs(osp.dirname(out) or '.', exist_ok=True)
+    write_weights(
+        out,
+        _part_of(model.student, part) if part else model.student.state_dict(),
+        dict(teachers=dict(teacher=model.teachers['teacher'].origin)))
+    return hook.account
 
 
 def list_taps(cfg: ConfigLike,

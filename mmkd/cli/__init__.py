@@ -25,7 +25,8 @@ from mmkd.version import __version__
 #: The subcommands, in the order of ``mmkd --help``.
 GROUPS = {
     'Start here': ('demo', 'advise'),
-    'Train, test, export': ('distill', 'train', 'test', 'compare', 'export'),
+    'Train, test, export':
+    ('distill', 'inherit', 'train', 'test', 'compare', 'export'),
     'Look inside': ('check', 'taps', 'browse', 'replay'),
     'Data': ('scenes', 'complete', 'pseudo-label', 'cache'),
 }

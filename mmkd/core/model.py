@@ -137,7 +137,8 @@ class DistillationModel(BaseModel):
         for name in self.teachers:
             self.data_preprocessor.how(name)
         self._register_state_dict_hook(unprefix_student)
-        print_log(f'distillation:\n{self.summary()}', 'current')
+        if methods:
+            print_log(f'distillation:\n{self.summary()}', 'current')
 
     # ------------------------------------------------------------- one step
 

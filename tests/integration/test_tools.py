@@ -17,6 +17,7 @@ from mmkd.core.network import build_network
 from mmkd.registry import DISTILLERS
 from mmkd.testing import (detector, distillation_config, segmentation_batch,
                           segmentation_config, segmentor)
+from mmkd.utils.checkpoint import read_checkpoint
 from tests.fixtures.processes import python, start
 
 ROOT = osp.dirname(osp.dirname(osp.dirname(osp.abspath(__file__))))
@@ -362,6 +363,61 @@ def test_distill_by_the_weights_of_the_teacher(files, tmp_path, capsys):
     assert 'of the teacher (RetinaNet)' in message
     assert '--cache needs a method' in refused('--inherit', '--cache',
                                                tmp_path)
+
+
+def test_inherit(files, tmp_path, capsys):
+    """The file has what a student starts from that the hook fills."""
+    args = [
+        'inherit', files / 'student.py', '--teacher', files / 'teacher.py',
+        '--teacher-ckpt', files / 'teacher.pth'
+    ]
+
+    def call(name, *more):
+        cli.call([*map(str, args), '--out', str(tmp_path / name), *more])
+        return read_checkpoint(str(tmp_path / name)).state_dict
+
+    found = call('student.pth')
+    printed = capsys.readouterr().out
+    assert f"load_from = '{tmp_path}/student.pth'" in printed
+    assert "tensors from teacher 'teacher'" in printed
+    student = build_network(str(files / 'student.py'), 'student')
+    student.load_state_dict(found)
+    teacher = torch.load(str(files / 'teacher.pth'))['state_dict']
+    key = next(iter(found))
+    narrow, wide = found[key], teacher[key]
+    assert narrow.shape != wide.shape
+    assert torch.equal(narrow, wide[tuple(map(slice, narrow.shape))])
+    again = call('again.safetensors', '--seed', '0')
+    assert all(torch.equal(found[key], again[key]) for key in found)
+    part = call('backbone.pth', '--part', 'backbone')
+    assert "prefix='backbone.')" in capsys.readouterr().out
+    assert {*part} == {key for key in found if key.startswith('backbone.')}
+    # Without weights, the teacher is as its config initialises it.
+    cfg = Config.fromfile(files / 'teacher.py')
+    cfg.model.backbone.init_cfg = dict(
+        type='Pretrained',
+        checkpoint=str(files / 'teacher.pth'),
+        prefix='backbone.')
+    cfg.dump(str(tmp_path / 'initialised.py'))
+    args[3:] = [tmp_path / 'initialised.py']
+    initial = call('initial.pth')
+    assert all(torch.equal(part[key], initial[key]) for key in part)
+    assert any(not torch.equal(found[key], initial[key]) for key in found
+               if key.startswith('decode_head.'))
+
+
+def test_inherit_refuses(files, tmp_path, capsys):
+    args = [
+        'inherit', files / 'student.py', '--teacher', files / 'teacher.py',
+        '--teacher-ckpt', files / 'teacher.pth', '--out'
+    ]
+    out = tmp_path / 'student.pth'
+    assert 'is a .pth or a .safetensors' in failure(capsys, *args, tmp_path)
+    assert 'is read by this command' in failure(capsys, *args,
+                                                files / 'teacher.pth')
+    assert "has no module 'neck'" in failure(capsys, *args, out, '--part',
+                                             'neck')
+    assert not out.exists()
 
 
 def test_advise(files, tmp_path, capsys):

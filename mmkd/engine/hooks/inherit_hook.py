@@ -78,7 +78,7 @@ class InheritTeacherHook(Hook):
         self.account = ''
 
     def before_train(self, runner) -> None:
-        """Copy the weights and log the result."""
+        """Fill a student that no checkpoint was loaded into."""
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
@@ -89,6 +89,17 @@ class InheritTeacherHook(Hook):
                 'nothing is inherited: the student comes from a checkpoint',
                 'current')
             return
+        self.fill(model)
+
+    def fill(self, model: DistillationModel) -> None:
+        """Copy the weights and log the result, whatever the student has.
+
+        Args:
+            model (DistillationModel): Student and teachers.
+
+        Raises:
+            ConfigError: See above.
+        """
         name = self._find_teacher(model)
         self.report = {}
         with model.teachers[name].as_loaded() as teacher:

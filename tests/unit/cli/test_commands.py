@@ -134,7 +134,7 @@ def test_a_misspelt_option_is_corrected(capsys):
     code, printed = code_of(capsys, 'train', 'config.py', '--teacher', 't.py')
     assert code == 2
     assert printed.err.endswith(
-        '--teacher is an option of mmkd advise, distill\n')
+        '--teacher is an option of mmkd advise, distill, inherit\n')
 
 
 @pytest.mark.parametrize('argv', [['--bogus'], ['--']])
