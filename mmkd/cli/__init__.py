@@ -50,7 +50,7 @@ examples:
   mmkd demo --quick
   mmkd distill mmseg::pspnet/pspnet_r18-d8_4xb2-80k_cityscapes-512x1024.py \\
       --teacher mmseg::pspnet/pspnet_r101-d8_4xb2-80k_cityscapes-512x1024.py \\
-      --teacher-ckpt official --method bpkd
+      --teacher-ckpt official
 
 `mmkd COMMAND --help` lists the options of a command. A config is a file, or
 the name of one in a package: mmseg::, mmdet::, mmdet3d:: or mmkd::path.

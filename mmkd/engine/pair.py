@@ -49,11 +49,14 @@ PREFERENCES: Dict[str, Tuple[Preference, ...]] = {
         Preference('TransKD', 'it is made for pyramids of transformers'),
         Preference('FeatureKD', 'it gained most at equal time', _BALANCED),
     ),
-    'detection': (Preference(
-        'FeatureKD', 'it paid where the teacher had seen more images, '
-        'and lost least elsewhere', _BALANCED), ),
+    'detection': (
+        Preference('none', "the teacher's weights gained more without one"),
+        Preference(
+            'FeatureKD', 'it paid where the teacher had seen more images, '
+            'and lost least elsewhere', _BALANCED),
+    ),
     'LiDAR detection': (
-        Preference('none', 'no method has paid for its steps'),
+        Preference('none', 'no method has made up for its slower steps'),
         Preference('PointDistiller',
                    'it compares graphs of voxels, cells or points'),
     ),

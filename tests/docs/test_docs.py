@@ -61,7 +61,7 @@ WRITTEN = dict(
     get_started=[
         'work_dirs/student/export/student.pth',
     ],
-    own_coco=['work_dirs/featurekd_teacher_student/iter_300.pth'],
+    own_coco=['work_dirs/inherit_teacher_student/iter_300.pth'],
     own_masks=['work_dirs/featurekd_teacher_student/iter_300.pth'],
     own_kitti=['work_dirs/inherit_*_student/iter_300.pth'],
     logs=[

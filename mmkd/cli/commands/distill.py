@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pair(parser)
     parser.add_argument(
         '--method',
-        help='its name; default: one that serves the networks, which is told; '
+        help='its name; default: one that fits the networks; it is printed; '
         '`none` trains the student alone, with --inherit')
     parser.add_argument(
         '--inherit',
@@ -138,8 +138,8 @@ def run(args: argparse.Namespace) -> None:
     if pair is not None and args.method is None:
         with quietly(args), paused_collector():
             fit, why = pair.choose(
-                not any(data.values()), inherit is not None
-                and not (args.method_options or args.cache))
+                not any(data.values()),
+                bool(inherit) and not (args.method_options or args.cache))
         args.method = fit.method
         options = fit.with_options(options)
         print(f'method: {fit.method} ({why}); --method NAME takes another one')

@@ -172,6 +172,12 @@ def test_no_method_serves_it(detectors, monkeypatch):
     assert detectors.fit('CWD').reason == 'no'
 
 
+def test_detection_starts_with_the_weights_of_the_teacher(detectors):
+    fit, why = detectors.choose(inherits=True)
+    assert fit == Fit('none', {}) and why.startswith('detection: ')
+    assert detectors.choose()[0].method == 'FeatureKD'
+
+
 def test_lidar_starts_with_the_weights_of_the_teacher():
     found = pair(pointpillars(4, 2000), teacher=pointpillars(8, 2000))
     assert found.inherits
