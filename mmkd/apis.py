@@ -16,12 +16,13 @@ from mmkd.engine.configs import (complete_for_inference, is_distillation,
                                  student_only, use_amp, use_fast_student)
 from mmkd.engine.onnx import export_onnx
 from mmkd.engine.pair_config import find_method, write_distillation_config
-from mmkd.engine.records import check_not_lost, check_output
+from mmkd.engine.records import check_free, check_not_lost, check_output
 from mmkd.errors import CheckpointError, ConfigError
 from mmkd.utils.arguments import error_context
 from mmkd.utils.collector import paused_collector
 from mmkd.utils.config import ConfigLike, read_config
-from mmkd.utils.config_file import write_config
+from mmkd.utils.config_file import config_text
+from mmkd.utils.files import keep_edited, write_bytes
 
 if TYPE_CHECKING:
     from mmkd.engine.checks.report import Report
@@ -172,7 +173,8 @@ def export_student(cfg: ConfigLike,
     Args:
         cfg (str | dict | Config): The distillation config.
         ckpt (str): A checkpoint of the run.
-        out_dir (str): Folder for both files.
+        out_dir (str): Folder for both files. A config there that differs is
+            kept as ``CONFIG.CRC.old``.
         raw (bool): Whether to export the trained weights instead of their
             moving average (EMA), if the checkpoint holds both. Defaults to
             False.
@@ -226,7 +228,9 @@ def export_student(cfg: ConfigLike,
     if isinstance(meta.get('teachers'), dict):
         plain['teachers'] = meta['teachers']
     complete_for_inference(plain, family_of(network))
-    write_config(config, plain)
+    text = config_text(plain.to_dict()).encode()
+    keep_edited(config, text)
+    write_bytes(config, text)
     return weights, config
 
 
@@ -293,14 +297,13 @@ def inherit_weights(student: ConfigLike,
     Raises:
         CheckpointError: If the teacher's weights cannot be read.
         ConfigError: If the networks have nothing in common, the student has
-            no such part, or the file to write is read, or belongs to a run.
+            no such part, or the file to write exists.
     """
     from mmkd.core.model import DistillationModel
     from mmkd.core.network import build_network
     from mmkd.engine.hooks import InheritTeacherHook
     from mmkd.utils.checkpoint import write_weights
-    check_output(out,
-                 *(x for x in (student, teacher, ckpt) if isinstance(x, str)))
+    check_free(out)
     set_random_seed(seed)
     if ckpt is None:
         given: Dict[str, Any] = dict(cfg=build_network(teacher, 'the teacher'))

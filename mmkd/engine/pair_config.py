@@ -13,7 +13,7 @@ from mmkd.utils.arguments import argument_names
 from mmkd.utils.config import read_config
 from mmkd.utils.config_file import literal
 from mmkd.utils.download import local_file
-from mmkd.utils.files import write_bytes
+from mmkd.utils.files import keep_edited, write_bytes
 from mmkd.utils.foundation import absolute
 from mmkd.utils.imports import import_method, imported_modules
 from mmkd.utils.renamed import with_new_names
@@ -87,7 +87,7 @@ def write_distillation_config(student: str,
         method (str | None): Name of the method; case is ignored. None for
             none, with ``inherit``.
         path (str): The file to write. What is there and differs is kept as
-            ``PATH.old``.
+            ``PATH.CRC.old``.
         options (dict, optional): Arguments of the method; a dot leads into a
             dict, as in ``'weights.edge'``. Defaults to None.
         imports (Sequence[str]): Files or modules to import first, for a user's
@@ -141,10 +141,7 @@ def write_distillation_config(student: str,
         settings['custom_imports'] = dict(imports=modules)
     hooks = '' if inherit is None else _hooks(student, inherit)
     text = _config_text(student, settings, frozen, distillers, hooks)
-    if osp.isfile(path):
-        with open(path, 'rb') as file:
-            if file.read() != text.encode():  # it may be edited by hand
-                os.replace(path, f'{path}.old')
+    keep_edited(path, text.encode())
     write_bytes(path, text.encode())
     return read_config(path)
 

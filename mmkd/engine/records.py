@@ -69,6 +69,17 @@ def check_not_lost(cfg: Config) -> None:
                 'another --work-dir')
 
 
+def check_free(path: str) -> None:
+    """Refuse to overwrite a file.
+
+    Raises:
+        ConfigError: If it exists.
+    """
+    if osp.lexists(path):
+        raise ConfigError(f'{path} exists; choose another file with --out, or '
+                          'remove it')
+
+
 def check_output(path: str, *inputs: str) -> None:
     """Refuse to overwrite the inputs of a command or the files of a run.
 

@@ -4,6 +4,7 @@ import os.path as osp
 from datetime import datetime
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
+from mmkd.engine.records import check_free
 from mmkd.errors import ConfigError
 from mmkd.report.charts import Line, line_chart, mean_line, seed_chart, smooth
 from mmkd.report.comparison import Comparison, as_json
@@ -62,9 +63,7 @@ def check_new(path: str) -> None:
     if not path.endswith('.html'):
         raise ConfigError(f'{path}: the report is a file .html')
     for file in (path, json_of(path)):
-        if osp.lexists(file):
-            raise ConfigError(f'{file} exists; choose another file with '
-                              '--out, or remove it')
+        check_free(file)
 
 
 def free_path(path: str) -> str:

@@ -7,7 +7,8 @@ import os.path as osp
 import re
 import socket
 import stat
-from contextlib import contextmanager
+import zlib
+from contextlib import contextmanager, suppress
 from typing import IO, Any, Callable, Iterator
 
 from mmkd.errors import MMKDError
@@ -55,6 +56,27 @@ def write_bytes(path: str, content: bytes) -> None:
     """Write a file and create its folder; see :func:`write_file`."""
     os.makedirs(osp.dirname(osp.abspath(path)), exist_ok=True)
     write_file(path, lambda file: file.write(content))
+
+
+def keep_edited(path: str, new: bytes) -> None:
+    """Keep a file that is to get other content: somebody may have edited it.
+
+    Args:
+        path (str): The file, if there is one. What it holds is kept beside
+            it, under its CRC, which the log says.
+        new (bytes): What is to be written.
+    """
+    from mmengine.logging import print_log
+    if not osp.isfile(path):
+        return
+    with open(path, 'rb') as file:
+        old = file.read()
+    if old == new:
+        return
+    kept = f'{path}.{zlib.crc32(old):08x}.old'
+    with suppress(FileExistsError), open(kept, 'xb') as file:
+        file.write(old)
+    print_log(f'{path} changes; what it held is kept as {kept}', 'current')
 
 
 def write_json(path: str, content: Any) -> None:

@@ -5,7 +5,6 @@ import os
 import os.path as osp
 import shutil
 import sys
-import zlib
 from importlib import metadata
 from importlib.util import find_spec
 from types import ModuleType
@@ -15,6 +14,7 @@ from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
 
 from mmkd.errors import ConfigError
+from mmkd.utils.files import keep_edited
 
 
 def imported_modules(custom_imports: Optional[dict]) -> List[str]:
@@ -127,28 +127,12 @@ def _copy(source: str, folder: str) -> str:
                           f'module {name} first, {taken}; rename the file')
     if osp.realpath(source) != osp.realpath(copy):
         os.makedirs(folder, exist_ok=True)
-        _keep_edited(copy, source)
+        with open(source, 'rb') as file:
+            keep_edited(copy, file.read())
         part = f'{copy}.{os.getpid()}'  # every process of a launcher does so
         shutil.copyfile(source, part)
         os.replace(part, copy)
     return name
-
-
-def _keep_edited(copy: str, source: str) -> None:
-    """Keep a copy that differs from its source, under the CRC of what it
-    holds: somebody may have edited it."""
-    if not osp.isfile(copy):
-        return
-    with open(copy, 'rb') as file:
-        old = file.read()
-    with open(source, 'rb') as file:
-        if file.read() == old:
-            return
-    kept = f'{osp.splitext(copy)[0]}.{zlib.crc32(old):08x}.py'
-    with contextlib.suppress(FileExistsError), open(kept, 'xb') as file:
-        file.write(old)
-    print_log(f'{copy} differs from {source}; the old one is kept as {kept}',
-              'current')
 
 
 def _find_in(folder: str, name: str) -> None:

@@ -119,9 +119,22 @@ def test_a_config_that_was_edited():
     cli.call(['distill', *distill])
     path = Path('work_dirs/e/featurekd_teacher_student.py')
     path.write_text(path.read_text() + 'mine = 1\n')
-    cli.call(['distill', *distill])
-    assert 'mine' not in path.read_text()
-    assert 'mine' in Path(f'{path}.old').read_text()
+    for options in ([], ['--method', 'featurekd']):  # twice
+        cli.call(['distill', *distill, *options])
+        assert 'mine' not in path.read_text()
+    kept = [file.read_text() for file in path.parent.glob('*.old')]
+    assert sum('mine' in text for text in kept) == 1
+
+
+def test_an_export_that_was_edited():
+    apis.export_student('x.py', 'work_dirs/x/iter_1.pth', 'e')
+    path = Path('e/student.py')
+    apis.export_student('x.py', 'work_dirs/x/iter_1.pth', 'e')
+    assert not [*path.parent.glob('*.old')]
+    path.write_text(path.read_text() + 'mine = 1\n')
+    apis.export_student('x.py', 'work_dirs/x/iter_1.pth', 'e')
+    kept, = path.parent.glob('*.old')
+    assert 'mine' in kept.read_text() and 'mine' not in path.read_text()
 
 
 @pytest.mark.parametrize('command', [

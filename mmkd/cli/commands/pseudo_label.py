@@ -61,14 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predict, label and track."""
     from mmkd import apis
-    from mmkd.engine.records import check_output
+    from mmkd.engine.records import check_free
     from mmkd.methods.xray.data import infos
     from mmkd.methods.xray.data.pipelines import with_complete_objects
     from mmkd.methods.xray.data.pseudo_labels import label_frames
     from mmkd.methods.xray.data.tracking import track
-    check_output(
-        osp.join(args.data_root, args.out),
-        osp.join(args.data_root, args.infos), args.config, args.checkpoint)
+    check_free(osp.join(args.data_root, args.out))
     folder = args.points or infos.POINTS_FOLDER[args.layout]
     content = infos.load_infos(osp.join(args.data_root, args.infos))
     infos.add_identities(content, args.layout, args.data_root, args.tables,
