@@ -44,7 +44,8 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
         recorded (DenseHead | RoIHead, optional): See :func:`recorded_head`.
 
     Returns:
-        dict[str, Any]: Arguments of the batch.
+        dict[str, Any]: Arguments of the batch. A teacher's head runs in the
+        teacher's precision.
     """
 
     def head(name: Optional[str]) -> DetectionHead:
@@ -57,13 +58,17 @@ def head_makers(student: nn.Module, teachers: Mapping[str, Teacher],
         if name is None:
             return recorded
         network = teachers[name].network
-        return family_of(network).dense_head(network, f'teacher {name!r}')
+        found = family_of(network).dense_head(network, f'teacher {name!r}')
+        found.run_in(teachers[name].autocast)
+        return found
 
     def roi_head(name: Optional[str]) -> Optional[RecordedHead]:
         if name is None:
             return recorded
-        return roi_head_of(
+        found = roi_head_of(
             teachers[name].network, f'teacher {name!r}', single=False)
+        found.run_in(teachers[name].autocast)
+        return found
 
     return dict(
         make_head=head, make_dense_head=dense_head, make_roi_head=roi_head)

@@ -57,11 +57,12 @@ class Teacher:
             the student's: ``{'inputs.points': 'inputs.complete'}``. Defaults
             to None.
         precision (str, optional): ``'fp32'``, ``'fp16'`` or ``'bf16'`` runs
-            it in that precision; None follows the training step. ``'auto'``
-            follows AMP, but on a CPU not for networks with torch's attention,
-            which are slower in it; without AMP, bfloat16 on a device that
-            computes in it natively, if all taps are features of an image.
-            Scores stay in float32. Defaults to ``'auto'``.
+            it in that precision, also where a method runs its head again;
+            None follows the training step. ``'auto'`` follows AMP, but on a
+            CPU not for networks with torch's attention, which are slower in
+            it; without AMP, bfloat16 on a device that computes in it
+            natively, if all taps are features of an image. Scores stay in
+            float32. Defaults to ``'auto'``.
         fold (bool): Whether to fold batch normalisation into convolutions.
             Defaults to True.
         channels_last (bool): Whether a convolutional network runs in this

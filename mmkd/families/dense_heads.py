@@ -193,8 +193,11 @@ class DenseHead(Head):
             convs = getattr(self.head, name)
             begin = _Entry(i, convs[count - 1] if count else None)
             tail._modules[name] = nn.ModuleList([begin, *convs[count:]])
-        found = tail.forward(
-            [tuple(upcast(x).to(device) for x in level) for level in features])
+        inputs = [
+            tuple(upcast(x).to(device) for x in level) for level in features
+        ]
+        with self.context():
+            found = tail.forward(inputs)
         return DenseOutputs(*([x.to(home) for x in levels]
                               for levels in found))
 

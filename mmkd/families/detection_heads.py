@@ -1,8 +1,9 @@
 """A common interface to 3D detection heads, for methods."""
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
-from typing import (Any, ClassVar, Dict, Iterable, List, Mapping, NamedTuple,
-                    Optional, Sequence, Type)
+from typing import (Any, Callable, ClassVar, Dict, Iterable, List, Mapping,
+                    NamedTuple, Optional, Sequence, Type)
 
 import torch
 from mmengine.structures import InstanceData
@@ -82,6 +83,16 @@ class Head(ABC):
 
     def __init__(self, head: Any) -> None:
         self.head = head
+        self.context: Callable[[], AbstractContextManager] = nullcontext
+
+    def run_in(self, context: Callable[[], AbstractContextManager]) -> None:
+        """Run the layers of the head in a context from now on.
+
+        Args:
+            context (Callable): Makes the context, such as the
+                :meth:`~mmkd.core.teacher.Teacher.autocast` of its teacher.
+        """
+        self.context = context
 
     @property
     @abstractmethod

@@ -125,19 +125,19 @@ class RoIHead(Head):
         """
         head, box_head, extractor = self.head, self.box_head, self.extractor
         device = next(box_head.parameters()).device
-        pooled = extractor(
-            tuple(upcast(x).to(device) for x in maps[:extractor.num_inputs]),
-            rois.to(device))
-        if head.with_shared_head:
-            pooled = head.shared_head(pooled)
+        inputs = tuple(
+            upcast(x).to(device) for x in maps[:extractor.num_inputs])
         read: List[Tensor] = []
         handle = box_head.fc_cls.register_forward_pre_hook(
             lambda module, args: read.append(args[0]))
         try:
-            outputs = box_head(pooled)
+            with self.context():
+                pooled = extractor(inputs, rois.to(device))
+                if head.with_shared_head:
+                    pooled = head.shared_head(pooled)
+                logits, boxes = box_head(pooled)
         finally:
             handle.remove()
-        logits, boxes = outputs
         return RoIFeatures(read[0].to(rois.device), logits.to(rois.device),
                            None if boxes is None else boxes.to(rois.device))
 
