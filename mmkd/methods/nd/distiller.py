@@ -43,9 +43,9 @@ class ND(Distiller):
       over the levels.
 
     The class means are those of the teacher's embeddings of the boxes of the
-    first ``mean_iters`` iterations, over all processes; they stay as they are
-    afterwards. The authors gather them in a run of their own, which ``means``
-    does.
+    first ``mean_iters`` iterations in which the method is active, over all
+    processes; they stay as they are afterwards. The authors gather them in a
+    run of their own, which ``means`` does.
 
     Args:
         variant (str): What ``nd`` is added to: ``'kd'``, ``'review'`` or
@@ -58,8 +58,8 @@ class ND(Distiller):
         connector (str, optional): ``'linear'`` maps the student's embeddings
             to the teacher's channels; None needs equal ones, as published.
             Defaults to None.
-        mean_iters (int): Iterations in which means are gathered. Defaults to
-            2000.
+        mean_iters (int): Active iterations in which means are gathered.
+            Defaults to 2000.
         means (str, optional): Checkpoint of an earlier run with ND and this
             teacher, whose means are taken in place of gathering any. Defaults
             to None.
@@ -75,6 +75,7 @@ class ND(Distiller):
     teacher_roles = ('neck', )
     needs_rois = True
     needs_labels = True
+    steps: Tensor
 
     def __init__(self,
                  variant: Literal['kd', 'review', 'none'] = 'kd',
@@ -105,6 +106,10 @@ class ND(Distiller):
         self.register_buffer('sums',
                              torch.zeros(roi_classes + 1, teacher_channels))
         self.register_buffer('counts', torch.zeros(roi_classes + 1))
+        # Iterations that gathered means, and what the host knows of it
+        # without waiting.
+        self.register_buffer('steps', torch.zeros((), dtype=torch.long))
+        self._steps = 0
         if means:
             self._load_means(means)
 
@@ -156,8 +161,15 @@ class ND(Distiller):
             own.copy_(theirs)
 
     @torch.no_grad()
-    def _gather(self, embeddings: Tensor, labels: Tensor) -> None:
-        """Add embeddings (R, E) to the means of their classes (R, )."""
+    def _gather(self, embeddings: Tensor, labels: Tensor,
+                iteration: int) -> None:
+        """Add embeddings (R, E) to the means of their classes (R, ), in the
+        first active iterations."""
+        if self._steps < 0:  # see `_load_from_state_dict`
+            self._steps = iteration
+            self.steps.fill_(iteration)
+        if self._steps >= self.mean_iters:
+            return
         sums, counts = torch.zeros_like(self.sums), torch.zeros_like(
             self.counts)
         sums.index_add_(0, labels, embeddings.to(sums))
@@ -165,6 +177,19 @@ class ND(Distiller):
         for total, new in ((self.sums, sums), (self.counts, counts)):
             all_reduce(new)
             total += new
+        self._steps += 1
+        self.steps += 1
+
+    def _load_from_state_dict(self, state_dict: dict, prefix: str, *args:
+                              Any) -> None:
+        """Load the means; a checkpoint without ``steps`` gathered them in the
+        first iterations of its run."""
+        counts = state_dict.get(f'{prefix}counts')
+        if counts is not None:
+            state_dict.setdefault(f'{prefix}steps',
+                                  torch.tensor(-1 if counts.any() else 0))
+        super()._load_from_state_dict(state_dict, prefix, *args)
+        self._steps = int(self.steps)
 
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
@@ -172,8 +197,8 @@ class ND(Distiller):
         """Terms by name; see the class."""
         labels = batch.roi_samples.labels
         found = batch.roi_features(self._teacher, teacher['neck'])
-        if self.training and batch.progress.iter < self.mean_iters:
-            self._gather(found.embeddings, labels)
+        if self.training:
+            self._gather(found.embeddings, labels, batch.progress.iter)
         included = None if self.use_background else labels < self.num_classes
         terms = dict(
             nd=norm_direction_distance(

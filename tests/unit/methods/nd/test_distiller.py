@@ -64,6 +64,42 @@ def test_terms_and_means():
     assert distiller.sums.equal(before) and distiller.counts.sum() == 10
 
 
+def test_means_of_the_first_active_iterations():
+    """A schedule may start after ``mean_iters``."""
+    labels = torch.tensor([0, 2, 2, 1, 2])
+    distiller = make(mean_iters=2, loss_weight=dict(value=1., begin=50))
+    terms, _ = run(distiller, labels, at=50)
+    assert terms['nd'] > 0 and distiller.counts.sum() == 5
+    # A resumed run gathers as many as one that never stopped.
+    other = make(mean_iters=2)
+    other.load_state_dict(distiller.state_dict())
+    for each in (distiller, other):
+        for i in (1, 2):
+            run(each, labels, at=50 + i, seed=i)
+    assert other.sums.equal(distiller.sums) and other.counts.sum() == 10
+
+
+@pytest.mark.parametrize('at, gathered', [(1, 10), (2, 5)])
+def test_a_checkpoint_that_counted_no_iterations(at, gathered):
+    """It gathered in the first iterations of its run."""
+    labels = torch.tensor([0, 2, 2, 1, 2])
+    first, second = make(mean_iters=2), make(mean_iters=2)
+    run(first, labels)
+    state = first.state_dict()
+    del state['steps']
+    second.load_state_dict(state)
+    for i in range(2):
+        run(second, labels, at=at + i, seed=1)
+    assert second.counts.sum() == gathered
+    # Without any means, it was never active.
+    state = make().state_dict()
+    del state['steps']
+    third = make(mean_iters=2)
+    third.load_state_dict(state)
+    run(third, labels, at=50)
+    assert third.counts.sum() == 5
+
+
 def test_background():
     labels = torch.tensor([0, 2, 2, 1, 2])
     terms, (emb_s, emb_t, *_) = run(make(use_background=False), labels)
