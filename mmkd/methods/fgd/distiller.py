@@ -1,5 +1,6 @@
 """Focal and global distillation (FGD)."""
-from typing import Dict, FrozenSet, List, Literal, Optional, Tuple, Union
+from typing import (Any, Dict, FrozenSet, List, Literal, Mapping, Optional,
+                    Tuple, Union)
 
 from mmcv.cnn.bricks import ContextBlock
 from torch import Tensor, nn
@@ -68,7 +69,8 @@ class FGD(Distiller):
             weights: ``'one_stage'`` (RetinaNet, GFL,
             SOLO), ``'two_stage'`` (Faster and Mask R-CNN), ``'reppoints'``
             or ``'fcos'``. Defaults to ``'one_stage'``; in a
-            config, to ``'two_stage'`` for detectors of two stages.
+            config, to ``'two_stage'`` for detectors of two stages and to
+            ``'fcos'`` for FCOS.
         tau (float, optional): Temperature of the attention. Defaults to
             None.
         box_scale (str): ``'batch'`` or ``'img'``, see above. Defaults to
@@ -105,6 +107,15 @@ class FGD(Distiller):
         self.box_scale = box_scale
         self.connector_cfg = connector
         self.resize = resize
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """See the base class; of an FCOS, the preset as well."""
+        if student.get('dense_head') == 'fcos':
+            return dict(preset='fcos')
+        return super().settled_options(student, teachers)
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

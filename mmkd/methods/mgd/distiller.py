@@ -1,6 +1,7 @@
 """Masked generative distillation (MGD)."""
 import logging
-from typing import Dict, Iterator, List, Literal, Optional, Tuple, Union
+from typing import (Any, Dict, Iterator, List, Literal, Mapping, Optional,
+                    Tuple, Union)
 
 from mmengine.logging import print_log
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class MGD(Distiller):
             ``loss_weight``: ``'one_stage'``
             (RetinaNet, RepPoints, SOLO), ``'two_stage'`` (Faster and Mask
             R-CNN) or ``'segmentation'``. Defaults to ``'one_stage'``; in a
-            config, to ``'two_stage'`` for detectors of two stages.
+            config, to ``'two_stage'`` for detectors of two stages and to
+            ``'segmentation'`` for segmentors.
         mask_ratio (float, optional): Fraction of cells or channels that are
             set to 0. Defaults to None: 0.65, 0.45 or 0.75 of the cells, 0.15
             of the channels.
@@ -126,6 +128,15 @@ class MGD(Distiller):
         self.gen_channels = gen_channels
         self.reduction = reduction
         self.resize = resize
+
+    @classmethod
+    def settled_options(
+            cls, student: Mapping[str, Any],
+            teachers: Mapping[str, Mapping[str, Any]]) -> Dict[str, Any]:
+        """See the base class; of a segmentor, the preset as well."""
+        if 'num_classes' in student:
+            return dict(preset='segmentation')
+        return super().settled_options(student, teachers)
 
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:

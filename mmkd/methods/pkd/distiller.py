@@ -48,7 +48,8 @@ class PKD(Distiller):
             this value get no gradient; 0 is the released behaviour. Defaults
             to 1e-6.
         loss_weight (float | str | dict): Weight or schedule. Defaults to 10.0,
-            for one-stage pairs; 6.0 for Faster R-CNN and a Swin teacher.
+            for one-stage pairs; in a config, to 6.0 for detectors of two
+            stages. 6.0 is also published for a Swin teacher.
         kwargs: Arguments of :class:`Distiller`.
 
     Raises:
@@ -56,6 +57,7 @@ class PKD(Distiller):
             without a connector.
     """
     roles = ('pyramid', )
+    two_stage_options = dict(loss_weight=6.0)
     trials = ({}, dict(connector='auto'))
 
     def __init__(self,

@@ -8,13 +8,15 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmengine.structures import InstanceData
 
 from mmkd.core.batch import StepBatch
+from mmkd.core.model import DistillationModel
 from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.fgd.distiller import FGD, PRESETS
 from mmkd.methods.fgd.losses import (attention_loss, attention_maps, box_masks,
                                      focal_distances)
 from mmkd.ops.distances import squared_distance
-from mmkd.testing import segmentation_batch
+from mmkd.testing import detector, segmentation_batch
+from mmkd.testing.networks import two_stage_detector
 
 TERMS = ('fg', 'bg', 'att', 'global_')
 ONES = dict.fromkeys(TERMS, 1)
@@ -158,6 +160,20 @@ def test_presets(preset, expected):
     assert (distiller.tau, *map(weights.get, TERMS)) == expected
     assert FGD(
         preset=preset, tau=1.0, weights=dict(bg=3)).weights['bg'].value == 3
+
+
+@pytest.mark.parametrize('network, preset', [
+    (detector(kind='fcos'), 'fcos'),
+    (detector(), 'one_stage'),
+    (two_stage_detector(), 'two_stage'),
+])
+def test_the_student_selects_the_preset(network, preset):
+    model = DistillationModel(network,
+                              dict(teacher=dict(cfg=network, ckpt='random')),
+                              dict(fgd=dict(type='FGD')), (64, 64))
+    found, expected = model.distillers['fgd'], FGD(preset=preset)
+    assert found.tau == expected.tau
+    assert found.peak_weights() == expected.peak_weights()
 
 
 def test_images_without_objects(harness, tensors):

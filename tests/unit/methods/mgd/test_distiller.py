@@ -10,7 +10,8 @@ from mmkd.core.schedule import Progress
 from mmkd.errors import ConfigError
 from mmkd.methods.mgd.distiller import MGD
 from mmkd.ops.generation import random_cells, random_channels
-from mmkd.testing import detector
+from mmkd.testing import detector, segmentor
+from mmkd.testing.networks import two_stage_detector
 
 
 def make(harness, student, teacher, **arguments):
@@ -142,6 +143,20 @@ def test_presets(preset, weight, ratio):
     assert distiller.term_weights(Progress()) == dict(loss=weight)
     assert MGD(preset=preset, mask_ratio=0.1).mask_ratio == 0.1
     assert MGD(preset=preset, loss_weight=0).term_weights(Progress()) == {}
+
+
+@pytest.mark.parametrize('network, ratio', [
+    (segmentor, 0.75),
+    (detector, 0.65),
+    (two_stage_detector, 0.45),
+])
+def test_the_student_selects_the_preset(network, ratio):
+    model = DistillationModel(
+        network(4), dict(teacher=dict(cfg=network(4), ckpt='random')),
+        dict(mgd=dict(type='MGD'), own=dict(type='MGD', preset='one_stage')),
+        (64, 64))
+    assert model.distillers['mgd'].mask_ratio == ratio
+    assert model.distillers['own'].mask_ratio == 0.65
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])

@@ -2,8 +2,11 @@ import pytest
 import torch
 
 from mmkd.core.batch import StepBatch
+from mmkd.core.model import DistillationModel
 from mmkd.errors import ConfigError
 from mmkd.methods.pkd.distiller import PKD
+from mmkd.testing import detector
+from mmkd.testing.networks import two_stage_detector
 
 
 def run(harness, student, teacher, **arguments):
@@ -59,3 +62,16 @@ def test_unlike_channels(harness, tensors):
 def test_wrong_min_std(value):
     with pytest.raises(ConfigError, match='min_std'):
         PKD(min_std=value)
+
+
+@pytest.mark.parametrize('network, weight', [
+    (detector, 10.0),
+    (two_stage_detector, 6.0),
+])
+def test_weight_of_the_student(network, weight):
+    model = DistillationModel(
+        network(4), dict(teacher=dict(cfg=network(4), ckpt='random')),
+        dict(pkd=dict(type='PKD'), own=dict(type='PKD', loss_weight=2.0)),
+        (64, 64))
+    assert model.distillers['pkd'].peak_weights() == dict(loss=weight)
+    assert model.distillers['own'].peak_weights() == dict(loss=2.0)
