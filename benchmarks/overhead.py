@@ -47,7 +47,8 @@ METHODS = dict(
     cwd=dict(type='CWD'),
     logits_kd=dict(type='LogitsKD'))
 #: A distiller with connectors, for the size of the checkpoint.
-WITH_CONNECTORS = dict(type='CWD', place='stages')
+WITH_CONNECTORS = dict(
+    type='CWD', place='stages', student='backbone', teacher='backbone')
 WAYS = ('plain', 'direct', 'mmkd')
 
 

@@ -34,19 +34,20 @@ class CWD(Distiller):
     The authors' released code uses temperature 4 and weight 3 for segmentation
     logits. Weight 50 for features is commonly quoted, but not stated on the
     front page of their code. Other toolboxes use other values with the same
-    formula (mmrazor: temperature 1 and weight 5 for PSPNet's logits). There
-    are two additions, both off by default: several levels are summed, and
-    invalid cells can be excluded.
+    formula (mmrazor: temperature 1 and weight 5 for PSPNet's logits). Of a
+    backbone, only the last stage is compared by default, as published. There
+    are two additions: several levels are summed, and invalid cells can be
+    excluded, which is off by default.
 
     Args:
-        place (str): Maps to distil: ``'logits'``, ``'stages'`` (levels of the
-            backbone) or ``'neck'``. It selects the standard taps and
-            determines whether there are connectors: logits are compared class
-            by class; the student's features pass through a connector.
-            Defaults to ``'logits'``.
+        place (str): Maps to distil: ``'logits'``, ``'stages'`` (the last stage
+            of the backbone) or ``'neck'`` (all of its levels). It selects the
+            standard taps and determines whether there are connectors: logits
+            are compared class by class; the student's features pass through a
+            connector. Defaults to ``'logits'``.
         student (str | list[str], optional): Taps (N, C, H, W) in the
-            student, such as ``'backbone[3]'``, instead of the standard ones.
-            Defaults to None.
+            student, such as ``'backbone[2:4]'``, instead of the standard
+            ones; all of their levels are compared. Defaults to None.
         teacher (str | list[str], optional): Taps (N, C', H', W') in the
             teacher, resized bilinearly to the student's size if they differ.
             Defaults to None.
@@ -82,6 +83,7 @@ class CWD(Distiller):
                 "stages' or place='neck'")
         # The place is the only role of this distiller.
         self.roles = (place, )
+        self.last_stage = place == 'stages' and student is teacher is None
         if loss_weight is None:
             loss_weight = LOSS_WEIGHTS[place]
         super().__init__(
@@ -97,11 +99,22 @@ class CWD(Distiller):
         self.ignore_index = ignore_index
         self.align_corners = align_corners
 
+    def check_levels(self, student: Dict[str, List[TapSpec]],
+                     teacher: Dict[str, List[TapSpec]]) -> None:
+        """If only the last stage counts, there may be any number."""
+        if not self.last_stage:
+            super().check_levels(student, teacher)
+
+    def _compared(self, side: Dict[str, list]) -> list:
+        """The levels of a side that are compared."""
+        levels = side[self.place]
+        return levels[-1:] if self.last_stage else levels
+
     def setup(self, student: Dict[str, List[TapSpec]],
               teacher: Dict[str, List[TapSpec]]) -> None:
         """Check the classes, or build a connector for each level."""
         super().setup(student, teacher)
-        levels_s, levels_t = student[self.place], teacher[self.place]
+        levels_s, levels_t = self._compared(student), self._compared(teacher)
         if self.place == 'logits':
             check_logits('CWD', levels_s, levels_t)
             connectors = [nn.Identity() for _ in levels_s]
@@ -119,8 +132,8 @@ class CWD(Distiller):
     ) -> Iterator[Tuple[Tensor, Tensor, Optional[Tensor]]]:
         """Maps of both sides with equal shapes, and valid cells or None."""
         for connector, feat_s, feat_t in zip(self.connectors,
-                                             student[self.place],
-                                             teacher[self.place]):
+                                             self._compared(student),
+                                             self._compared(teacher)):
             feat_s = connector(feat_s)
             feat_t = match_size(feat_t, feat_s, self.align_corners)
             valid = labelled_cells(

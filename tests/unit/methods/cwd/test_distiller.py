@@ -38,7 +38,7 @@ def test_defaults():
 def test_features_of_several_levels(harness, tensors):
     student_1, teacher_1 = tensors(2, 4, 8, 8, teacher_shape=(2, 6, 8, 8))
     student_2, teacher_2 = tensors(2, 5, 4, 4, seed=1)
-    distiller = CWD(place='stages', loss_weight=1.0)
+    distiller = CWD(place='stages', student='x', teacher='y', loss_weight=1.0)
     losses = harness.run(
         distiller, [student_1, student_2], [teacher_1, teacher_2],
         role='stages')
@@ -52,6 +52,27 @@ def test_features_of_several_levels(harness, tensors):
     assert all(p.grad is not None and p.grad.isfinite().all()
                for p in distiller.parameters())
     assert student_1.grad.abs().sum() > 0 and student_2.grad.abs().sum() > 0
+
+
+def test_the_last_stage_by_default(harness, tensors):
+    """Of a backbone; each level of a neck sees objects of its own size."""
+    student_1, teacher_1 = tensors(2, 4, 8, 8)
+    student_2, teacher_2 = tensors(2, 5, 4, 4, seed=1)
+    first, last = (
+        channel_wise_divergence(*maps, 4.0)
+        for maps in ((student_1, teacher_1), (student_2, teacher_2)))
+    for place, expected in (('stages', last), ('neck', first + last)):
+        distiller = CWD(place=place, loss_weight=1.0)
+        losses = harness.run(
+            distiller, [student_1, student_2], [teacher_1, teacher_2],
+            role=place)
+        assert torch.allclose(losses['loss'], expected)
+    # The networks may have different numbers of stages.
+    losses = harness.run(
+        CWD(place='stages', loss_weight=1.0), [student_1, student_2],
+        [teacher_2],
+        role='stages')
+    assert torch.allclose(losses['loss'], last)
 
 
 def test_connector(harness, tensors):
