@@ -59,6 +59,9 @@ def build_connectors(cfg: Union[str, dict, None], student: Sequence[TapSpec],
     for connector in connectors:
         if cfg == 'auto' and isinstance(connector, ConvConnector):
             connector.conv.reset_parameters()
+            # Else `init_weights` of a method that holds it directly, not in
+            # a list, initialises it as mmcv does.
+            connector.is_init = True
     return connectors
 
 

@@ -46,6 +46,15 @@ def test_gradients(options):
     assert all(p.grad.any() for p in distiller.parameters())
 
 
+def test_initialisation():
+    """As PyTorch initialises convolutions, also where the runner does."""
+    distiller = made(((2, 4, 8, 8), (2, 256, 8, 8)))
+    before = {k: v.clone() for k, v in distiller.state_dict().items()}
+    distiller.init_weights()
+    assert all(v.equal(before[k]) for k, v in distiller.state_dict().items())
+    assert distiller.connector.conv.weight.abs().max() <= 4**-.5
+
+
 def test_equal_channels_need_no_connector():
     distiller = made(((2, 4, 8, 8), (2, 4, 8, 8)))
     assert isinstance(distiller.connector, nn.Identity)
