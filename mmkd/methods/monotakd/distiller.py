@@ -49,10 +49,15 @@ class SoftLabels(Distiller):
             ``CenterHead``. In a config, the student settles it. Defaults to
             ``'anchor'``.
         min_score (float): Minimum score of confident predictions of the
-            teacher. Defaults to 0.1.
-        batch_sum (bool): See :func:`soft_class_distance`.
-            Defaults to False.
+            teacher. The class loss of a centre head counts those above 0.3
+            instead, as published. Defaults to 0.1.
+        batch_sum (bool): See :func:`soft_class_distance`; with anchors only,
+            since the class loss of a centre head is divided by a count over
+            the batch. Defaults to False.
         kwargs: More arguments of :class:`Distiller`.
+
+    Raises:
+        ConfigError: If an option is invalid.
     """
     needs_head = True
     #: Weights of the terms on maps; those of the head depend on its kind.
@@ -63,7 +68,12 @@ class SoftLabels(Distiller):
                  min_score: float = .1,
                  batch_sum: bool = False,
                  **kwargs) -> None:
-        check_choices(type(self).__name__, SoftLabels, head=head)
+        name = type(self).__name__
+        check_choices(name, SoftLabels, head=head)
+        if batch_sum and head == 'center':
+            raise ConfigError(
+                f"{name}: batch_sum needs head='anchor'; the class loss of a "
+                'CenterHead is divided by a count over the batch')
         self.default_weights = {**self.map_weights, **HEADS[head]}
         super().__init__(**kwargs)
         self.head, self.min_score, self.batch_sum = head, min_score, batch_sum
@@ -156,7 +166,8 @@ class MonoTAKD(SoftLabels):
         preset (str): Defaults of ``keep_ratio``, ``per_batch``, ``normalise``
             and ``batch_sum``: ``'default'``; ``'arxiv_v1'``, the code of
             March 2024, which keeps every residual; or ``'released'``, the code
-            of April 2025. The latter two sum the class loss over the batch.
+            of April 2025. The latter two sum the class loss of anchors over
+            the batch.
             All three have the same weights. Defaults to ``'default'``.
         keep_ratio (float, optional): Residuals below this fraction of the
             maximum are set to 0. Defaults to None: 0.6, or 0 in
@@ -168,7 +179,7 @@ class MonoTAKD(SoftLabels):
             (:func:`min_max`); ``'none'`` does not. Defaults to None:
             ``'none'``, except in ``'released'``.
         batch_sum (bool, optional): See :class:`SoftLabels`. Defaults to
-            None: that of the preset.
+            None: with anchors, that of the preset.
         signed (bool): Whether the residual keeps its sign; for branches with
             ``alignment=dict(last_relu=False)``. Defaults to False.
         binary (bool): Whether to set the kept residuals to 1. Defaults to
@@ -225,7 +236,8 @@ class MonoTAKD(SoftLabels):
         check_choices('MonoTAKD', MonoTAKD, normalise=normalise)
         super().__init__(
             head=head,
-            batch_sum=chosen['batch_sum'],
+            batch_sum=bool(chosen['batch_sum'] if head ==
+                           'anchor' else batch_sum),
             student=_with_defaults(
                 student,
                 bev_visual='img_bev_encoder.visual',

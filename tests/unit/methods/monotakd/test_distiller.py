@@ -303,6 +303,14 @@ def test_presets():
     assert not own.normalise and not own.batch_sum
 
 
+def test_a_centre_head_has_no_sum_over_the_batch():
+    for kind in (MonoTAKD, MonoTAKDAssistant):
+        with pytest.raises(ConfigError, match="batch_sum needs head='anchor'"):
+            kind(head='center', batch_sum=True)
+        assert kind(head='anchor', batch_sum=True).batch_sum
+    assert not MonoTAKD(head='center', preset='released').batch_sum
+
+
 def test_parts_of_the_release():
     """Self-calibration of the visual branch, alignment of the assistant."""
     parts = networks('center')
