@@ -70,7 +70,7 @@ class CrossKD(Distiller):
             the student's, 0 to 4; the others are the teacher's. 0 takes the
             levels of the neck. Defaults to None: of the preset; in a config,
             at most all but one of the head.
-        beta (float): Power in ``cls``. Defaults to 1.0.
+        beta (float): Power in ``cls``, 0 or at least 1. Defaults to 1.0.
         min_std (float): Channels of the student whose deviation is at most
             this get no gradient; 0 is the released behaviour. Defaults to
             1e-6.
@@ -110,6 +110,10 @@ class CrossKD(Distiller):
             if not isinstance(value, (int, float)) or not value >= 0:
                 raise ConfigError(f'CrossKD: {name} is a number of at least '
                                   f'0, but got {value!r}')
+        if 0 < beta < 1:
+            raise ConfigError(
+                'CrossKD: beta is 0 or at least 1, since the gradient at equal '
+                f'scores is not finite between them, but got {beta!r}')
         self.default_weights = PRESETS[preset]['weights']
         self.place = f'dense_features_{count}' if count else 'neck'
         # The place is the only role of this distiller.

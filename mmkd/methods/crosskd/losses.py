@@ -59,7 +59,8 @@ def class_distance(logits_x: Tensor,
     Args:
         logits_x (Tensor): Cross predictions (n, K).
         logits_t (Tensor): The teacher's (n, K); no gradient.
-        beta (float): Power of the distance. Defaults to 1.0.
+        beta (float): Power of the distance, 0 or at least 1. Defaults to
+            1.0.
 
     Returns:
         Tensor: (n, K).

@@ -247,6 +247,7 @@ def test_teacher_of_another_width():
     (None, dict(student_convs=3), 'no standard place for .dense_features_3'),
     (None, dict(student_convs=5), 'student_convs is 0 to 4'),
     (None, dict(beta=-1), 'beta is a number'),
+    (None, dict(beta=0.5), 'beta is 0 or at least 1'),
     (None, dict(preset='yolox'), 'preset'),
     (None, dict(student='neck', teacher='neck'), 'leave the taps out'),
 ])

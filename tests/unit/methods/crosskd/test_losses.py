@@ -130,3 +130,10 @@ def test_degenerate_boxes_stay_finite():
         found = box_distance(boxes, torch.tensor([[0., 0, 4, 4]] * 2), log_iou)
         gradient, = torch.autograd.grad(found.sum(), boxes)
         assert found.isfinite().all() and gradient.isfinite().all()
+
+
+@pytest.mark.parametrize('beta', [0, 1, 1.5, 2])
+def test_gradient_at_equal_scores(beta):
+    logits = double(0.5, -2.).view(1, 2).requires_grad_()
+    class_distance(logits, logits.detach(), beta).sum().backward()
+    assert logits.grad.isfinite().all()
