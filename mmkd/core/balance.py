@@ -22,6 +22,16 @@ LossWeightLike = Union[WeightLike, Literal['auto']]
 _HALF_SCALE = 1024.
 
 
+class CheckpointedError(ConfigError):
+    """A gradient cannot be measured, since it passes through layers with
+    reentrant activation checkpointing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'torch computes no gradients at taps through layers with '
+            'activation checkpointing; set with_cp=False in the student')
+
+
 class GradientBalance(nn.Module):
     """A loss weight that makes two gradients equally large.
 
@@ -175,7 +185,8 @@ def calibrate(methods: Mapping[str, Measured],
             there are none, methods are compared with each other.
 
     Raises:
-        ConfigError: If no gradient of a loss reaches the taps.
+        ConfigError: If no gradient of a loss reaches the taps, or if it
+            cannot be measured.
     """
     due = {
         name: found
@@ -200,7 +211,11 @@ def calibrate(methods: Mapping[str, Measured],
 
 
 def _norm(name: str, what: str, loss: Tensor, taps: List[Tensor]) -> Tensor:
-    norm = gradient_norm(loss, taps)
+    try:
+        norm = gradient_norm(loss, taps)
+    except CheckpointedError as error:
+        raise ConfigError(f"{name}: loss_weight='auto': {error}, or give a "
+                          'number instead') from None
     if norm is None:
         raise ConfigError(
             f"{name}: loss_weight='auto': no gradient of the {what} reaches "
@@ -219,6 +234,9 @@ def gradient_shares(losses: Mapping[str, Tensor],
     Returns:
         dict[str, Tensor]: The L2 norm of the gradient of each, averaged over
         the processes, divided by the sum of all norms; by name.
+
+    Raises:
+        CheckpointedError: If they cannot be measured.
     """
     found = [gradient_norm(loss, taps) for loss in losses.values()]
     norms = torch.stack([
@@ -251,6 +269,9 @@ def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:
     Returns:
         Tensor | None: The norm over all tensors, a scalar in float32; None
         if no gradient reaches one of them.
+
+    Raises:
+        CheckpointedError: If it cannot be measured.
     """
     places: Sequence[Any] = [
         _origin(tensor) for tensor in tensors if tensor.requires_grad
@@ -260,12 +281,17 @@ def gradient_norm(loss: Tensor, tensors: List[Tensor]) -> Optional[Tensor]:
     half = any(tensor.dtype == torch.float16 for tensor in tensors)
     # As in the backward pass of training.
     with torch.autocast(loss.device.type, enabled=False):
-        gradients = torch.autograd.grad(
-            loss,
-            places,
-            torch.full_like(loss, _HALF_SCALE if half else 1.),
-            retain_graph=True,
-            allow_unused=True)
+        try:
+            gradients = torch.autograd.grad(
+                loss,
+                places,
+                torch.full_like(loss, _HALF_SCALE if half else 1.),
+                retain_graph=True,
+                allow_unused=True)
+        except RuntimeError as error:
+            if 'checkpoint' in str(error).lower():
+                raise CheckpointedError from error
+            raise
     norms = [g.float().norm() for g in gradients if g is not None]
     return torch.stack(norms).norm() if norms else None
 

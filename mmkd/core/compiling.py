@@ -145,10 +145,10 @@ class CompiledForward:
 
     def _problem(self, args: tuple, kwargs: dict) -> str:
         """What is wrong with the compiled forward; empty if nothing."""
-        wanted = self._values(self._plain, args, kwargs)
         try:
+            wanted = self._values(self._plain, args, kwargs)
             found = self._values(self._compiled, args, kwargs)
-        except Exception as error:  # of a compiler
+        except Exception as error:  # of a compiler or of checkpointing
             reason = ' '.join(str(error).split())[:200]
             return f'{type(error).__name__}: {reason}'
         for what, new, old, limit in zip(('outputs', 'gradients'), found,

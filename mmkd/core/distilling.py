@@ -4,9 +4,10 @@ from typing import Dict, Mapping, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from mmkd.core.balance import GradientBalance, calibrate, gradient_shares
+from mmkd.core.balance import (CheckpointedError, GradientBalance, calibrate,
+                               gradient_shares)
 from mmkd.core.batch import StepBatch
-from mmkd.core.distiller import Distiller, measured
+from mmkd.core.distiller import Distiller, flat_levels, measured
 from mmkd.core.step import Step, Tensors
 from mmkd.core.terms import figure_name, log_entries, total_loss
 
@@ -30,7 +31,8 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
     Returns:
         dict[str, Tensor]: Terms and figures, by their names in the log; if
         the step measures them, also the shares of the task and of each
-        distiller in the gradients at the student's taps.
+        distiller in the gradients at the student's taps, unless activation
+        checkpointing prevents it.
     """
     found = [{
         name:
@@ -69,10 +71,12 @@ def distil(distillers: Mapping[str, Distiller], step: Step,
             id(tensor): tensor
             for tensors, _ in parts
             for name in step.weights
-            for levels in tensors[name][0].values()
-            for tensor in levels
+            for tensor in flat_levels(tensors[name][0])
         }
-        losses.update(gradient_shares(totals, list(taps.values())))
+        try:
+            losses.update(gradient_shares(totals, list(taps.values())))
+        except CheckpointedError:
+            pass  # SharesHook warns
     return losses
 
 

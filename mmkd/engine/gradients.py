@@ -4,7 +4,8 @@ from typing import List, Optional
 
 import torch
 
-from mmkd.core.balance import gradient_norm
+from mmkd.core.balance import CheckpointedError, gradient_norm
+from mmkd.core.distiller import flat_levels
 from mmkd.core.model import DistillationModel
 from mmkd.core.terms import term_name, total_loss
 
@@ -17,14 +18,15 @@ class TermGradient:
         term (str): Its name in the log.
         loss (float): Its weighted value.
         own (bool): Whether it only trains the method's own modules.
-        reaches (bool): Whether its gradient reaches the student's taps.
+        reaches (bool, optional): Whether its gradient reaches the student's
+            taps; None if activation checkpointing hides that.
         gradient (float, optional): Norm of its gradient at the taps, as a
             multiple of the task loss's; None if one of them has none.
     """
     term: str
     loss: float
     own: bool
-    reaches: bool
+    reaches: Optional[bool]
     gradient: Optional[float]
 
 
@@ -55,6 +57,10 @@ def measure_gradients(model: DistillationModel,
         model (DistillationModel): The model. It runs in its current mode and
             may update its state, so pass a copy.
         data (dict): A batch of the data loader.
+
+    Raises:
+        ConfigError: If a method has an automatic weight and its gradient
+            cannot be measured.
     """
     step = model.planner.peak()
     _, tensors, batch = model.run_networks(
@@ -66,14 +72,21 @@ def measure_gradients(model: DistillationModel,
         distiller = model.distillers[name]
         student, teacher = tensors[name]
         losses = distiller(student, teacher, batch, weights)
-        taps = [tensor for levels in student.values() for tensor in levels]
-        scale = gradient_norm(task, taps)
+        taps = flat_levels(student)
+
+        def measure(loss):
+            try:
+                norm = gradient_norm(loss, taps)
+            except CheckpointedError:
+                return None, None
+            return norm is not None, norm
+
+        _, scale = measure(task)
 
         def relative(loss):
-            norm = gradient_norm(loss, taps)
-            return norm is not None, (
-                float(norm / scale) if norm is not None and scale is not None
-                and scale > 0 else None)
+            reaches, norm = measure(loss)
+            return reaches, (float(norm / scale) if norm is not None
+                             and scale is not None and scale > 0 else None)
 
         terms = [
             TermGradient(

@@ -269,7 +269,7 @@ class SelfCheckHook(Hook):
                                       'batch; are its options right?')
                 if term.own:
                     continue
-                if not term.reaches:
+                if term.reaches is False:
                     warnings.append(
                         f'{term.term} gives the student no gradient: its '
                         'taps lie in frozen or checkpointed layers')

@@ -3,6 +3,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmkd.core.balance import (GradientBalance, Measured, calibrate,
                                gradient_norm, gradient_shares,
@@ -158,6 +159,17 @@ def test_no_gradient_at_the_taps():
     task, own, taps = quadratics(1., 1.)
     with pytest.raises(ConfigError, match='of the method reaches the taps'):
         measure(GradientBalance(), task, own.detach(), taps)
+
+
+def test_activation_checkpointing():
+    """Torch refuses to compute a gradient through a checkpointed layer."""
+    layer, tap = nn.Linear(2, 2), torch.ones(1, 2, requires_grad=True) * 1
+    loss = checkpoint(layer, tap, use_reentrant=True).sum()
+    with pytest.raises(ConfigError, match='^kd: .*with_cp=False.*a number'):
+        measure(GradientBalance(), loss, loss, [tap])
+    # Nothing is spent: training goes on.
+    loss.backward()
+    assert layer.weight.grad is not None
 
 
 def test_both_are_averaged_over_the_processes(monkeypatch):

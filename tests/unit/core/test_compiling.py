@@ -6,6 +6,7 @@ import shutil
 import pytest
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from mmkd.core import compiling
 from mmkd.core.compiling import compile_student
@@ -177,6 +178,23 @@ def test_what_differs_is_undone(compiler, reason, monkeypatch, said):
                      'the student stays as it is, without torch.compile of '
                      f'backbone: {reason}')]
     assert 'forward' not in vars(network.backbone)
+
+
+def test_activation_checkpointing_leaves_it_plain(said):
+    """Torch refuses the gradients by which both forwards are compared."""
+
+    class Checkpointed(Backbone):
+
+        def forward(self, x):
+            return (checkpoint(super().forward, x, use_reentrant=True)[-1], )
+
+    network = student()
+    network.backbone = Checkpointed().train()
+    assert compile_student(network, [], 'eager')
+    network(torch.randn(2, 3, 16, 16, requires_grad=True)).sum().backward()
+    assert network.backbone.stem[0].weight.grad is not None
+    (level, text), = [x for x in said if x[0] == logging.WARNING]
+    assert 'stays as it is' in text and 'checkpoint' in text
 
 
 def test_evaluation_and_copies_are_not_compiled(monkeypatch):

@@ -4,8 +4,12 @@ import pytest
 import torch
 from mmengine.logging import MessageHub
 
+from mmkd import apis
 from mmkd.engine.hooks import SharesHook
 from mmkd.errors import ConfigError
+from mmkd.testing import (distillation_config, segmentation_config, segmentor)
+
+STAGES = [f'backbone[{i}]' for i in range(4)]
 
 
 def fake_runner(tmp_path, name):
@@ -44,6 +48,42 @@ def test_an_overflow_is_left_out(tmp_path):
 def test_nothing_to_draw(tmp_path):
     SharesHook().after_train(fake_runner(tmp_path, 'empty'))
     assert not list(tmp_path.iterdir())
+
+
+def checkpointed(cityscapes, tmp_path, **distiller):
+    """A run whose student recomputes activations between its taps."""
+    student = segmentor()['model']
+    student['backbone']['with_cp'] = True
+    return distillation_config(
+        segmentation_config(cityscapes, str(tmp_path), student, max_iters=2),
+        dict(
+            kd=dict(
+                type='CWD',
+                place='stages',
+                student=STAGES,
+                teacher=STAGES,
+                **distiller)))
+
+
+def test_activation_checkpointing_costs_the_shares_only(
+        cityscapes, tmp_path, monkeypatch):
+    warnings = []
+    monkeypatch.setattr('mmkd.engine.hooks.shares_hook.print_log',
+                        lambda text, *_: warnings.append(text))
+    cfg = checkpointed(cityscapes, tmp_path)
+    cfg.custom_hooks = [dict(type='mmkd.SharesHook', interval=1)]
+    runner = apis.train(cfg)
+    assert runner.iter == 2
+    assert not any('share' in key for key in runner.message_hub.log_scalars)
+    warning, = warnings
+    assert 'not measured' in warning and 'with_cp=False' in warning
+
+
+def test_automatic_weights_need_the_activations(cityscapes, tmp_path):
+    cfg = checkpointed(cityscapes, tmp_path, loss_weight='auto')
+    with pytest.raises(
+            ConfigError, match="CWD: loss_weight='auto'.*with_cp=False"):
+        apis.train(cfg)
 
 
 def test_wrong_interval():
