@@ -33,8 +33,8 @@ class Cost:
     Attributes:
         parameters (int): Number of weights.
         flops (int | None): Multiply-adds for a sample of the test; of
-            inputs that are no images, those of dense layers. None if the
-            network has sparse convolutions, which torch cannot count.
+            inputs that are no images, those of dense layers. None if they
+            cannot be counted, as with sparse convolutions.
         latency (float): Median seconds for one image, from the prepared
             sample to the result.
         input_size (tuple[int, ...] | None): Shape of the input.
@@ -314,19 +314,42 @@ def _flops(model: torch.nn.Module,
            data: dict) -> Tuple[Optional[int], Optional[Sequence[int]]]:
     """Multiply-adds for a sample, and the shape of its image; see
     :class:`Cost`."""
-    inputs = model.data_preprocessor(data, False)['inputs']
-    if isinstance(inputs, torch.Tensor):
-        from mmengine.analysis import get_model_complexity_info
-        found = get_model_complexity_info(
-            model, inputs=inputs, show_table=False, show_arch=False)
-        return int(found['flops']), tuple(inputs.shape[1:])
-    if any(base.__name__ == 'SparseConvolution' for module in model.modules()
-           for base in type(module).__mro__):
+    batch = model.data_preprocessor(data, False)
+    inputs = batch['inputs']
+    images = isinstance(inputs, torch.Tensor)
+    size = tuple(inputs.shape[1:]) if images else None
+    if not images and any(base.__name__ == 'SparseConvolution'
+                          for module in model.modules()
+                          for base in type(module).__mro__):
         return None, None
-    with FlopCounterMode(display=False) as counter:
-        model.test_step(data)
+    try:
+        if images:
+            from mmengine.analysis import get_model_complexity_info
+            found = get_model_complexity_info(
+                _TensorMode(model, batch.get('data_samples')),
+                inputs=inputs,
+                show_table=False,
+                show_arch=False)
+            return int(found['flops']), size
+        with FlopCounterMode(display=False) as counter:
+            model.test_step(data)
+    except Exception:  # of tracing; the rest of the report needs no flops
+        return None, size
     # It counts a multiply-add as two operations.
     return counter.get_total_flops() // 2, None
+
+
+class _TensorMode(torch.nn.Module):
+    """A network in ``tensor`` mode as a function of its images alone; two
+    stages also read the data samples."""
+
+    def __init__(self, model: torch.nn.Module, samples: Any) -> None:
+        super().__init__()
+        self.model, self.samples = model, samples
+
+    def forward(self, inputs: torch.Tensor) -> Any:
+        """Run the network."""
+        return self.model(inputs, self.samples)
 
 
 def predict(evaluation: Evaluation, index: int) -> Tuple[dict, Any]:

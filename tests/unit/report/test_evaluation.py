@@ -7,7 +7,9 @@ from mmkd.core.network import build_network
 from mmkd.report.evaluation import (_flops, _nothing_found, _score_of_boxes,
                                     _segmentation, evaluate)
 from mmkd.report.runs import read_run
+from mmkd.testing import detection_batch
 from mmkd.testing.lidar import lidar_batch, pointpillars, second
+from mmkd.testing.networks import two_stage_detector
 
 
 def test_a_run_of_mmseg(runs, tmp_path):
@@ -84,3 +86,26 @@ def test_multiply_adds_of_a_lidar_detector():
     dense.test_step(data)
     assert sum(convolutions) < flops < 1000 * sum(convolutions)
     assert _flops(sparse, lidar_batch(num_scans=1)) == (None, None)
+
+
+def test_multiply_adds_of_two_stages():
+    """Their forward pass reads the data samples."""
+    data = detection_batch(num_images=1)
+    found = []
+    for embedding in (16, 32):
+        cfg = Config(two_stage_detector(embedding=embedding))
+        flops, size = _flops(build_network(cfg, 'it').eval(), data)
+        assert size[0] == 3
+        found.append(flops)
+    assert 0 < found[0] < found[1]  # the second stage counts
+
+
+def test_what_cannot_be_counted_is_left_out(monkeypatch):
+    network = build_network(Config(two_stage_detector()), 'it').eval()
+
+    def fail(*args, **kwargs):
+        raise TypeError('not to be traced')
+
+    monkeypatch.setattr(network, 'forward', fail)
+    flops, size = _flops(network, detection_batch(num_images=1))
+    assert flops is None and len(size) == 3
