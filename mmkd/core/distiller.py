@@ -367,7 +367,7 @@ def measured(distiller: Distiller, student: Dict[str, List[Tensor]],
     assert isinstance(distiller.balance, GradientBalance)
     values = [terms[term] * distiller.weights[term].peak for term in active]
     return Measured(distiller.balance, sum(values[1:], values[0]),
-                    [x for levels in student.values() for x in levels])
+                    flat_levels(student))
 
 
 def _read_weight(distiller: Distiller, name: str, weight: LossWeightLike,

@@ -2,7 +2,6 @@
 from math import prod
 from typing import Any, Dict, Tuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -272,9 +271,3 @@ def as_device(args: Tuple[Any, ...], budget: Budget) -> torch.device:
     except RuntimeError:
         pass
     raise Damaged('one of its devices is damaged')
-
-
-def tensor_of(memory: np.ndarray, dtype: torch.dtype,
-              shape: Tuple[int, ...]) -> Tensor:
-    """The tensor in memory of exactly its size."""
-    return torch.from_numpy(memory).view(dtype).view(shape)
