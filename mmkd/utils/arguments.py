@@ -6,8 +6,9 @@ import math
 import re
 import traceback
 from contextlib import contextmanager
-from typing import (Any, Dict, Iterator, List, Literal, Mapping, Tuple, Type,
-                    TypeVar, Union, get_args, get_origin, get_type_hints)
+from typing import (Any, Dict, Iterable, Iterator, List, Literal, Mapping,
+                    Tuple, Type, TypeVar, Union, get_args, get_origin,
+                    get_type_hints)
 
 from mmkd.errors import ConfigError, MMKDError
 from mmkd.utils.renamed import with_new_names
@@ -155,6 +156,31 @@ def check_choices(method: str, cls: type, **given: Any) -> None:
             known = ', '.join(map(str, get_args(hint)))
             raise ConfigError(
                 f'{method}: {name} is one of {known}, not {value!r}')
+
+
+def check_in_use(method: str, options: Any, names: Iterable[str],
+                 disabled_by: str, needed: str) -> None:
+    """Check that options which another one disables have their defaults.
+
+    Args:
+        method (str): Name of the method, for messages.
+        options (Any): An instance of a dataclass.
+        names (Iterable[str]): Fields of it that have no effect.
+        disabled_by (str): The option that disables them, such as
+            ``"variant='base'"``.
+        needed (str): The option with which they have an effect.
+
+    Raises:
+        ConfigError: If one of them differs from its default.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        # Lists of a config stand for tuples.
+        plain = tuple(value) if isinstance(value, list) else value
+        if field.name in names and plain != field.default:
+            raise ConfigError(
+                f'{method}: {field.name}={value!r} has no effect with '
+                f'{disabled_by}; leave it out, or set {needed}')
 
 
 def _fits(value: Any, hint: Any) -> bool:

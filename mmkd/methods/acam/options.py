@@ -3,7 +3,7 @@ from dataclasses import dataclass
 from typing import Literal, Optional, Sequence, Union
 
 from mmkd.errors import ConfigError
-from mmkd.utils.arguments import check_choices
+from mmkd.utils.arguments import check_choices, check_in_use
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,16 @@ class ACAMOptions:
                 'ACAM: a residual is added to the fused map, but '
                 f'mask_source={self.mask_source!r} fuses none; '
                 "unit_norm='standardise' alone is possible")
+        source = f'mask_source={self.mask_source!r}'
+        if self.mask_source != 'cooperative':
+            check_in_use('ACAM', self, ('query', 'max_kv', 'detach_inputs'),
+                         source, "mask_source='cooperative'")
+        if self.mask_source == 'teacher_fixed':
+            check_in_use('ACAM', self, ('mask_grad', 'div_reduction'), source,
+                         "mask_source='teacher'")
+        if not self.use_channel:
+            check_in_use('ACAM', self, ('channel_units', ),
+                         'use_channel=False', 'use_channel=True')
 
     @property
     def standardised(self) -> bool:

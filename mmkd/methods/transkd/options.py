@@ -4,7 +4,7 @@ from typing import Literal, Optional, Sequence
 
 from mmkd.core.logits import check_tau
 from mmkd.errors import ConfigError
-from mmkd.utils.arguments import check_choices
+from mmkd.utils.arguments import check_choices, check_in_use
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,16 @@ class TransKDOptions:
             'TransKD',
             feature_tau=self.feature_tau,
             logits_tau=self.logits_tau)
+        for variant in ('gl', 'ea'):
+            if self.variant != variant:
+                check_in_use('TransKD', self, [
+                    name
+                    for name in vars(self) if name.startswith(f'{variant}_')
+                ], f'variant={self.variant!r}', f'variant={variant!r}')
+        if self.feature_loss == 'hcl':
+            check_in_use('TransKD', self, ('feature_tau', ),
+                         "feature_loss='hcl'",
+                         "feature_loss='cwd' or 'pixel_kl'")
 
 
 def _check_numbers(name: str, values: Optional[Sequence[float]]) -> None:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.utils.arguments import (argument_names, check_choices, construct,
-                                  error_context, take_options)
+from mmkd.utils.arguments import (argument_names, check_choices, check_in_use,
+                                  construct, error_context, take_options)
 
 
 class Base:
@@ -48,6 +48,24 @@ class WithOptions(Base):
     def __init__(self, three=3, **kwargs):
         self.options = take_options(Switches, kwargs)
         super().__init__(**kwargs)
+
+
+def test_disabled_options_keep_their_default():
+
+    @dataclass
+    class Shape:
+        sides: Sequence[int] = (1, 2)
+        depth: Optional[int] = None
+
+    disabled = ('sides', 'depth'), "kind='flat'", "kind='solid'"
+    for shape in (Shape(), Shape([1, 2])):
+        check_in_use('Method', shape, *disabled)
+    with pytest.raises(ConfigError) as error:
+        check_in_use('Method', Shape([2, 2]), *disabled)
+    assert str(error.value) == (
+        "Method: sides=[2, 2] has no effect with kind='flat'; leave it out, "
+        "or set kind='solid'")
+    check_in_use('Method', Shape([2, 2]), ('depth', ), *disabled[1:])
 
 
 def test_options():
