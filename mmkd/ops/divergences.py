@@ -4,6 +4,7 @@ from typing import Optional, Tuple
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkd.ops.distances import check_features
 from mmkd.ops.masks import mean_over_valid, valid_cells
 from mmkd.ops.precision import full_precision
 
@@ -16,10 +17,7 @@ def check_logits(logits_s: Tensor, logits_t: Tensor, tau: float) -> None:
         logits_t (Tensor): Teacher's logits (N, C, H, W).
         tau (float): Temperature.
     """
-    if logits_s.shape != logits_t.shape or logits_s.dim() != 4:
-        raise ValueError(
-            'student and teacher must have one shape (N, C, H, W), but got '
-            f'{tuple(logits_s.shape)} and {tuple(logits_t.shape)}')
+    check_features(logits_s, logits_t)
     if not tau > 0:
         raise ValueError(f'tau must be positive, but got {tau}')
 

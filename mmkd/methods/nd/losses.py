@@ -5,8 +5,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkd.ops.distances import hierarchical_context_loss
 from mmkd.ops.masks import zero_like_graph
 from mmkd.ops.precision import full_precision
+
+#: The loss of ReviewKD.
+pyramid_distance = hierarchical_context_loss
 
 
 @full_precision
@@ -55,32 +59,3 @@ def norm_direction_distance(emb_s: Tensor,
     along = (emb_s * F.normalize(means, dim=1)).sum(1)
     distance = (1 - along / norm) * known
     return distance.sum() / known.sum().clamp(min=1)
-
-
-@full_precision
-def pyramid_distance(feat_s: Tensor, feat_t: Tensor) -> Tensor:
-    """Squared difference of maps and of their averages on coarse grids.
-
-    The hierarchical context loss of `Distilling Knowledge via Knowledge
-    Review <https://arxiv.org/abs/2104.09044>`_ (ReviewKD, Chen et al., CVPR
-    2021): the mean at full size, and on grids of 4, 2 and 1 cells with half
-    the weight of the previous one, without grids as high as the map.
-
-    Args:
-        feat_s (Tensor): Student's map (N, C, H, W).
-        feat_t (Tensor): Teacher's, of the same shape; no gradient.
-
-    Returns:
-        Tensor: Scalar, the weighted mean.
-    """
-    feat_t = feat_t.detach()
-    loss = F.mse_loss(feat_s, feat_t)
-    weight, total = 1., 1.
-    for size in (4, 2, 1):
-        if size >= feat_s.size(2):
-            continue
-        weight /= 2
-        total += weight
-        loss = loss + weight * F.mse_loss(*(F.adaptive_avg_pool2d(x, size)
-                                            for x in (feat_s, feat_t)))
-    return loss / total

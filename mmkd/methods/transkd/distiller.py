@@ -10,8 +10,7 @@ from mmkd.core.schedule import WeightLike, build_weight
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Visual, distances
 from mmkd.errors import ConfigError
-from mmkd.methods.transkd.losses import (embedding_loss,
-                                         hierarchical_context_loss)
+from mmkd.methods.transkd.losses import embedding_loss
 from mmkd.methods.transkd.modules import (CrossSelectiveFusion,
                                           EmbeddingAssistant, GlobalLocalMixer)
 from mmkd.methods.transkd.options import TransKDOptions
@@ -19,6 +18,7 @@ from mmkd.methods.transkd.pyramid import (as_tokens, check_pyramid,
                                           embedding_channels, resize_tokens)
 from mmkd.ops.channel_wise import channel_wise_divergence
 from mmkd.ops.connectors import match_size
+from mmkd.ops.distances import hierarchical_context_loss
 from mmkd.ops.divergences import kl_divergence
 from mmkd.ops.masks import zero_like_graph
 from mmkd.registry import DISTILLERS

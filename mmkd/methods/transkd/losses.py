@@ -1,71 +1,8 @@
-"""Losses of feature maps at several scales and of patch embeddings (TransKD).
-"""
-from typing import Sequence
-
+"""Loss of patch embeddings (TransKD)."""
 import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.precision import full_precision
-
-
-def _pool(maps: Tensor, size: int) -> Tensor:
-    """Adaptive average pooling to a square grid.
-
-    If the grid divides the map, plain pooling gives the same result, with a
-    gradient that is deterministic also on a GPU.
-    """
-    height, width = maps.shape[2:]
-    if height % size == 0 and width % size == 0:
-        return F.avg_pool2d(maps, (height // size, width // size))
-    return F.adaptive_avg_pool2d(maps, size)
-
-
-@full_precision
-def hierarchical_context_loss(
-    feat_s: Tensor, feat_t: Tensor,
-    levels: Sequence[int] = (4, 2, 1)) -> Tensor:
-    r"""Squared difference of two maps and of their averages over grids.
-
-    The hierarchical context loss of `Distilling Knowledge via Knowledge
-    Review <https://arxiv.org/abs/2104.09044>`_ (CVPR 2021), used by `TransKD
-    <https://arxiv.org/abs/2202.13393>`_. With
-    :math:`\mathrm{pool}_l`, the averages over a grid of l x l cells, and the
-    levels smaller than the height of the map,
-
-    .. math::
-        L = \frac{\mathrm{MSE}(S, T) + \sum_k 2^{-k} \,
-            \mathrm{MSE}(\mathrm{pool}_{l_k}(S), \mathrm{pool}_{l_k}(T))}
-            {1 + \sum_k 2^{-k}}, \quad k = 1, 2, \dots
-
-    The differences are averaged over images, channels and cells. Skipped
-    levels do not use up a power of two; a map with one row has only the first
-    term. As in both released codes, the width is not considered.
-
-    Args:
-        feat_s (Tensor): Student's map (N, C, H, W), in the teacher's space.
-        feat_t (Tensor): Teacher's map of the same shape; no gradient.
-        levels (Sequence[int]): Sides of the grids, in this order. Defaults
-            to (4, 2, 1).
-
-    Returns:
-        Tensor: Scalar loss.
-
-    Raises:
-        ValueError: If the shapes differ.
-    """
-    if feat_s.shape != feat_t.shape or feat_s.dim() != 4:
-        raise ValueError(
-            'student and teacher must have one shape (N, C, H, W), but got '
-            f'{tuple(feat_s.shape)} and {tuple(feat_t.shape)}')
-    # Averaging is linear, so it suffices to pool the difference.
-    gap = feat_s - feat_t.detach()
-    loss, weight, total = gap.square().mean(), 1.0, 1.0
-    for level in levels:
-        if level < gap.size(2):
-            weight /= 2
-            total += weight
-            loss = loss + weight * _pool(gap, level).square().mean()
-    return loss / total
 
 
 @full_precision

@@ -1,8 +1,7 @@
 import pytest
 import torch
-import torch.nn.functional as F
 
-from mmkd.methods.nd.losses import norm_direction_distance, pyramid_distance
+from mmkd.methods.nd.losses import norm_direction_distance
 
 MEANS = torch.tensor([[3., 4.], [0., 2.], [0., 0.]])
 UNIT = torch.tensor([.6, .8])
@@ -81,22 +80,3 @@ def test_half_precision():
     found = norm_direction_distance(emb, emb, torch.ones(1, 1024),
                                     torch.zeros(2, dtype=torch.long))
     assert found.dtype == torch.float32 and abs(found) < 1e-5
-
-
-def test_grids_of_the_pyramid():
-    torch.manual_seed(0)
-    feat_s, feat_t = torch.randn(2, 3, 6, 9), torch.randn(2, 3, 6, 9)
-    parts = [(1., feat_s - feat_t)]
-    for weight, size in ((.5, 4), (.25, 2), (.125, 1)):
-        parts.append((weight, F.adaptive_avg_pool2d(feat_s - feat_t, size)))
-    expected = sum(w * x.square().mean() for w, x in parts) / 1.875
-    assert pyramid_distance(feat_s, feat_t).item() == pytest.approx(
-        expected.item(), rel=1e-5)
-    # Of a map of two rows, the grids of 4 and 2 are left out.
-    gap = (feat_s - feat_t)[:, :, :2]
-    expected = (gap.square().mean() + .5 * gap.mean(
-        (2, 3)).square().mean()) / 1.5
-    assert pyramid_distance(feat_s[:, :, :2],
-                            feat_t[:, :, :2]).item() == pytest.approx(
-                                expected.item(), rel=1e-5)
-    assert pyramid_distance(feat_s, feat_s) == 0

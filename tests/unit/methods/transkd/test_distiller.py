@@ -8,10 +8,10 @@ from mmkd.core.model import DistillationModel
 from mmkd.core.network import build_network
 from mmkd.errors import ConfigError
 from mmkd.methods.transkd.distiller import TransKD
-from mmkd.methods.transkd.losses import (embedding_loss,
-                                         hierarchical_context_loss)
+from mmkd.methods.transkd.losses import embedding_loss
 from mmkd.methods.transkd.pyramid import resize_tokens
 from mmkd.ops.channel_wise import channel_wise_divergence
+from mmkd.ops.distances import hierarchical_context_loss
 from mmkd.ops.divergences import kl_divergence
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor, transformer_segmentor)
