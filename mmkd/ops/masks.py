@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mmkd.ops.precision import upcast
+from mmkd.ops.precision import full_precision, upcast
 
 
 def zero_like_graph(*tensors: Tensor) -> Tensor:
@@ -134,3 +134,31 @@ def mean_over_valid(values: Tensor, valid: Optional[Tensor]) -> Tensor:
         return values.mean()
     total = values.masked_fill(~valid, 0).sum(dim=(1, 2, 3))
     return (total / valid.sum(dim=(1, 2, 3)).clamp(min=1)).mean()
+
+
+@full_precision
+def dice_similarity(masks: Tensor, eps: float = 1e-12) -> Tensor:
+    r"""Dice coefficient of two masks of an image, averaged over pairs.
+
+    .. math::
+        \mathrm{mean}_{i \ne j} \frac{2 \langle M_i, M_j \rangle}
+            {|M_i|^2 + |M_j|^2}
+
+    averaged over the images, as in `MasKD
+    <https://arxiv.org/abs/2205.14589>`_ (ICLR 2023).
+
+    Args:
+        masks (Tensor): (N, M, ...), with M of 2 at least.
+        eps (float): Minimum of the denominator. Defaults to 1e-12.
+
+    Returns:
+        Tensor: Scalar, from 0 to 1; 1 for equal masks, 0 for empty ones.
+    """
+    masks, count = masks.flatten(2), masks.size(1)
+    products = masks @ masks.transpose(1, 2)
+    norms = products.diagonal(dim1=1, dim2=2)
+    sums = norms.unsqueeze(2) + norms.unsqueeze(1)
+    dice = 2 * products / sums.clamp(min=eps)
+    same = torch.eye(count, dtype=torch.bool, device=masks.device)
+    return dice.masked_fill(same, 0).sum() / (
+        masks.size(0) * count * (count - 1))

@@ -5,7 +5,8 @@ from typing import Dict
 import torch
 from torch import Tensor
 
-from mmkd.ops.masks import zero_like_graph
+from mmkd.ops.distances import check_features
+from mmkd.ops.masks import dice_similarity, zero_like_graph
 from mmkd.ops.precision import full_precision
 
 #: Keeps quotients finite for empty masks.
@@ -77,13 +78,6 @@ def channel_masks(feat: Tensor,
     return torch.sigmoid(units * pooled.unsqueeze(1))
 
 
-def _check_maps(feat_s: Tensor, feat_t: Tensor) -> None:
-    if feat_s.shape != feat_t.shape or feat_s.dim() != 4:
-        raise ValueError(
-            'student and teacher must have one shape (N, C, H, W), but got '
-            f'{tuple(feat_s.shape)} and {tuple(feat_t.shape)}')
-
-
 def _masked_distance(energy: Tensor, masks: Tensor, others: int) -> Tensor:
     """Mean over images and units of <M^2, energy> / (others * sum M + eps).
 
@@ -119,7 +113,7 @@ def spatial_mask_loss(feat_s: Tensor, feat_t: Tensor, masks: Tensor) -> Tensor:
     Returns:
         Tensor: Scalar loss; a * mean(D^2) for masks that are a everywhere.
     """
-    _check_maps(feat_s, feat_t)
+    check_features(feat_s, feat_t)
     energy = (feat_t.detach() - feat_s).square().sum(dim=1)
     return _masked_distance(
         energy.flatten(1), masks.flatten(2), feat_s.size(1))
@@ -146,7 +140,7 @@ def channel_mask_loss(feat_s: Tensor, feat_t: Tensor, masks: Tensor) -> Tensor:
     Returns:
         Tensor: Scalar loss; a * mean(D^2) for masks that are a everywhere.
     """
-    _check_maps(feat_s, feat_t)
+    check_features(feat_s, feat_t)
     energy = (feat_t.detach() - feat_s).square().sum(dim=(2, 3))
     return _masked_distance(energy, masks, feat_s[0, 0].numel())
 
@@ -156,8 +150,9 @@ def mask_diversity(masks: Tensor, reduction: str = 'pairwise_mean') -> Tensor:
     r"""Overlap of the masks of an image: a Dice coefficient to minimise.
 
     ``'pairwise_mean'`` is the mean over ordered pairs, in [0, 1], as in
-    MasKD and FreeKD; ``'ratio'`` is one quotient of sums, in [0, M - 1], as
-    reported for `ACAM-KD <https://arxiv.org/abs/2503.06307>`_:
+    MasKD and FreeKD (:func:`dice_similarity`); ``'ratio'`` is one quotient of
+    sums, in [0, M - 1], as reported for `ACAM-KD
+    <https://arxiv.org/abs/2503.06307>`_:
 
     .. math::
         \mathrm{mean}_{i \ne j} \frac{2 \langle M_i, M_j \rangle}
@@ -177,20 +172,15 @@ def mask_diversity(masks: Tensor, reduction: str = 'pairwise_mean') -> Tensor:
     if reduction not in ('pairwise_mean', 'ratio'):
         raise ValueError("reduction is 'pairwise_mean' or 'ratio', but got "
                          f'{reduction!r}')
-    count = masks.size(1)
-    if count < 2:
+    if masks.size(1) < 2:
         return zero_like_graph(masks)
+    if reduction == 'pairwise_mean':
+        return dice_similarity(masks, EPS)
     masks = masks.flatten(2)
     products = masks @ masks.transpose(1, 2)
-    norms = products.diagonal(dim1=1, dim2=2)
-    if reduction == 'ratio':
-        others = products.sum(dim=(1, 2)) - norms.sum(dim=1)
-        return (others / norms.sum(dim=1).clamp(min=EPS)).mean()
-    sums = norms.unsqueeze(2) + norms.unsqueeze(1)
-    dice = 2 * products / sums.clamp(min=EPS)
-    same = torch.eye(count, dtype=torch.bool, device=masks.device)
-    return dice.masked_fill(same, 0).sum() / (
-        masks.size(0) * count * (count - 1))
+    norms = products.diagonal(dim1=1, dim2=2).sum(dim=1)
+    others = products.sum(dim=(1, 2)) - norms
+    return (others / norms.clamp(min=EPS)).mean()
 
 
 @torch.no_grad()

@@ -25,24 +25,6 @@ def token_masks(feat: Tensor, tokens: Tensor) -> Tensor:
 
 
 @full_precision
-def dice_similarity(masks: Tensor) -> Tensor:
-    """Dice coefficient of two masks, averaged over images and pairs.
-
-    Args:
-        masks (Tensor): (N, n, H, W), with n of 2 at least.
-
-    Returns:
-        Tensor: Scalar, from 0 to 1; 1 for equal masks.
-    """
-    masks = masks.flatten(2)
-    count = masks.size(1)
-    products = masks @ masks.transpose(1, 2)
-    squares = products.diagonal(dim1=1, dim2=2)
-    dice = 2 * products / (squares[:, :, None] + squares[:, None] + 2e-12)
-    return 2 * dice.triu(1).sum((1, 2)).mean() / (count * (count - 1))
-
-
-@full_precision
 def masked_distance(feat_s: Tensor,
                     feat_t: Tensor,
                     masks: Tensor,

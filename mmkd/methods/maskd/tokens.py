@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from mmkd.core.rewriting import Rewriter
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.methods.maskd.losses import dice_similarity, token_masks
+from mmkd.methods.maskd.losses import token_masks
+from mmkd.ops.masks import dice_similarity
 from mmkd.ops.precision import full_precision
 from mmkd.registry import MODELS
 from mmkd.utils.checkpoint import read_checkpoint

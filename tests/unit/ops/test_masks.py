@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmkd.ops.masks import labelled_cells, zero_like_graph
+from mmkd.ops.masks import dice_similarity, labelled_cells, zero_like_graph
 
 
 @pytest.mark.parametrize('value', [1.0, float('inf'), float('nan')])
@@ -38,3 +38,19 @@ def test_labelled_cells():
         ignore_index=9).tolist() == [[[[True, True, True, True]]]]
     with pytest.raises(ValueError, match='integers'):
         labelled_cells(labels.float(), (1, 4))
+
+
+def test_dice_similarity():
+    # Pairs: 2 * 1 / (1 + 2), 0 and 2 * 1 / (2 + 1).
+    masks = torch.tensor([[[1., 0., 0.], [1., 1., 0.], [0., 1., 0.]]])
+    assert dice_similarity(masks).item() == pytest.approx(4 / 9)
+    masks = torch.rand(2, 4, 4, 5)
+    assert 0 < dice_similarity(masks) < 1
+    same = masks[:, :1].expand(2, 4, 4, 5)
+    assert dice_similarity(same).item() == pytest.approx(1)
+    # Also of small masks, unless the minimum is above their squares.
+    assert dice_similarity(1e-4 * same).item() == pytest.approx(1)
+    assert dice_similarity(1e-4 * same, 1e-3) < 1e-3
+    nothing = torch.zeros(1, 2, 3, requires_grad=True)
+    dice_similarity(nothing).backward()
+    assert dice_similarity(nothing) == 0 and not nothing.grad.any()

@@ -7,8 +7,9 @@ from mmengine.optim import OptimWrapper
 
 from mmkd.core import RewritingModel, TapSpec
 from mmkd.errors import CheckpointError, ConfigError
-from mmkd.methods.maskd.losses import dice_similarity, token_masks
+from mmkd.methods.maskd.losses import token_masks
 from mmkd.methods.maskd.tokens import ReceptiveTokens, TokenMasks, read_tokens
+from mmkd.ops.masks import dice_similarity
 from mmkd.testing import (detection_batch, detector, segmentation_batch,
                           segmentor)
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
