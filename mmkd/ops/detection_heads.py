@@ -5,6 +5,7 @@ Yang et al., Towards Efficient 3D Object Detection with Knowledge Distillation
 """
 from typing import Optional, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -13,6 +14,8 @@ from mmkd.ops.masks import masked_rows
 from mmkd.ops.precision import full_precision
 
 EPS = 1e-6
+#: Place of the yaw in the code of an anchor.
+YAW = 6
 
 
 @full_precision
@@ -120,3 +123,25 @@ def code_loss(codes_s: Tensor,
     if count is None:
         return distance.sum() / max(len(codes_s), 1)
     return distance.sum() / count.clamp(min=1)
+
+
+@full_precision
+def anchor_code_distance(codes_s: Tensor, codes_t: Tensor,
+                         beta: float) -> Tensor:
+    """Smooth L1 of the box codes of anchors; for the yaw, of the sine of the
+    difference.
+
+    Args:
+        codes_s (Tensor): Student's codes (..., R), the yaw in radians at
+            index 6.
+        codes_t (Tensor): Teacher's, of the same shape; no gradient.
+        beta (float): Difference below which it is quadratic.
+
+    Returns:
+        Tensor: (..., R).
+    """
+    gap = codes_s - codes_t.detach()
+    gap = torch.cat(
+        [gap[..., :YAW], gap[..., YAW:YAW + 1].sin(), gap[..., YAW + 1:]], -1)
+    return F.smooth_l1_loss(
+        gap, torch.zeros_like(gap), reduction='none', beta=beta)

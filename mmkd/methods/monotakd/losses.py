@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmkd.ops.detection_heads import anchor_code_distance
 from mmkd.ops.precision import full_precision
 
 
@@ -154,8 +155,7 @@ def soft_box_distance(codes_s: Tensor,
                       codes_t: Tensor,
                       weights: Tensor,
                       beta: float = 1 / 9) -> Tensor:
-    """Smooth L1 of the box codes of anchors; for the yaw, of the sine of the
-    difference.
+    """Distance of the box codes of anchors (:func:`anchor_code_distance`).
 
     Args:
         codes_s (Tensor): Student's codes (B, N, >=7); the seventh is the
@@ -168,10 +168,7 @@ def soft_box_distance(codes_s: Tensor,
     Returns:
         Tensor: Scalar, a mean over the images.
     """
-    gap = codes_s - codes_t.detach()
-    gap = torch.cat([gap[..., :6], gap[..., 6:7].sin(), gap[..., 7:]], -1)
-    size = F.smooth_l1_loss(
-        gap, torch.zeros_like(gap), beta=beta, reduction='none')
+    size = anchor_code_distance(codes_s, codes_t, beta)
     return (size.sum(2) * weights).sum() / codes_s.size(0)
 
 

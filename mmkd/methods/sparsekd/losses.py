@@ -4,16 +4,12 @@ What it shares with X-Ray is in :mod:`mmkd.ops.detection_heads`.
 """
 from typing import Optional, Sequence
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.constants import constant
+from mmkd.ops.detection_heads import anchor_code_distance
 from mmkd.ops.masks import masked_rows
 from mmkd.ops.precision import full_precision
-
-#: Place of the yaw in the code of an anchor.
-YAW = 6
 
 
 @full_precision
@@ -41,11 +37,8 @@ def anchor_code_loss(codes_s: Tensor,
     counts = positives.sum(1, keepdim=True).clamp(min=1)
     shares = (positives / (counts * len(positives))).to(codes_s)
     rows = positives.flatten()
-    gap = masked_rows(codes_s, rows) - masked_rows(codes_t.detach(), rows)
-    gap = torch.cat(
-        [gap[:, :YAW], gap[:, YAW:YAW + 1].sin(), gap[:, YAW + 1:]], 1)
-    distance = F.smooth_l1_loss(
-        gap, torch.zeros_like(gap), reduction='none', beta=beta)
+    distance = anchor_code_distance(
+        masked_rows(codes_s, rows), masked_rows(codes_t, rows), beta)
     if weights is not None:
         distance = distance * constant(weights, distance)
     return (distance * masked_rows(shares.view(-1, 1), rows)).sum()

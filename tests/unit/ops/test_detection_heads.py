@@ -4,8 +4,9 @@ import math
 import pytest
 import torch
 
-from mmkd.ops.detection_heads import (code_loss, masked_score_loss,
-                                      pivotal_mask, resized_scores)
+from mmkd.ops.detection_heads import (anchor_code_distance, code_loss,
+                                      masked_score_loss, pivotal_mask,
+                                      resized_scores)
 
 #: One task of two classes, two cells.
 LOGITS_T = torch.tensor([[0., math.log(3)], [-math.log(3), -math.log(3)]])
@@ -75,3 +76,26 @@ def test_codes_by_hand():
     assert code_loss(codes[:1] + .5, codes[:1]) == 4
     assert code_loss(codes + .5, codes) == 4
     assert code_loss(codes[:0], codes[:0]) == 0
+
+
+def test_codes_of_anchors():
+    codes_s = torch.zeros(2, 1, 8)
+    codes_s[0, 0, 0], codes_s[0, 0, 7] = .1, -3.
+    codes_s[1, 0, 6] = math.pi / 2
+    codes_s.requires_grad_()
+    codes_t = torch.zeros_like(codes_s, requires_grad=True)
+    found = anchor_code_distance(codes_s, codes_t, 1.)
+    expected = torch.zeros(2, 1, 8)
+    expected[0, 0, 0], expected[0, 0, 7] = .1**2 / 2, 3 - .5
+    expected[1, 0, 6] = .5
+    torch.testing.assert_close(found, expected)
+    found.sum().backward()
+    assert codes_s.grad[0].any() and codes_t.grad is None
+    # Turned by half a circle, a box is the same.
+    turned = codes_s.detach().clone()
+    turned[..., 6] += math.pi
+    torch.testing.assert_close(
+        anchor_code_distance(turned, codes_s, 1.).amax(),
+        torch.tensor(0.),
+        atol=1e-6,
+        rtol=0)
