@@ -6,13 +6,13 @@ from typing import (Any, ClassVar, Dict, Iterator, List, NamedTuple, Optional,
                     Sequence, Tuple, Type, Union)
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor, nn
 
 from mmkd.errors import ConfigError
 from mmkd.families.detection_heads import Head
 from mmkd.families.taps import KnownTap
 from mmkd.ops.precision import upcast
+from mmkd.ops.processes import all_reduce_mean
 
 #: Largest number of convolutions of a branch that have a standard place.
 MAX_CONVS = 4
@@ -443,13 +443,6 @@ class _Entry(nn.Module):
         """The features of the branch, (N, C, H, W)."""
         features = pair[self.branch]
         return features if self.activate is None else self.activate(features)
-
-
-def all_reduce_mean(value: Tensor) -> Tensor:
-    """Mean of a number over the processes; the host does not wait."""
-    value = value.clone()
-    all_reduce(value, 'mean')
-    return value
 
 
 #: All kinds.

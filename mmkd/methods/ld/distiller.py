@@ -12,10 +12,11 @@ from mmkd.core.logits import check_logits, check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.families.dense_heads import DenseTargets, all_reduce_mean, rows
+from mmkd.families.dense_heads import DenseTargets, rows
 from mmkd.methods.ld.losses import (imitated_cells, imitation_loss,
                                     mean_divergence, valuable_region)
 from mmkd.ops.masks import masked_rows
+from mmkd.ops.processes import all_reduce_mean
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
 

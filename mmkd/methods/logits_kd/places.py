@@ -6,9 +6,10 @@ from torch import Tensor
 
 from mmkd.core.batch import StepBatch
 from mmkd.errors import ConfigError
-from mmkd.families.dense_heads import all_reduce_mean, rows
+from mmkd.families.dense_heads import rows
 from mmkd.methods.logits_kd.losses import cell_classes
 from mmkd.ops.masks import labelled_cells
+from mmkd.ops.processes import all_reduce_mean
 
 #: Class scores of both sides: maps (N, C, H, W), or those of boxes (R, C).
 Pairs = List[Tuple[Tensor, Tensor]]

@@ -3,7 +3,6 @@ from typing import (Any, Dict, List, Literal, Mapping, Optional, Sequence,
                     Tuple, Union)
 
 import torch
-from mmengine.dist import all_reduce
 from torch import Tensor
 
 from mmkd.core.batch import StepBatch
@@ -18,6 +17,7 @@ from mmkd.methods.unidistill.losses import (box_gaussian_mask, box_key_points,
                                             relation_distance, sample_bev)
 from mmkd.ops.connectors import build_connector
 from mmkd.ops.precision import full_precision
+from mmkd.ops.processes import all_reduce_mean
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices, fill_from_preset
 
@@ -282,7 +282,7 @@ class UniDistill(Distiller):
             self._mask(maps_s[0], _of_classes(boxes, batch, classes))
             for _, _, classes in self._groups
         ]
-        mass = _mean_over_processes(sum(mask.sum() for mask in masks))
+        mass = all_reduce_mean(sum(mask.sum() for mask in masks))
         maps_t = [maps_t[i] for i in self._order_t]
         heat, codes = 0., 0.
         for mask, (own, regressions, _) in zip(masks, self._groups):
@@ -305,11 +305,11 @@ class UniDistill(Distiller):
         """Points (N, 9) in the range of both maps, None for all; and the
         number of boxes with such points."""
         if self.extent == self.teacher_extent:
-            return None, _mean_over_processes(
+            return None, all_reduce_mean(
                 points.new_full((), float(len(points))))
         valid = points_in_range(points, self.extent) & points_in_range(
             points, self.teacher_extent)
-        return valid, _mean_over_processes(valid.any(1).sum().float())
+        return valid, all_reduce_mean(valid.any(1).sum().float())
 
     def _mask(self, like: Tensor, boxes: List[Tensor]) -> Tensor:
         if self.padded_boxes:
@@ -373,12 +373,6 @@ def _of_classes(boxes: List[Tensor], batch: StepBatch,
         centre = box[:, :2].masked_fill(other[:, None], torch.inf)
         found.append(torch.cat([centre, box[:, 2:]], 1))
     return found
-
-
-def _mean_over_processes(value: Tensor) -> Tensor:
-    value = value.clone()
-    all_reduce(value, 'mean')
-    return value
 
 
 def _bev_boxes(batch: StepBatch) -> List[Tensor]:

@@ -251,7 +251,6 @@ def test_masks_of_the_tasks(plain):
 
 def test_processes_with_other_numbers_of_boxes(plain, monkeypatch):
     """The mean of two processes is that of one with all samples."""
-    from mmkd.methods.unidistill import distiller as unidistill
     distiller = plain()
     student, teacher = (shapes_of(seed) for seed in (0, 1))
     batch = boxed((3, 1))
@@ -269,7 +268,7 @@ def test_processes_with_other_numbers_of_boxes(plain, monkeypatch):
             if mean:
                 value.copy_(mean[len(divisors) - 1])
 
-        monkeypatch.setattr(unidistill, 'all_reduce', all_reduce)
+        monkeypatch.setattr('mmkd.ops.processes.all_reduce', all_reduce)
         sides = [{
             role: [x[part] for x in xs]
             for role, xs in side.items()
