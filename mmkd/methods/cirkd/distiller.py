@@ -13,12 +13,13 @@ from mmkd.core.logits import check_tau
 from mmkd.core.taps.tap import TapSpec
 from mmkd.core.visuals import Heatmap, Visual
 from mmkd.errors import ConfigError
-from mmkd.methods.cirkd.losses import batch_loss, cells_of, memory_loss, unit
+from mmkd.methods.cirkd.losses import batch_loss, cells_of, memory_loss
 from mmkd.methods.cirkd.memory import (ClassQueue, choose_cells, class_means,
                                        class_members)
 from mmkd.ops.connectors import match_size
 from mmkd.ops.masks import labelled_cells
 from mmkd.ops.precision import full_precision
+from mmkd.ops.vectors import unit
 from mmkd.registry import DISTILLERS
 
 

@@ -8,26 +8,10 @@ from torch.autograd.function import once_differentiable
 
 from mmkd.ops.masks import masked_rows
 from mmkd.ops.precision import full_precision
+from mmkd.ops.vectors import unit
 
 #: Similarities that are in memory at a time, 64 MB in float32.
 _CHUNK = 1 << 24
-_EPS = 1e-12
-
-
-def unit(vectors: Tensor, dim: int = -1) -> Tensor:
-    """Vectors of length 1, in float32 at least.
-
-    A zero vector stays one and gets no gradient: divided by a small number,
-    its gradient would overflow in half precision.
-
-    Args:
-        vectors (Tensor): (..., C, ...).
-        dim (int): Dimension of C. Defaults to -1.
-    """
-    if vectors.dtype in (torch.float16, torch.bfloat16):
-        vectors = vectors.float()
-    norms = torch.linalg.vector_norm(vectors, dim=dim, keepdim=True)
-    return vectors / norms.masked_fill(norms <= _EPS, torch.inf)
 
 
 def cells_of(maps: Tensor) -> Tensor:

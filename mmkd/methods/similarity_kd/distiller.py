@@ -10,9 +10,10 @@ from mmkd.core.batch import StepBatch
 from mmkd.core.distiller import Distiller, TapsLike
 from mmkd.core.taps.tap import TapSpec
 from mmkd.errors import ConfigError
-from mmkd.methods.similarity_kd.losses import cell_loss, queue_loss, unit
+from mmkd.methods.similarity_kd.losses import cell_loss, queue_loss
 from mmkd.ops.connectors import match_size
 from mmkd.ops.precision import full_precision
+from mmkd.ops.vectors import unit
 from mmkd.registry import DISTILLERS
 from mmkd.utils.arguments import check_choices
 

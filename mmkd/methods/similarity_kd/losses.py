@@ -3,14 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mmkd.ops.precision import full_precision
-
-#: Norms below count as this, so that gradients of zero vectors stay finite.
-_EPS = 1e-6
-
-
-def unit(vectors: Tensor) -> Tensor:
-    """Vectors (..., D) of length 1, in float32."""
-    return F.normalize(vectors.float(), dim=-1, eps=_EPS)
+from mmkd.ops.vectors import unit
 
 
 @full_precision

@@ -4,7 +4,8 @@ from torch.autograd import gradcheck
 
 from mmkd.methods.cirkd import losses
 from mmkd.methods.cirkd.losses import (batch_loss, memory_loss,
-                                       similarity_divergence, unit)
+                                       similarity_divergence)
+from mmkd.ops.vectors import unit
 
 S = torch.tensor([[1., 0, 1], [0, 1, 1]], dtype=torch.double)
 T = torch.tensor([[2., 1, 0], [0, 1, 1], [0, 0, 1]], dtype=torch.double)
@@ -99,9 +100,6 @@ def test_zero_vectors():
     loss, _ = batch_loss(feat, torch.rand(1, 3, 2, 2))
     loss.backward()
     assert loss > 0 and not feat.grad.any()
-    assert unit(torch.tensor([0., 0])).tolist() == [0, 0]
-    assert unit(torch.tensor([3.,
-                              4]).half()).tolist() == pytest.approx([0.6, 0.8])
 
 
 def test_numerical_gradient():
