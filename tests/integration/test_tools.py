@@ -240,6 +240,29 @@ def test_killed_and_resumed(files, tmp_path):
     assert len(history) == done + 2
 
 
+def test_nothing_to_resume_leaves_the_weights_of_the_config(
+        files, trained, tmp_path, capsys):
+    """The same command begins a run and continues it."""
+    weights = str(trained / 'iter_4.pth')
+    command = [
+        'train',
+        str(files / 'student.py'), '--work-dir',
+        str(tmp_path), '--resume', '--cfg-options', f'load_from={weights}',
+        'optim_wrapper.optimizer.lr=0', 'train_cfg.max_iters=1'
+    ]
+    cli.call(command)
+    said = capsys.readouterr().out
+    assert f'no checkpoint in {tmp_path} to resume from' in said
+    assert f'weights of {weights}' in said
+    found = read_checkpoint(str(tmp_path / 'iter_1.pth')).weights
+    wanted = read_checkpoint(weights).weights
+    key = 'decode_head.conv_seg.weight'
+    assert found[key].equal(wanted[key])
+    command[-1] = 'train_cfg.max_iters=2'
+    cli.call(command)
+    assert 'resumed at iteration 1' in capsys.readouterr().out
+
+
 def test_resume_by_command(files, trained, tmp_path):
     work = tmp_path / 'again'
     cli.call([

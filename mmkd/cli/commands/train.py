@@ -50,10 +50,22 @@ def train(cfg: 'Config', args: argparse.Namespace) -> 'Runner':
                 interval=args.pictures)
         ]
     if args.resume == 'auto':
-        cfg.resume, cfg.load_from = True, None
+        _resume_last(cfg, args.launcher)
     elif args.resume:
         cfg.resume, cfg.load_from = True, args.resume
     return apis.train(cfg)
+
+
+def _resume_last(cfg: 'Config', launcher: str) -> None:
+    """Resume from the last checkpoint in the work folder; if there is none,
+    the run starts as its config says."""
+    from mmkd.engine.checkpoints import last_checkpoint
+    from mmkd.engine.processes import is_first
+    if not cfg.get('load_from') or last_checkpoint(cfg.work_dir):
+        cfg.resume, cfg.load_from = True, None
+    elif is_first(launcher):
+        print(f'no checkpoint in {cfg.work_dir} to resume from; training '
+              f'starts from the weights of {cfg.load_from}')
 
 
 def report(runner: 'Runner', quiet: bool = False) -> None:
