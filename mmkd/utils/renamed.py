@@ -35,6 +35,7 @@ RENAMED: Dict[Tuple[str, str], Union[str, Tuple[str, ...]]] = {
     ('MonoTAKDAssistant', 'weight_feature'): 'weights.feature',
     ('PointDistiller', 'family'): 'preset',
     ('PointDistiller', 'source'): 'variant',
+    ('SimilarityKD', 'weights.global'): 'weights.global_',
     ('TransKD', 'alpha'): 'embedding_weights',
     ('TransKD', 'lambda_embedding'): 'weights.embedding',
     ('TransKD', 'lambda_feature'): 'weights.feature',
@@ -64,7 +65,7 @@ def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
         cls (type): The class to call. Old names of its bases apply as well.
         given (Mapping[str, Any]): The arguments from the config.
         known (Container[str]): Arguments of the class, which are never old
-            names.
+            names; a key of one may be.
         part (str): Name of the part in messages.
 
     Raises:
@@ -73,11 +74,13 @@ def with_new_names(cls: type, given: Mapping[str, Any], known: Container[str],
     given = dict(given)
     owners = {base.__name__ for base in cls.__mro__}
     for (owner, old), new in RENAMED.items():
-        if (owner not in owners or old.split('.')[0] in known
+        names = (new, ) if isinstance(new, str) else new
+        argument = old.split('.')[0]
+        is_key = names[0].split('.')[0] == argument
+        if (owner not in owners or (argument in known and not is_key)
                 or not _has(given, old)):
             continue
         value = _take(given, old)
-        names = (new, ) if isinstance(new, str) else new
         shown = ' and '.join(f'`{name}`' for name in names)
         warn_of_old_name(f'{part}: `{old}` of {owner} is now called {shown}; '
                          'the old name will not work in the next version')

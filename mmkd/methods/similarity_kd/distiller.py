@@ -75,7 +75,7 @@ class SimilarityKD(Distiller):
         max_tokens (int): Number of cells above which maps are averaged, since
             the local term is quadratic in it. Our choice. Defaults to 784.
         kwargs: Arguments of :class:`Distiller`; ``weights`` of the terms
-            ``global`` and ``local``.
+            ``global_`` and ``local``.
 
     Raises:
         ConfigError: If an option is not positive or no choice, a tap gives no
@@ -83,7 +83,7 @@ class SimilarityKD(Distiller):
     """
     roles = ('stages', )
     teacher_roles = ('stages', 'summary')
-    default_weights = {'global': 1.0, 'local': 1.0}
+    default_weights = dict(global_=1.0, local=1.0)
 
     queue: Tensor
 
@@ -98,7 +98,7 @@ class SimilarityKD(Distiller):
         check_choices('SimilarityKD', SimilarityKD, preset=preset)
         self.keep_empty = preset == 'lightly_v1'
         if self.keep_empty:
-            self.default_weights = {'global': 1.0}
+            self.default_weights = dict(global_=1.0)
             self.teacher_roles = ('summary', )
         super().__init__(student=student, teacher=teacher, **kwargs)
         self.by_images = queue_size is None
@@ -177,12 +177,12 @@ class SimilarityKD(Distiller):
     def losses(self, student: Dict[str, List[Tensor]],
                teacher: Dict[str, List[Tensor]],
                batch: StepBatch) -> Dict[str, Tensor]:
-        """Compute ``global`` and ``local``, as far as they are active."""
+        """Compute ``global_`` and ``local``, as far as they are active."""
         feat_s = student['stages'][-1]
         found = {}
-        if 'global' in batch.active_terms:
+        if 'global_' in batch.active_terms:
             embed_t = _averaged(teacher['summary'][-1])
-            found['global'] = queue_loss(
+            found['global_'] = queue_loss(
                 _embed(self.global_head, feat_s), embed_t,
                 self._with_queue(embed_t), self.tau, self.keep_empty)
         if self.local_head is not None and 'local' in batch.active_terms:

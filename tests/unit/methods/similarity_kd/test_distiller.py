@@ -37,7 +37,7 @@ def test_the_newest_come_first_and_the_oldest_go():
     rows = torch.eye(5)
     for part in (rows[:2], rows[2:4]):
         terms, _ = run(distiller, 7 * part)
-        assert terms['global'] > 0
+        assert terms['global_'] > 0
     assert torch.equal(distiller.queue, rows[[2, 3, 0]])
     run(distiller.eval(), rows[4:])
     assert torch.equal(distiller.queue, rows[[2, 3, 0]])
@@ -52,8 +52,8 @@ def test_a_map_is_averaged_to_a_summary():
     second.load_state_dict(first.state_dict())
     flat = run(first, summary)[0]
     maps = run(second, summary[..., None, None].expand(2, 5, 2, 2))[0]
-    assert flat['global'].item() == pytest.approx(
-        maps['global'].item(), rel=1e-5)
+    assert flat['global_'].item() == pytest.approx(
+        maps['global_'].item(), rel=1e-5)
 
 
 def test_gradients():
@@ -94,9 +94,9 @@ def test_preset_of_lightly():
     assert not any('local' in key for key in second.state_dict())
     assert list(second.teacher_taps) == ['summary']
     found, theirs = run(first, summary)[0], run(second, summary)[0]
-    assert list(theirs) == ['global'] and set(found) == {'global', 'local'}
+    assert list(theirs) == ['global_'] and set(found) == {'global_', 'local'}
     # The two empty rows are classes there.
-    assert theirs['global'] > found['global'] > 0
+    assert theirs['global_'] > found['global_'] > 0
     feats = dict(stages=[torch.rand(2, 4, 8, 8)])
     own, other = second.compared(feats, dict(summary=[summary]))
     assert own.shape == other.shape == (2, 5)
