@@ -179,4 +179,5 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         argv (Sequence[str], optional): The arguments. Defaults to None, which
             means those of the process.
     """
-    run(lambda: call(sys.argv[1:] if argv is None else argv))
+    argv = sys.argv[1:] if argv is None else argv
+    run(lambda: call(argv), resumes={*argv[:1]} <= {'train', 'distill'})

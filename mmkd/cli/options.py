@@ -101,7 +101,9 @@ def teachers_of(
 def _by_name(option: str, values: Sequence[str]) -> Dict[str, str]:
     found: Dict[str, str] = {}
     for value in values:
-        match = re.fullmatch(r'([A-Za-z_]\w*)=(.+)', value, re.S)
+        # Such as epoch=3.ckpt, if that is a file.
+        match = None if osp.exists(value) else re.fullmatch(
+            r'([A-Za-z_]\w*)=(.+)', value, re.S)
         name, value = match.groups() if match else ('teacher', value)
         if name in found:
             raise UsageError(f'{option} is given twice for {name!r}; name the '

@@ -14,6 +14,7 @@ from mmkd.utils.config import ConfigLike, read_config
 from mmkd.utils.imports import imported_modules
 
 _OWN = 'mmkd.'
+_CPU_AMP = f'{_OWN}CPUAmpOptimWrapper'
 #: Options that make a student faster: of the model in a distillation, at the
 #: top level of a plain config.
 FAST_KEYS = ('channels_last', 'compile_backbone')
@@ -92,7 +93,7 @@ def prepare_training(cfg: Config) -> Config:
             for distiller in distillers.values()):
         wanted.append('GradientShareHook')
     for kind in wanted:
-        if not any(kind in str(hook.get('type')) for hook in hooks):
+        if kind not in [_last_name(hook.get('type')) for hook in hooks]:
             hooks.append(ConfigDict(type=f'{_OWN}{kind}'))
     cfg['custom_hooks'] = hooks
     wrapper = cfg.get('optim_wrapper')
@@ -102,6 +103,11 @@ def prepare_training(cfg: Config) -> Config:
             wrapper['student_constructor'] = wrapper['constructor']
         wrapper['constructor'] = own
     return cfg
+
+
+def _last_name(kind: Any) -> str:
+    """Name of a type, without its module or scope."""
+    return getattr(kind, '__name__', str(kind)).split('.')[-1]
 
 
 def _check_fast_runner(cfg: Config) -> None:
@@ -122,13 +128,13 @@ def use_amp(cfg: Config) -> None:
         raise ConfigError(
             'mixed precision needs an `optim_wrapper` in the config')
     kind = wrapper.get('type', 'OptimWrapper')
-    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper', _CPU_AMP):
         raise ConfigError(f'mixed precision cannot be combined with {kind!r}')
     if torch.cuda.is_available():
         wrapper['type'] = 'AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
-        wrapper['type'] = f'{_OWN}CPUAmpOptimWrapper'
+        wrapper['type'] = _CPU_AMP
         wrapper.pop('loss_scale', None)
 
 
@@ -149,13 +155,17 @@ def use_fast_student(cfg: Config) -> None:
 
 
 def prepare_devices(cfg: Config) -> None:
-    """Set up training in several processes on CPUs if there is no GPU.
+    """Set up training in several processes on CPUs if there is no GPU, and
+    the mixed precision of the device.
 
     Raises:
         ConfigError: If the launcher in the config did not start the
             processes.
     """
     from mmkd.engine.processes import join_on_cpus, launcher_of
+    wrapper = cfg.get('optim_wrapper') or {}
+    if wrapper.get('type') == _CPU_AMP:  # the config of an earlier run
+        use_amp(cfg)
     launcher = launcher_of(cfg)
     if launcher == 'none' or torch.cuda.is_available():
         return

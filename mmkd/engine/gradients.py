@@ -85,8 +85,9 @@ def measure_gradients(model: DistillationModel,
 
         def relative(loss):
             reaches, norm = measure(loss)
-            return reaches, (float(norm / scale) if norm is not None
-                             and scale is not None and scale > 0 else None)
+            return reaches, (
+                float(norm / scale) if norm is not None and scale is not None
+                and scale > 0 else None)
 
         terms = [
             TermGradient(

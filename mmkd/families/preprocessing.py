@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mmkd.ops.constants import constant
+
 
 @dataclass(frozen=True)
 class ImageNorm:
@@ -51,7 +53,11 @@ class ImageNorm:
                                      std_s.flip(1))
         mean, std = row(self.mean), row(self.std)
         scale, shift = std_s / std, (mean_s - mean) / std
-        images = torch.addcmul(shift.to(images), images, scale.to(images))
+        # Copied to the device once: a copy in each step would make it wait.
+        factor, offset = (
+            constant(tuple(x.flatten().tolist()), images).view(1, -1, 1, 1)
+            for x in (scale, shift))
+        images = torch.addcmul(offset, images, factor)
         height, width = images.shape[-2:]
         for image, (h, w) in zip(images, sizes):
             if h < height:

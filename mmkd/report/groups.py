@@ -127,6 +127,8 @@ def _name(run: RecordedRun) -> str:
 def _identity(config: Config) -> str:
     """What two runs of one config have in common."""
     content = config.to_dict()
+    if content.get('resume'):  # where from, not what is trained
+        content.pop('load_from', None)
     for key in _ELSEWHERE:
         content.pop(key, None)
     content['randomness'] = {

@@ -15,7 +15,7 @@ FAILED, BAD_INPUT = 1, 2
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-def run(main: Callable[[], Optional[int]]) -> None:
+def run(main: Callable[[], Optional[int]], resumes: bool = False) -> None:
     """Run a command and exit with its code.
 
     For an :class:`~mmkd.errors.MMKDError`, only the messages are printed,
@@ -25,6 +25,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
 
     Args:
         main (Callable): The command; returns its exit code, or None for 0.
+        resumes (bool): Whether it has ``--resume``, which messages then name.
+            Defaults to False.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
@@ -45,7 +47,7 @@ def run(main: Callable[[], Optional[int]]) -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # First, as a killed worker may be noticed while a file is read, and
         # the error then names that file.
-        reason = _reason(error)
+        reason = _reason(error, ', then continue with --resume' * resumes)
         if reason is not None:
             _fail(FAILED, reason)
         if not isinstance(error, MMKDError):
@@ -55,7 +57,8 @@ def run(main: Callable[[], Optional[int]]) -> None:
         _fail(FAILED if failed else BAD_INPUT, *error.lines)
     except KeyboardInterrupt as interrupt:
         print(
-            'interrupted; --resume continues from the last checkpoint',
+            'interrupted' +
+            '; --resume continues from the last checkpoint' * resumes,
             file=sys.stderr)
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         sys.exit(128 + number)
@@ -70,29 +73,27 @@ def _fail(code: int, *messages: str) -> NoReturn:
     sys.exit(code)
 
 
-def _reason(error: Exception) -> Optional[str]:
-    """One line for an error of the system; None for any other."""
+def _reason(error: Exception, then: str) -> Optional[str]:
+    """One line for an error of the system, with what to do then; None for any
+    other."""
     number, text = getattr(error, 'errno', None), str(error)
     if number in _DISK_FULL:
-        return f'{error}; make room, then continue with --resume'
+        return f'{error}; make room{then}'
     # Other processes pass on errors as text.
     if number in (errno.EMFILE, errno.ENFILE) or ('Too many open files' in text
                                                   or 'ancdata' in text):
         return ('too many open files; raise the limit by `ulimit -n 65536`, '
-                'or load data with fewer `num_workers`; continue with '
-                '--resume')
+                f'or load data with fewer `num_workers`{then}')
     killed = re.search(
         r'DataLoader worker.*(exited unexpectedly|is killed by '
         r'signal: [\w ]+)', text)
     if killed or _hung_up(error):
         how = killed[1] if killed else 'ended'
         return (f'a process that loads data {how}, as when memory runs '
-                'out; use fewer `num_workers` or smaller batches, and '
-                'continue with --resume')
+                f'out; use fewer `num_workers` or smaller batches{then}')
     gone = (errno.ENOENT, errno.ESTALE, errno.EIO, errno.EROFS)
     if number in gone and getattr(error, 'filename', None):
-        return (f'{error}; was it removed, or is its disk gone? --resume '
-                'continues from the last checkpoint that is there')
+        return f'{error}; was it removed, or is its disk gone?'
     return None
 
 

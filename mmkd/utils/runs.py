@@ -134,7 +134,7 @@ class Run:
     def _call(self, arguments: List[str], progress: ProgressLine,
               log: str) -> None:
         os.makedirs(self.work_dir, exist_ok=True)
-        root = osp.dirname(osp.dirname(osp.abspath(__file__)))
+        root = osp.abspath(osp.join(osp.dirname(__file__), '../..'))
         env = dict(os.environ)
         env['PYTHONPATH'] = os.pathsep.join(
             [root, *filter(None, [env.get('PYTHONPATH')])])

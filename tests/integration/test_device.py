@@ -3,7 +3,7 @@ from mmengine.hooks import Hook
 
 from mmkd import apis
 from mmkd.registry import HOOKS
-from mmkd.testing import distillation_config, segmentation_config
+from mmkd.testing import distillation_config, segmentation_config, segmentor
 from mmkd.testing.accelerator import DEVICE, PretendedAccelerator
 
 #: What waits on purpose: pictures, and the check that losses are finite,
@@ -28,10 +28,14 @@ class NoteWaits(Hook):
 
 def test_training(cityscapes, tmp_path):
     """In mixed precision, with an average of the weights, accumulated
-    gradients, self-check and pictures."""
+    gradients, self-check and pictures, and a teacher of other statistics."""
     plain = segmentation_config(cityscapes, str(tmp_path), max_iters=3)
     cfg = distillation_config(
-        plain, dict(bpkd=dict(type='BPKD'), cwd=dict(type='CWD')))
+        plain, dict(bpkd=dict(type='BPKD'), cwd=dict(type='CWD')),
+        dict(
+            teacher=dict(
+                cfg=segmentor(8, mean=[0.] * 3, std=[255.] *
+                              3), ckpt='random')))
     cfg.optim_wrapper.update(
         type='mmkd.CPUAmpOptimWrapper', accumulative_counts=2)
     cfg.custom_hooks = [

@@ -47,8 +47,9 @@ class CacheOptions:
         dtype (str): How values are stored: ``'int8'`` with a scale for each
             image and channel, ``'fp16'`` or ``'fp32'``. Defaults to
             ``'int8'``.
-        max_gb (float): Size of the whole folder, in gigabytes, above which
-            nothing more is stored. Defaults to 50.
+        max_gb (float): Size, in gigabytes, of what the whole folder held when
+            the run began and of what this teacher added, above which it
+            stores nothing more. Defaults to 50.
         views (int, optional): Number of random versions of each sample that
             recur, for pipelines that never give the same one twice. Defaults
             to None: the pipeline as it is.

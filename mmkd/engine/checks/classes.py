@@ -42,8 +42,22 @@ def class_faults(model: nn.Module, datasets: Dict[str, Any]) -> List[Fault]:
 
 def classes_of(dataset: Any) -> Optional[List[str]]:
     """Names of the classes of a data set, None if it has none."""
-    found = (getattr(dataset, 'metainfo', None) or {}).get('classes')
+    found = _metainfo(dataset).get('classes')
     return list(map(str, found)) if isinstance(found, (list, tuple)) else None
+
+
+def _metainfo(dataset: Any) -> Dict[str, Any]:
+    """What a data set says of itself; of mmdet's ``ConcatDataset`` that has a
+    list, what its parts agree on."""
+    parts = getattr(dataset, 'metainfo', None) or {}
+    if isinstance(parts, dict):
+        return parts
+    first, *others = parts
+    return {
+        key: value
+        for key, value in first.items()
+        if all(key in part and part[key] == value for part in others)
+    }
 
 
 def _of_data_sets(first: str, names: Sequence[str], others: Dict[str,
@@ -64,7 +78,7 @@ def _of_data_sets(first: str, names: Sequence[str], others: Dict[str,
 def _of_student(model: nn.Module, names: Sequence[str],
                 dataset: Any) -> Iterator[Fault]:
     # Of panoptic classes, heads of objects have the things only.
-    things = dataset.metainfo.get('thing_classes')
+    things = _metainfo(dataset).get('thing_classes')
     counts = {len(names), len(things) if things else len(names)}
     distils = isinstance(model, DistillationModel)
     student: Any = model.student if distils else model

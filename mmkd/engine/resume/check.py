@@ -71,7 +71,7 @@ def check_resumable(content: Any, path: str, last: Optional[int],
                         experiment_name=is_text,
                         time=is_text,
                         mmengine_version=is_text,
-                        dataset_meta=_maybe(is_record))),
+                        dataset_meta=_maybe(_dataset_meta))),
                 state_dict=_weights))(content, '')
         done = content['meta']['iter']
         _whole(0, done)(content['meta']['epoch'], 'meta.epoch')
@@ -178,6 +178,12 @@ def _each(inner: Check) -> Check:
 
 is_list = _each(_anything)
 
+
+def _dataset_meta(value: Any, where: str) -> None:
+    """That of a data set, or of each part of mmdet's ``ConcatDataset``."""
+    (_each(is_record) if isinstance(value, list) else is_record)(value, where)
+
+
 # -------------------------------------------------------- parts of the file
 
 
@@ -207,7 +213,7 @@ def _message_hub(done: int) -> Check:
                                      experiment_name=is_text,
                                      mmengine_version=is_text,
                                      loop_stage=_maybe(is_text),
-                                     dataset_meta=_maybe(is_record),
+                                     dataset_meta=_maybe(_dataset_meta),
                                      last_ckpt=_maybe(is_text),
                                      best_ckpt=_maybe(is_text),
                                      keep_ckpt_ids=_each(steps),

@@ -115,6 +115,14 @@ def test_teachers_by_name():
                           teacher=('x/t=1.py', 'official'))
 
 
+def test_a_file_with_an_equals_sign(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / 'epoch=3.ckpt').touch()
+    assert parse_pair(
+        '--teacher', 't.py', '--teacher-ckpt',
+        'epoch=3.ckpt') == dict(teacher=('t.py', 'epoch=3.ckpt'))
+
+
 @pytest.mark.parametrize('argv, message', [
     (['--teacher', 'a', '--teacher', 'b', '--teacher-ckpt', 'c'
       ], "--teacher is given twice for 'teacher'"),

@@ -3,8 +3,8 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmkd.engine.configs import (prepare_training, student_only, use_amp,
-                                 use_fast_student)
+from mmkd.engine.configs import (prepare_devices, prepare_training,
+                                 student_only, use_amp, use_fast_student)
 from mmkd.errors import ConfigError
 
 BPKD = ('configs/demo/bpkd_deeplabv3plus-r18w32_deeplabv3plus-r18w8_scenes'
@@ -40,6 +40,28 @@ def test_preparing():
 def test_amp_needs_a_usual_wrapper(wrapper):
     with pytest.raises(ConfigError, match='mixed precision'):
         use_amp(Config(dict(optim_wrapper=wrapper)))
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_amp_of_a_config_of_an_earlier_run(gpu, monkeypatch):
+    """Which may have run on a CPU, with --amp or without."""
+    monkeypatch.setattr('torch.cuda.is_available', lambda: gpu)
+    kind = 'AmpOptimWrapper' if gpu else 'mmkd.CPUAmpOptimWrapper'
+    for prepare in (use_amp, prepare_devices):
+        cfg = Config(dict(optim_wrapper=dict(type='mmkd.CPUAmpOptimWrapper')))
+        prepare(cfg)
+        assert cfg.optim_wrapper.type == kind
+
+
+def test_a_hook_of_another_name_does_not_count():
+    cfg = prepare_training(
+        Config(
+            dict(
+                custom_hooks=[dict(type='EmptyCacheHook')],
+                model=dict(
+                    type='mmkd.DistillationModel',
+                    teachers=dict(teacher=dict(cache=dict(dir='c')))))))
+    assert 'mmkd.CacheHook' in [hook.type for hook in cfg.custom_hooks]
 
 
 def test_fast_training(monkeypatch):

@@ -26,6 +26,14 @@ def test_seeds_of_a_config_are_one_group():
                                                             ['d0', 'd1']]
 
 
+def test_a_resumed_run_is_in_the_group_of_its_config():
+    resumed = run('a1', 1)
+    resumed.config.merge_from_dict(
+        dict(resume=True, load_from='a1/iter_2.pth'))
+    groups = group_runs([run('a0'), resumed, run('d0', 0, True)])
+    assert [len(group.runs) for group in groups] == [2, 1]
+
+
 def test_a_longer_run_alone_is_known_by_its_time():
     groups = group_runs([
         run('long', iters=8, seconds=19.),

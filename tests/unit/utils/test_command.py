@@ -26,7 +26,7 @@ def test_trace_on_demand(capsys, monkeypatch):
         if trace:
             monkeypatch.setenv('MMKD_TRACE', '1')
         with pytest.raises(SystemExit):
-            run(tool)
+            run(tool, resumes=True)
         text = capsys.readouterr().err
         assert text.splitlines()[-1] == "error: a part: KeyError: 'x'"
         assert ('Traceback' in text) is trace
@@ -38,7 +38,7 @@ def test_a_line_for_each_problem(capsys):
         raise DataError('a.png: is\nempty', 'b.png: is empty')
 
     with pytest.raises(SystemExit) as stop:
-        run(tool)
+        run(tool, resumes=True)
     assert stop.value.code == 2
     assert capsys.readouterr().err == ('error: a.png: is empty\n'
                                        'error: b.png: is empty\n')
@@ -145,7 +145,7 @@ def test_errors_of_the_system(capsys, error, said):
         raise error
 
     with pytest.raises(SystemExit) as stop:
-        run(tool)
+        run(tool, resumes=True)
     assert stop.value.code == 1
     text = capsys.readouterr().err
     assert len(text.splitlines()) == 1 and re.search(said, text)
@@ -158,11 +158,12 @@ def test_other_errors(error):
         raise error
 
     with pytest.raises(type(error)):
-        run(tool)
+        run(tool, resumes=True)
 
 
+@pytest.mark.parametrize('resumes', [True, False])
 @pytest.mark.parametrize('name', ['SIGINT', 'SIGTERM', 'SIGHUP'])
-def test_signals(capsys, name):
+def test_signals(capsys, name, resumes):
     number = getattr(signal, name)
     # A test run in the background may have been started to ignore SIGINT.
     before = signal.default_int_handler if name == 'SIGINT' else signal.SIG_DFL
@@ -174,13 +175,14 @@ def test_signals(capsys, name):
 
     try:
         with pytest.raises(SystemExit) as stop:
-            run(tool)
+            run(tool, resumes=resumes)
         assert signal.getsignal(number) == before
     finally:
         signal.signal(number, started_with)
     assert stop.value.code == 128 + number
     assert capsys.readouterr().err == (
-        'interrupted; --resume continues from the last checkpoint\n')
+        'interrupted; --resume continues from the last checkpoint\n'
+        if resumes else 'interrupted\n')
 
 
 def test_signals_of_workers(capfd):
@@ -199,7 +201,7 @@ def test_signals_of_workers(capfd):
         return worker.exitcode + signal.SIGTERM
 
     with pytest.raises(SystemExit) as stop:
-        run(tool)
+        run(tool, resumes=True)
     assert stop.value.code == 0 and capfd.readouterr().err == ''
 
 

@@ -16,6 +16,11 @@ def data(*names):
 def test_classes_of():
     assert classes_of(data('a', 'b')) == ['a', 'b']
     assert classes_of(SimpleNamespace(metainfo={})) is None
+    # mmdet's ConcatDataset of parts that differ in something else.
+    parts = [dict(classes=('a', 'b'), task=1), dict(classes=('a', 'b'))]
+    assert classes_of(SimpleNamespace(metainfo=parts)) == ['a', 'b']
+    parts[1]['classes'] = ('a', )
+    assert classes_of(SimpleNamespace(metainfo=parts)) is None
     assert classes_of(None) is None
 
 

@@ -7,7 +7,7 @@ from mmengine.logging import MessageHub
 from mmkd import apis
 from mmkd.engine.hooks import SharesHook
 from mmkd.errors import ConfigError
-from mmkd.testing import (distillation_config, segmentation_config, segmentor)
+from mmkd.testing import distillation_config, segmentation_config, segmentor
 
 STAGES = [f'backbone[{i}]' for i in range(4)]
 

@@ -43,6 +43,10 @@ def test_a_good_one(content):
     check(content)
     check(content, None)
     check(content, 1, by_epoch=True)
+    # A data set, and one of mmdet's that joins several.
+    for meta in (dict(classes=('a', )), [dict(task=1), dict(task=2)]):
+        content['meta']['dataset_meta'] = meta
+        check(content)
     content['optimizer'] = dict(a=content['optimizer'], b=content['optimizer'])
     content['param_schedulers'] = dict(a=[{}], b=[{}])
     for key in ('optimizer', 'param_schedulers', 'resume'):
