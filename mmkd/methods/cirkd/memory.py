@@ -12,7 +12,8 @@ from mmkd.ops.masks import label_maps
 class ClassQueue(nn.Module):
     """A queue of vectors for each class, in buffers.
 
-    It starts with random vectors, which a class that never occurs keeps.
+    It starts with random vectors, which a class that never occurs keeps. All
+    processes have the same, whatever their seeds.
 
     Args:
         num_classes (int): Number of classes.
@@ -24,8 +25,14 @@ class ClassQueue(nn.Module):
 
     def __init__(self, num_classes: int, size: int, channels: int) -> None:
         super().__init__()
-        self.register_buffer('vectors',
-                             unit(torch.randn(num_classes, size, channels)))
+        self.register_buffer(
+            'vectors',
+            unit(
+                torch.randn(
+                    num_classes,
+                    size,
+                    channels,
+                    generator=torch.Generator().manual_seed(0))))
         self.register_buffer('pointers',
                              torch.zeros(num_classes, dtype=torch.long))
 

@@ -50,7 +50,7 @@ def test_a_full_disk_ends_a_command(capsys):
         raise OSError(errno.ENOSPC, 'No space left on device', 'log.json')
 
     with pytest.raises(SystemExit) as stop:
-        run(full)
+        run(full, resumes=True)
     assert stop.value.code == 1
     said = capsys.readouterr().err
     assert 'No space left on device' in said and '--resume' in said

@@ -90,3 +90,11 @@ def test_means():
     half = 0.5**0.5
     torch.testing.assert_close(
         class_means(cells, members), torch.tensor([[[half, half], [0, 0]]]))
+
+
+def test_processes_begin_with_the_same_vectors():
+    queues = []
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        queues.append(ClassQueue(2, 3, 8))
+    assert torch.equal(queues[0].vectors, queues[1].vectors)
