@@ -10,7 +10,6 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Iterator, List, Optional
 
-from mmengine.logging import print_log
 from mmengine.utils import import_modules_from_strings
 
 from mmkd.errors import ConfigError

@@ -112,8 +112,8 @@ class CrossKD(Distiller):
                                   f'0, but got {value!r}')
         if 0 < beta < 1:
             raise ConfigError(
-                'CrossKD: beta is 0 or at least 1, since the gradient at equal '
-                f'scores is not finite between them, but got {beta!r}')
+                'CrossKD: beta is 0 or at least 1, since between them the '
+                f'gradient at equal scores is not finite, but got {beta!r}')
         self.default_weights = PRESETS[preset]['weights']
         self.place = f'dense_features_{count}' if count else 'neck'
         # The place is the only role of this distiller.

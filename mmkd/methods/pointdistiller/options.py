@@ -94,8 +94,9 @@ class PointDistillerOptions:
             student's number of channels.
         align: How the nodes of both networks are matched: ``'row'``, by row;
             ``'coors'``, by the coordinates of voxels in a common grid, using
-            only common voxels, for whose number the host waits; ``'bev'``, for maps of different sizes, by
-            resizing the student's bilinearly to the teacher's.
+            only common voxels, for whose number the host waits; ``'bev'``,
+            for maps of different sizes, by resizing the student's bilinearly
+            to the teacher's.
         edge: See :class:`EdgeConv`.
         teacher_layer: Whether the layer on the teacher's edges is trained.
         knn_budget_mib: Memory for distances in the search, in MiB.
