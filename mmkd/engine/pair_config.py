@@ -1,5 +1,4 @@
 """Short configs that apply one method to configs of networks."""
-import os
 import os.path as osp
 import re
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple
