@@ -254,13 +254,13 @@ def test_nothing_to_resume_leaves_the_weights_of_the_config(
     said = capsys.readouterr().out
     assert f'no checkpoint in {tmp_path} to resume from' in said
     assert f'weights of {weights}' in said
-    found = read_checkpoint(str(tmp_path / 'iter_1.pth')).weights
-    wanted = read_checkpoint(weights).weights
+    found = read_checkpoint(str(tmp_path / 'iter_1.pth')).state_dict
+    wanted = read_checkpoint(weights).state_dict
     key = 'decode_head.conv_seg.weight'
     assert found[key].equal(wanted[key])
     command[-1] = 'train_cfg.max_iters=2'
     cli.call(command)
-    assert 'resumed at iteration 1' in capsys.readouterr().out
+    assert 'Advance dataloader 1 steps' in capsys.readouterr().out
 
 
 def test_resume_by_command(files, trained, tmp_path):

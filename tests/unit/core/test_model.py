@@ -538,7 +538,7 @@ def test_looking_leaves_the_student_as_it_is():
         distillers=dict(a=dict(type='CWD'))),
      "distiller 'a': CWD compares logits.*19 channels.*7"),
     (dict(distillers=dict(a=dict(type='CWD', place='stages', connector=None))),
-     "distiller 'a': the student has 4 channels.*connector='auto'"),
+     "distiller 'a': the student has 32 channels.*connector='auto'"),
 ])
 def test_config_errors(kwargs, message):
     with pytest.raises(ConfigError, match=message):

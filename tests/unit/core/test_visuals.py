@@ -89,7 +89,9 @@ def test_segmentation():
         bpkd=dict(type='BPKD'),
         kd=dict(type='LogitsKD', valid_only=True),
         cwd=dict(type='CWD'),
-        stages=dict(type='CWD', place='stages'),
+        stages=dict(
+            type='CWD', place='stages', student='backbone',
+            teacher='backbone'),
         acam=dict(type='ACAM'))
     logits = tensors['bpkd'][0]['logits'][0]
     masks, valid = edge_masks(step.labels, 19, logits.shape[2:])
